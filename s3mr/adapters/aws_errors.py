@@ -1,0 +1,115 @@
+"""botocore's errors, translated once, for every adapter that calls AWS.
+
+| AWS says | ours |
+| --- | --- |
+| no or wrong credentials, no right, no such bucket, table or function, wrong region | RequestError |
+| throttled, 5xx, connection broken, timeout | TransientError |
+| anything else | InvariantError |
+
+Source: "Common Errors" of the service API references; botocore's ``retries/standard.py`` for what is throttling.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from botocore import exceptions as boto
+
+from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
+
+_THROTTLED: Final = {
+    "BandwidthLimitExceeded",
+    "ConditionalRequestConflict",  # another request on the key is in flight
+    "InternalError",
+    "LimitExceededException",
+    "OperationAborted",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+}
+_ADVICE: Final = {
+    "NoSuchBucket": "there is no such bucket: check its name",
+    "InvalidBucketName": "this cannot be the name of a bucket: check it",
+    "ResourceNotFoundException": "there is no such table, function or state machine: check the stack's name and region",
+    "PermanentRedirect": "the bucket is in another region: set AWS_REGION to the bucket's",
+    "301": "the bucket is in another region: set AWS_REGION to the bucket's",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION to the bucket's",
+    "IllegalLocationConstraintException": "the bucket is in another region: set AWS_REGION to the bucket's",
+    "InvalidAccessKeyId": "the access key does not exist: check your AWS credentials",
+    "SignatureDoesNotMatch": "the secret key does not fit the access key: check your AWS credentials",
+    "InvalidClientTokenId": "the access key does not exist: check your AWS credentials",
+    "UnrecognizedClientException": "the credentials are not valid: check your AWS credentials",
+    "InvalidSignatureException": "the credentials are not valid: check your AWS credentials",
+    "ExpiredToken": "the credentials have expired: sign in again",
+    "ExpiredTokenException": "the credentials have expired: sign in again",
+    "InvalidToken": "the session token is not valid: sign in again",
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it",
+    "RequestExpired": "this machine's clock is wrong: set it",
+    "InvalidObjectState": "it is archived: restore it from Glacier first",
+}
+_DENIED: Final = "access denied: check the credentials in use, their IAM policy and the bucket's policy"
+_CREDENTIALS: Final = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.ProfileNotFound,
+    boto.SSOError,
+    boto.TokenRetrievalError,
+    boto.NoAuthTokenError,
+)
+_CONNECTION: Final = (boto.HTTPClientError, boto.IncompleteReadError, boto.ChecksumError)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn botocore's error inside into ours; ``what`` names what was tried on what: "reading s3://bucket/key".
+
+    Raises:
+        RequestError: access, credentials, a name or a region is wrong; the text names what to check.
+        TransientError: throttled, a server's failure, or the connection.
+        InvariantError: any other answer.
+    """
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _of_answer(what, error) from error
+    except _CREDENTIALS as error:
+        raise RequestError(f"{what}: no valid AWS credentials ({error}): set them, or sign in") from error
+    except boto.NoRegionError as error:
+        raise RequestError(f"{what}: no AWS region is set: set AWS_REGION") from error
+    except _CONNECTION as error:
+        raise TransientError(f"{what}: {error}") from error
+    except boto.BotoCoreError as error:
+        raise InvariantError(f"{what}: {error}") from error
+
+
+def code_of(error: boto.ClientError) -> str:
+    """Return the error's code, such as ``NoSuchKey``; for an answer without a body, its HTTP status, ``404``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: boto.ClientError) -> int:
+    """Return the answer's HTTP status; 0 where it has none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _of_answer(what: str, error: boto.ClientError) -> S3mrError:
+    code, status = code_of(error), status_of(error)
+    if code in _ADVICE:
+        return RequestError(f"{what}: {_ADVICE[code]} ({code})")
+    if code in _THROTTLED or status >= 500 or status == 429:
+        return TransientError(f"{what}: {error}")
+    if status in (401, 403) or code.startswith("AccessDenied"):
+        return RequestError(f"{what}: {_DENIED} ({code})")
+    return InvariantError(f"{what}: {error}")

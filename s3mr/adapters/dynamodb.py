@@ -1,0 +1,245 @@
+"""The truth in one DynamoDB table, through boto3. No transactions: each write that decides is one conditional write.
+
+What a condition refuses is read back (`ReturnValuesOnConditionCheckFailure`) before it is called lost: the standing
+item may be this very write, sent again after its answer was lost.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from s3mr.adapters import dynamodb_items as items
+from s3mr.adapters.aws_errors import translated
+from s3mr.adapters.dynamodb_items import Item, text
+from s3mr.batching import batched
+from s3mr.errors import TransientError
+from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
+from s3mr.model.manifest import Manifest
+from s3mr.model.report import Report
+from s3mr.ports import Commit, Observation
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BATCH_WRITE_MAX = 25  # DynamoDB: BatchWriteItem
+BATCH_GET_MAX = 100  # DynamoDB: BatchGetItem
+HISTORY_S = 14 * 24 * 3600  # how long people may ask what became of an attempt
+UNPROCESSED_ROUNDS_MAX = 8
+
+
+class DynamoDBJobStore:
+    """All jobs of one stack."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def create_table(self) -> None:
+        """Create the table where there is no deployment that has."""
+        with translated(f"create the table {self._table}"):
+            self._client.create_table(
+                TableName=self._table,
+                KeySchema=[
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+                AttributeDefinitions=[
+                    {"AttributeName": "pk", "AttributeType": "S"},
+                    {"AttributeName": "sk", "AttributeType": "S"},
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
+
+    def claim_output(self, output: str, *, job_id: str) -> str | None:
+        key = items.claim_key(output)
+        claim = {**key, "job_id": text(job_id)}
+        standing = self._put(claim, items.CLAIM_FREE, {":job_id": text(job_id)})
+        if standing is None:
+            return None
+        holder: str = standing["job_id"]["S"]
+        job = self.read_job(holder)
+        if job is None or not job.phase.terminal:
+            return holder
+        standing = self._put(claim, items.CLAIM_MINE, {":job_id": text(holder)})
+        if standing is None or not standing or standing["job_id"]["S"] == job_id:
+            return None
+        return str(standing["job_id"]["S"])
+
+    def release_output(self, output: str, *, job_id: str) -> None:
+        with translated(f"release the claim on {output}"), _condition_may_fail():
+            self._client.delete_item(
+                TableName=self._table,
+                Key=items.claim_key(output),
+                ConditionExpression=items.CLAIM_MINE,
+                ExpressionAttributeValues={":job_id": text(job_id)},
+            )
+
+    def create(self, job: JobState) -> bool:
+        item = items.job_item(job)
+        standing = self._put(item, items.ABSENT)
+        return standing is None or standing == item
+
+    def observe(self, job_id: str) -> Observation | None:
+        found = list(self._query(f"job#{job_id}"))
+        job = next((items.read_job(item) for item in found if item["sk"]["S"] == "job"), None)
+        if job is None:
+            return None
+        cancelled = any(item["sk"]["S"] == "cancel" for item in found)
+        live = tuple(items.read_live(item) for item in found if item["sk"]["S"].startswith("live#"))
+        return Observation(job, cancelled, live)
+
+    def read_job(self, job_id: str) -> JobState | None:
+        with translated(f"read job {job_id}"):
+            answer = self._client.get_item(TableName=self._table, Key=items.job_key(job_id), ConsistentRead=True)
+        return items.read_job(answer["Item"]) if "Item" in answer else None
+
+    def replace(self, job: JobState, *, epoch: int) -> bool:
+        item = items.job_item(job)
+        standing = self._put(item, items.EPOCH_IS, {":epoch": items.number(epoch)})
+        return standing is None or standing == item
+
+    def request_cancel(self, job_id: str) -> None:
+        with translated(f"cancel job {job_id}"):
+            self._client.put_item(TableName=self._table, Item=items.job_key(job_id, "cancel"))
+
+    def begin(self, job_id: str, attempts: Sequence[LiveAttempt]) -> None:
+        self._write_all({"PutRequest": {"Item": items.live_item(job_id, one)}} for one in attempts)
+
+    def record_failure(
+        self, job_id: str, *, phase: Phase, attempt: AttemptId, failure: Failure, failed_at: float
+    ) -> bool:
+        with translated(f"record a failure of job {job_id}"):
+            with _condition_may_fail() as refused:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=items.live_key(job_id, phase, attempt),
+                    UpdateExpression="SET failure = :failure, failed_at = :failed_at",
+                    ConditionExpression=items.LIVE_AND_NOT_FAILED,
+                    ExpressionAttributeValues={
+                        ":failure": text(failure.model_dump_json()),
+                        ":failed_at": items.number(failed_at),
+                    },
+                )
+            return not refused
+
+    def forget(self, job_id: str, phase: Phase, attempts: Iterable[AttemptId]) -> None:
+        keys = [items.live_key(job_id, phase, one) for one in attempts]
+        if len(keys) == 1:
+            with translated(f"forget an attempt of job {job_id}"):
+                self._client.delete_item(TableName=self._table, Key=keys[0])
+        else:
+            self._write_all({"DeleteRequest": {"Key": key}} for key in keys)
+
+    def commit(self, job: JobState, manifest: Manifest) -> Commit:
+        standing = self._put(items.manifest_item(job, manifest), items.ABSENT)
+        if standing is None:
+            return Commit.WON
+        return Commit.REPEATED if items.read_manifest(standing) == manifest else Commit.LOST
+
+    def seal(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> None:
+        for task in tasks:
+            self._put(items.sealed_item(job, phase, task), items.ABSENT)
+
+    def manifests(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> dict[int, Manifest]:
+        found = {}
+        for batch in batched(tasks, BATCH_GET_MAX):
+            for item in self._get_all([items.manifest_key(job, phase, task) for task in batch]):
+                manifest = items.read_manifest(item)
+                if manifest is not None:
+                    found[manifest.task] = manifest
+        return found
+
+    def all_manifests(self, job: JobState, phase: Phase) -> Iterator[Manifest]:
+        slices = [
+            (items.read_manifest(item) for item in self._query(items.slice_name(job, index), f"manifest#{phase}#"))
+            for index in range(job.spec.slices)
+        ]
+        winners = ((one for one in slice_ if one is not None) for slice_ in slices)
+        yield from heapq.merge(*winners, key=lambda manifest: manifest.task)
+
+    def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
+        sort = f"attempt#{report.phase}#{report.task:0{items.TASK_DIGITS}d}#{report.attempt:03d}#{report.worker}"
+        failure = report.failure.model_dump_json() if report.failure else ""
+        item = {
+            **items.slice_key(job, report.task, sort),
+            "verdict": text(verdict),
+            "completed": {"BOOL": report.manifest is not None},
+            "failure": text(failure),
+            "at": items.number(at),
+            "expires_at": items.number(int(at + HISTORY_S)),
+        }
+        with translated(f"log an attempt of job {job.spec.job_id}"):
+            self._client.put_item(TableName=self._table, Item=item)
+
+    def count_ignored(self, job: JobState) -> int:
+        return sum(
+            item["verdict"]["S"] == "ignored" and item["completed"]["BOOL"]
+            for index in range(job.spec.slices)
+            for item in self._query(items.slice_name(job, index), "attempt#")
+        )
+
+    def _put(self, item: Item, condition: str, values: Item | None = None) -> Item | None:
+        """Put ``item`` if ``condition`` holds; return None, or the item that stands in the way (may be empty)."""
+        more: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
+        with translated(f"write {item['pk']['S']} / {item['sk']['S']}"):
+            with _condition_may_fail() as refused:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression=condition,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **more,
+                )
+            return refused[0] if refused else None
+
+    def _query(self, pk: str, sort_prefix: str = "") -> Iterator[Item]:
+        condition, values = "pk = :pk", {":pk": text(pk)}
+        if sort_prefix:
+            condition, values = condition + " AND begins_with(sk, :sk)", {**values, ":sk": text(sort_prefix)}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
+        )
+        with translated(f"read {pk}"):
+            for page in pages:
+                yield from page["Items"]
+
+    def _write_all(self, requests: Iterable[Item]) -> None:
+        for batch in batched(requests, BATCH_WRITE_MAX):
+            pending: dict[str, Any] = {self._table: list(batch)}
+            for _ in range(UNPROCESSED_ROUNDS_MAX):
+                with translated(f"write {len(batch)} items"):
+                    pending = dict(self._client.batch_write_item(RequestItems=pending)["UnprocessedItems"])
+                if not pending:
+                    break
+            else:
+                raise TransientError("DynamoDB left items of a batch unwritten, again and again")
+
+    def _get_all(self, keys: Sequence[Item]) -> Iterator[Item]:
+        pending: dict[str, Any] = {self._table: {"Keys": list(keys), "ConsistentRead": True}} if keys else {}
+        for _ in range(UNPROCESSED_ROUNDS_MAX):
+            if not pending:
+                return
+            with translated(f"read {len(keys)} items"):
+                answer = self._client.batch_get_item(RequestItems=pending)
+            yield from answer["Responses"][self._table]
+            pending = dict(answer["UnprocessedKeys"])
+        if pending:
+            raise TransientError("DynamoDB left items of a batch unread, again and again")
+
+
+@contextmanager
+def _condition_may_fail() -> Iterator[list[Item]]:
+    """Give a list that holds, after a refused condition, the item that stood in the way (empty where none is given)."""
+    refused: list[Item] = []
+    try:
+        yield refused
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        refused.append(dict(error.response.get("Item", {})))  # type: ignore[call-overload]

@@ -1,0 +1,100 @@
+"""Which names below a folder or prefix are read, and each once: alike for files and for S3 keys."""
+
+import re
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from s3mr.errors import RequestError
+from s3mr.model.plan import InputObject
+from s3mr.ports import Found
+
+_MAGIC: Final = re.compile(r"[*?\[]")
+_PARTS: Final = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
+_HIDING: Final = ("_", ".")
+
+
+class Candidate(NamedTuple):
+    """Something behind an argument: what it is the same by under another name, and the object; None if skipped."""
+
+    identity: str
+    found: InputObject | None
+
+
+def collect(arguments: Sequence[str], expand: Callable[[str], Iterator[Candidate]]) -> Found:
+    """Return what is behind all ``arguments``, in order, each thing once and under its first name.
+
+    Raises:
+        RequestError: there is no object at all.
+    """
+    objects: dict[str, InputObject] = {}
+    skipped: set[str] = set()
+    for argument in arguments:
+        for identity, found in expand(argument):
+            if found is None:
+                skipped.add(identity)
+            else:
+                objects.setdefault(identity, found)
+    skipped -= objects.keys()
+    if not objects:
+        raise RequestError(f"no input: nothing to read in {', '.join(arguments)} ({len(skipped)} skipped)")
+    return Found(objects=tuple(objects.values()), skipped=len(skipped))
+
+
+def has_magic(pattern: str) -> bool:
+    """Whether ``pattern`` says ``*``, ``?`` or ``[``."""
+    return _MAGIC.search(pattern) is not None
+
+
+def literal_folder(pattern: str) -> str:
+    """Return the whole components before the first magic one, with their slash; empty if there are none."""
+    return pattern[: pattern.rfind("/", 0, _first_magic(pattern)) + 1]
+
+
+def literal_start(pattern: str) -> str:
+    """Return what stands before the first magic character."""
+    return pattern[: _first_magic(pattern)]
+
+
+def is_hidden(below: str, *, asked: Container[str] = ()) -> bool:
+    """Whether a component of the path ``below`` begins with ``_`` or ``.``, unless it was ``asked`` for."""
+    return any(name[:1] in _HIDING and name[:1] not in asked for name in below.split("/"))
+
+
+def hidden_asked(pattern: str) -> frozenset[str]:
+    """Return those of ``_`` and ``.`` that begin a component of ``pattern``: it asks for such names itself."""
+    return frozenset(name[:1] for name in pattern.split("/")) & frozenset(_HIDING)
+
+
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    """Compile a glob over keys: ``*`` and ``?`` stay within a component, ``**`` crosses them.
+
+    As in a file system, a pattern that matches a folder matches everything below it.
+    """
+    translated = "".join(map(_translate, _PARTS.findall(pattern)))
+    below = ".*" if pattern.endswith("/") else "(?:/.*)?"
+    return re.compile(f"(?s:{translated}{below})")
+
+
+def _first_magic(pattern: str) -> int:
+    match = _MAGIC.search(pattern)
+    return match.start() if match else len(pattern)
+
+
+def _translate(glyph: str) -> str:
+    if glyph == "**/":
+        return "(?:.*/)?"
+    if glyph == "**":
+        return ".*"
+    if glyph == "*":
+        return "[^/]*"
+    if glyph == "?":
+        return "[^/]"
+    if len(glyph) > 1:
+        return _translate_class(glyph[1:-1])
+    return re.escape(glyph)
+
+
+def _translate_class(inside: str) -> str:
+    negated = inside.startswith("!")
+    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[negated:])
+    return f"(?!/)[{'^' if negated else ''}{escaped}]"

@@ -1,0 +1,242 @@
+"""Output into a folder of this machine, by one atomic rename.
+
+1. Workers write ``<parent>/.<name>.s3mr-<job>/part-<Y>.<worker>``, beside the target and on its file system.
+2. Commit renames the winners' parts there to ``part-<Y>``, and writes ``_SUCCESS``.
+3. The folder is renamed onto the target, which is absent or empty: the output is there as a whole, or not at all.
+
+A death before 3 leaves a folder with a leading dot and no output; after 3, everything. What a zombie still leaves
+under a worker's name is swept from the target after the rename; then there is no folder left that it could write to.
+"""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import google_crc32c
+
+from s3mr import limits
+from s3mr.adapters.os_errors import translated_os
+from s3mr.errors import InvariantError, RequestError, S3mrError
+from s3mr.model.keys import SUCCESS
+from s3mr.model.manifest import Part
+
+_TEMPORARY: Final = re.compile(r"(part-[0-9]+)\.[0-9a-f]{16}")
+_REMOVALS_MAX: Final = 5  # a zombie may add a file while the folder is being removed
+
+
+class FolderOutput:
+    """One job's output into ``target``; workers and the coordinator each make their own for the same target."""
+
+    def __init__(self, target: Path, job_id: str) -> None:
+        self.target = Path(os.path.realpath(target))  # a link to an empty folder: the folder is replaced, not the link
+        self.staging = self.target.parent / f".{self.target.name}.s3mr-{job_id}"
+
+    def check(self) -> None:
+        """Refuse a target that could not be written, and make the staging folder beside it.
+
+        Folders above the target are made, and stay.
+
+        Raises:
+            RequestError: the target is a file, is not empty, cannot be replaced, or its parent cannot be written.
+        """
+        if os.path.ismount(self.target):
+            raise RequestError(f"cannot be replaced: {self.target} is a mount point; name a folder below it")
+        with translated_os(f"output {self.target}"):
+            if self.target.exists():
+                _check_empty_folder(self.target)
+            self.staging.mkdir(parents=True, exist_ok=True)
+            probe = self.staging / ".probe"
+            probe.touch()
+            probe.unlink()
+
+    def open_part(self, name: str, *, worker: str) -> "FolderPartWriter":
+        """Begin a part under the worker's own name."""
+        path = self.staging / _temporary_name(name, worker)
+        with translated_os(str(path)):
+            return FolderPartWriter(path.open("xb", buffering=limits.MIB), path, name=name, worker=worker)
+
+    def complete(self, part: Part) -> None:
+        """Give a winner's part its final name. Repeating it is harmless, also after `publish`.
+
+        Raises:
+            InvariantError: the part is not there as it was reported, or another one has its name.
+        """
+        temporary = self.staging / _temporary_name(part.name, part.worker)
+        if part.upload != temporary.name:
+            raise InvariantError(f"{part.name}: reported under a name that is not its worker's: {part.upload!r}")
+        folder = self.staging if self.staging.exists() else self.target
+        final = folder / part.name
+        with translated_os(str(final)):
+            if final.exists():
+                _check_same(final, part)
+                temporary.unlink(missing_ok=True)
+            elif not temporary.exists():
+                raise InvariantError(f"the upload is lost: {temporary} is gone")
+            elif temporary.stat().st_size != part.size_bytes:
+                raise InvariantError(f"{temporary} does not have the {part.size_bytes} bytes that were reported")
+            else:
+                temporary.rename(final)
+
+    def discard_open(self, names: Iterable[str]) -> None:
+        """Remove what workers left under their own names for exactly these parts."""
+        wanted = frozenset(names)
+        _remove_temporary(self.staging, wanted)
+
+    def publish(self, success: bytes) -> None:
+        """Write ``_SUCCESS`` and rename the whole folder onto the target. Repeating it is harmless.
+
+        Raises:
+            InvariantError: the target is no longer empty; nothing of this job is left then.
+        """
+        with translated_os(f"output {self.target}"):
+            if self.staging.exists():
+                _remove_temporary(self.staging)
+                _write_durably(self.staging / SUCCESS, success)
+                _sync_folder(self.staging)
+                self._rename()
+                _sync_folder(self.target.parent)
+            elif not _holds(self.target / SUCCESS, success):
+                raise InvariantError(f"the output of this job is lost: neither {self.staging} nor {self.target} has it")
+            _remove_temporary(self.target)
+
+    def withdraw(self, parts: Iterable[Part]) -> None:  # noqa: ARG002 - the staging folder holds them all
+        """Remove the staging folder and everything in it; the target is not touched."""
+        with translated_os(str(self.staging)):
+            _remove_folder(self.staging)
+
+    def _rename(self) -> None:
+        try:
+            self.staging.rename(self.target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            _remove_folder(self.staging)
+            raise InvariantError(
+                f"the output was written to by somebody else while the job ran: {self.target}; name another folder"
+            ) from error
+
+
+class FolderPartWriter:
+    """One part on its way to disk, under its worker's own name."""
+
+    def __init__(self, file: BinaryIO, path: Path, *, name: str, worker: str) -> None:
+        self._file = file
+        self.path = path
+        self._name = name
+        self._worker = worker
+        self._size_bytes = 0
+        self._crc32c = 0
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``.
+
+        Raises:
+            RequestError: the disk is full; what was written is removed.
+        """
+        with _removed_on_error(self):
+            self._file.write(data)
+        self._size_bytes += len(data)
+        self._crc32c = google_crc32c.extend(self._crc32c, data)
+
+    def finish(self, *, records: int) -> Part:
+        """Make the part durable and return it."""
+        with _removed_on_error(self):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return Part(
+            name=self._name,
+            upload=self.path.name,
+            worker=self._worker,
+            etags=(),
+            size_bytes=self._size_bytes,
+            records=records,
+            crc32c=self._crc32c,
+        )
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        with suppress(OSError):  # a full disk refuses the buffer's rest; the descriptor is closed all the same
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _removed_on_error(writer: FolderPartWriter) -> Iterator[None]:
+    try:
+        with translated_os(f"writing {writer.path}"):
+            yield
+    except S3mrError:
+        writer.abandon()
+        raise
+
+
+def _temporary_name(name: str, worker: str) -> str:
+    """Spell the name, and refuse one that could lead out of the folder."""
+    spelled = f"{name}.{worker}"
+    if not _TEMPORARY.fullmatch(spelled):
+        raise InvariantError(f"not the name of a part and a worker: {spelled!r}")
+    return spelled
+
+
+def _check_empty_folder(target: Path) -> None:
+    if not target.is_dir():
+        raise RequestError(f"not a folder: {target}; name another folder")
+    if any(target.iterdir()):
+        raise RequestError(f"not empty: {target}; name another folder or remove it")
+
+
+def _check_same(final: Path, part: Part) -> None:
+    crc32c = 0
+    with final.open("rb") as file:
+        while block := file.read(limits.MIB):
+            crc32c = google_crc32c.extend(crc32c, block)
+    if final.stat().st_size != part.size_bytes or crc32c != part.crc32c:
+        raise InvariantError(f"another object is in the way: {final} is not what {part.worker} wrote")
+
+
+def _remove_temporary(folder: Path, names: Container[str] | None = None) -> None:
+    """Remove workers' files, of the parts ``names`` or of all; a folder that is gone holds none."""
+    with suppress(FileNotFoundError):
+        for path in list(folder.iterdir()):
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and (names is None or match[1] in names):
+                path.unlink(missing_ok=True)
+
+
+def _remove_folder(folder: Path) -> None:
+    for removals_left in range(_REMOVALS_MAX - 1, -1, -1):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            if not folder.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not removals_left:
+                raise
+        else:
+            return
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data

@@ -1,0 +1,167 @@
+"""Inputs and output in memory, for tests: what can be seen of them is what S3 would show."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import google_crc32c
+
+from s3mr import limits
+from s3mr.adapters import finding
+from s3mr.adapters.finding import Candidate
+from s3mr.errors import InvariantError, RequestError
+from s3mr.model.keys import SUCCESS
+from s3mr.model.manifest import Part
+from s3mr.model.plan import InputObject
+from s3mr.ports import Found
+
+
+class MemoryInputs:
+    """Objects by name; an argument is such a name, or a prefix of whole components. ``objects`` may be changed."""
+
+    def __init__(self, objects: Mapping[str, bytes]) -> None:
+        self.objects = dict(objects)
+
+    def find(self, arguments: Sequence[str]) -> Found:
+        """Expand names and prefixes."""
+        return finding.collect(arguments, self.expand)
+
+    def expand(self, argument: str) -> Iterator[Candidate]:
+        """Yield what is behind one argument."""
+        if argument in self.objects:
+            yield Candidate(argument, self._object(argument))
+            return
+        prefix = argument.rstrip("/") + "/"
+        below = sorted(source for source in self.objects if source.startswith(prefix))
+        if not below:
+            raise RequestError(f"no input: there is no object and no prefix {argument}")
+        for source in below:
+            hidden = finding.is_hidden(source.removeprefix(prefix))
+            yield Candidate(source, None if hidden else self._object(source))
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes ``[start, stop)`` in blocks of at most 1 MiB."""
+        if source not in self.objects:
+            raise RequestError(f"vanished since it was planned: {source}")
+        if self._object(source).etag != etag:
+            raise RequestError(f"changed since it was planned: {source}; run the job again")
+        data = self.objects[source][start:stop]
+        yield from (data[at : at + limits.MIB] for at in range(0, len(data), limits.MIB))
+
+    def _object(self, source: str) -> InputObject:
+        data = self.objects[source]
+        return InputObject(source=source, size_bytes=len(data), etag=hashlib.sha256(data).hexdigest())
+
+
+@dataclass(slots=True)
+class _Upload:
+    name: str
+    identity: str
+    data: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(slots=True)
+class MemoryFolder:
+    """The place where outputs appear, shared by all who write there."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)  # what everybody sees
+    identities: dict[str, str] = field(default_factory=dict)
+    uploads: dict[str, _Upload] = field(default_factory=dict)  # open, seen by nobody
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+
+class MemoryOutput:
+    """One job's output into a `MemoryFolder`."""
+
+    def __init__(self, folder: MemoryFolder, job_id: str) -> None:
+        self._folder = folder
+        self._job_id = job_id
+
+    def check(self) -> None:
+        """Refuse a folder that is not empty."""
+        if self._folder.objects:
+            raise RequestError("not empty: name another folder or remove what is there")
+
+    def open_part(self, name: str, *, worker: str) -> "MemoryPartWriter":
+        """Begin an upload of the part."""
+        number = f"upload-{next(self._folder.numbers)}"
+        self._folder.uploads[number] = _Upload(name, self._identity(name, worker))
+        return MemoryPartWriter(self._folder, number, worker=worker)
+
+    def complete(self, part: Part) -> None:
+        """Complete a winner's upload."""
+        standing = self._folder.identities.get(part.name)
+        if self._is_ours(part):
+            return
+        if part.name in self._folder.objects:
+            raise InvariantError(f"another object is in the way: {part.name} of {standing}")
+        upload = self._folder.uploads.pop(part.upload, None)
+        if upload is None:
+            raise InvariantError(f"the upload is lost: {part.name}")
+        self._folder.objects[part.name] = bytes(upload.data)
+        self._folder.identities[part.name] = upload.identity
+
+    def discard_open(self, names: Iterable[str]) -> None:
+        """Abort all uploads of exactly these parts."""
+        wanted = frozenset(names)
+        for number in [number for number, upload in self._folder.uploads.items() if upload.name in wanted]:
+            del self._folder.uploads[number]
+
+    def publish(self, success: bytes) -> None:
+        """Put ``_SUCCESS`` unless another one stands there."""
+        if self._folder.objects.setdefault(SUCCESS, success) != success:
+            raise InvariantError(f"another job's output is in the way: {SUCCESS}")
+
+    def withdraw(self, parts: Iterable[Part]) -> None:
+        """Abort these parts' uploads, and delete those completed ones that are ours."""
+        parts = tuple(parts)
+        self.discard_open(part.name for part in parts)
+        for part in parts:
+            if self._is_ours(part):
+                del self._folder.objects[part.name], self._folder.identities[part.name]
+
+    def _is_ours(self, part: Part) -> bool:
+        return (
+            self._folder.identities.get(part.name) == self._identity(part.name, part.worker)
+            and len(self._folder.objects[part.name]) == part.size_bytes
+        )
+
+    def _identity(self, name: str, worker: str) -> str:
+        return f"{self._job_id}/{name}/{worker}"
+
+
+class MemoryPartWriter:
+    """One part on its way into an open upload."""
+
+    def __init__(self, folder: MemoryFolder, number: str, *, worker: str) -> None:
+        self._folder = folder
+        self._number = number
+        self._worker = worker
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``."""
+        self._upload().data.extend(data)
+
+    def finish(self, *, records: int) -> Part:
+        """Return what completes the upload."""
+        upload = self._upload()
+        data = bytes(upload.data)
+        return Part(
+            name=upload.name,
+            upload=self._number,
+            worker=self._worker,
+            etags=(hashlib.md5(data, usedforsecurity=False).hexdigest(),),
+            size_bytes=len(data),
+            records=records,
+            crc32c=google_crc32c.value(data),
+        )
+
+    def abandon(self) -> None:
+        """Abort the upload."""
+        self._folder.uploads.pop(self._number, None)
+
+    def _upload(self) -> _Upload:
+        if self._number not in self._folder.uploads:
+            raise InvariantError(f"the upload was aborted: {self._number}")
+        return self._folder.uploads[self._number]

@@ -1,0 +1,36 @@
+"""The operating system's errors, translated once."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from s3mr.errors import RequestError, TransientError
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MISSING: Final = {errno.ENOENT}
+_MISTAKEN: Final = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+
+
+@contextmanager
+def translated_os(what: str) -> Iterator[None]:
+    """Turn an `OSError` inside into ours; ``what`` names the file or folder, and comes first in the text.
+
+    Raises:
+        RequestError: no space or quota, no permission, no such file, or a name that cannot be.
+        TransientError: anything else, such as an error of the device.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise RequestError(f"disk full: {what} ({reason})") from error
+        if error.errno in _DENIED:
+            raise RequestError(f"permission denied: {what} ({reason})") from error
+        if error.errno in _MISSING:
+            raise RequestError(f"no such file or directory: {what}") from error
+        if error.errno in _MISTAKEN:
+            raise RequestError(f"{what}: {reason}") from error
+        raise TransientError(f"{what}: {reason}") from error

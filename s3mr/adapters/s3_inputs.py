@@ -1,0 +1,136 @@
+"""Inputs in S3: objects, prefixes of whole components, and globs over keys."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from botocore import exceptions as boto
+from mypy_boto3_s3 import S3Client
+from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+from s3mr import limits
+from s3mr.adapters import finding
+from s3mr.adapters.aws_errors import status_of, translated
+from s3mr.adapters.finding import Candidate
+from s3mr.adapters.s3_uri import S3Uri, parse_s3_uri
+from s3mr.errors import RequestError, TransientError
+from s3mr.model.plan import InputObject
+from s3mr.ports import Found
+
+_RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after the connection broke
+_BROKEN: Final = (boto.HTTPClientError, boto.IncompleteReadError)
+
+
+class S3Inputs:
+    """Finds and reads objects with the client that it is given."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def find(self, arguments: Sequence[str]) -> Found:
+        """Expand keys, prefixes and globs, each sorted by key, in the order of the arguments.
+
+        Below a prefix, and where a pattern matches, names that begin with ``_`` or ``.`` are skipped and counted;
+        the empty objects that stand for folders (``logs/``) are no input.
+
+        Raises:
+            RequestError: an argument names nothing, or what must not be read; or there is no object behind them all.
+        """
+        return finding.collect(arguments, self.expand)
+
+    def expand(self, argument: str) -> Iterator[Candidate]:
+        """Yield what is behind one argument; the identity is the URI."""
+        uri = parse_s3_uri(argument)
+        exact = self._exact(uri)
+        if exact:
+            yield Candidate(exact.source, exact)
+        elif finding.has_magic(uri.key):
+            yield from self._matches(uri)
+        else:
+            yield from self._below(uri)
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes ``[start, stop)`` of the object in blocks of at most 1 MiB.
+
+        A connection that breaks is taken up again where it broke.
+
+        Raises:
+            RequestError: the object has vanished or changed since it was found, or must not be read.
+            TransientError: the connection broke too often, or S3 is busy.
+        """
+        uri = parse_s3_uri(source)
+        for resumes_left in range(_RESUMES_MAX, -1, -1):
+            try:
+                for block in self._get(uri, etag=etag, start=start, stop=stop):
+                    start += len(block)
+                    yield block
+            except _BROKEN as error:
+                if not resumes_left:
+                    raise TransientError(f"reading {source}: {error}") from error
+            if start == stop:
+                return
+        raise TransientError(f"reading {source}: the answers ended before byte {stop}")
+
+    def _exact(self, uri: S3Uri) -> InputObject | None:
+        """Return the object of exactly this key: it sorts first among those that begin with it."""
+        if not uri.key or uri.key.endswith("/"):
+            return None
+        with translated(f"reading {uri}"):
+            page = self._client.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
+        first = page.get("Contents", [])
+        return _object(uri.bucket, first[0]) if first and first[0]["Key"] == uri.key else None
+
+    def _below(self, uri: S3Uri) -> Iterator[Candidate]:
+        prefix = uri.key if not uri.key or uri.key.endswith("/") else f"{uri.key}/"
+        found_any = False
+        for key, found in self._list(S3Uri(uri.bucket, prefix)):
+            found_any = True
+            if not _stands_for_folder(found):
+                hidden = finding.is_hidden(key.removeprefix(prefix))
+                yield Candidate(found.source, None if hidden else found)
+        if not found_any:
+            raise RequestError(f"no input: there is no object and no prefix {uri}")
+
+    def _matches(self, uri: S3Uri) -> Iterator[Candidate]:
+        matches, asked = finding.glob_regex(uri.key).fullmatch, finding.hidden_asked(uri.key)
+        folder_length = len(finding.literal_folder(uri.key))
+        found_any = False
+        for key, found in self._list(S3Uri(uri.bucket, finding.literal_start(uri.key))):
+            if matches(key):
+                found_any = True
+                if not _stands_for_folder(found):
+                    hidden = finding.is_hidden(key[folder_length:], asked=asked)
+                    yield Candidate(found.source, None if hidden else found)
+        if not found_any:
+            raise RequestError(f"no input: nothing matches the pattern {uri}")
+
+    def _list(self, prefix: S3Uri) -> Iterator[tuple[str, InputObject]]:
+        with translated(f"listing {prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.key)
+            for page in pages:
+                for each in page.get("Contents", []):
+                    yield each["Key"], _object(prefix.bucket, each)
+
+    def _get(self, uri: S3Uri, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        if start == stop:
+            return
+        with translated(f"reading {uri}"):
+            try:
+                answer = self._client.get_object(
+                    Bucket=uri.bucket, Key=uri.key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}"
+                )
+            except self._client.exceptions.NoSuchKey as error:
+                raise RequestError(f"vanished since it was planned: {uri}") from error
+            except boto.ClientError as error:
+                if status_of(error) == 412:
+                    raise RequestError(f"changed since it was planned: {uri}; run the job again") from error
+                raise
+        with answer["Body"] as body:
+            yield from body.iter_chunks(limits.MIB)
+
+
+def _stands_for_folder(found: InputObject) -> bool:
+    return found.source.endswith("/") and not found.size_bytes
+
+
+def _object(bucket: str, found: ObjectTypeDef) -> InputObject:
+    return InputObject(source=str(S3Uri(bucket, found["Key"])), size_bytes=found["Size"], etag=found["ETag"])

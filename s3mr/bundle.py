@@ -1,0 +1,122 @@
+"""The bundle: the user's code as a zip named by its content. It never trusts a name inside a zip."""
+
+import hashlib
+import io
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from s3mr import limits
+from s3mr.errors import InvariantError, RequestError
+
+_DATE: Final = (1980, 1, 1, 0, 0, 0)  # the zip format's first
+_MODE: Final = stat.S_IFREG | 0o644
+_UNIX: Final = 3  # "version made by": the mode above is a Unix mode
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_ENCRYPTED: Final = 0x1
+
+
+def make_bundle(files: Mapping[str, Path]) -> bytes:
+    """Return a zip of ``files`` by their names in it; the same contents and names give the same bytes.
+
+    Raises:
+        RequestError: they are too many or too large, cannot be read, or have names that no bundle may hold.
+    """
+    _check_names(files, RequestError)
+    try:
+        _check_size(len(files), sum(path.stat().st_size for path in files.values()), RequestError)
+        bundle = _zip(files)
+    except OSError as error:
+        raise RequestError(f"the code cannot be read: {error}") from error
+    if len(bundle) > limits.BUNDLE_BYTES_MAX:
+        raise RequestError(
+            f"the code is too large: {len(bundle):,} bytes compressed, at most {limits.BUNDLE_BYTES_MAX:,}"
+        )
+    return bundle
+
+
+def open_bundle(data: bytes, sha256: str, folder: Path) -> Path:
+    """Unpack the bundle to ``folder/<sha256>``, at once or not at all, and return that; reuse it if it is there.
+
+    Raises:
+        InvariantError: the content is not what its name says, or the zip holds what `make_bundle` never makes.
+    """
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InvariantError(f"the bundle is damaged: its SHA-256 is not {sha256}")
+    target = folder / sha256
+    if target.is_dir():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{sha256[:16]}-", dir=folder))
+    try:
+        _unpack(data, staging)
+        _rename(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _zip(files: Mapping[str, Path]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.create_system, entry.external_attr = _UNIX, _MODE << 16
+            archive.writestr(entry, files[name].read_bytes(), zipfile.ZIP_DEFLATED)
+    return data.getvalue()
+
+
+def _unpack(data: bytes, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries)
+            for entry in entries:
+                path = folder / entry.filename
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(entry))  # at most `file_size` bytes: zipfile stops there
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise InvariantError(f"the bundle is no valid zip: {error}") from error
+
+
+def _rename(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process has unpacked the same bundle first
+            raise
+
+
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    names = [entry.orig_filename for entry in entries]  # `filename` ends at a NUL
+    if len(set(names)) != len(names):
+        raise InvariantError("the bundle holds a name twice")
+    _check_names(names, InvariantError)
+    _check_size(len(entries), sum(entry.file_size for entry in entries), InvariantError)
+    for entry in entries:
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG) or entry.flag_bits & _ENCRYPTED:
+            raise InvariantError(f"the bundle holds what is no plain file: {entry.filename!r}")
+
+
+def _check_names(names: Iterable[str], error: type[InvariantError | RequestError]) -> None:
+    names = frozenset(names)
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        plain = str(path) == name and name not in ("", ".") and not path.is_absolute() and ".." not in path.parts
+        if not plain or "\\" in name or "\0" in name or _DRIVE.match(name):
+            raise error(f"no name for a file in a bundle: {name!a}")
+        if not names.isdisjoint(map(str, path.parents)):
+            raise error(f"a bundle cannot hold a file below a file: {name!a}")
+
+
+def _check_size(count: int, size_bytes: int, error: type[InvariantError | RequestError]) -> None:
+    if count > limits.BUNDLE_FILES_MAX:
+        raise error(f"too many files in the code: {count:,}, at most {limits.BUNDLE_FILES_MAX:,}")
+    if size_bytes > limits.BUNDLE_UNZIPPED_BYTES_MAX:
+        raise error(f"the code is too large: {size_bytes:,} bytes, at most {limits.BUNDLE_UNZIPPED_BYTES_MAX:,}")

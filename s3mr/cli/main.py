@@ -1,0 +1,59 @@
+"""``s3mr``: the command, what it prints where, and how it exits."""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from s3mr.cli.run import run
+from s3mr.errors import JobFailedError, RequestError, S3mrError
+
+EXIT_FAILED = 1  # seen in a task
+EXIT_REFUSED = 2  # seen before anything started
+EXIT_INTERRUPTED = 130  # Ctrl-C, as shells say it
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="s3mr")
+def commands() -> None:
+    """Serverless MapReduce: plain Python map and reduce functions over objects in S3."""
+
+
+commands.add_command(run)
+
+
+def main() -> NoReturn:
+    """Run the command and exit: 0 it succeeded, 2 refused before anything started, 1 failed later, 130 Ctrl-C."""
+    for asked in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asked, _interrupt)
+    try:
+        status = commands.main(standalone_mode=False) or 0
+    except click.exceptions.Exit as ended:
+        status = ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = EXIT_REFUSED
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: nothing was written", err=True)
+        status = EXIT_INTERRUPTED
+    except RequestError as error:
+        status = _say(error, EXIT_REFUSED)
+    except JobFailedError as error:
+        status = _say(error, EXIT_FAILED, "the job failed: ")
+    except S3mrError as error:
+        status = _say(error, EXIT_FAILED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: so do we, without a word
+        status = EXIT_FAILED
+    sys.exit(status)
+
+
+def _say(error: S3mrError, status: int, prefix: str = "") -> int:
+    click.echo(f"s3mr: {prefix}{error}", err=True)
+    return status
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

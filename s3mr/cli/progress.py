@@ -1,0 +1,71 @@
+"""Progress on a terminal: both phases, tasks done, running and retried, the rate and when it will be done."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from s3mr.model.job import JobState, Phase
+
+
+class Progress:
+    """Bars on standard error while a job runs; nothing where that is no terminal."""
+
+    def __init__(self, *, shown: bool) -> None:
+        console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description:<8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+        )
+        self._tasks: dict[Phase, TaskID] = {}
+        self._started_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, job: JobState, running: int) -> None:
+        """Show where ``job`` stands."""
+        if self._bars.disable:
+            return
+        for phase in (Phase.MAP, Phase.REDUCE):
+            total = job.spec.tasks(phase)
+            if not total:
+                continue
+            if phase not in self._tasks:
+                self._tasks[phase] = self._bars.add_task(phase, total=total, detail="")
+            done = _done(job, phase)
+            detail = f"{running} running, {job.retried} retried, {self._rate(job)}" if job.phase is phase else ""
+            self._bars.update(self._tasks[phase], completed=done, detail=detail)
+
+    def pause(self, action: Callable[[], None]) -> None:
+        """Take the bars away for good, then do ``action``, which prints."""
+        self._bars.stop()
+        action()
+
+    def _rate(self, job: JobState) -> str:
+        elapsed_s = max(time.monotonic() - self._started_at, 1e-3)
+        return f"{job.done / elapsed_s:.1f} tasks/s"
+
+
+def _done(job: JobState, phase: Phase) -> int:
+    if job.phase is phase:
+        return job.done
+    passed = phase is Phase.MAP and job.phase is Phase.REDUCE
+    finished = job.phase in (Phase.COMMITTING, Phase.SUCCEEDED)
+    return job.spec.tasks(phase) if passed or finished else 0

@@ -1,0 +1,38 @@
+"""What is said of a job when it has succeeded."""
+
+from collections import Counter
+
+from s3mr.model.result import JobResult
+from s3mr.model.sizes import format_size
+
+
+def summary(result: JobResult, *, shown_output: str | None) -> str:
+    """Return a few lines: what went in, crossed the shuffle and came out, and what it took."""
+    counters = result.counters
+    skipped = f", {result.skipped_objects:,} skipped (_ or . names)" if result.skipped_objects else ""
+    objects, parts = _many(result.input_objects, "object"), _many(result.parts, "part")
+    where = f": {shown_output}" if shown_output else ""
+    tries = f"{_many(result.attempts, 'attempt')}, {result.retried:,} retried"
+    lines = {
+        "in": f"{counters.records_in:,} records, {format_size(counters.bytes_in)} in {objects}{skipped}",
+        "shuffle": f"{counters.shuffle_records:,} records, {format_size(counters.shuffle_bytes)}",
+        "out": f"{counters.records_out:,} records, {format_size(counters.bytes_out)} in {parts}{where}",
+        "tasks": f"{result.map_tasks:,} map, {result.reducers:,} reduce; {tries}, "
+        f"{_many(result.duplicates_ignored, 'duplicate')} ignored",
+        "requests": _requests(counters.requests),
+        "time": f"{result.elapsed_s:.1f} s; workers busy {counters.busy_s:.1f} s",
+    }
+    if not result.reducers:
+        del lines["shuffle"]
+    return "\n".join(f"{name:<9}{text}" for name, text in lines.items())
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _requests(counts: dict[str, int]) -> str:
+    services: Counter[str] = Counter()
+    for name, count in counts.items():
+        services[name.partition(":")[0]] += count
+    return f"S3 {services['s3']:,}, DynamoDB {services['dynamodb']:,}"

@@ -1,0 +1,96 @@
+"""The barrier between map and reduce: fix the winners, balance their books, write the shuffle index.
+
+Everything written here follows from the winning manifests, which never change: a tick that dies half-way is
+followed by one that writes the same bytes again. `shuffle.index` says how the index is laid out.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from s3mr import limits
+from s3mr.batching import batched
+from s3mr.errors import InvariantError
+from s3mr.model import keys
+from s3mr.model.job import JobSpec, JobState, Phase
+from s3mr.model.manifest import Books, Manifest, unpack_pieces
+from s3mr.model.statistics import Counters
+from s3mr.ports import JobStore, ObjectStore
+from s3mr.shuffle.index import encode_segment
+from s3mr.shuffle.keys import merge_types
+
+_BOOKS = struct.Struct("<QI")
+
+
+def write_shuffle_index(
+    job: JobState, store: JobStore, objects: ObjectStore, *, scratch: Callable[[], BinaryIO]
+) -> Counters:
+    """Write the index segments and the books of a finished map phase; return the winners' counters.
+
+    Raises:
+        UserCodeError: tasks yielded keys of different types.
+        InvariantError: the books do not balance.
+    """
+    spec = job.spec
+    records, checksums = [0] * spec.reducers, [0] * spec.reducers
+    audit = MapAudit(spec)
+    winners = audit.watch(store.all_manifests(job, Phase.MAP))
+    for segment, manifests in enumerate(batched(winners, limits.INDEX_SEGMENT_TASKS)):
+        pieces = [tuple(unpack_pieces(one.pieces or b"")) for one in manifests]
+        for row in pieces:
+            for partition, piece in enumerate(row):
+                records[partition] += piece.records
+                checksums[partition] += piece.crc32c
+        entries = [(one.worker, row) for one, row in zip(manifests, pieces, strict=True)]
+        with scratch() as body:
+            for column in encode_segment(entries, layout=spec.layout, reducers=spec.reducers):
+                body.write(column)
+            objects.put(keys.index_segment(spec.job_id, segment), body)
+    counters = audit.balance()
+    packed = b"".join(_BOOKS.pack(count, checksum % 2**32) for count, checksum in zip(records, checksums, strict=True))
+    objects.put(keys.index_books(spec.job_id), packed)
+    return counters
+
+
+def read_books(spec: JobSpec, objects: ObjectStore) -> Sequence[Books]:
+    """Return, for each partition, what its reducer must have read."""
+    packed = b"".join(objects.stream(keys.index_books(spec.job_id)))
+    return [Books(records=records, checksum=checksum) for records, checksum in _BOOKS.iter_unpack(packed)]
+
+
+class MapAudit:
+    """Adds up the winners of the map phase as they pass, and balances them against the plan."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._spec = spec
+        self._seen = 0
+        self._key_type: str | None = None
+        self._counters = Counters()
+
+    def watch(self, winners: Iterable[Manifest]) -> Iterator[Manifest]:
+        """Pass ``winners`` on.
+
+        Raises:
+            UserCodeError: two of them hold keys of different types.
+        """
+        for one in winners:
+            self._seen += 1
+            self._counters += one.counters
+            if one.key_type is not None:
+                self._key_type = one.key_type if self._key_type is None else merge_types(self._key_type, one.key_type)
+            yield one
+
+    def balance(self) -> Counters:
+        """Return the sum, once all have passed.
+
+        Raises:
+            InvariantError: a task has no winner, or bytes of the input were read twice or not at all.
+        """
+        spec = self._spec
+        if self._seen != spec.map_tasks:
+            raise InvariantError(f"{self._seen} of {spec.map_tasks} map tasks have a winner at the barrier")
+        if self._counters.bytes_in != spec.input_bytes:
+            raise InvariantError(
+                f"map tasks consumed {self._counters.bytes_in} bytes of inputs that hold {spec.input_bytes}"
+            )
+        return self._counters

@@ -1,0 +1,111 @@
+"""Launching: log the batch, write its live attempts, invoke. A logged batch may be repeated, the same to the letter.
+
+So a tick that dies costs no attempt: the next one repeats the batch, with the same attempt numbers and tokens, and
+skips the tasks that have a winner by then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from s3mr import limits
+from s3mr.batching import batched
+from s3mr.coordinator.leading import Lead
+from s3mr.errors import TransientError
+from s3mr.model import keys
+from s3mr.model.job import AttemptId, JobState, Launch, LiveAttempt, Phase
+from s3mr.model.plan import Pointer
+from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer
+from s3mr.model.report import TaskRequest, attempt_token
+from s3mr.ports import Invoker, JobStore, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Hands attempts to the invoker."""
+
+    store: JobStore
+    objects: ObjectStore
+    invoker: Invoker
+
+    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, now: float, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
+        """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
+
+        Raises:
+            TransientError: the invoker refuses for now; what was not handed over stays logged.
+        """
+        for batch in batched(attempts, limits.LAUNCH_BATCH):
+            job = lead.job
+            fresh = [one.task + 1 for one in batch if one.attempt == 1]
+            lead.save(
+                **changes,
+                launching=Launch(phase=job.phase, at=now, attempts=batch),
+                cursor=min(cursor, max([job.cursor, *fresh])),
+                attempts=job.attempts + len(batch),
+                retried=job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
+                last_lease_until=now + limits.lease_s(job.spec.task_timeout_s),
+            )
+            self._perform(lead, batch)
+            changes = {}
+        lead.save(launching=None)
+
+    def repeat(self, lead: Lead) -> None:
+        """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile."""
+        job = lead.save()
+        if job.launching is not None:
+            won = self.store.manifests(job, job.phase, [one.task for one in job.launching.attempts])
+            self._perform(lead, [one for one in job.launching.attempts if one.task not in won])
+        lead.save(launching=None)
+
+    def _perform(self, lead: Lead, attempts: Sequence[AttemptId]) -> None:
+        job = lead.job
+        requests = _requests(job, attempts, self.objects)
+        self.store.begin(job.spec.job_id, _live(job, attempts))
+        for number, request in enumerate(requests):
+            try:
+                self.invoker.invoke(request)
+            except TransientError:
+                rest = tuple(attempts[number:])
+                lead.save(launching=job.launching and job.launching.model_copy(update={"attempts": rest}))
+                raise
+
+
+def _live(job: JobState, attempts: Sequence[AttemptId]) -> list[LiveAttempt]:
+    assert job.launching is not None  # noqa: S101 - only logged batches are performed
+    at = job.launching.at
+    return [
+        LiveAttempt(
+            phase=job.launching.phase,
+            **dict(one),
+            launched_at=at,
+            lease_until=at + limits.lease_s(job.spec.task_timeout_s),
+        )
+        for one in attempts
+    ]
+
+
+def _requests(job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore) -> list[TaskRequest]:
+    pointers = _pointers(job, attempts, objects) if job.phase is Phase.MAP else {}
+    return [
+        TaskRequest(
+            spec=job.spec,
+            phase=job.phase,
+            task=one.task,
+            attempt=one.attempt,
+            token=attempt_token(job.secret, phase=job.phase, task=one.task, attempt=one.attempt),
+            plan=pointers.get(one.task),
+        )
+        for one in attempts
+    ]
+
+
+def _pointers(job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore) -> dict[int, Pointer]:
+    """Read where the plan of each task lies: one read of the index, from the first task to the last."""
+    if not attempts:
+        return {}
+    tasks = sorted({one.task for one in attempts})
+    start = job.spec.plan_index_offset_bytes + tasks[0] * POINTER_BYTES
+    stop = job.spec.plan_index_offset_bytes + (tasks[-1] + 1) * POINTER_BYTES
+    index = b"".join(objects.stream(keys.plan(job.spec.job_id), start=start, stop=stop))
+    offsets = {task: (task - tasks[0]) * POINTER_BYTES for task in tasks}
+    return {task: decode_pointer(index[at : at + POINTER_BYTES]) for task, at in offsets.items()}

@@ -1,0 +1,36 @@
+"""The epoch fence: of several ticks on one job, only the one that wrote last may write again."""
+
+from typing import Any
+
+from s3mr.model.job import JobState
+from s3mr.ports import JobStore
+
+
+class FencedError(Exception):
+    """Another tick leads this job now; the call ends quietly. Not an `S3mrError`: nobody but tick may see it."""
+
+
+class Lead:
+    """One tick's right to write one job.
+
+    The first write raises the epoch, on condition that nobody has since it was read; each later write demands the
+    epoch so taken. So a tick that pauses and wakes up after another has begun cannot write.
+    """
+
+    def __init__(self, store: JobStore, job: JobState) -> None:
+        self._store = store
+        self._epoch = job.epoch
+        self.job = job
+
+    def save(self, **changes: Any) -> JobState:  # noqa: ANN401 - any of JobState's fields
+        """Write the job with ``changes`` made.
+
+        Raises:
+            FencedError: another tick has taken over.
+        """
+        taken = self.job.epoch if self.job.epoch != self._epoch else self._epoch + 1
+        changed = JobState.model_validate({**dict(self.job), **changes, "epoch": taken})
+        if not self._store.replace(changed, epoch=self.job.epoch):
+            raise FencedError
+        self.job = changed
+        return changed

@@ -1,0 +1,120 @@
+"""Submit: turn what was asked into a plan, a spec and a job in the table. Everything that can be refused is, here."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO, Literal
+
+from s3mr import limits
+from s3mr.errors import RequestError
+from s3mr.formats.reading import is_splittable
+from s3mr.formats.registry import get_format
+from s3mr.model import keys
+from s3mr.model.job import BundleRef, JobSpec, JobState, Phase
+from s3mr.model.plan_codec import encode_plan
+from s3mr.policy.planning import check_shape, choose_layout, plan_splits
+from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
+
+ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for, all defaults filled in. ``reducers`` is 0 for a job without reduce."""
+
+    bundle: bytes
+    module: str
+    name: str
+    inputs: Sequence[str]
+    output: str
+    reducers: int
+    input_format: str
+    split_size_bytes: int
+    layout: Literal["auto", "split", "packed"]
+    memory_bytes: int
+    attempts: int
+    task_timeout_s: float
+    params: dict[str, str]
+    keep_intermediate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Submits jobs."""
+
+    inputs: Inputs
+    objects: ObjectStore
+    store: JobStore
+    output_of: Callable[[JobSpec], Output]
+    clock: Clock
+    entropy: Entropy
+    scratch: Callable[[], BinaryIO]
+
+    def submit(self, order: Order) -> JobState:
+        """Plan the job and write it down; the next `tick` starts it.
+
+        Raises:
+            RequestError: there is no input, the output is taken or not empty, a bound is exceeded.
+        """
+        _check(order)
+        chosen = get_format(order.input_format)
+        job_id = f"{datetime.fromtimestamp(self.clock.now(), UTC):%Y%m%d-%H%M%S}-{self.entropy.hex(8)}"
+        found = self.inputs.find(order.inputs)
+        tasks = plan_splits(
+            found.objects,
+            split_size_bytes=order.split_size_bytes,
+            splittable=lambda source: is_splittable(source, chosen),
+        )
+        with self.scratch() as plan:
+            summary = encode_plan(tasks, plan.write)
+            check_shape(summary.map_tasks, order.reducers)
+            spec = JobSpec(
+                job_id=job_id,
+                bundle=BundleRef(sha256=hashlib.sha256(order.bundle).hexdigest(), module=order.module, name=order.name),
+                map_tasks=summary.map_tasks,
+                reducers=order.reducers,
+                layout=choose_layout(order.layout, summary.map_tasks, order.reducers),
+                input_format=order.input_format,
+                input_objects=len(found.objects),
+                input_bytes=sum(one.size_bytes for one in found.objects),
+                skipped_objects=found.skipped,
+                plan_index_offset_bytes=summary.index_offset_bytes,
+                memory_bytes=order.memory_bytes,
+                attempts=order.attempts,
+                task_timeout_s=order.task_timeout_s,
+                params=order.params,
+                output=order.output,
+                keep_intermediate=order.keep_intermediate,
+            )
+            self.output_of(spec).check()
+            self.objects.put(keys.plan(job_id), plan)
+        self.objects.put(keys.bundle(job_id), order.bundle)
+        return self._create(spec)
+
+    def _create(self, spec: JobSpec) -> JobState:
+        now = self.clock.now()
+        job = JobState(spec=spec, secret=self.entropy.hex(64), created_at=now, phase_started_at=now, progressed_at=now)
+        if not self.store.create(job):
+            raise RequestError(f"a job {spec.job_id} exists already: try again")
+        holder = self.store.claim_output(spec.output, job_id=spec.job_id)
+        if holder is not None:
+            refused = job.model_copy(update={"phase": Phase.FAILED, "released": True, "ended_at": now, "epoch": 1})
+            self.store.replace(refused, epoch=0)
+            raise RequestError(f"{spec.output} is being written by job {holder}: wait for it, or name another output")
+        return job
+
+
+def _check(order: Order) -> None:
+    """Refuse numbers that can never work."""
+    if order.memory_bytes < limits.MEMORY_BYTES_MIN:
+        raise RequestError(f"--memory must be at least {limits.MEMORY_BYTES_MIN // limits.MIB}MiB")
+    if order.split_size_bytes < 1:
+        raise RequestError("--split-size must be at least 1 byte")
+    if not 1 <= order.attempts <= limits.ATTEMPTS_MAX:
+        raise RequestError(f"--attempts must be from 1 to {limits.ATTEMPTS_MAX}")
+    if not 0 < order.task_timeout_s < float("inf"):
+        raise RequestError("--task-timeout must be a positive number of seconds")
+    if len(json.dumps(order.params)) > limits.PARAMS_BYTES_MAX:
+        raise RequestError(f"--param: all parameters together may hold {limits.PARAMS_BYTES_MAX // limits.KIB}KiB")

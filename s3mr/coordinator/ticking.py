@@ -1,0 +1,198 @@
+"""Tick: one step of a job. Observe it in the table, decide (policy), act; remember nothing.
+
+A tick may die after any line. What it was about to launch is logged first, what it decides is written under the
+epoch fence, and everything else it does may be done again: the next tick carries on from the table alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import BinaryIO
+
+from s3mr import limits
+from s3mr.coordinator import barrier, committing
+from s3mr.coordinator.launching import Launcher
+from s3mr.coordinator.leading import FencedError, Lead
+from s3mr.coordinator.sweeping import sweep
+from s3mr.errors import InvariantError, RequestError, UserCodeError
+from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
+from s3mr.policy import scheduling
+from s3mr.ports import Clock, JobStore, ObjectStore, Observation, Output, Parallel
+
+TICK_SOON_S = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a tick answers: where the job stands now, and when to tick again if nothing is reported before."""
+
+    job: JobState
+    wait_s: float
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended and holds nothing any more."""
+        return self.job.released
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """The coordinator's ports, and the step itself."""
+
+    store: JobStore
+    objects: ObjectStore
+    output_of: Callable[[JobSpec], Output]
+    launcher: Launcher
+    parallel: Parallel
+    clock: Clock
+    scratch: Callable[[], BinaryIO]
+    capacity: int  # attempts that may run at once
+
+    def tick(self, job_id: str) -> Tick:
+        """Take the job one step further.
+
+        Raises:
+            RequestError: there is no such job.
+            TransientError: a service is busy; tick again.
+        """
+        seen = self.store.observe(job_id)
+        if seen is None:
+            raise RequestError(f"there is no job {job_id}")
+        lead = Lead(self.store, seen.job)
+        try:
+            wait_s = self._step(lead, seen)
+        except FencedError:
+            wait_s = limits.STALL_S
+        return Tick(lead.job, wait_s)
+
+    def _step(self, lead: Lead, seen: Observation) -> float:
+        job = lead.job
+        if job.released:
+            return self._sweep_zombies(job)
+        if job.phase.terminal:
+            self._release(lead, seen)
+        elif job.phase is Phase.STOPPING:
+            self._stop(lead, seen)
+        elif job.phase is Phase.COMMITTING:
+            self._guarded(lead, lambda: self._commit(lead))
+        elif job.launching is not None:
+            self.launcher.repeat(lead)
+        else:
+            return self._work(lead, seen)
+        return TICK_SOON_S
+
+    def _work(self, lead: Lead, seen: Observation) -> float:
+        """Launch what the policy asks for, or leave the phase."""
+        job, now = lead.job, self.clock.now()
+        live = [one for one in seen.live if one.phase is job.phase]
+        asked = scheduling.suspects(job, live, now=now)
+        won = frozenset(self.store.manifests(job, job.phase, asked))
+        changes = self._progress(job, [one for one in live if one.task not in won], now)
+        actions = scheduling.decide(
+            job.model_copy(update=changes),
+            live,
+            won=won,
+            cancel_requested=seen.cancel_requested,
+            capacity=self.capacity,
+            now=now,
+        )
+        wait_s = TICK_SOON_S
+        for action in actions:
+            match action:
+                case scheduling.Forget(attempts):
+                    self.store.forget(job.spec.job_id, job.phase, attempts)
+                case scheduling.Launch(attempts, cursor):
+                    self.launcher.launch(lead, attempts, cursor=cursor, now=now, **changes)
+                case scheduling.Advance():
+                    self._guarded(lead, lambda: self._advance(lead, now))
+                case scheduling.Stop(failure):
+                    lead.save(phase=Phase.STOPPING, failure=failure, cancelled=failure is None)
+                case scheduling.Wait(seconds):
+                    wait_s = seconds
+        if changes and lead.job is job:
+            lead.save(**changes)
+        return wait_s
+
+    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> dict[str, int | float]:
+        """Return what has changed in the job's progress: tasks done, when that grew, the median duration."""
+        changes: dict[str, int | float] = {}
+        done = job.cursor - len({one.task for one in unfinished})
+        if done > job.done:
+            changes |= {"done": done, "progressed_at": now}
+        sample = scheduling.median_sample(job, unfinished)
+        if durations := [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]:
+            changes["median_s"] = median(durations)
+        return changes
+
+    def _advance(self, lead: Lead, now: float) -> None:
+        """Leave a phase in which every task has a winner."""
+        job = lead.job
+        if job.phase is not job.spec.last_phase:
+            counters = barrier.write_shuffle_index(job, self.store, self.objects, scratch=self.scratch)
+            lead.save(
+                phase=Phase.REDUCE,
+                cursor=0,
+                done=0,
+                median_s=None,
+                phase_started_at=now,
+                map_counters=counters,
+                counters=counters,
+            )
+            return
+        counters = committing.prepare(job, self.store, self.objects)
+        ignored = self.store.count_ignored(job)
+        lead.save(phase=Phase.COMMITTING, cursor=0, counters=job.counters + counters, ignored=ignored)
+
+    def _commit(self, lead: Lead) -> None:
+        lead.save()  # fences off an older tick before the first part is completed
+        committing.complete(
+            lead.job,
+            self.store,
+            self.output_of(lead.job.spec),
+            self.parallel,
+            save_cursor=lambda cursor: lead.save(cursor=cursor),
+        )
+        lead.save(phase=Phase.SUCCEEDED, ended_at=self.clock.now())
+
+    def _stop(self, lead: Lead, seen: Observation) -> None:
+        """End a job that will not succeed: seal its tasks, so that nothing is recorded after its end, then end it."""
+        lead.save()
+        job = lead.job
+        for phase in (Phase.MAP, Phase.REDUCE):
+            self.store.seal(job, phase, sorted({one.task for one in seen.live if one.phase is phase}))
+        phase = Phase.CANCELLED if job.cancelled else Phase.FAILED
+        lead.save(phase=phase, ended_at=self.clock.now())
+
+    def _release(self, lead: Lead, seen: Observation) -> None:
+        """Give up what an ended job holds: open uploads, live attempts, intermediates, the claim on its output."""
+        lead.save()
+        job, job_id = lead.job, lead.job.spec.job_id
+        if job.phase is Phase.SUCCEEDED:
+            if not job.spec.keep_intermediate:
+                sweep(self.objects, job_id)
+        else:
+            winners = self.store.all_manifests(job, job.spec.last_phase)
+            self.output_of(job.spec).withdraw(one.part for one in winners if one.part is not None)
+        for phase in (Phase.MAP, Phase.REDUCE):
+            left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]
+            self.store.forget(job_id, phase, left)
+        self.store.release_output(job.spec.output, job_id=job_id)
+        lead.save(released=True)
+
+    def _sweep_zombies(self, job: JobState) -> float:
+        """Once the last lease has run out, sweep what attempts have written that outlived the job."""
+        left_s = job.last_lease_until - self.clock.now()
+        if left_s <= 0 and job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
+            sweep(self.objects, job.spec.job_id)
+        return max(0.0, left_s)
+
+    def _guarded(self, lead: Lead, step: Callable[[], None]) -> None:
+        """Do ``step``; what shows that the job cannot go on brings it to its end, with the reason."""
+        try:
+            step()
+        except (UserCodeError, RequestError, InvariantError) as error:
+            kinds = {UserCodeError: FailureKind.USER, RequestError: FailureKind.REQUEST}
+            failure = Failure(
+                kind=kinds.get(type(error), FailureKind.INVARIANT), message=str(error)[: limits.FAILURE_TEXT_MAX]
+            )
+            lead.save(phase=Phase.STOPPING, failure=failure)

@@ -1,0 +1,120 @@
+r"""Pairs → lines of output: ``key<TAB>value\n``, so that every line is exactly one pair.
+
+Strings stand as they are, but for tab, newline, carriage return and backslash, which become a backslash and the
+letter ``t``, ``n``, ``r`` or a second backslash; bytes likewise, raw. Everything else is compact JSON, in which
+none of these characters can stand unescaped. UTF-8, with surrogate escapes written as the bytes they stand for.
+"""
+
+import json
+from typing import Final
+
+from s3mr.errors import UserCodeError
+
+_LETTERS: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))  # the backslash first
+_ESCAPES: Final = str.maketrans(dict(_LETTERS))
+_SCALARS: Final = (str, int, float, bool, type(None))
+_KEY_SCALARS: Final = (str, int, float, bool, bytes)
+
+
+def format_pair(key: object, value: object) -> bytes:
+    """Return one complete line for the pair.
+
+    Raises:
+        UserCodeError: the key or the value is of a type that cannot be carried, or has no UTF-8.
+    """
+    key_type, value_type = type(key), type(value)
+    if key_type is str and key.isprintable() and "\\" not in key:  # type: ignore[attr-defined, operator]
+        if value_type is int:
+            return _encode(f"{key}\t{_integer(value)}\n")  # type: ignore[arg-type]
+        if value_type is str:
+            return _encode(f"{key}\t{_escape(value)}\n")  # type: ignore[arg-type]
+    _check_key(key)
+    return b"%b\t%b\n" % (_field(key), _field(value))
+
+
+def _escape(text: str) -> str:
+    # The characters to escape are not printable, except the backslash: most strings need no translation.
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+
+
+def _field(value: object) -> bytes:
+    if type(value) is str:
+        return _encode(_escape(value))
+    if type(value) is bytes:
+        for plain, escaped in _LETTERS:
+            value = value.replace(plain.encode(), escaped.encode())
+        return value
+    return _encode(_json(value))
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(_jsonable(value), separators=(",", ":"), ensure_ascii=False)
+    except RecursionError:
+        raise UserCodeError("a value is nested too deeply to be written, or contains itself") from None
+    except ValueError:
+        raise _too_long() from None
+
+
+def _integer(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        raise _too_long() from None
+
+
+def _too_long() -> UserCodeError:
+    return UserCodeError(
+        "an integer is too long to be written in decimal (sys.get_int_max_str_digits()): "
+        "yield it as a string, for example hex(n)"
+    )
+
+
+def _jsonable(value: object) -> object:
+    """Return ``value`` with tuples as they are and bytes as strings; refuse what is not carried."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if isinstance(value, bytes) and kind is bytes:
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, list | tuple) and kind in (list, tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, dict) and kind is dict:
+        return {_json_name(name): _jsonable(item) for name, item in value.items()}
+    raise UserCodeError(
+        f"a value of type {_name(value)} cannot be carried: "
+        "yield str, bytes, int, float, bool, None, or lists, tuples and dicts of these"
+    )
+
+
+def _json_name(name: object) -> object:
+    if type(name) in _SCALARS:
+        return name
+    raise UserCodeError(
+        f"a dict with a key of type {_name(name)} cannot be written as JSON: use str, int, float, bool or None"
+    )
+
+
+def _check_key(key: object) -> None:
+    if isinstance(key, tuple) and type(key) is tuple:
+        for item in key:
+            _check_key(item)
+    elif type(key) not in _KEY_SCALARS:
+        raise UserCodeError(f"a key of type {_name(key)}: keys are str, bytes, int, float, bool, or tuples of these")
+    elif key != key:  # noqa: PLR0124 - NaN is the one value that differs from itself
+        raise UserCodeError("the key is NaN, which has no order and equals nothing, not even itself")
+
+
+def _name(value: object) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise UserCodeError(
+            f"a string contains the lone surrogate U+{ord(text[error.start]):04X}, which UTF-8 cannot write: "
+            "replace it, for example with text.encode('utf-8', 'replace').decode()"
+        ) from None

@@ -1,0 +1,88 @@
+r"""Lines of text, read in splits: a line belongs to the split in which it starts.
+
+``\n`` or ``\r\n`` ends a line and nothing else does; blank lines are records; a byte order mark stays. A split that
+does not begin the object looks for its first line start from the byte before it, and reads past its end only while
+its last line is unfinished. Bytes that are no UTF-8 become surrogate escapes.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from s3mr import limits
+from s3mr.formats.registry import Batch, Read
+from s3mr.model.plan import Split
+
+_WINDOW_BYTES: Final = 64 * limits.KIB  # the first look past a split's end
+_WINDOW_GROWTH: Final = 4
+
+
+class TextFormat:
+    """One record a line."""
+
+    name = "text"
+
+    def records(self, blocks: Iterable[bytes]) -> Iterator[Batch]:
+        """Yield the lines of a whole object."""
+        unfinished: list[bytes] = []  # joined once: a line over many blocks is not copied again and again
+        for block in blocks:
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                unfinished.append(block[:cut])
+                yield _lines(b"".join(unfinished))
+                unfinished = []
+            if cut < len(block):
+                unfinished.append(block[cut:])
+        if unfinished:
+            last = b"".join(unfinished)
+            yield Batch((last.decode("utf-8", "surrogateescape"),), len(last))
+
+    def split_records(self, read: Read, split: Split) -> Iterator[Batch]:
+        """Yield the lines that start in ``split``."""
+        return self.records(_owned(read, split))
+
+
+def _lines(data: bytes) -> Batch:
+    """Cut bytes that end in a newline. Newlines are ASCII: no decoding reaches across one."""
+    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    records = text.split("\n")
+    records.pop()
+    return Batch(records, len(data))
+
+
+def _owned(read: Read, split: Split) -> Iterator[bytes]:
+    """Yield the bytes from the split's first line start to the end of its last line."""
+    last = b""
+    for block in _from_first_line(read, split):
+        last = block or last
+        yield block
+    if last and not last.endswith(b"\n"):
+        yield from _until_newline(read, split.stop, split.size_bytes)
+
+
+def _from_first_line(read: Read, split: Split) -> Iterator[bytes]:
+    if split.start == 0:
+        yield from read(0, split.stop)
+        return
+    # A newline at `stop - 1` starts a line of the next split: it is not looked at.
+    blocks, unseen_bytes = read(split.start - 1, split.stop), split.stop - split.start
+    for block in blocks:
+        newline = block.find(b"\n", 0, unseen_bytes)
+        if newline >= 0:
+            yield block[newline + 1 :]
+            yield from blocks
+            return
+        unseen_bytes = max(0, unseen_bytes - len(block))
+
+
+def _until_newline(read: Read, start: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield what follows from ``start`` up to and with the next newline, or the object's end."""
+    window_bytes = _WINDOW_BYTES
+    while start < size_bytes:
+        stop = min(start + window_bytes, size_bytes)
+        for block in read(start, stop):
+            cut = block.find(b"\n") + 1
+            if cut:
+                yield block[:cut]
+                return
+            yield block
+        start, window_bytes = stop, window_bytes * _WINDOW_GROWTH

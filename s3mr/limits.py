@@ -1,0 +1,72 @@
+"""Every bound in one place, and how the bounds agree.
+
+Sizes are bytes, times seconds. Facts about AWS are quoted from its documentation (Lambda quotas, DynamoDB
+"Service, account, and table quotas", S3 "Multipart upload limits").
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# The shape of a job.
+MAP_TASKS_MAX: Final = 100_000
+REDUCERS_MAX: Final = 10_000
+PIECES_MAX: Final = 10_000_000  # M × R in one level of shuffle
+TASK_OBJECTS_MAX: Final = 1_000  # input objects that one map task may read
+SPLIT_LAYOUT_PIECES_MAX: Final = 256  # `auto` writes one object a piece up to here, one a task beyond
+INDEX_SEGMENT_TASKS: Final = 1_000  # map tasks in one object of the shuffle index
+SPLIT_SIZE_BYTES: Final = 64 * MIB
+MEMORY_BYTES: Final = 512 * MIB
+MEMORY_BYTES_MIN: Final = 16 * MIB
+
+# Frames of a run. A merge holds one decoded frame of each run that it reads.
+FRAME_BYTES_MAX: Final = 256 * KIB  # before compression; one larger record makes a larger frame
+FRAME_BYTES_MIN: Final = 16 * KIB
+PIECE_BYTES_MAX: Final = 2**32 - 1  # a length in the shuffle index has four bytes
+
+# Attempts.
+ATTEMPTS: Final = 4
+ATTEMPTS_MAX: Final = 100
+USER_ATTEMPTS: Final = 2  # a function that raised is tried once more: it may have met a passing fault
+TRANSIENT_ATTEMPTS: Final = 10  # a budget of their own: throttling costs no attempt
+TASK_TIMEOUT_S: Final = 900.0  # Lambda's longest
+EVENT_AGE_S: Final = 60.0  # how long an invocation may wait before it starts; Lambda's shortest setting
+LEASE_MARGIN_S: Final = 30.0  # the report's way back, and clocks that differ
+BACKUP_TASKS_MIN: Final = 10
+BACKUP_MEDIAN_FACTOR: Final = 3.0
+BACKUP_LONGER_S: Final = 10.0
+STALL_S: Final = 10.0  # without progress for so long, tick asks whether live tasks have already won
+
+# Requests, items and batches.
+LAUNCH_BATCH: Final = 100
+COMMIT_BATCH: Final = 100  # parts completed between two writes of the cursor
+MEDIAN_SAMPLE: Final = 100
+SLICES_MAX: Final = 16
+SLICE_TASKS: Final = 1_000
+PARAMS_BYTES_MAX: Final = 32 * KIB
+FAILURE_TEXT_MAX: Final = 8_000  # characters of a message or traceback that a report carries
+RECORD_TEXT_MAX: Final = 200  # characters of a record that an error shows
+ITEM_BYTES_MAX: Final = 400 * KIB  # DynamoDB
+PAYLOAD_BYTES_MAX: Final = 256 * KIB  # a request and its report together, in a Lambda destination
+UPLOAD_PART_BYTES: Final = 8 * MIB
+UPLOAD_PARTS_MAX: Final = 10_000  # S3
+PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
+
+# The user's code.
+BUNDLE_BYTES_MAX: Final = 50 * MIB  # as a zip
+BUNDLE_UNZIPPED_BYTES_MAX: Final = 250 * MIB
+BUNDLE_FILES_MAX: Final = 10_000
+
+# A task that owns every piece of a manifest must fit into an item, and its report into a payload (base64: 4/3).
+PIECE_COLUMN_BYTES: Final = 12
+assert REDUCERS_MAX * PIECE_COLUMN_BYTES < ITEM_BYTES_MAX
+assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILURE_TEXT_MAX < PAYLOAD_BYTES_MAX
+assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
+assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
+
+
+def lease_s(task_timeout_s: float) -> float:
+    """How long an attempt may stay silent: it may wait, run to its limit, and report; only then is it lost."""
+    return EVENT_AGE_S + task_timeout_s + LEASE_MARGIN_S

@@ -1,0 +1,216 @@
+"""Run a job on the embedded cloud: submit, then tick until it is over, woken by every report."""
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from s3mr import limits
+from s3mr.adapters.os_errors import translated_os
+from s3mr.adapters.s3_uri import is_s3
+from s3mr.bundle import make_bundle
+from s3mr.coordinator.submitting import Order
+from s3mr.coordinator.ticking import Ticker
+from s3mr.errors import JobFailedError, RequestError, TransientError
+from s3mr.loading import Code
+from s3mr.local.cloud import EmbeddedCloud
+from s3mr.local.pool import WorkerPool
+from s3mr.model import keys
+from s3mr.model.job import JobState, Phase
+from s3mr.model.result import JobResult
+from s3mr.model.sizes import parse_size
+from s3mr.model.statistics import Counters
+from s3mr.policy.planning import RequestedLayout
+from s3mr.ports import ObjectStore
+
+TROUBLE_MAX = 8  # ticks in a row that may find a service busy
+TROUBLE_PAUSE_S = 0.5
+REDUCERS_PER_WORKER = 2
+QUEUED_PER_WORKER = 2  # so that a worker need not wait for a tick between two tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a job is to be run here; sizes in bytes. ``output`` None: a temporary folder, the caller's to remove."""
+
+    output: str | None = None
+    reducers: int | None = None
+    workers: int | None = None
+    split_size: int | str = limits.SPLIT_SIZE_BYTES
+    layout: RequestedLayout = "auto"
+    input_format: str | None = None
+    memory: int | str = limits.MEMORY_BYTES
+    attempts: int = limits.ATTEMPTS
+    task_timeout_s: float = limits.TASK_TIMEOUT_S
+    params: Mapping[str, str] = field(default_factory=dict)
+    keep_intermediate: Path | None = None
+
+
+class Description(Protocol):
+    """What the plan depends on in a `Job`."""
+
+    @property
+    def reduce(self) -> object | None: ...
+    @property
+    def reducers(self) -> int | None: ...
+    @property
+    def input(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, str] | None: ...
+
+
+Watch = Callable[[JobState, int], object]  # is shown the job and how many attempts run, after every tick
+Deliver = Callable[[JobResult], object]  # is given the result while a temporary output still stands
+
+
+def run_local(
+    job: Description,
+    code: Code,
+    inputs: Sequence[str],
+    options: Options,
+    *,
+    watch: Watch = lambda _job, _running: None,
+    deliver: Deliver | None = None,
+) -> JobResult:
+    """Run a job here and return its result.
+
+    Raises:
+        RequestError: refused before anything ran.
+        JobFailedError: the job failed; its output does not exist.
+    """
+    workers = options.workers if options.workers is not None else os.cpu_count() or 1
+    if workers < 1:
+        raise RequestError("--workers must be at least 1")
+    if options.keep_intermediate:
+        _make_folder(options.keep_intermediate)
+    with ExitStack() as stack:
+        cloud = stack.enter_context(EmbeddedCloud())
+        pool = cloud.start_workers(workers, cloud.stack.recorder().record)
+        output = _temporary_output(cloud) if options.output is None else _absolute(options.output)
+        order = _order(job, code, inputs, options, output=output, workers=workers)
+        cloud.create_stack()
+        job_id = _submit(cloud, order).spec.job_id
+        ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER)
+        state = _drive(cloud, ticker, pool, job_id, watch)
+        if options.keep_intermediate:
+            _copy_objects(cloud.stack.objects, job_id, options.keep_intermediate)
+        if state.phase is not Phase.SUCCEEDED:
+            raise JobFailedError(state.failure.story() if state.failure else "the job was cancelled")
+        result = _result(state, requests=cloud.stack.meter.counts())
+        if deliver:
+            deliver(result)
+        elif options.output is None:
+            cloud.keep(Path(output).parent)
+            weakref.finalize(result, shutil.rmtree, Path(output).parent, ignore_errors=True)
+        return result
+
+
+def _submit(cloud: EmbeddedCloud, order: Order) -> JobState:
+    try:
+        job = cloud.stack.submitter().submit(order)
+    except TransientError:
+        cloud.check()
+        raise
+    return job
+
+
+def _drive(cloud: EmbeddedCloud, ticker: Ticker, pool: WorkerPool, job_id: str, watch: Watch) -> JobState:
+    """Tick until the job is over."""
+    trouble = 0
+    while True:
+        try:
+            tick = ticker.tick(job_id)
+        except TransientError:
+            cloud.check()
+            trouble += 1
+            if trouble > TROUBLE_MAX:
+                raise
+            pool.wait_for_report(TROUBLE_PAUSE_S)
+            continue
+        trouble = 0
+        watch(tick.job, pool.running)
+        if tick.over:
+            return tick.job
+        pool.wait_for_report(tick.wait_s)
+
+
+def _order(
+    job: Description, code: Code, inputs: Sequence[str], options: Options, *, output: str, workers: int
+) -> Order:
+    asked = options.reducers if options.reducers is not None else job.reducers
+    if asked is not None and asked < 1:
+        raise RequestError("--reducers must be at least 1")
+    if job.reduce is None and options.reducers is not None:
+        raise RequestError("--reducers: this job has no reduce; it writes one part a map task")
+    reducers = 0 if job.reduce is None else asked or min(REDUCERS_PER_WORKER * workers, limits.REDUCERS_MAX)
+    return Order(
+        bundle=make_bundle(code.files()),
+        module=code.module,
+        name=code.name,
+        inputs=inputs,
+        output=output,
+        reducers=reducers,
+        input_format=options.input_format or job.input,
+        split_size_bytes=_size(options.split_size),
+        layout=options.layout,
+        memory_bytes=_size(options.memory),
+        attempts=options.attempts,
+        task_timeout_s=options.task_timeout_s,
+        params={**(job.params or {}), **options.params},
+        keep_intermediate=options.keep_intermediate is not None,
+    )
+
+
+def _size(given: int | str) -> int:
+    return parse_size(given) if isinstance(given, str) else given
+
+
+def _absolute(output: str) -> str:
+    return output if is_s3(output) else str(Path(output).expanduser().absolute())
+
+
+def _temporary_output(cloud: EmbeddedCloud) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="s3mr-output-"))
+    cloud.remove_at_end(folder)
+    return str(folder / "output")
+
+
+def _make_folder(folder: Path) -> None:
+    with translated_os(f"make the folder {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _copy_objects(objects: ObjectStore, job_id: str, folder: Path) -> None:
+    """Copy a job's plan and intermediates into ``folder``, under their names."""
+    for prefix in (keys.plan_prefix(job_id), keys.job_prefix(job_id)):
+        for key in objects.list(prefix):
+            target = folder / key
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise RequestError(f"an intermediate object is named {key!r}, which leaves {folder}")
+            with translated_os(f"write {target}"):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    file.writelines(objects.stream(key))
+
+
+def _result(job: JobState, *, requests: dict[str, int]) -> JobResult:
+    counters = job.counters + Counters(requests=requests)
+    return JobResult(
+        job_id=job.spec.job_id,
+        output=job.spec.output,
+        parts=job.spec.tasks(job.spec.last_phase),
+        counters=counters,
+        input_objects=job.spec.input_objects,
+        skipped_objects=job.spec.skipped_objects,
+        map_tasks=job.spec.map_tasks,
+        reducers=job.spec.reducers,
+        attempts=job.attempts,
+        retried=job.retried,
+        duplicates_ignored=job.ignored,
+        elapsed_s=(job.ended_at or job.created_at) - job.created_at,
+    )

@@ -1,0 +1,38 @@
+"""A worker of the embedded cloud: a process that runs one attempt after another, as a Lambda environment does.
+
+Requests come as lines of JSON on standard input, reports go back on standard output, one line each. What user code
+prints goes to standard error. When the input ends, the parent has died: the process kills itself and all it started.
+"""
+
+import json
+import os
+import queue
+from typing import BinaryIO
+
+from s3mr.local.lifeline import follow, kill_group
+from s3mr.settings import Settings
+from s3mr.wiring import Stack
+
+
+def main() -> None:
+    """Work until standard input ends."""
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    follow(_private(0, os.O_RDONLY), requests.put, lambda: kill_group(os.getpid()))
+    reports = _private(1, os.O_WRONLY, shown_as=2)
+    handler = Stack(Settings.from_environment(os.environ)).task_handler()
+    while True:
+        report = handler.handle(json.loads(requests.get()))
+        reports.write(json.dumps(report).encode() + b"\n")
+        reports.flush()
+
+
+def _private(descriptor: int, mode: int, shown_as: int | None = None) -> BinaryIO:
+    """Take a standard stream away from user code, which gets ``/dev/null`` or another stream in its place."""
+    mine = os.dup(descriptor)
+    instead = os.open(os.devnull, mode) if shown_as is None else shown_as
+    os.dup2(instead, descriptor)
+    return os.fdopen(mine, "rb") if mode == os.O_RDONLY else os.fdopen(mine, "wb")
+
+
+if __name__ == "__main__":
+    main()

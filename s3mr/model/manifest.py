@@ -1,0 +1,70 @@
+"""The manifest: what one winning attempt wrote. An object that no manifest names does not exist."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pydantic import Field
+
+from s3mr import limits
+from s3mr.model.job import TaskPhase, WorkerId
+from s3mr.model.statistics import Counters
+from s3mr.model.value import Value
+
+_PIECE = struct.Struct("<III")
+assert _PIECE.size == limits.PIECE_COLUMN_BYTES  # noqa: S101 - bounds that must agree
+
+
+class Piece(NamedTuple):
+    """The run of one map task for one partition: its stored length, its records, its CRC-32C."""
+
+    length_bytes: int
+    records: int
+    crc32c: int
+
+
+def pack_pieces(pieces: Iterable[Piece]) -> bytes:
+    """Return ``pieces`` as one binary column set, 12 bytes a piece."""
+    return b"".join(_PIECE.pack(*piece) for piece in pieces)
+
+
+def unpack_pieces(packed: bytes) -> Iterator[Piece]:
+    """The inverse of `pack_pieces`."""
+    return map(Piece._make, _PIECE.iter_unpack(packed))
+
+
+class Books(Value):
+    """What crossed the shuffle, to be balanced: records, and the sum of the pieces' CRC-32C modulo 2**32."""
+
+    records: int = 0
+    checksum: int = 0
+
+    def __add__(self, other: "Books") -> "Books":
+        return Books(records=self.records + other.records, checksum=(self.checksum + other.checksum) % 2**32)
+
+
+class Part(Value):
+    """A part that lies uploaded but uncompleted at its final place."""
+
+    name: str
+    upload: str  # the upload's id; in a folder, the name of the temporary file
+    worker: WorkerId  # who wrote it: the part at its final place is ours only if this worker's
+    etags: tuple[str, ...] = Field(max_length=limits.UPLOAD_PARTS_MAX)
+    size_bytes: int = Field(ge=0)
+    records: int = Field(ge=0)
+    crc32c: int = Field(ge=0, lt=2**32)
+
+
+class Manifest(Value):
+    """What the first completed attempt of a task wrote; at most one a task, for ever."""
+
+    phase: TaskPhase
+    task: int = Field(ge=0)
+    attempt: int = Field(ge=1)
+    worker: WorkerId
+    duration_s: float = Field(ge=0)
+    counters: Counters
+    key_type: str | None = None  # of the pairs mapped; None where there were none
+    pieces: bytes | None = None  # map: `pack_pieces` of R pieces
+    books: Books | None = None  # reduce: what it read
+    part: Part | None = None  # reduce, or map in a job without reduce

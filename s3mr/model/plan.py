@@ -1,0 +1,48 @@
+"""The plan: which bytes of which inputs each map task reads."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from s3mr.model.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class InputObject:
+    """One file or object to read, as it was found: ``source`` is its path or ``s3://bucket/key``."""
+
+    source: str
+    size_bytes: int
+    etag: str  # changes when the content does
+
+
+class Split(Value):
+    """A half-open byte range ``[start, stop)`` of one input object; empty only where the object is."""
+
+    source: str
+    size_bytes: int = Field(ge=0)  # of the whole object
+    etag: str
+    start: int = Field(ge=0)
+    stop: int = Field(ge=0)
+
+    def model_post_init(self, _context: object) -> None:
+        if not (self.start < self.stop <= self.size_bytes or self.start == self.stop == self.size_bytes == 0):
+            raise ValueError(f"empty, inverted or overlong split: {self}")
+
+    @property
+    def whole(self) -> bool:
+        return self.stop - self.start == self.size_bytes
+
+
+class MapTask(Value):
+    """The splits that one map task reads, in order."""
+
+    splits: tuple[Split, ...]
+
+
+class Pointer(Value):
+    """Where some bytes lie in an object, and their CRC-32C."""
+
+    offset_bytes: int = Field(ge=0)
+    length_bytes: int = Field(ge=0)
+    crc32c: int = Field(ge=0, lt=2**32)

@@ -1,0 +1,59 @@
+r"""The plan as one object: a segment of JSON for each map task, then an index of fixed-size pointers to them.
+
+``segment 0 | segment 1 | … | pointer 0 | pointer 1 | …``: a reader takes pointer ``i`` by its range, then the segment.
+The JSON is ASCII: file names that are no UTF-8 (surrogate escapes) travel as ``\udcXX``.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import google_crc32c
+
+from s3mr.errors import InvariantError
+from s3mr.model.plan import MapTask, Pointer
+
+_POINTER: Final = struct.Struct("<QII")
+POINTER_BYTES: Final = _POINTER.size
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a job must know of its plan: how many tasks, and where the index begins."""
+
+    map_tasks: int
+    index_offset_bytes: int
+
+
+def encode_plan(tasks: Iterable[MapTask], write: Callable[[bytes], object]) -> PlanSummary:
+    """Write the plan in order; only the index (16 bytes a task) is held in memory."""
+    index = bytearray()
+    offset_bytes = 0
+    for task in tasks:
+        segment = json.dumps(task.model_dump(), separators=(",", ":")).encode("ascii")
+        write(segment)
+        index += _POINTER.pack(offset_bytes, len(segment), google_crc32c.value(segment))
+        offset_bytes += len(segment)
+    write(bytes(index))
+    return PlanSummary(map_tasks=len(index) // POINTER_BYTES, index_offset_bytes=offset_bytes)
+
+
+def decode_pointer(data: bytes) -> Pointer:
+    """Return the pointer that `POINTER_BYTES` of the index hold."""
+    if len(data) != POINTER_BYTES:
+        raise InvariantError(f"a pointer of the plan has {POINTER_BYTES} bytes, not {len(data)}")
+    offset_bytes, length_bytes, crc32c = _POINTER.unpack(data)
+    return Pointer(offset_bytes=offset_bytes, length_bytes=length_bytes, crc32c=crc32c)
+
+
+def decode_map_task(segment: bytes, pointer: Pointer) -> MapTask:
+    """Return the task that ``segment`` describes.
+
+    Raises:
+        InvariantError: the bytes are not those that were planned.
+    """
+    if len(segment) != pointer.length_bytes or google_crc32c.value(segment) != pointer.crc32c:
+        raise InvariantError(f"the plan is damaged at byte {pointer.offset_bytes}: its checksum differs")
+    return MapTask.model_validate(json.loads(segment))

@@ -1,0 +1,51 @@
+"""What travels between coordinator and workers: the request of an attempt, and its report."""
+
+import hashlib
+import hmac
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from s3mr.model.job import Failure, JobId, JobSpec, Phase, TaskPhase, WorkerId
+from s3mr.model.manifest import Manifest
+from s3mr.model.plan import Pointer
+from s3mr.model.value import Value
+
+
+class TaskRequest(Value):
+    """Everything a worker needs for one attempt. It carries pointers, never data."""
+
+    spec: JobSpec
+    phase: TaskPhase
+    task: int = Field(ge=0)
+    attempt: int = Field(ge=1)
+    token: str
+    plan: Pointer | None = None  # map only
+
+
+class Report(Value):
+    """What became of one execution of an attempt: a manifest or a failure.
+
+    ``worker`` is None where the worker died before it could speak for itself.
+    """
+
+    job_id: JobId
+    phase: TaskPhase
+    task: int = Field(ge=0)
+    attempt: int = Field(ge=1)
+    token: str
+    worker: WorkerId | None
+    manifest: Manifest | None = None
+    failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_outcome(self) -> Self:
+        if (self.manifest is None) == (self.failure is None):
+            raise ValueError("a report carries either a manifest or a failure")
+        return self
+
+
+def attempt_token(secret: str, *, phase: Phase, task: int, attempt: int) -> str:
+    """Return the token with which an attempt proves that it may speak for itself: HMAC-SHA256, hex."""
+    message = f"{phase}|{task}|{attempt}".encode()
+    return hmac.new(bytes.fromhex(secret), message, hashlib.sha256).hexdigest()

@@ -1,0 +1,42 @@
+"""What a job came to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from s3mr.model.job import JobId
+from s3mr.model.statistics import Counters
+from s3mr.model.value import Value
+
+
+class JobResult(Value):
+    """A job that succeeded: where its output is, and what was done for it."""
+
+    job_id: JobId
+    output: str  # a folder or s3:// URI
+    parts: int
+    counters: Counters
+    input_objects: int
+    skipped_objects: int  # hidden by a name that begins with _ or .
+    map_tasks: int
+    reducers: int
+    attempts: int
+    retried: int  # attempts begun because an earlier one had failed
+    duplicates_ignored: int
+    elapsed_s: float
+
+    def part_files(self) -> list[Path]:
+        """The parts of an output folder, in order.
+
+        Raises:
+            ValueError: the output is in S3; read it from there.
+        """
+        if self.output.startswith("s3://"):
+            raise ValueError(f"the output is in S3, not in a folder: {self.output}")
+        return sorted(Path(self.output).glob("part-*"))
+
+    def lines(self) -> Iterator[str]:
+        """Yield the output's lines, ``key<TAB>value``, part by part; bytes that are no UTF-8 as surrogate escapes."""
+        for path in self.part_files():
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as part:
+                for line in part:
+                    yield line.removesuffix("\n")

@@ -1,0 +1,26 @@
+"""Counts of work done, added up over tasks."""
+
+from collections import Counter
+
+from pydantic import Field
+
+from s3mr.model.value import Value
+
+
+class Counters(Value):
+    """What was read, carried across the shuffle, and written; the sum over tasks is the job's."""
+
+    records_in: int = 0
+    bytes_in: int = 0  # of input objects, compressed where they are
+    pairs_mapped: int = 0  # yielded by map
+    shuffle_records: int = 0  # pairs that crossed, after combine
+    shuffle_bytes: int = 0  # as stored
+    records_out: int = 0
+    bytes_out: int = 0
+    busy_s: float = 0.0  # of workers
+    requests: dict[str, int] = Field(default_factory=dict)  # by service and operation, "s3:PutObject"
+
+    def __add__(self, other: "Counters") -> "Counters":
+        mine, theirs = self.model_dump(), other.model_dump()
+        requests = dict(Counter(mine.pop("requests")) + Counter(theirs.pop("requests")))
+        return Counters(**{name: mine[name] + theirs[name] for name in mine}, requests=requests)

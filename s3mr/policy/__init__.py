@@ -1,0 +1,1 @@
+"""Decisions: values in, values out. Time and capacity are arguments; the same arguments give the same answer."""

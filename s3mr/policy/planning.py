@@ -1,0 +1,132 @@
+"""Planning: inputs → map tasks, and whether a job of that shape can be run."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from s3mr import limits
+from s3mr.errors import RequestError
+from s3mr.model.job import Layout
+from s3mr.model.plan import InputObject, MapTask, Split
+from s3mr.model.sizes import format_size
+
+RequestedLayout = Literal["auto", "split", "packed"]
+
+
+class _Range(NamedTuple):
+    object: InputObject
+    start: int
+    stop: int
+
+
+def plan_splits(
+    objects: Iterable[InputObject], *, split_size_bytes: int, splittable: Callable[[str], bool]
+) -> Iterator[MapTask]:
+    """Yield the map tasks that together read every byte of ``objects`` once, in the objects' order.
+
+    Objects for whose source ``splittable`` holds are cut in ranges of at most ``split_size_bytes``; neighbours share a
+    task while it stays within that size and within `limits.TASK_OBJECTS_MAX` splits. Others are read whole.
+
+    Raises:
+        RequestError: at once, if there would be more than `limits.MAP_TASKS_MAX` tasks.
+    """
+    if split_size_bytes < 1:
+        raise RequestError(f"--split-size must be at least 1 byte, not {split_size_bytes}")
+    inputs = tuple(objects)
+    if not _fits(inputs, split_size_bytes, splittable):
+        raise _too_many(inputs, split_size_bytes, splittable)
+    return map(_map_task, _tasks(inputs, split_size_bytes, splittable))
+
+
+def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> Layout:
+    """Return how intermediate objects are laid out: ``auto`` writes one a piece while these are few."""
+    if requested != "auto":
+        return requested
+    return "split" if map_tasks * reducers <= limits.SPLIT_LAYOUT_PIECES_MAX else "packed"
+
+
+def check_shape(map_tasks: int, reducers: int) -> None:
+    """Refuse a shuffle that is larger than one level can carry.
+
+    Raises:
+        RequestError: naming the number of reducers or of map tasks that would do.
+    """
+    if reducers < 1:
+        raise RequestError(f"--reducers must be at least 1 where there is a reduce, not {reducers}")
+    if reducers > limits.REDUCERS_MAX:
+        raise RequestError(f"--reducers {reducers:,} is more than {limits.REDUCERS_MAX:,}, the most there can be")
+    if map_tasks * reducers > limits.PIECES_MAX:
+        raise RequestError(
+            f"{map_tasks:,} map tasks times {reducers:,} reducers are more than {limits.PIECES_MAX:,} pieces: use at "
+            f"most {limits.PIECES_MAX // map_tasks:,} reducers (--reducers), or at most "
+            f"{limits.PIECES_MAX // reducers:,} map tasks (a larger --split-size)"
+        )
+
+
+def _map_task(ranges: Iterable[_Range]) -> MapTask:
+    return MapTask(
+        splits=tuple(
+            Split(
+                source=each.object.source,
+                size_bytes=each.object.size_bytes,
+                etag=each.object.etag,
+                start=each.start,
+                stop=each.stop,
+            )
+            for each in ranges
+        )
+    )
+
+
+def _tasks(
+    objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]
+) -> Iterator[list[_Range]]:
+    task: list[_Range] = []
+    task_bytes = 0
+    for each in _ranges(objects, split_size_bytes, splittable):
+        range_bytes = each.stop - each.start
+        if task and (task_bytes + range_bytes > split_size_bytes or len(task) == limits.TASK_OBJECTS_MAX):
+            yield task
+            task, task_bytes = [], 0
+        task.append(each)
+        task_bytes += range_bytes
+    if task:
+        yield task
+
+
+def _ranges(
+    objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]
+) -> Iterator[_Range]:
+    for each in objects:
+        size_bytes = each.size_bytes
+        if size_bytes <= split_size_bytes or not splittable(each.source):
+            yield _Range(each, 0, size_bytes)
+            continue
+        for start in range(0, size_bytes, split_size_bytes):
+            yield _Range(each, start, min(start + split_size_bytes, size_bytes))
+
+
+def _fits(objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]) -> bool:
+    tasks = _tasks(objects, split_size_bytes, splittable)
+    return sum(1 for _ in islice(tasks, limits.MAP_TASKS_MAX + 1)) <= limits.MAP_TASKS_MAX
+
+
+def _too_many(objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]) -> RequestError:
+    """Say which split size would do: the asked one, doubled until it does."""
+    asked = f"--split-size {format_size(split_size_bytes)} makes more than {limits.MAP_TASKS_MAX:,} map tasks"
+    enough_bytes = split_size_bytes
+    total_bytes = sum(each.size_bytes for each in objects)
+    while enough_bytes < 2 * total_bytes:
+        enough_bytes = _rounded_up(2 * enough_bytes)
+        if _fits(objects, enough_bytes, splittable):
+            return RequestError(f"{asked}: use --split-size {format_size(enough_bytes)}")
+    return RequestError(
+        f"{len(objects):,} input objects are too many for one job: run it over parts of the input, or join small "
+        f"objects first (a map task reads at most {limits.TASK_OBJECTS_MAX:,})"
+    )
+
+
+def _rounded_up(size_bytes: int) -> int:
+    """Return the next size that is whole in its largest unit: people read it, and type it."""
+    unit = max(unit for unit in (1, limits.KIB, limits.MIB, limits.GIB) if unit <= size_bytes)
+    return -(-size_bytes // unit) * unit

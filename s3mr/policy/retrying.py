@@ -1,0 +1,86 @@
+"""What becomes of a task, given its attempts: it runs, is launched again, or has failed for good.
+
+Budgets are per kind of failure: a function that raised is tried once more, a service's refusal costs no attempt,
+a worker's death costs one. A backup attempt is outside every budget.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s3mr import limits
+from s3mr.model.job import Failure, FailureKind, JobSpec, LiveAttempt
+
+BACKOFF_S = 1.0
+BACKOFF_S_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Some attempts may still report."""
+
+    attempts: tuple[LiveAttempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relaunch:
+    """Launch the task again, as attempt ``attempt``, not before ``at``."""
+
+    attempt: int
+    at: float
+
+
+def judge_task(spec: JobSpec, attempts: Sequence[LiveAttempt], *, now: float) -> Running | Relaunch | Failure:
+    """Judge a task without a winner by all the attempts that were begun on it, in order.
+
+    A `Failure` returned is the reason why the job fails. One that can never work, or that shows a bug, fails it
+    at once; others when the budget of their kind is used up and no attempt is left that could still win.
+    """
+    failed = [(one, _failure(one, now=now)) for one in attempts]
+    for _, failure in failed:
+        if failure and failure.kind in (FailureKind.REQUEST, FailureKind.INVARIANT):
+            return failure
+    running = tuple(one for one, failure in failed if failure is None)
+    counted = [failure for one, failure in failed if failure and not one.backup]
+    spent = Counter(failure.kind for failure in counted)
+    user_max = min(limits.USER_ATTEMPTS, spec.attempts)
+    if spent[FailureKind.USER] >= user_max:
+        return next(failure for failure in reversed(counted) if failure.kind is FailureKind.USER)
+    if running:
+        return Running(running)
+    budget_used = spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts
+    if budget_used or spent[FailureKind.TRANSIENT] >= limits.TRANSIENT_ATTEMPTS:
+        return _exhausted(counted)
+    last = attempts[-1]
+    at = now
+    if last.failure and last.failure.kind is FailureKind.TRANSIENT:
+        at = (last.failed_at or now) + _backoff_s(spec.job_id, last, spent[FailureKind.TRANSIENT])
+    return Relaunch(attempt=last.attempt + 1, at=at)
+
+
+def _failure(one: LiveAttempt, *, now: float) -> Failure | None:
+    """Return why the attempt failed; silence past its lease is a failure."""
+    if one.failure or one.lease_until > now:
+        return one.failure
+    silent_s = one.lease_until - one.launched_at
+    return Failure(
+        kind=FailureKind.CRASH,
+        message=f"nothing was heard of the worker for {silent_s:.0f} s",
+        phase=one.phase,
+        task=one.task,
+        attempt=one.attempt,
+    )
+
+
+def _exhausted(failures: Sequence[Failure]) -> Failure:
+    last = failures[-1]
+    message = f"{last.message} (the task failed in {len(failures)} attempts, this was the last)"
+    return last.model_copy(update={"message": message[: limits.FAILURE_TEXT_MAX]})
+
+
+def _backoff_s(job_id: str, last: LiveAttempt, count: int) -> float:
+    """Exponential backoff with jitter, ``[0.5, 1.5) * BACKOFF_S * 2**n``; the jitter is a hash: it repeats."""
+    name = f"{job_id}|{last.phase}|{last.task}|{last.attempt}".encode()
+    jitter = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") / 2**32
+    return min(BACKOFF_S_MAX, BACKOFF_S * 2.0 ** (count - 1)) * (0.5 + jitter)

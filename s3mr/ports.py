@@ -1,0 +1,209 @@
+"""What s3mr needs of the world, as small protocols. `adapters` and `local` fill them; tests use honest fakes.
+
+Calls block. Every port may raise `TransientError`; what else it may raise stands at the method.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import BinaryIO, Protocol, TypeVar
+
+from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
+from s3mr.model.manifest import Manifest, Part
+from s3mr.model.plan import InputObject
+from s3mr.model.report import Report, TaskRequest
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class ObjectStore(Protocol):
+    """The stack's own bucket: the plan, the bundle and the intermediate objects."""
+
+    def put(self, key: str, body: bytes | BinaryIO) -> None:
+        """Store ``body`` (a seekable file is read from its start) under ``key``; durable on return."""
+
+    def stream(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes ``[start, stop)`` in blocks of at most 1 MiB.
+
+        Raises:
+            InvariantError: no such object, or it ends before ``stop``.
+        """
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with ``prefix``, sorted."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete ``keys``; those that do not exist are no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The inputs behind the user's arguments, sorted within each argument, each once; and how many were skipped."""
+
+    objects: tuple[InputObject, ...]
+    skipped: int
+
+
+class Inputs(Protocol):
+    """The user's inputs, wherever they lie."""
+
+    def find(self, arguments: Sequence[str]) -> Found:
+        """Expand files, directories, globs and s3:// prefixes.
+
+        Raises:
+            RequestError: an argument names nothing, or must not be read.
+        """
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes ``[start, stop)`` of ``source`` in blocks of at most 1 MiB.
+
+        Raises:
+            RequestError: it has vanished or changed since it was found, or must not be read.
+        """
+
+
+class PartWriter(Protocol):
+    """One part on its way to its place; invisible there until it is completed."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def finish(self, *, records: int) -> Part:
+        """Make everything written durable and return what `Output.complete` needs."""
+
+    def abandon(self) -> None:
+        """Remove what was written. Called at most once, instead of `finish`."""
+
+
+class Output(Protocol):
+    """Where one job's output appears: a folder or an s3:// prefix. Bound to its job."""
+
+    def check(self) -> None:
+        """Refuse, before anything runs, an output that could not be written.
+
+        Raises:
+            RequestError: it is not empty, is no folder, or must not be written.
+        """
+
+    def open_part(self, name: str, *, worker: str) -> PartWriter:
+        """Begin a part; two workers on one part never touch each other's bytes."""
+
+    def complete(self, part: Part) -> None:
+        """Put a winner's part at its final name. Repeating it is harmless.
+
+        Raises:
+            InvariantError: another object is in the way, or the upload is proven lost.
+        """
+
+    def discard_open(self, names: Iterable[str]) -> None:
+        """Remove what losers and zombies left open under exactly these part names."""
+
+    def publish(self, success: bytes) -> None:
+        """Write ``_SUCCESS`` last; from here the output is whole. Repeating it is harmless.
+
+        Raises:
+            InvariantError: somebody else's ``_SUCCESS`` stands there.
+        """
+
+    def withdraw(self, parts: Iterable[Part]) -> None:
+        """Remove everything of a job that will not succeed: open parts, and completed ones proven ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a tick reads: the job, whether its end was asked for, and the attempts that have not won."""
+
+    job: JobState
+    cancel_requested: bool
+    live: tuple[LiveAttempt, ...]
+
+
+class Commit(Enum):
+    """What became of a manifest."""
+
+    WON = "won"
+    REPEATED = "repeated"  # this very manifest is the winner already
+    LOST = "lost"  # another one won, or the task is sealed
+
+
+class JobStore(Protocol):
+    """The truth: one table. Every write that decides is conditional; losing a race is an answer."""
+
+    def claim_output(self, output: str, *, job_id: str) -> str | None:
+        """Claim ``output`` for the job; return None, or the id of the other job that holds it."""
+
+    def release_output(self, output: str, *, job_id: str) -> None:
+        """Give the claim up if it is this job's."""
+
+    def create(self, job: JobState) -> bool:
+        """Write a new job; False if its id is taken."""
+
+    def observe(self, job_id: str) -> Observation | None:
+        """Read the job and its live attempts, strongly consistent; None if there is no such job."""
+
+    def read_job(self, job_id: str) -> JobState | None:
+        """Read the job alone."""
+
+    def replace(self, job: JobState, *, epoch: int) -> bool:
+        """Replace the job if its epoch is ``epoch`` (or the write is our own, retried); else False."""
+
+    def request_cancel(self, job_id: str) -> None: ...
+
+    def begin(self, job_id: str, attempts: Sequence[LiveAttempt]) -> None:
+        """Write live attempts. Repeating it with the same values is harmless."""
+
+    def record_failure(
+        self, job_id: str, *, phase: Phase, attempt: AttemptId, failure: Failure, failed_at: float
+    ) -> bool:
+        """Add the failure to a live attempt; False if it is not live or has failed before."""
+
+    def forget(self, job_id: str, phase: Phase, attempts: Iterable[AttemptId]) -> None:
+        """Delete live attempts."""
+
+    def commit(self, job: JobState, manifest: Manifest) -> Commit:
+        """Record ``manifest`` as its task's winner, for ever, unless the task has one or is sealed."""
+
+    def seal(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> None:
+        """Close tasks without a winner: nothing can be committed to them any more."""
+
+    def manifests(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> dict[int, Manifest]:
+        """Read the winners of some tasks, strongly consistent; tasks without one are missing in the answer."""
+
+    def all_manifests(self, job: JobState, phase: Phase) -> Iterator[Manifest]:
+        """Yield all winners of a phase by task, strongly consistent."""
+
+    def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
+        """Keep, for people, what became of an execution that did not win."""
+
+    def count_ignored(self, job: JobState) -> int:
+        """How many completions were logged as ignored."""
+
+
+class Invoker(Protocol):
+    """Starts workers, asynchronously and at least once."""
+
+    def invoke(self, request: TaskRequest) -> None:
+        """Hand one attempt over; it may run, run twice, or be lost.
+
+        Raises:
+            TransientError: refused for now.
+        """
+
+
+class Parallel(Protocol):
+    """Overlaps blocking calls."""
+
+    def map(self, function: Callable[[T], U], items: Iterable[T], *, width: int) -> Iterator[U]:
+        """Yield ``function(item)`` in the items' order, at most ``width`` ahead; an error is raised in its turn."""
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Entropy(Protocol):
+    def hex(self, digits: int) -> str:
+        """That many unpredictable hexadecimal digits."""

@@ -1,0 +1,62 @@
+"""Which partition a key belongs to: the same in every process, on every machine, for ever.
+
+Python's own `hash` is salted per process, so it cannot serve. "Dean and Ghemawat 2004", section 4.1.
+"""
+
+from collections.abc import Callable
+
+import xxhash
+
+from s3mr.errors import UserCodeError
+from s3mr.shuffle.codec import Encoder
+from s3mr.shuffle.keys import Key
+
+
+def stable_hash(key: Key) -> int:
+    """Return 64 bits that depend on ``key`` alone; equal keys (0.0 and -0.0) have equal hashes.
+
+    It is XXH3 of the string's UTF-8 (surrogates passed), of the bytes, or of the key's MessagePack.
+    """
+    return _hash(key, Encoder())
+
+
+def by_hash(reducers: int) -> Callable[[Key], int]:
+    """Return the default partition of a key: ``stable_hash(key) % reducers``."""
+    if reducers == 1:
+        return lambda _key: 0
+    encoder = Encoder()
+    return lambda key: _hash(key, encoder) % reducers
+
+
+def by_function(function: Callable[[Key, int], object], reducers: int) -> Callable[[Key], int]:
+    """Return the partition that the user's ``function(key, reducers)`` chooses.
+
+    Raises:
+        UserCodeError: when called, if what it returns is no int in ``range(reducers)``.
+    """
+
+    def partition(key: Key) -> int:
+        chosen = function(key, reducers)
+        if type(chosen) is not int or not 0 <= chosen < reducers:
+            raise UserCodeError(f"partition returned {chosen!r:.200}; it must return an int from 0 to {reducers - 1}")
+        return chosen
+
+    return partition
+
+
+def _hash(key: Key, encoder: Encoder) -> int:
+    kind = type(key)
+    if kind is str:
+        data = key.encode("utf-8", "surrogatepass")
+    elif kind is bytes:
+        data = key
+    else:
+        data = encoder.encode(_canonical(key))
+    return xxhash.xxh3_64_intdigest(data)
+
+
+def _canonical(key: Key) -> Key:
+    """Return the one of all equal keys that stands for them: the one without negative zeros."""
+    if type(key) is float:
+        return key + 0.0
+    return tuple(map(_canonical, key)) if type(key) is tuple else key

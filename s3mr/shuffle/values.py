@@ -1,0 +1,164 @@
+"""Values: which can be carried across the shuffle, and how much memory they take.
+
+Sizes are estimates in bytes, never below what CPython needs in practice, made of lengths alone: the same value
+has the same size everywhere, so that buffers fill, spill and cut their frames alike in every attempt.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeAlias
+
+from s3mr.errors import UserCodeError
+
+Value: TypeAlias = Any  # str, bytes, int, float, bool, None, and lists, tuples and dicts of these
+
+NESTING_MAX: Final = 200  # MessagePack's packer and unpacker recurse
+# What a value takes, with the place in a list that refers to it.
+_FIXED: Final = {bool: 10, type(None): 10, float: 34}
+_INT: Final = 42
+_BYTES: Final = 50
+_ASCII: Final = 66
+_TEXT: Final = 90  # and up to four bytes a character
+_LIST: Final = 82
+_DICT: Final = 90
+_ENTRY: Final = 104  # of a dict, besides key and value
+
+_ADVICE: Final = {
+    "Counter": "make it a dict: dict(value)",
+    "defaultdict": "make it a dict: dict(value)",
+    "OrderedDict": "make it a dict: dict(value)",
+    "set": "make it a sorted list: sorted(value)",
+    "frozenset": "make it a sorted list: sorted(value)",
+    "deque": "make it a list: list(value)",
+    "ndarray": "make it a list: value.tolist()",
+    "bytearray": "make it bytes: bytes(value)",
+    "memoryview": "make it bytes: bytes(value)",
+    "datetime": "use value.isoformat()",
+    "date": "use value.isoformat()",
+    "time": "use value.isoformat()",
+    "timedelta": "use value.total_seconds()",
+    "Decimal": "use str(value)",
+    "generator": "make it a list: list(value)",
+}
+
+
+CONTAINERS: Final = frozenset((list, tuple, dict))
+
+
+def check_value(value: Value) -> int:
+    """Return the size of ``value`` in memory, in bytes.
+
+    Raises:
+        UserCodeError: it cannot be carried; the message says what and where in it, and what to do.
+    """
+    kind = type(value)
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if kind in _VARIABLE:
+        return _VARIABLE[kind](value)
+    if kind is tuple or kind is list:
+        size = _LIST
+        for item in value:
+            kind = type(item)
+            if kind is int:
+                size += _INT + (item.bit_length() >> 3)
+            elif kind is str and item.isascii():
+                size += _ASCII + len(item)
+            elif kind in _FIXED:
+                size += _FIXED[kind]
+            elif kind in _VARIABLE:
+                size += _VARIABLE[kind](item)
+            else:
+                break
+        else:
+            return size
+    return _check(value, "value", [])
+
+
+def snapshot(value: Value) -> Value:
+    """Return ``value`` such that no later change of its lists and dicts shows: users fill them on and yield again."""
+    kind = type(value)
+    if kind is list:
+        return [snapshot(item) if type(item) in CONTAINERS else item for item in value]
+    if kind is dict:
+        return {key: snapshot(item) if type(item) in CONTAINERS else item for key, item in value.items()}
+    if kind is tuple:
+        return tuple([snapshot(item) if type(item) in CONTAINERS else item for item in value])
+    return value
+
+
+def column_bytes(values: Collection[Value]) -> int:
+    """Return the size of all ``values``, which have been checked before: their `check_value`, faster."""
+    kinds = set(map(type, values))
+    if len(kinds) == 1:
+        (kind,) = kinds
+        if kind in _FIXED:
+            return len(values) * _FIXED[kind]
+        if kind is int:
+            return len(values) * _INT + sum(map(int.bit_length, values)) // 8
+        if kind is bytes:
+            return len(values) * _BYTES + sum(map(len, values))
+        if kind is str and all(map(str.isascii, values)):
+            return len(values) * _ASCII + sum(map(len, values))
+    return sum(map(check_value, values))
+
+
+def _text_bytes(value: str) -> int:
+    return _ASCII + len(value) if value.isascii() else _TEXT + 4 * len(value)
+
+
+_VARIABLE: Final[dict[type, Callable[[Any], int]]] = {
+    int: lambda value: _INT + value.bit_length() // 8,
+    str: _text_bytes,
+    bytes: lambda value: _BYTES + len(value),
+}
+
+
+LEAVES: Final = frozenset((*_FIXED, *_VARIABLE))
+
+
+def _check(value: Value, place: str, around: list[int]) -> int:
+    """Size ``value``, found at ``place`` inside the containers with the ids ``around``."""
+    kind = type(value)
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if kind in _VARIABLE:
+        return _VARIABLE[kind](value)
+    if kind not in CONTAINERS:
+        raise _refusal(value, place)
+    if id(value) in around:
+        raise UserCodeError(f"a value that contains itself cannot be carried: {place}")
+    if len(around) == NESTING_MAX:
+        raise UserCodeError(f"a value nested more than {NESTING_MAX} deep cannot be carried")
+    around.append(id(value))
+    size = _items_bytes(value, place, around)
+    around.pop()
+    return size
+
+
+def _items_bytes(value: Value, place: str, around: list[int]) -> int:
+    if type(value) is not dict:
+        if LEAVES.issuperset(map(type, value)):
+            return _LIST + column_bytes(value)
+        return _LIST + sum([_check(item, f"{place}[{at}]", around) for at, item in enumerate(value)])
+    size = _DICT + _ENTRY * len(value)
+    for key, item in value.items():
+        shown = repr(key)[:40] if type(key) in LEAVES else "…"
+        size += _check(key, f"key {shown} of {place}", around) + _check(item, f"{place}[{shown}]", around)
+    return size
+
+
+def _refusal(value: Value, place: str) -> UserCodeError:
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    advice = _ADVICE.get(kind.__name__)
+    if advice is None:
+        allowed = next(
+            (base for base in (bool, int, float, str, bytes, dict, list, tuple) if isinstance(value, base)), None
+        )
+        if allowed:
+            advice = f"use {allowed.__name__}(value)"
+        elif hasattr(value, "item"):  # numpy's scalars of other kinds
+            advice = "use int(value) or float(value)"
+        else:
+            advice = "values are str, bytes, int, float, bool, None, and lists, tuples and dicts of these"
+    return UserCodeError(f"{place} is of type {name}, which cannot be carried: {advice}")

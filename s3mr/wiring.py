@@ -1,0 +1,123 @@
+"""Settings → ports filled with adapters: for the coordinator, and for a worker. Nothing else chooses an adapter."""
+
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from s3mr.adapters.clients import Endpoint, Meter, dynamodb_client, s3_client
+from s3mr.adapters.dynamodb import DynamoDBJobStore
+from s3mr.adapters.files import LocalInputs
+from s3mr.adapters.folder_output import FolderOutput
+from s3mr.adapters.inputs import AnyInputs
+from s3mr.adapters.s3_inputs import S3Inputs
+from s3mr.adapters.s3_output import S3Output
+from s3mr.adapters.s3_store import S3ObjectStore
+from s3mr.adapters.s3_uri import is_s3
+from s3mr.adapters.system import SystemClock, SystemEntropy, Threads
+from s3mr.coordinator.launching import Launcher
+from s3mr.coordinator.recording import Recorder
+from s3mr.coordinator.submitting import Submitter
+from s3mr.coordinator.ticking import Ticker
+from s3mr.model.job import JobSpec
+from s3mr.ports import Inputs, Invoker, Output
+from s3mr.settings import Settings
+from s3mr.worker.handling import TaskHandler
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+THREADS_MAX = 16
+
+
+class Stack:
+    """One stack's adapters, each made at its first use and kept."""
+
+    def __init__(self, settings: Settings, *, on_staging: Callable[[Path], object] | None = None) -> None:
+        """``on_staging`` is told the folder in which a folder output is made, before it is made."""
+        self.meter = Meter()
+        self.clock = SystemClock()
+        self.entropy = SystemEntropy()
+        self.parallel = Threads(threads_max=THREADS_MAX)
+        self._settings = settings
+        self._on_staging = on_staging
+
+    def scratch(self) -> BinaryIO:
+        """Return a new, empty temporary file without a name."""
+        return tempfile.TemporaryFile(dir=self._settings.scratch_folder)
+
+    @cached_property
+    def objects(self) -> S3ObjectStore:
+        client = s3_client(self._own, self.meter, connections_max=THREADS_MAX)
+        return S3ObjectStore(client, self._settings.bucket)
+
+    @cached_property
+    def store(self) -> DynamoDBJobStore:
+        client = dynamodb_client(self._own, self.meter, connections_max=THREADS_MAX)
+        return DynamoDBJobStore(client, self._settings.table)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return AnyInputs(LocalInputs(), lambda: S3Inputs(self._users_s3))
+
+    def output_of(self, spec: JobSpec) -> Output:
+        """Return the output of a job."""
+        if is_s3(spec.output):
+            return S3Output(self._users_s3, spec.output, spec.job_id)
+        output = FolderOutput(Path(spec.output), spec.job_id)
+        if self._on_staging:
+            self._on_staging(output.staging)
+        return output
+
+    @property
+    def _own(self) -> Endpoint:
+        """The embedded cloud wants any credentials; AWS wants the user's."""
+        if self._settings.endpoint_url is None:
+            return Endpoint()
+        return Endpoint(self._settings.endpoint_url, "us-east-1", "embedded", "embedded")
+
+    @cached_property
+    def _users_s3(self) -> "S3Client":
+        return s3_client(Endpoint(), self.meter, connections_max=THREADS_MAX)
+
+    def recorder(self) -> Recorder:
+        return Recorder(self.store, self.clock)
+
+    def submitter(self) -> Submitter:
+        return Submitter(
+            inputs=self.inputs,
+            objects=self.objects,
+            store=self.store,
+            output_of=self.output_of,
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=self.scratch,
+        )
+
+    def ticker(self, invoker: Invoker, *, capacity: int) -> Ticker:
+        """Return the coordinator; ``capacity`` is how many attempts ``invoker`` can run at once."""
+        return Ticker(
+            store=self.store,
+            objects=self.objects,
+            output_of=self.output_of,
+            launcher=Launcher(self.store, self.objects, invoker),
+            parallel=self.parallel,
+            clock=self.clock,
+            scratch=self.scratch,
+            capacity=capacity,
+        )
+
+    def task_handler(self) -> TaskHandler:
+        """Return what executes requests in a worker."""
+        return TaskHandler(
+            objects=self.objects,
+            inputs=self.inputs,
+            output_of=self.output_of,
+            parallel=self.parallel,
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=self.scratch,
+            bundles=Path(self._settings.scratch_folder or tempfile.gettempdir()) / "s3mr-bundles",
+            requests_sent=self.meter.counts,
+        )

@@ -1,0 +1,34 @@
+"""Write pairs as the lines of one part, in blocks."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from s3mr.errors import TransientError
+from s3mr.model import keys
+from s3mr.model.manifest import Part
+from s3mr.worker.surroundings import Surroundings
+
+_BLOCK_BYTES: Final = 256 * 1024
+
+
+def write_part(lines: Iterable[bytes], *, task: int, worker: str, surroundings: Surroundings) -> Part:
+    """Write ``lines`` as the part of ``task``; durable on return, and nothing is left of it if anything raises."""
+    part = surroundings.output.open_part(keys.part(task), worker=worker)
+    try:
+        block: list[bytes] = []
+        size_bytes = records = 0
+        for line in lines:
+            block.append(line)
+            size_bytes += len(line)
+            records += 1
+            if size_bytes >= _BLOCK_BYTES:
+                part.write(b"".join(block))
+                block, size_bytes = [], 0
+        if block:
+            part.write(b"".join(block))
+        return part.finish(records=records)
+    except Exception:
+        with suppress(TransientError):  # what raised first says more; a leftover upload is swept at the end
+            part.abandon()
+        raise

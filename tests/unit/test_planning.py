@@ -1,0 +1,172 @@
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3mr import limits
+from s3mr.errors import InvariantError, RequestError
+from s3mr.model.plan import InputObject, MapTask, Split
+from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_pointer, encode_plan
+from s3mr.model.sizes import format_size, parse_size
+from s3mr.policy.planning import check_shape, choose_layout, plan_splits
+
+sizes = st.lists(st.integers(0, 40), max_size=30)
+
+
+def objects_of(sizes: list[int], *, suffix: str = "") -> list[InputObject]:
+    return [InputObject(f"file-{number}{suffix}", size, f"tag-{number}") for number, size in enumerate(sizes)]
+
+
+def always(_source: str) -> bool:
+    return True
+
+
+def never(_source: str) -> bool:
+    return False
+
+
+def task_bytes(task: MapTask) -> int:
+    return sum(split.stop - split.start for split in task.splits)
+
+
+@given(sizes, st.integers(1, 50), st.booleans())
+def test_the_tasks_read_every_byte_of_every_object_once_and_in_order(sizes: list[int], size: int, splits: bool) -> None:  # noqa: FBT001
+    objects = objects_of(sizes)
+    tasks = list(plan_splits(objects, split_size_bytes=size, splittable=always if splits else never))
+    planned = [split for task in tasks for split in task.splits]
+    covered = [(s.source, s.etag, byte) for s in planned for byte in range(s.start, s.stop)]
+    assert covered == [(each.source, each.etag, byte) for each in objects for byte in range(each.size_bytes)]
+    assert list(dict.fromkeys(split.source for split in planned)) == [each.source for each in objects]
+
+
+@given(sizes, st.integers(1, 50))
+def test_a_task_is_full_but_never_over_the_split_size(sizes: list[int], size: int) -> None:
+    tasks = list(plan_splits(objects_of(sizes), split_size_bytes=size, splittable=always))
+    assert all(task.splits and task_bytes(task) <= size for task in tasks)
+    for task, following in pairwise(tasks):
+        first = following.splits[0]
+        assert task_bytes(task) + first.stop - first.start > size
+
+
+def test_an_object_that_cannot_be_split_is_one_task_however_large() -> None:
+    tasks = list(plan_splits(objects_of([5, 1000, 5]), split_size_bytes=10, splittable=never))
+    assert [[split.size_bytes for split in task.splits] for task in tasks] == [[5], [1000], [5]]
+
+
+def test_a_task_reads_at_most_a_thousand_objects() -> None:
+    tasks = list(plan_splits(objects_of([0] * 2001), split_size_bytes=10, splittable=always))
+    assert [len(task.splits) for task in tasks] == [1000, 1000, 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "asked"),
+    [(10**6, 1), (limits.GIB, 1000), (500_000 * limits.MIB, 3 * limits.MIB + 1)],
+)
+def test_too_many_tasks_are_refused_with_a_split_size_that_does(size: int, asked: int) -> None:
+    objects = objects_of([size, 7])
+    with pytest.raises(RequestError, match=r"makes more than 100,000 map tasks: use --split-size") as refused:
+        plan_splits(objects, split_size_bytes=asked, splittable=always)
+    advised = parse_size(str(refused.value).rsplit(" ", 1)[1])
+    assert len(list(plan_splits(objects, split_size_bytes=advised, splittable=always))) <= limits.MAP_TASKS_MAX
+    with pytest.raises(RequestError, match="map tasks"):
+        plan_splits(objects, split_size_bytes=advised // 4, splittable=always)
+
+
+def test_too_many_whole_objects_are_refused_with_a_split_size_that_packs_them() -> None:
+    objects = objects_of([10] * (limits.MAP_TASKS_MAX + 1))
+    with pytest.raises(RequestError, match=r"use --split-size (\d+)$") as refused:
+        plan_splits(objects, split_size_bytes=10, splittable=never)
+    advised = parse_size(str(refused.value).rsplit(" ", 1)[1])
+    assert len(list(plan_splits(objects, split_size_bytes=advised, splittable=never))) <= limits.MAP_TASKS_MAX
+
+
+def test_a_split_size_below_one_byte_is_refused() -> None:
+    with pytest.raises(RequestError, match="--split-size"):
+        plan_splits([], split_size_bytes=0, splittable=always)
+
+
+def test_auto_writes_an_object_a_piece_while_there_are_few_and_packs_beyond() -> None:
+    assert choose_layout("auto", 16, 16) == "split"
+    assert choose_layout("auto", 257, 1) == "packed"
+    assert choose_layout("split", 1000, 1000) == "split"
+    assert choose_layout("packed", 1, 1) == "packed"
+
+
+@pytest.mark.parametrize(("map_tasks", "reducers"), [(1, 1), (100_000, 100), (1_000, 10_000)])
+def test_a_shape_within_the_limits_is_accepted(map_tasks: int, reducers: int) -> None:
+    check_shape(map_tasks, reducers)
+
+
+@pytest.mark.parametrize("reducers", [0, -1, limits.REDUCERS_MAX + 1])
+def test_a_number_of_reducers_that_cannot_be_is_refused(reducers: int) -> None:
+    with pytest.raises(RequestError, match="--reducers"):
+        check_shape(1, reducers)
+
+
+def test_too_many_pieces_are_refused_with_numbers_that_do() -> None:
+    with pytest.raises(RequestError, match="reducers") as refused:
+        check_shape(99_999, 3_000)
+    reducers, map_tasks = (int(n.replace(",", "")) for n in re.findall(r"at most ([\d,]+)", str(refused.value)))
+    check_shape(99_999, reducers)
+    check_shape(map_tasks, 3_000)
+    for shape in ((99_999, reducers + 1), (map_tasks + 1, 3_000)):
+        with pytest.raises(RequestError):
+            check_shape(*shape)
+
+
+@given(st.lists(st.lists(st.tuples(st.text() | st.just("caf\udce9.txt"), st.integers(1, 99)), min_size=1, max_size=3), max_size=4))
+def test_each_task_can_be_read_from_the_plan_by_its_pointer(shape: list[list[tuple[str, int]]]) -> None:
+    tasks = [
+        MapTask(splits=tuple(Split(source=s, size_bytes=n, etag='"x"', start=0, stop=n) for s, n in splits))
+        for splits in shape
+    ]
+    written = bytearray()
+    summary = encode_plan(iter(tasks), written.extend)
+    assert summary.map_tasks == len(tasks)
+    assert len(written) == summary.index_offset_bytes + POINTER_BYTES * len(tasks)
+    for number, task in enumerate(tasks):
+        at = summary.index_offset_bytes + POINTER_BYTES * number
+        pointer = decode_pointer(bytes(written[at : at + POINTER_BYTES]))
+        segment = bytes(written[pointer.offset_bytes : pointer.offset_bytes + pointer.length_bytes])
+        assert decode_map_task(segment, pointer) == task
+
+
+def test_a_damaged_plan_is_noticed() -> None:
+    written = bytearray()
+    split = Split(source="a", size_bytes=1, etag="x", start=0, stop=1)
+    summary = encode_plan([MapTask(splits=(split,))], written.extend)
+    pointer = decode_pointer(bytes(written[summary.index_offset_bytes :]))
+    segment = bytes(written[: pointer.length_bytes])
+    for damaged in (segment[:-1], segment.replace(b"a", b"b"), b""):
+        with pytest.raises(InvariantError, match="the plan is damaged"):
+            decode_map_task(damaged, pointer)
+    with pytest.raises(InvariantError, match="16 bytes"):
+        decode_pointer(b"short")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("65536", 65536), ("64KiB", 65536), ("64MiB", 2**26), ("1.5GiB", 3 * 2**29), ("0.5KiB", 512)],
+)
+def test_sizes_are_bytes_or_binary_units(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "64MB", "abc", "", "1.5", "0.3KiB", "KiB", "1e3", "٣", "1 TiB", "0GiB", "1k"])
+def test_what_is_no_size_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(RequestError, match="KiB, MiB or GiB"):
+        parse_size(text)
+
+
+@given(st.integers(1, 2**50))
+def test_a_size_is_shown_as_it_can_be_written_and_about_right(size: int) -> None:
+    unit = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(format_size(size)[-3:-2], 1)
+    number = float(format_size(size).removesuffix("KiB").removesuffix("MiB").removesuffix("GiB"))
+    assert abs(number * unit - size) <= unit * 0.051
+
+
+def test_a_whole_size_is_shown_exactly() -> None:
+    assert [format_size(n) for n in (0, 1, 1023, 1024, 2**26, 3 * 2**30)] == ["0", "1", "1023", "1KiB", "64MiB", "3GiB"]
+    assert format_size(1_234_567) == "1.2MiB"
