@@ -68,7 +68,7 @@ _CREDENTIALS: Final = (
     boto.TokenRetrievalError,
     boto.NoAuthTokenError,
 )
-_CONNECTION: Final = (boto.HTTPClientError, boto.IncompleteReadError, boto.ChecksumError)
+_CONNECTION: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, boto.ChecksumError)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def _folder(path: str, real: str, *, hidden: bool, seen: set[str]) -> Iterator[C
         return
     seen.add(real)
     with translated_os(path), os.scandir(path) as entries:
-        ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name + "/" * entry.is_dir()))
+        ordered = sorted(entries, key=lambda entry: _order(path, entry))
     for entry in ordered:
         below = f"{path.rstrip('/')}/{entry.name}"
         below_real = os.path.realpath(below) if entry.is_symlink() else f"{real.rstrip('/')}/{entry.name}"
@@ -93,6 +93,12 @@ def _folder(path: str, real: str, *, hidden: bool, seen: set[str]) -> Iterator[C
             with translated_os(below):
                 found = entry.stat()
             yield _file(below, below_real, found)
+
+
+def _order(path: str, entry: os.DirEntry[str]) -> bytes:
+    """Return what stands at this place in the relative paths: a folder's name goes on with its slash."""
+    with translated_os(f"{path.rstrip('/')}/{entry.name}"):
+        return os.fsencode(f"{entry.name}/" if entry.is_dir() else entry.name)
 
 
 def _file(path: str, real: str, found: os.stat_result) -> Candidate:

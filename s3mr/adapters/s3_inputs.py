@@ -1,6 +1,7 @@
 """Inputs in S3: objects, prefixes of whole components, and globs over keys."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Final
 
 from botocore import exceptions as boto
@@ -17,7 +18,7 @@ from s3mr.model.plan import InputObject
 from s3mr.ports import Found
 
 _RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after the connection broke
-_BROKEN: Final = (boto.HTTPClientError, boto.IncompleteReadError)
+_BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 
 class S3Inputs:
@@ -124,7 +125,7 @@ class S3Inputs:
                 if status_of(error) == 412:
                     raise RequestError(f"changed since it was planned: {uri}; run the job again") from error
                 raise
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:  # as its own context manager it gives the raw connection
             yield from body.iter_chunks(limits.MIB)
 
 

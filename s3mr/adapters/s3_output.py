@@ -9,6 +9,7 @@ whether it is ours. Sources: S3 API reference, CompleteMultipartUpload, PutObjec
 """
 
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Final
 
 import google_crc32c
@@ -113,7 +114,8 @@ class S3Output:
             except ClientError as error:
                 if status_of(error) != 412:
                     raise
-                with self._client.get_object(Bucket=self._bucket, Key=self._prefix + SUCCESS)["Body"] as body:
+                standing = self._client.get_object(Bucket=self._bucket, Key=self._prefix + SUCCESS)
+                with closing(standing["Body"]) as body:
                     if body.read() != success:
                         raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}") from error
 

@@ -59,7 +59,7 @@ def complete(
     Raises:
         InvariantError: a part is lost, or something foreign stands at its name.
     """
-    left = (part for number, part in enumerate(_parts(job, store)) if number >= job.cursor)
+    left = (part for number, part in enumerate(winning_parts(job, store)) if number >= job.cursor)
     done = job.cursor
     for batch in batched(left, limits.COMMIT_BATCH):
         for _ in parallel.map(output.complete, batch, width=COMPLETE_WIDTH):
@@ -67,12 +67,17 @@ def complete(
         if done < job.spec.tasks(job.spec.last_phase):
             save_cursor(done)
     output.discard_open(part_names(job))
-    output.publish(success(job, _parts(job, store)))
+    output.publish(success(job, winning_parts(job, store)))
 
 
 def part_names(job: JobState) -> Iterator[str]:
     """All names that parts of this job may have."""
     return (keys.part(task) for task in range(job.spec.tasks(job.spec.last_phase)))
+
+
+def winning_parts(job: JobState, store: JobStore) -> Iterator[Part]:
+    """The parts of those tasks that have a winner, in order."""
+    return (one.part for one in store.all_manifests(job, job.spec.last_phase) if one.part is not None)
 
 
 def success(job: JobState, parts: Iterable[Part]) -> bytes:
@@ -84,10 +89,6 @@ def success(job: JobState, parts: Iterable[Part]) -> bytes:
     counters = job.counters.model_dump(exclude={"busy_s", "requests"})
     document = {"job_id": job.spec.job_id, "counters": counters, "parts": described}
     return json.dumps(document, indent=1).encode() + b"\n"
-
-
-def _parts(job: JobState, store: JobStore) -> Iterator[Part]:
-    return (one.part for one in store.all_manifests(job, job.spec.last_phase) if one.part is not None)
 
 
 def _unbalanced(task: int, expected: Books, read: Books | None) -> str:

@@ -69,7 +69,8 @@ class Submitter:
         )
         with self.scratch() as plan:
             summary = encode_plan(tasks, plan.write)
-            check_shape(summary.map_tasks, order.reducers)
+            if order.reducers:
+                check_shape(summary.map_tasks, order.reducers)
             spec = JobSpec(
                 job_id=job_id,
                 bundle=BundleRef(sha256=hashlib.sha256(order.bundle).hexdigest(), module=order.module, name=order.name),

@@ -171,8 +171,9 @@ class Ticker:
             if not job.spec.keep_intermediate:
                 sweep(self.objects, job_id)
         else:
-            winners = self.store.all_manifests(job, job.spec.last_phase)
-            self.output_of(job.spec).withdraw(one.part for one in winners if one.part is not None)
+            output = self.output_of(job.spec)
+            output.discard_open(committing.part_names(job))
+            output.withdraw(committing.winning_parts(job, self.store))
         for phase in (Phase.MAP, Phase.REDUCE):
             left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]
             self.store.forget(job_id, phase, left)

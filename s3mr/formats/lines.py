@@ -14,6 +14,7 @@ _LETTERS: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")) 
 _ESCAPES: Final = str.maketrans(dict(_LETTERS))
 _SCALARS: Final = (str, int, float, bool, type(None))
 _KEY_SCALARS: Final = (str, int, float, bool, bytes)
+_to_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
 def format_pair(key: object, value: object) -> bytes:
@@ -49,7 +50,7 @@ def _field(value: object) -> bytes:
 
 def _json(value: object) -> str:
     try:
-        return json.dumps(_jsonable(value), separators=(",", ":"), ensure_ascii=False)
+        return _to_json(_jsonable(value))
     except RecursionError:
         raise UserCodeError("a value is nested too deeply to be written, or contains itself") from None
     except ValueError:
@@ -71,7 +72,7 @@ def _too_long() -> UserCodeError:
 
 
 def _jsonable(value: object) -> object:
-    """Return ``value`` with tuples as they are and bytes as strings; refuse what is not carried."""
+    """Return ``value`` with lists for tuples and strings for bytes; refuse what is not carried."""
     kind = type(value)
     if kind in _SCALARS:
         return value

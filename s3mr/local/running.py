@@ -144,7 +144,7 @@ def _order(
 ) -> Order:
     asked = options.reducers if options.reducers is not None else job.reducers
     if asked is not None and asked < 1:
-        raise RequestError("--reducers must be at least 1")
+        raise RequestError(f"--reducers must be at least 1, not {asked}")
     if job.reduce is None and options.reducers is not None:
         raise RequestError("--reducers: this job has no reduce; it writes one part a map task")
     reducers = 0 if job.reduce is None else asked or min(REDUCERS_PER_WORKER * workers, limits.REDUCERS_MAX)

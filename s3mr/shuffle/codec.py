@@ -4,12 +4,13 @@ Extension type 1 holds a tuple (the MessagePack of its list), type 2 an int beyo
 big-endian). Strings may hold lone surrogates. Nothing is ever unpickled.
 """
 
+from functools import partial
 from typing import Any, Final
 
 import msgpack
 
 from s3mr.errors import InvariantError
-from s3mr.shuffle.values import Value
+from s3mr.shuffle.values import TUPLES_MAX, Value
 
 _TUPLE: Final = 1
 _INT: Final = 2
@@ -57,20 +58,24 @@ def decode(data: bytes) -> Value:
         InvariantError: it holds none, or more than one.
     """
     try:
-        return _unpack(data)
+        return _unpack(data, 0)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise InvariantError(f"{len(data)} bytes that are no MessagePack of ours: {error!r}") from error
 
 
-def _unpack(data: bytes) -> Value:
-    return msgpack.unpackb(data, ext_hook=_restore, strict_map_key=False, unicode_errors="surrogatepass")
+def _unpack(data: bytes, tuples: int) -> Value:
+    return msgpack.unpackb(data, ext_hook=_RESTORE[tuples], strict_map_key=False, unicode_errors="surrogatepass")
 
 
-def _restore(code: int, data: bytes) -> Value:
-    if code == _TUPLE:
-        items = _unpack(data)
+def _restore(tuples: int, code: int, data: bytes) -> Value:
+    """Return the value of an extension that lies inside of so many tuples."""
+    if code == _TUPLE and tuples < TUPLES_MAX:
+        items = _unpack(data, tuples + 1)
         if type(items) is list:
             return tuple(items)
     elif code == _INT:
         return int.from_bytes(data, signed=True)
     raise InvariantError(f"an extension of type {code} that is not ours")
+
+
+_RESTORE: Final = [partial(_restore, tuples) for tuples in range(TUPLES_MAX + 1)]

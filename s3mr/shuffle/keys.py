@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from s3mr.errors import InvariantError, UserCodeError
+from s3mr.shuffle.values import TUPLES_MAX
 
 Key: TypeAlias = Any  # str, bytes, int, float, bool, or a tuple of these: one type a job, known only as it runs
 Shape: TypeAlias = str | tuple["Shape", ...]  # a type, taken apart
 
 SCALARS: Final = {str: "str", bytes: "bytes", int: "int", float: "float", bool: "bool"}
-NESTING_MAX: Final = 32  # tuples within tuples; deeper is a mistake, and recursion has an end
 _ADVICE: Final = {
     "NoneType": "leave such pairs out, or use an empty string",
     "list": "use tuple(key)",
@@ -82,8 +82,8 @@ class KeyTypes:
 def _shape(key: Key, depth: int = 0) -> Shape:
     kind = type(key)
     if kind is tuple:
-        if depth == NESTING_MAX:
-            raise UserCodeError(f"a key nests tuples more than {NESTING_MAX} deep")
+        if depth == TUPLES_MAX:
+            raise UserCodeError(f"a key nests tuples more than {TUPLES_MAX} deep")
         return tuple(_shape(item, depth + 1) for item in key)
     name = SCALARS.get(kind)
     if name is None:

@@ -11,7 +11,8 @@ from s3mr.errors import UserCodeError
 
 Value: TypeAlias = Any  # str, bytes, int, float, bool, None, and lists, tuples and dicts of these
 
-NESTING_MAX: Final = 200  # MessagePack's packer and unpacker recurse
+NESTING_MAX: Final = 200  # containers in containers: packing them recurses
+TUPLES_MAX: Final = 32  # of these, tuples: each is an unpacker in an unpacker, which takes 64 KiB of C's stack
 # What a value takes, with the place in a list that refers to it.
 _FIXED: Final = {bool: 10, type(None): 10, float: 34}
 _INT: Final = 42
@@ -71,7 +72,7 @@ def check_value(value: Value) -> int:
                 break
         else:
             return size
-    return _check(value, "value", [])
+    return _check(value, "value", [], 0)
 
 
 def snapshot(value: Value) -> Value:
@@ -116,8 +117,8 @@ _VARIABLE: Final[dict[type, Callable[[Any], int]]] = {
 LEAVES: Final = frozenset((*_FIXED, *_VARIABLE))
 
 
-def _check(value: Value, place: str, around: list[int]) -> int:
-    """Size ``value``, found at ``place`` inside the containers with the ids ``around``."""
+def _check(value: Value, place: str, around: list[int], tuples: int) -> int:
+    """Size ``value``, found at ``place`` inside the containers with the ids ``around``, so many of them tuples."""
     kind = type(value)
     if kind in _FIXED:
         return _FIXED[kind]
@@ -127,23 +128,25 @@ def _check(value: Value, place: str, around: list[int]) -> int:
         raise _refusal(value, place)
     if id(value) in around:
         raise UserCodeError(f"a value that contains itself cannot be carried: {place}")
-    if len(around) == NESTING_MAX:
-        raise UserCodeError(f"a value nested more than {NESTING_MAX} deep cannot be carried")
+    tuples += kind is tuple
+    if len(around) == NESTING_MAX or tuples > TUPLES_MAX:
+        raise UserCodeError(f"a value nested more than {NESTING_MAX} deep, or {TUPLES_MAX} tuples, cannot be carried")
     around.append(id(value))
-    size = _items_bytes(value, place, around)
+    size = _items_bytes(value, place, around, tuples)
     around.pop()
     return size
 
 
-def _items_bytes(value: Value, place: str, around: list[int]) -> int:
+def _items_bytes(value: Value, place: str, around: list[int], tuples: int) -> int:
     if type(value) is not dict:
         if LEAVES.issuperset(map(type, value)):
             return _LIST + column_bytes(value)
-        return _LIST + sum([_check(item, f"{place}[{at}]", around) for at, item in enumerate(value)])
+        return _LIST + sum([_check(item, f"{place}[{at}]", around, tuples) for at, item in enumerate(value)])
     size = _DICT + _ENTRY * len(value)
     for key, item in value.items():
         shown = repr(key)[:40] if type(key) in LEAVES else "…"
-        size += _check(key, f"key {shown} of {place}", around) + _check(item, f"{place}[{shown}]", around)
+        size += _check(key, f"key {shown} of {place}", around, tuples)
+        size += _check(item, f"{place}[{shown}]", around, tuples)
     return size
 
 

@@ -38,7 +38,7 @@ def unescape(field: str) -> str:
         (1.5, False, b"1.5\tfalse\n"),
         (("a\t", 1), [1, "ü", None], '["a\\t",1]\t[1,"ü",null]\n'.encode()),
         (("x", ("y", b"z")), {"k": (1, 2)}, b'["x",["y","z"]]\t{"k":[1,2]}\n'),
-        ("k", {1: b"\xff", True: "b", None: 1.5}, b'k\t{"1":"b","null":1.5}\n'),
+        ("k", {2: "b", True: 1, None: 1.5}, b'k\t{"2":"b","true":1,"null":1.5}\n'),
         ("k", {"b": b"\xff"}, b'k\t{"b":"\xff"}\n'),
         ("k", float("nan"), b"k\tNaN\n"),
         ("k", [float("inf"), float("-inf")], b"k\t[Infinity,-Infinity]\n"),

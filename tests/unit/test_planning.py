@@ -116,7 +116,12 @@ def test_too_many_pieces_are_refused_with_numbers_that_do() -> None:
             check_shape(*shape)
 
 
-@given(st.lists(st.lists(st.tuples(st.text() | st.just("caf\udce9.txt"), st.integers(1, 99)), min_size=1, max_size=3), max_size=4))
+@given(
+    st.lists(
+        st.lists(st.tuples(st.text() | st.just("caf\udce9.txt"), st.integers(1, 99)), min_size=1, max_size=3),
+        max_size=4,
+    )
+)
 def test_each_task_can_be_read_from_the_plan_by_its_pointer(shape: list[list[tuple[str, int]]]) -> None:
     tasks = [
         MapTask(splits=tuple(Split(source=s, size_bytes=n, etag='"x"', start=0, stop=n) for s, n in splits))
@@ -154,7 +159,9 @@ def test_sizes_are_bytes_or_binary_units(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "64MB", "abc", "", "1.5", "0.3KiB", "KiB", "1e3", "٣", "1 TiB", "0GiB", "1k"])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "64MB", "abc", "", "1.5", "0.3KiB", "KiB", "1e3", "٣", "1 TiB", "0GiB", "1k"]
+)
 def test_what_is_no_size_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(RequestError, match="KiB, MiB or GiB"):
         parse_size(text)

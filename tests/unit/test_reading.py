@@ -48,9 +48,7 @@ def lines_of(data: bytes) -> list[str]:
 def plan(objects: dict[str, bytes], chosen: Format, split_size_bytes: int) -> list[MapTask]:
     found = [InputObject(source, len(data), "tag") for source, data in objects.items()]
     return list(
-        plan_splits(
-            found, split_size_bytes=split_size_bytes, splittable=lambda source: is_splittable(source, chosen)
-        )
+        plan_splits(found, split_size_bytes=split_size_bytes, splittable=lambda source: is_splittable(source, chosen))
     )
 
 

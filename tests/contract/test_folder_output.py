@@ -1,0 +1,137 @@
+"""What only a folder can do: be replaced at once, be full, be forbidden."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s3mr.adapters.folder_output import FolderOutput, FolderPartWriter
+from s3mr.errors import InvariantError, RequestError
+
+WORKER = "0123456789abcdef"
+
+
+def written(output: FolderOutput, name: str, data: bytes = b"x") -> None:
+    writer = output.open_part(name, worker=WORKER)
+    writer.write(data)
+    output.complete(writer.finish(records=1))
+
+
+def test_the_whole_output_appears_by_one_rename(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    written(output, "part-00000")
+    assert not (tmp_path / "out").exists()
+    output.publish(b"{}")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["_SUCCESS", "out", "part-00000"]
+
+
+def test_an_empty_folder_is_replaced_also_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    written(output, "part-00000")
+    output.publish(b"{}")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "real/part-00000").read_bytes() == b"x"
+
+
+def test_a_relative_name_with_a_slash_at_its_end_is_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert FolderOutput(Path("out/"), "j").staging == tmp_path.resolve() / ".out.s3mr-j"
+
+
+def test_a_folder_that_filled_up_meanwhile_is_left_alone_and_nothing_of_ours_stays(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    written(output, "part-00000")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/theirs").touch()
+    with pytest.raises(InvariantError, match="somebody else"):
+        output.publish(b"{}")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "theirs"]
+
+
+def test_an_output_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    output.withdraw([])
+    with pytest.raises(InvariantError, match="lost"):
+        output.publish(b"{}")
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(RequestError, match="not a folder"):
+        FolderOutput(tmp_path / "out", "job-1").check()
+    with pytest.raises(RequestError, match="Not a directory"):
+        FolderOutput(tmp_path / "out/below", "job-1").check()
+
+
+def test_a_mount_point_is_refused_because_it_cannot_be_renamed() -> None:
+    with pytest.raises(RequestError, match="mount point"):
+        FolderOutput(Path("/"), "job-1").check()
+
+
+def test_a_folder_that_must_not_be_written_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from s3mr.adapters.folder_output import FolderOutput\n"
+        "from s3mr.errors import RequestError\n"
+        "os.getuid() or os.setuid(65534)\n"
+        "try: FolderOutput(Path(sys.argv[1]), 'job-1').check()\n"
+        "except RequestError as error: sys.exit(str(error))\n"
+    )
+    target = str(tmp_path / "locked/out")
+    done = subprocess.run([sys.executable, "-c", code, target], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith(f"permission denied: output {os.path.realpath(target)}")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("size", [1, 10_000_000])
+def test_a_full_disk_is_reported_and_the_partial_file_removed(tmp_path: Path, size: int) -> None:
+    partial = tmp_path / f"part-00000.{WORKER}"
+    partial.touch()
+    full = Path("/dev/full").open("wb")  # noqa: SIM115 - the writer closes it
+    writer = FolderPartWriter(full, partial, name="part-00000", worker=WORKER)
+    with pytest.raises(RequestError, match=r"disk full: writing .*part-00000"):  # noqa: PT012 - either may refuse
+        writer.write(bytes(size))
+        writer.finish(records=1)
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("upload", ["../../../etc/passwd", f"part-00001.{WORKER}", "part-00000", "/etc/passwd", ""])
+def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: str) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    writer = output.open_part("part-00000", worker=WORKER)
+    part = writer.finish(records=0)
+    with pytest.raises(InvariantError, match="not its worker's"):
+        output.complete(part.model_copy(update={"upload": upload}))
+    with pytest.raises(InvariantError, match="not the name of a part"):
+        output.complete(part.model_copy(update={"name": "../part-00000", "upload": f"../part-00000.{WORKER}"}))
+
+
+def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    part = output.open_part("part-00000", worker=WORKER).finish(records=0)
+    with pytest.raises(InvariantError, match="5 bytes"):
+        output.complete(part.model_copy(update={"size_bytes": 5}))
+
+
+def test_a_zombies_file_is_not_published(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    output.open_part("part-00000", worker=WORKER).finish(records=0)
+    output.publish(b"{}")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_SUCCESS"]

@@ -1,0 +1,259 @@
+"""What every `JobStore` promises, in memory and on the embedded cloud's DynamoDB."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from s3mr.adapters.memory import MemoryJobStore
+from s3mr.local.cloud import EmbeddedCloud
+from s3mr.model.job import AttemptId, BundleRef, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase, TaskPhase
+from s3mr.model.manifest import Manifest, Piece, pack_pieces
+from s3mr.model.report import Report
+from s3mr.model.statistics import Counters
+from s3mr.ports import Commit, JobStore
+
+WORKER, RIVAL = "0123456789abcdef", "fedcba9876543210"
+numbers = count()
+
+
+@pytest.fixture(params=["memory", "embedded cloud"])
+def store(request: pytest.FixtureRequest) -> JobStore:
+    if request.param == "memory":
+        return MemoryJobStore()
+    cloud: EmbeddedCloud = request.getfixturevalue("cloud")
+    return cloud.stack.store
+
+
+def new_job(map_tasks: int = 3, reducers: int = 2) -> JobState:
+    spec = JobSpec(
+        job_id=f"job-{next(numbers)}",
+        bundle=BundleRef(sha256="0" * 64, module="job.py", name="job"),
+        map_tasks=map_tasks,
+        reducers=reducers,
+        layout="packed",
+        input_format="text",
+        input_objects=1,
+        input_bytes=10,
+        plan_index_offset_bytes=0,
+        memory_bytes=2**26,
+        attempts=4,
+        task_timeout_s=60,
+        params={},
+        output="/out",
+    )
+    return JobState(spec=spec, secret="00" * 32, created_at=1.0)
+
+
+@pytest.fixture
+def job(store: JobStore) -> JobState:
+    created = new_job()
+    assert store.create(created)
+    return created
+
+
+def live(task: int, attempt: int = 1, phase: TaskPhase = Phase.MAP) -> LiveAttempt:
+    return LiveAttempt(phase=phase, task=task, attempt=attempt, backup=False, launched_at=2.5, lease_until=9.0)
+
+
+def manifest(task: int, worker: str = WORKER, attempt: int = 1) -> Manifest:
+    pieces = pack_pieces([Piece(7, 2, 99), Piece(0, 0, 0)])
+    return Manifest(
+        phase=Phase.MAP,
+        task=task,
+        attempt=attempt,
+        worker=worker,
+        duration_s=0.5,
+        counters=Counters(records_in=4, requests={"s3:GetObject": 1}),
+        key_type="str",
+        pieces=pieces,
+    )
+
+
+def test_a_job_is_created_once_and_read_as_it_was_written(store: JobStore, job: JobState) -> None:
+    assert not store.create(job.model_copy(update={"secret": "11" * 32}))
+    assert store.read_job(job.spec.job_id) == job
+    seen = store.observe(job.spec.job_id)
+    assert seen is not None
+    assert (seen.job, seen.cancel_requested, seen.live) == (job, False, ())
+
+
+def test_a_job_that_does_not_exist_is_none(store: JobStore) -> None:
+    assert store.read_job("nobody") is None
+    assert store.observe("nobody") is None
+
+
+def test_only_the_tick_that_knows_the_epoch_replaces_the_job(store: JobStore, job: JobState) -> None:
+    ours = job.model_copy(update={"epoch": 1, "cursor": 1})
+    stale = job.model_copy(update={"epoch": 1, "cursor": 2})
+    assert store.replace(ours, epoch=0)
+    assert not store.replace(stale, epoch=0)
+    assert store.read_job(job.spec.job_id) == ours
+
+
+def test_a_replacement_sent_again_by_its_own_writer_counts_as_done(store: JobStore, job: JobState) -> None:
+    ours = job.model_copy(update={"epoch": 1})
+    assert store.replace(ours, epoch=0)
+    assert store.replace(ours, epoch=0)
+
+
+def test_replacing_a_job_that_does_not_exist_is_refused(store: JobStore) -> None:
+    assert not store.replace(new_job(), epoch=0)
+
+
+def test_the_wish_to_cancel_is_seen(store: JobStore, job: JobState) -> None:
+    store.request_cancel(job.spec.job_id)
+    seen = store.observe(job.spec.job_id)
+    assert seen is not None
+    assert seen.cancel_requested
+
+
+def test_live_attempts_are_seen_in_order_until_they_are_forgotten(store: JobStore, job: JobState) -> None:
+    attempts = [live(0), live(1), live(1, 2), live(10), live(0, 1, Phase.REDUCE)]
+    store.begin(job.spec.job_id, attempts)
+    store.begin(job.spec.job_id, attempts)
+    assert_live(store, job, attempts)
+    store.forget(job.spec.job_id, Phase.MAP, [AttemptId(task=1, attempt=1), AttemptId(task=1, attempt=2)])
+    store.forget(job.spec.job_id, Phase.MAP, [AttemptId(task=10, attempt=1)])
+    store.forget(job.spec.job_id, Phase.MAP, [AttemptId(task=10, attempt=1)])
+    store.forget(job.spec.job_id, Phase.MAP, [])
+    assert_live(store, job, [live(0), live(0, 1, Phase.REDUCE)])
+
+
+def assert_live(store: JobStore, job: JobState, expected: list[LiveAttempt]) -> None:
+    seen = store.observe(job.spec.job_id)
+    assert seen is not None
+    assert list(seen.live) == expected
+
+
+def test_100_live_attempts_are_written_at_once(store: JobStore, job: JobState) -> None:
+    attempts = [live(task) for task in range(100)]
+    store.begin(job.spec.job_id, attempts)
+    assert_live(store, job, attempts)
+
+
+def test_only_a_live_attempt_fails_and_only_once(store: JobStore, job: JobState) -> None:
+    failure = Failure(kind=FailureKind.CRASH, message="gone", phase=Phase.MAP, task=1, attempt=1)
+
+    def fail(task: int, text: str = "gone") -> bool:
+        return store.record_failure(
+            job.spec.job_id,
+            phase=Phase.MAP,
+            attempt=AttemptId(task=task, attempt=1),
+            failure=failure.model_copy(update={"message": text}),
+            failed_at=3.5,
+        )
+
+    store.begin(job.spec.job_id, [live(1)])
+    assert not fail(2)
+    assert fail(1)
+    assert not fail(1, "again")
+    assert_live(store, job, [live(1).model_copy(update={"failure": failure, "failed_at": 3.5})])
+
+
+def test_the_first_manifest_of_a_task_wins_and_every_other_loses(store: JobStore, job: JobState) -> None:
+    assert store.commit(job, manifest(1)) is Commit.WON
+    assert store.commit(job, manifest(1, RIVAL)) is Commit.LOST
+    assert store.commit(job, manifest(1, attempt=2)) is Commit.LOST
+    assert store.commit(job, manifest(1)) is Commit.REPEATED
+    assert store.manifests(job, Phase.MAP, [0, 1, 2]) == {1: manifest(1)}
+    assert store.manifests(job, Phase.REDUCE, [1]) == {}
+    assert store.manifests(job, Phase.MAP, []) == {}
+
+
+def test_of_many_manifests_at_once_exactly_one_wins(store: JobStore, job: JobState) -> None:
+    rivals = [manifest(0, f"{number:016x}") for number in range(24)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda one: store.commit(job, one), rivals))
+    winner = answers.index(Commit.WON)
+    assert answers.count(Commit.WON) == 1
+    assert store.manifests(job, Phase.MAP, [0]) == {0: rivals[winner]}
+
+
+def test_nothing_is_committed_to_a_sealed_task(store: JobStore, job: JobState) -> None:
+    store.commit(job, manifest(0))
+    store.seal(job, Phase.MAP, [0, 1])
+    store.seal(job, Phase.MAP, [0, 1])
+    assert store.commit(job, manifest(1)) is Commit.LOST
+    assert store.manifests(job, Phase.MAP, [0, 1]) == {0: manifest(0)}
+    assert list(store.all_manifests(job, Phase.MAP)) == [manifest(0)]
+
+
+def test_all_manifests_come_in_the_order_of_their_tasks_from_every_slice(store: JobStore) -> None:
+    job = new_job(map_tasks=3000)
+    assert job.spec.slices > 1
+    store.create(job)
+    tasks = [2999, 0, 7, 1000, 5, 6, 123]
+    for task in tasks:
+        store.commit(job, manifest(task))
+    assert [one.task for one in store.all_manifests(job, Phase.MAP)] == sorted(tasks)
+    assert list(store.all_manifests(job, Phase.REDUCE)) == []
+    assert set(store.manifests(job, Phase.MAP, range(1100))) == {0, 5, 6, 7, 123, 1000}
+
+
+def test_jobs_whose_ids_begin_alike_do_not_see_each_other(store: JobStore, job: JobState) -> None:
+    longer = job.model_copy(update={"spec": job.spec.model_copy(update={"job_id": job.spec.job_id + "0"})})
+    store.create(longer)
+    store.begin(longer.spec.job_id, [live(0)])
+    store.commit(longer, manifest(0))
+    assert_live(store, job, [])
+    assert list(store.all_manifests(job, Phase.MAP)) == []
+
+
+@pytest.fixture
+def output(job: JobState) -> str:
+    return f"s3://results/{job.spec.job_id}"
+
+
+def test_an_output_is_claimed_by_one_job_at_a_time(store: JobStore, job: JobState, output: str) -> None:
+    rival = new_job()
+    store.create(rival)
+    assert store.claim_output(output, job_id=job.spec.job_id) is None
+    assert store.claim_output(output, job_id=job.spec.job_id) is None
+    assert store.claim_output(output, job_id=rival.spec.job_id) == job.spec.job_id
+    store.release_output(output, job_id=rival.spec.job_id)
+    assert store.claim_output(output, job_id=rival.spec.job_id) == job.spec.job_id
+    store.release_output(output, job_id=job.spec.job_id)
+    assert store.claim_output(output, job_id=rival.spec.job_id) is None
+
+
+def test_the_claim_of_a_job_that_has_ended_is_free(store: JobStore, job: JobState, output: str) -> None:
+    rival = new_job()
+    store.create(rival)
+    store.claim_output(output, job_id=job.spec.job_id)
+    store.replace(job.model_copy(update={"epoch": 1, "phase": Phase.FAILED}), epoch=0)
+    assert store.claim_output(output, job_id=rival.spec.job_id) is None
+    store.release_output(output, job_id=job.spec.job_id)
+    third = new_job()
+    store.create(third)
+    assert store.claim_output(output, job_id=third.spec.job_id) == rival.spec.job_id
+
+
+def test_ignored_completions_are_counted_and_other_verdicts_are_not(
+    store: JobStore, job: JobState, completion: Callable[[str], Report], died: Report
+) -> None:
+    store.log_attempt(job, completion(WORKER), verdict="ignored", at=1.0)
+    store.log_attempt(job, completion(RIVAL), verdict="ignored", at=2.0)
+    store.log_attempt(job, completion("a" * 16), verdict="forged", at=3.0)
+    store.log_attempt(job, died, verdict="ignored", at=4.0)
+    assert store.count_ignored(job) == 2
+
+
+@pytest.fixture
+def completion(job: JobState) -> Callable[[str], Report]:
+    return lambda worker: Report(
+        job_id=job.spec.job_id,
+        phase=Phase.MAP,
+        task=1,
+        attempt=1,
+        token="t",
+        worker=worker,
+        manifest=manifest(1, worker),
+    )
+
+
+@pytest.fixture
+def died(job: JobState) -> Report:
+    failure = Failure(kind=FailureKind.CRASH, message="gone")
+    return Report(job_id=job.spec.job_id, phase=Phase.MAP, task=1, attempt=2, token="t", worker=None, failure=failure)

@@ -1,0 +1,174 @@
+"""What only files can do: links, names that are no UTF-8, pipes, paths as they are given."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s3mr.adapters.files import LocalInputs
+from s3mr.adapters.inputs import AnyInputs
+from s3mr.errors import RequestError
+from s3mr.model.plan_codec import decode_map_task, decode_pointer, encode_plan
+from s3mr.policy.planning import plan_splits
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(name: str, data: bytes = b"x") -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def sources(*arguments: str) -> list[str]:
+    return [each.source for each in LocalInputs().find(arguments).objects]
+
+
+def test_a_source_is_the_path_as_it_was_given_or_found() -> None:
+    put("books/a.txt")
+    put("books/sub/b.txt")
+    assert sources("books/a.txt") == ["books/a.txt"]
+    assert sources("books") == sources("books/") == ["books/a.txt", "books/sub/b.txt"]
+    assert sources("./books/") == ["./books/a.txt", "./books/sub/b.txt"]
+    assert sources("books/*.txt") == ["books/a.txt"]
+    assert sources(".") == ["./books/a.txt", "./books/sub/b.txt"]
+    assert sources(str(Path.cwd() / "books/a.txt")) == [str(Path.cwd() / "books/a.txt")]
+
+
+def test_one_file_under_several_names_counts_once_under_the_first() -> None:
+    path = put("a")
+    Path("link").symlink_to("a")
+    assert sources("./a", "a", "link", str(path.absolute())) == ["./a"]
+    assert sources("link", ".") == ["link"]
+
+
+def test_links_are_followed_and_loops_end() -> None:
+    put("real/a")
+    put("elsewhere/b")
+    Path("real/loop").symlink_to("..")
+    Path("real/other").symlink_to("../elsewhere")
+    assert sources("real") == ["real/a", "real/loop/elsewhere/b"]
+    Path("real/self").symlink_to("self")
+    with pytest.raises(RequestError, match="real/self"):
+        sources("real")
+
+
+def test_a_dangling_link_is_refused_by_its_name() -> None:
+    put("a")
+    Path("dangling").symlink_to("nowhere")
+    for argument in (".", "dangling"):
+        with pytest.raises(RequestError, match=r"no such file or directory: .*dangling"):
+            sources(argument)
+
+
+def test_pipes_and_devices_are_refused_and_never_opened() -> None:
+    put("in/a")
+    os.mkfifo("in/pipe")
+    for argument in ("in/pipe", "in", "/dev/null"):
+        with pytest.raises(RequestError, match="a pipe, a socket or a device"):
+            sources(argument)
+
+
+def test_a_pattern_that_is_the_name_of_a_file_is_that_file() -> None:
+    put("[ab].txt")
+    put("a.txt")
+    assert sources("[ab].txt") == ["[ab].txt"]
+    assert sources("[ab]*") == ["a.txt"]
+
+
+def test_a_folder_that_a_pattern_matches_is_read_as_a_folder() -> None:
+    for name in ("y1/a", "y2/b/c", "z/d"):
+        put(name)
+    assert sources("y*") == ["y1/a", "y2/b/c"]
+
+
+def test_an_empty_folder_beside_a_file_is_no_error_but_alone_it_is() -> None:
+    Path("empty").mkdir()
+    put("a")
+    assert sources("empty", "a") == ["a"]
+    with pytest.raises(RequestError, match="no input: nothing to read in empty"):
+        sources("empty")
+
+
+def test_an_unreadable_file_is_refused_by_its_name(folder: Path) -> None:
+    put("in/secret").chmod(0)
+    folder.chmod(0o755)
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    code = (
+        "import os, sys\n"
+        "from s3mr.adapters.files import LocalInputs\n"
+        "from s3mr.errors import RequestError\n"
+        "os.getuid() or os.setuid(65534)\n"
+        "try: LocalInputs().find(['in'])\n"
+        "except RequestError as error: sys.exit(str(error))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "permission denied: in/secret"
+
+
+def test_a_name_that_is_no_utf8_travels_through_the_plan() -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        put(name, b"content")
+    except OSError:
+        pytest.skip("this file system has only names in UTF-8")
+    found = LocalInputs().find(["."]).objects
+    written = bytearray()
+    tasks = plan_splits(found, split_size_bytes=100, splittable=lambda _: True)
+    summary = encode_plan(tasks, written.extend)
+    pointer = decode_pointer(bytes(written[summary.index_offset_bytes :]))
+    (split,) = decode_map_task(bytes(written[: pointer.length_bytes]), pointer).splits
+    assert split.source == f"./{name}"
+    assert b"".join(LocalInputs().stream(split.source, etag=split.etag, start=0, stop=7)) == b"content"
+
+
+def test_a_file_that_became_shorter_while_it_is_read_is_refused() -> None:
+    path = put("a", bytes(3 * 2**20))
+    (found,) = LocalInputs().find(["a"]).objects
+    blocks = LocalInputs().stream("a", etag=found.etag, start=0, stop=3 * 2**20)
+    next(blocks)
+    path.write_bytes(b"")
+    with pytest.raises(RequestError, match="changed since it was planned"):
+        list(blocks)
+
+
+def test_a_file_rewritten_in_place_while_it_is_read_is_refused() -> None:
+    path = put("a", bytes(3 * 2**20))
+    (found,) = LocalInputs().find(["a"]).objects
+    blocks = LocalInputs().stream("a", etag=found.etag, start=0, stop=3 * 2**20)
+    next(blocks)
+    with path.open("r+b") as file:
+        file.write(b"other")
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(RequestError, match="changed since it was planned"):
+        list(blocks)
+
+
+def test_local_files_need_no_client_and_no_boto3() -> None:
+    put("a")
+
+    def never() -> LocalInputs:
+        raise AssertionError("no s3:// source was named")
+
+    assert [each.source for each in AnyInputs(LocalInputs(), never).find(["a"]).objects] == ["a"]
+    code = "import sys, s3mr.adapters.files, s3mr.adapters.inputs; sys.exit('botocore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_files_and_objects_keep_the_order_of_the_arguments() -> None:
+    for name in ("a", "b", "s3:/in/c"):
+        put(name)
+
+    class Elsewhere(LocalInputs):
+        """Stands for S3: `s3://in/c` is a path too."""
+
+    found = AnyInputs(LocalInputs(), Elsewhere).find(["b", "s3://in/c", "./b", "a"])
+    assert [each.source for each in found.objects] == ["b", "s3://in/c", "a"]

@@ -1,0 +1,73 @@
+"""What every `ObjectStore` promises, in memory and on the embedded cloud."""
+
+import io
+
+import pytest
+
+from s3mr.adapters.memory import MemoryObjectStore
+from s3mr.errors import InvariantError
+from s3mr.local.cloud import EmbeddedCloud
+from s3mr.ports import ObjectStore
+
+
+@pytest.fixture(params=["memory", "embedded cloud"])
+def objects(request: pytest.FixtureRequest) -> ObjectStore:
+    if request.param == "memory":
+        return MemoryObjectStore()
+    cloud: EmbeddedCloud = request.getfixturevalue("cloud")
+    cloud.stack.objects.delete(list(cloud.stack.objects.list("")))
+    return cloud.stack.objects
+
+
+def read(objects: ObjectStore, key: str, start: int = 0, stop: int | None = None) -> bytes:
+    return b"".join(objects.stream(key, start=start, stop=stop))
+
+
+def test_what_was_put_is_read_whole_or_by_range(objects: ObjectStore) -> None:
+    objects.put("a", b"0123456789")
+    assert read(objects, "a") == b"0123456789"
+    assert read(objects, "a", 3, 7) == b"3456"
+    assert read(objects, "a", 4) == b"456789"
+    assert read(objects, "a", 5, 5) == b""
+
+
+def test_a_file_is_put_from_its_start(objects: ObjectStore) -> None:
+    file = io.BytesIO(b"abc")
+    file.seek(2)
+    objects.put("a", file)
+    assert read(objects, "a") == b"abc"
+
+
+def test_a_large_object_comes_in_blocks_of_at_most_a_mebibyte(objects: ObjectStore) -> None:
+    objects.put("a", bytes(3 * 1024 * 1024 + 5))
+    blocks = list(objects.stream("a"))
+    assert sum(map(len, blocks)) == 3 * 1024 * 1024 + 5
+    assert max(map(len, blocks)) <= 1024 * 1024
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 4), (2, 3)])
+def test_an_object_that_is_missing_is_an_invariant_broken(objects: ObjectStore, start: int, stop: int | None) -> None:
+    with pytest.raises(InvariantError, match="missing"):
+        read(objects, "missing", start, stop)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 4), (2, 9), (3, 5), (7, 8)])
+def test_an_object_shorter_than_the_range_is_an_invariant_broken(objects: ObjectStore, start: int, stop: int) -> None:
+    objects.put("a", b"abc")
+    with pytest.raises(InvariantError, match="shorter"):
+        read(objects, "a", start, stop)
+
+
+def test_more_keys_than_a_page_holds_are_listed_sorted_below_their_prefix_and_deleted(objects: ObjectStore) -> None:
+    for number in range(1050):
+        objects.put(f"many/{number:04d}", b"")
+    objects.put("many-others", b"")
+    assert list(objects.list("many/")) == [f"many/{number:04d}" for number in range(1050)]
+    objects.delete(objects.list("many/"))
+    assert list(objects.list("many")) == ["many-others"]
+
+
+def test_deleting_what_is_not_there_is_no_error(objects: ObjectStore) -> None:
+    objects.delete(["nothing"])
+    objects.delete([])
+    assert list(objects.list("")) == []

@@ -1,0 +1,173 @@
+"""What only S3 can do: pages, broken connections, answers that leave it unclear who won."""
+
+import io
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from botocore.response import StreamingBody
+from mypy_boto3_s3 import S3Client
+
+from s3mr import limits
+from s3mr.adapters.s3_inputs import S3Inputs
+from s3mr.adapters.s3_output import S3Output, upload_part_bytes
+from s3mr.adapters.s3_uri import parse_s3_uri
+from s3mr.errors import InvariantError, RequestError, TransientError
+
+WORKER = "0123456789abcdef"
+
+
+class Breaking:
+    """A client whose answers break after some bytes, so many times."""
+
+    def __init__(self, client: S3Client, *, after_bytes: int, times: int, quietly: bool = False) -> None:
+        self._client = client
+        self._after_bytes = after_bytes
+        self.times_left = times
+        self._quietly = quietly
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_object(self, **arguments: Any) -> Any:
+        answer: Any = self._client.get_object(**arguments)
+        if self.times_left:
+            self.times_left -= 1
+            data = answer["Body"].read()[: self._after_bytes]
+            answer["Body"] = StreamingBody(Raw(data, quietly=self._quietly), answer["ContentLength"])
+        return answer
+
+
+class Raw(io.BytesIO):
+    def __init__(self, data: bytes, *, quietly: bool) -> None:
+        super().__init__(data)
+        self._quietly = quietly
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data and not self._quietly:
+            raise ReadTimeoutError(endpoint_url="s3")
+        return data
+
+
+def stream(client: object, data: bytes) -> bytes:
+    real = cast("S3Client", getattr(client, "_client", client))
+    etag = real.put_object(Bucket="bucket", Key="a", Body=data)["ETag"]
+    inputs = S3Inputs(cast("S3Client", client))
+    return b"".join(inputs.stream("s3://bucket/a", etag=etag, start=3, stop=len(data)))
+
+
+@pytest.mark.parametrize("quietly", [False, True])
+def test_a_broken_connection_is_taken_up_where_it_broke(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
+    data = bytes(range(250)) * 40
+    breaking = Breaking(s3, after_bytes=1001, times=4, quietly=quietly)
+    assert stream(breaking, data) == data[3:]
+    assert breaking.times_left == 0
+
+
+@pytest.mark.parametrize("quietly", [False, True])
+def test_a_connection_that_breaks_for_the_fifth_time_is_transient(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
+    with pytest.raises(TransientError, match="reading s3://bucket/a"):
+        stream(Breaking(s3, after_bytes=10, times=5, quietly=quietly), bytes(1000))
+
+
+def test_more_than_a_page_of_keys_is_found(s3: S3Client) -> None:
+    for number in range(1_005):
+        s3.put_object(Bucket="bucket", Key=f"many/{number:04}", Body=b"")
+    found = S3Inputs(s3).find(["s3://bucket/many"]).objects
+    assert [each.source for each in found] == [f"s3://bucket/many/{number:04}" for number in range(1_005)]
+
+
+def test_the_whole_bucket_can_be_named_and_folder_markers_are_no_input(s3: S3Client) -> None:
+    for key, body in (("a", b"1"), ("dir/", b""), ("dir/b", b"2"), ("dir/not-empty/", b"3"), ("_hidden/", b"")):
+        s3.put_object(Bucket="bucket", Key=key, Body=body)
+    expected = ["s3://bucket/a", "s3://bucket/dir/b", "s3://bucket/dir/not-empty/"]
+    for argument in ("s3://bucket", "s3://bucket/"):
+        found = S3Inputs(s3).find([argument])
+        assert [each.source for each in found.objects] == expected
+        assert found.skipped == 0
+
+
+def test_an_object_and_a_prefix_of_one_name_are_told_apart_by_the_slash(s3: S3Client) -> None:
+    for key in ("logs", "logs/a"):
+        s3.put_object(Bucket="bucket", Key=key, Body=b"x")
+    assert [each.source for each in S3Inputs(s3).find(["s3://bucket/logs"]).objects] == ["s3://bucket/logs"]
+    assert [each.source for each in S3Inputs(s3).find(["s3://bucket/logs/"]).objects] == ["s3://bucket/logs/a"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://", "s3:///key", "s3://UPPER/key", "s3://b", "s3://bucket/\udcff", "/a", "s3://bucket/" + "k" * 1025]
+)
+def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+    with pytest.raises(RequestError, match="not an S3"):
+        parse_s3_uri(uri)
+
+
+def test_a_bucket_that_does_not_exist_is_refused_by_its_name(s3: S3Client) -> None:
+    with pytest.raises(RequestError, match="s3://no-such-bucket/a: there is no such bucket"):
+        S3Inputs(s3).find(["s3://no-such-bucket/a"])
+    with pytest.raises(RequestError, match="s3://no-such-bucket/out/: there is no such bucket"):
+        S3Output(s3, "s3://no-such-bucket/out", "job-1").check()
+
+
+def test_an_empty_folder_made_in_the_console_is_an_empty_output(s3: S3Client) -> None:
+    s3.put_object(Bucket="bucket", Key="out/", Body=b"")
+    S3Output(s3, "s3://bucket/out/", "job-1").check()
+
+
+def test_a_prefix_with_a_longer_neighbour_is_an_empty_output(s3: S3Client) -> None:
+    s3.put_object(Bucket="bucket", Key="output/x", Body=b"")
+    S3Output(s3, "s3://bucket/out", "job-1").check()
+    with pytest.raises(RequestError, match="not empty: s3://bucket/;"):
+        S3Output(s3, "s3://bucket", "job-1").check()
+
+
+def test_a_large_part_travels_in_several_upload_parts(s3: S3Client) -> None:
+    output = S3Output(s3, "s3://bucket/out", "job-1")
+    writer = output.open_part("part-00000", worker=WORKER)
+    block = bytes(range(256)) * 4096
+    for _ in range(2 * limits.UPLOAD_PART_BYTES // len(block) + 1):
+        writer.write(block)
+    part = writer.finish(records=1)
+    assert len(part.etags) == 3
+    output.complete(part)
+    assert s3.head_object(Bucket="bucket", Key="out/part-00000")["ContentLength"] == part.size_bytes
+
+
+def test_the_upload_parts_that_s3_allows_carry_its_largest_object() -> None:
+    assert upload_part_bytes(0) == upload_part_bytes(999) == limits.UPLOAD_PART_BYTES
+    sizes = [upload_part_bytes(number) for number in range(limits.UPLOAD_PARTS_MAX)]
+    assert sum(sizes) > 5 * 1024 * limits.GIB
+    assert max(sizes) <= limits.PUT_BYTES_MAX
+
+
+def test_another_executions_object_of_the_same_size_is_not_taken_for_ours(s3: S3Client) -> None:
+    output = S3Output(s3, "s3://bucket/out", "job-1")
+    part = output.open_part("part-00000", worker=WORKER).finish(records=0)
+    identity = f"job-1/part-00000/{'f' * 16}"
+    s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"", Metadata={"s3mr-part": identity})
+    with pytest.raises(InvariantError, match="another object is in the way"):
+        output.complete(part)
+    output.withdraw([part])
+    assert s3.head_object(Bucket="bucket", Key="out/part-00000")["Metadata"] == {"s3mr-part": identity}
+
+
+def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -> None:
+    output = S3Output(s3, "s3://bucket/out", "job-1")
+    writer = output.open_part("part-00000", worker=WORKER)
+    writer.write(b"content")
+    part = writer.finish(records=1)
+    output.complete(part)
+    output.complete(part.model_copy(update={"upload": "as-if-it-were-gone"}))
+    s3.delete_object(Bucket="bucket", Key="out/part-00000")
+    with pytest.raises(InvariantError, match="the upload is lost"):
+        output.complete(part)
+
+
+def test_writing_into_an_aborted_upload_is_told(s3: S3Client) -> None:
+    output = S3Output(s3, "s3://bucket/out", "job-1")
+    writer = output.open_part("part-00000", worker=WORKER)
+    output.discard_open(["part-00000"])
+    with pytest.raises(InvariantError, match="NoSuchUpload"):
+        writer.finish(records=0)
+    writer.abandon()

@@ -1,0 +1,66 @@
+import pytest
+from botocore import exceptions as boto
+
+from s3mr.adapters.aws_errors import code_of, status_of, translated
+from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
+
+
+def answer(code: str, status: int) -> boto.ClientError:
+    return boto.ClientError(
+        {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        "GetObject",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "ours", "text"),
+    [
+        (answer("AccessDenied", 403), RequestError, "access denied"),
+        (answer("403", 403), RequestError, "access denied"),
+        (answer("AccessDeniedException", 400), RequestError, "access denied"),
+        (answer("NoSuchBucket", 404), RequestError, "no such bucket"),
+        (answer("ResourceNotFoundException", 400), RequestError, "no such table"),
+        (answer("PermanentRedirect", 301), RequestError, "AWS_REGION"),
+        (answer("ExpiredTokenException", 400), RequestError, "sign in"),
+        (answer("RequestTimeTooSkewed", 403), RequestError, "clock"),
+        (boto.NoCredentialsError(), RequestError, "credentials"),
+        (boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), RequestError, "credentials"),
+        (boto.ProfileNotFound(profile="work"), RequestError, "work"),
+        (boto.NoRegionError(), RequestError, "AWS_REGION"),
+        (answer("SlowDown", 503), TransientError, "SlowDown"),
+        (answer("InternalError", 500), TransientError, "InternalError"),
+        (answer("Anything", 502), TransientError, "Anything"),
+        (answer("ThrottlingException", 400), TransientError, "Throttling"),
+        (answer("ProvisionedThroughputExceededException", 400), TransientError, "Throughput"),
+        (answer("TooManyRequestsException", 429), TransientError, "TooMany"),
+        (answer("ConditionalRequestConflict", 409), TransientError, "Conflict"),
+        (answer("RequestTimeout", 400), TransientError, "Timeout"),
+        (boto.EndpointConnectionError(endpoint_url="https://s3"), TransientError, "https://s3"),
+        (boto.ReadTimeoutError(endpoint_url="https://s3"), TransientError, "https://s3"),
+        (boto.ConnectionClosedError(endpoint_url="https://s3"), TransientError, "https://s3"),
+        (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), TransientError, "2"),
+        (answer("ValidationException", 400), InvariantError, "ValidationException"),
+        (boto.ParamValidationError(report="wrong"), InvariantError, "wrong"),
+    ],
+)
+def test_every_error_of_botocore_becomes_ours_and_says_what_was_tried(
+    error: Exception, ours: type[S3mrError], text: str
+) -> None:
+    with (
+        pytest.raises(ours, match=rf"(?s)^reading s3://bucket/key: .*{text}") as raised,
+        translated("reading s3://bucket/key"),
+    ):
+        raise error
+    assert raised.value.__cause__ is error
+
+
+def test_other_errors_pass() -> None:
+    for error in (RequestError("mine"), KeyError("bug")):
+        with pytest.raises(type(error)) as raised, translated("x"):
+            raise error
+        assert raised.value is error
+
+
+def test_an_answer_without_details_has_empty_ones() -> None:
+    error = boto.ClientError({}, "HeadObject")
+    assert (code_of(error), status_of(error)) == ("", 0)

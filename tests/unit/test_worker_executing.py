@@ -1,0 +1,387 @@
+import errno
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import google_crc32c
+import pytest
+
+from s3mr.adapters.memory import MemoryObjectStore
+from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeError
+from s3mr.model import keys
+from s3mr.model.job import BundleRef, FailureKind, JobSpec, Phase
+from s3mr.model.manifest import Part, unpack_pieces
+from s3mr.model.report import Report, TaskRequest
+from s3mr.shuffle.index import encode_segment
+from s3mr.worker.executing import execute, failed
+from s3mr.worker.surroundings import Surroundings
+from s3mr.worker.user_code import Functions, UserCode
+
+Texts = list[list[str]]
+
+
+class Records:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self.consumed_bytes = 0
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for line in self._lines:
+            self.consumed_bytes += len(line) + 1
+            yield "input.txt", line
+
+
+class Writer:
+    def __init__(self, output: "Folder", name: str, worker: str) -> None:
+        self._output, self._name, self._worker, self._data = output, name, worker, b""
+
+    def write(self, data: bytes) -> None:
+        self._data += data
+
+    def finish(self, *, records: int) -> Part:
+        self._output.parts[self._name] = self._data
+        return Part(
+            name=self._name,
+            worker=self._worker,
+            upload="u",
+            etags=(),
+            size_bytes=len(self._data),
+            records=records,
+            crc32c=google_crc32c.value(self._data),
+        )
+
+    def abandon(self) -> None:
+        self._output.abandoned.append(self._name)
+
+
+class Folder:
+    """As much of an output as workers use."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, bytes] = {}
+        self.abandoned: list[str] = []
+
+    def open_part(self, name: str, *, worker: str) -> Writer:
+        return Writer(self, name, worker)
+
+
+class OneByOne:
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any], *, width: int) -> Iterator[Any]:
+        assert width > 0
+        return map(function, items)
+
+
+class Ticking:
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def now(self) -> float:
+        self._now += 1
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def hex(self, digits: int) -> str:
+        self._drawn += 1
+        return f"{self._drawn:0{digits}x}"
+
+
+class Cloud:
+    """A job's surroundings, and its coordinator in ten lines."""
+
+    def __init__(self, texts: Texts, functions: Functions, *, reducers: int = 3, layout: str = "packed") -> None:
+        self.texts, self.functions = texts, functions
+        self.store, self.output = MemoryObjectStore(), Folder()
+        self.scratch: Callable[[], BinaryIO] = io.BytesIO
+        self.format_pair: Callable[[Any, Any], bytes] = lambda key, value: f"{key}\t{value}\n".encode()
+        self.entropy = Counting()
+        self.spec = JobSpec.model_validate(
+            {
+                "job_id": "job",
+                "bundle": BundleRef(sha256="0" * 64, module="m", name="n"),
+                "map_tasks": len(texts),
+                "reducers": reducers,
+                "layout": layout,
+                "input_format": "text",
+                "input_objects": 1,
+                "input_bytes": 1,
+                "plan_index_offset_bytes": 0,
+                "memory_bytes": 16 * 1024 * 1024,
+                "attempts": 4,
+                "task_timeout_s": 9.0,
+                "params": {},
+                "output": "out",
+            }
+        )
+
+    def run(self, phase: Phase, task: int) -> Report:
+        request = TaskRequest.model_validate(
+            {"spec": self.spec, "phase": phase, "task": task, "attempt": 2, "token": "t"}
+        )
+        surroundings = Surroundings(
+            store=self.store,
+            output=self.output,  # type: ignore[arg-type] # workers only open parts
+            parallel=OneByOne(),
+            clock=Ticking(),
+            entropy=self.entropy,
+            scratch=self.scratch,
+            open_records=lambda asked: Records(self.texts[asked.task]),
+            format_pair=self.format_pair,
+        )
+        return execute(request, self.functions, surroundings)
+
+    def map_all(self) -> list[Report]:
+        reports = [self.run(Phase.MAP, task) for task in range(self.spec.map_tasks)]
+        entries = []
+        for report in reports:
+            assert report.manifest is not None, report.failure
+            assert report.manifest.pieces is not None
+            entries.append((report.manifest.worker, list(unpack_pieces(report.manifest.pieces))))
+        columns = encode_segment(entries, layout=self.spec.layout, reducers=self.spec.reducers)
+        self.store.put(keys.index_segment("job", 0), b"".join(columns))
+        return reports
+
+
+def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
+    for word in line.split():
+        yield word, 1
+
+
+def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
+    yield word, sum(counts)
+
+
+TEXTS = [["to be or", "not to be"], [], ["be", "", "that is"]]
+COUNTS = b"be\t3\nis\t1\nnot\t1\nor\t1\nthat\t1\nto\t2\n"
+
+
+@pytest.mark.parametrize("layout", ["packed", "split"])
+@pytest.mark.parametrize("reducers", [1, 3, 20])
+@pytest.mark.parametrize("combine", [None, total])
+def test_map_and_reduce_count_words(layout: str, reducers: int, combine: Any) -> None:
+    cloud = Cloud(TEXTS, Functions(map=words, combine=combine, reduce=total), reducers=reducers, layout=layout)
+    maps = [report.manifest for report in cloud.map_all()]
+    reduces = [cloud.run(Phase.REDUCE, task).manifest for task in range(reducers)]
+    lines = sorted(b"".join(cloud.output.parts.values()).splitlines(keepends=True))
+    assert b"".join(lines) == COUNTS
+    pieces = [list(unpack_pieces(each.pieces)) for each in maps if each and each.pieces]
+    for partition, manifest in enumerate(reduces):
+        assert manifest is not None
+        assert manifest.books is not None
+        assert manifest.books.records == sum(each[partition].records for each in pieces)
+        assert manifest.books.checksum == sum(each[partition].crc32c for each in pieces) % 2**32
+        assert manifest.part is not None
+        assert manifest.part.name == f"part-{partition:05}"
+        assert manifest.duration_s == manifest.counters.busy_s == 1.0
+        assert manifest.counters.records_out == manifest.part.records
+    first = maps[0]
+    assert first is not None
+    assert (first.counters.records_in, first.counters.bytes_in, first.counters.pairs_mapped) == (2, 19, 6)
+    assert (first.key_type, maps[1] and maps[1].key_type) == ("str", None)
+
+
+def test_a_map_task_without_pairs_stores_nothing() -> None:
+    cloud = Cloud([[]], Functions(map=words, reduce=total))
+    cloud.map_all()
+    assert [key for key in cloud.store.objects if key.startswith("jobs/")] == []
+
+
+@pytest.mark.parametrize(("layout", "objects"), [("packed", 1), ("split", 4)])
+def test_objects_carry_the_name_of_their_worker(layout: str, objects: int) -> None:
+    cloud = Cloud([["a b c d e f g h i j k"]], Functions(map=words, reduce=total), reducers=4, layout=layout)
+    cloud.run(Phase.MAP, 0)
+    cloud.run(Phase.MAP, 0)
+    names = [f"jobs/job/map/worker-{worker:016x}-0" for worker in (1, 2)]
+    assert all(sum(key.startswith(name) for key in cloud.store.objects) == objects for name in names)
+
+
+def test_a_job_without_reduce_writes_the_pairs_as_they_were_emitted() -> None:
+    cloud = Cloud(TEXTS, Functions(map=words), reducers=0)
+    report = cloud.run(Phase.MAP, 0)
+    assert report.manifest is not None
+    assert report.manifest.part is not None
+    assert report.manifest.counters.records_out == 6
+    assert cloud.output.parts == {"part-00000": b"to\t1\nbe\t1\nor\t1\nnot\t1\nto\t1\nbe\t1\n"}
+
+
+def raising(_source: str, line: str) -> Iterator[tuple[str, int]]:
+    yield "a", 1
+    if "bad" in line:
+        raise ValueError("cannot read this")
+
+
+def leaving(_source: str, _line: str) -> Iterator[tuple[str, int]]:
+    raise SystemExit(3)
+
+
+def of_record(result: Any) -> Callable[[str, str], Any]:
+    return lambda _source, line: result if line == "bad" else ()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (raising, "map raised ValueError: cannot read this"),
+        (leaving, "map raised SystemExit: 3"),
+        (lambda _line: (), "map raised TypeError"),
+        (of_record(None), "map returned None; it must return an iterable of pairs"),
+        (of_record(7), "map returned a value of type int"),
+        (of_record(["ab"]), "map yielded 'ab'"),
+        (of_record([(1, 2, 3)]), "tuple of 3"),
+        (of_record([("a", {1})]), "sorted"),
+        (of_record([(None, 1)]), "NoneType"),
+        (of_record([("a", 1), (1, 1)]), "mixed types"),
+    ],
+)
+@pytest.mark.parametrize("reducers", [0, 3])
+def test_what_map_does_wrong_is_reported_with_source_and_record(function: Any, message: str, reducers: int) -> None:
+    if reducers == 0 and message in ("sorted", "NoneType", "mixed types"):
+        pytest.skip("without a shuffle, what a line can hold is the format's to say")
+    lines = ["good", "bad", "good"] if function is not leaving else ["bad"]
+    lines = ["bad"] if "TypeError" in message else lines
+    cloud = Cloud([lines], Functions(map=function, reduce=total if reducers else None), reducers=reducers)
+    failure = cloud.run(Phase.MAP, 0).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.USER
+    assert message in failure.message
+    assert (failure.source, failure.record) == ("input.txt", "'bad'")
+    assert (failure.phase, failure.task, failure.attempt) == (Phase.MAP, 0, 2)
+    assert cloud.output.parts == {}
+    assert cloud.output.abandoned == ([] if reducers else ["part-00000"])
+
+
+def test_a_traceback_shows_the_users_frames_alone_with_paths_in_the_bundle() -> None:
+    cloud = Cloud([["bad"]], Functions(map=raising, reduce=total, folder=__file__.rpartition("/")[0]))
+    failure = cloud.run(Phase.MAP, 0).failure
+    assert failure is not None
+    assert failure.traceback is not None
+    lines = failure.traceback.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert [line.split(",")[0].strip() for line in lines if "File" in line] == ['File "test_worker_executing.py"']
+    assert lines[-1] == "ValueError: cannot read this"
+
+
+@pytest.mark.parametrize(
+    ("combine", "message"),
+    [
+        (lambda _key, values: [("other", sum(values))], "must yield the key that it was given"),
+        (lambda _key, values: [sum(values)], "combine yielded 2"),
+        (lambda key, _values: [(key, {1})], "sorted"),
+        (lambda _key, _values: None, "combine returned None"),
+        (lambda _key, values: [("b", sum(values) // 0)], "combine raised ZeroDivisionError"),
+    ],
+)
+def test_what_combine_does_wrong_is_reported_with_its_key(combine: Any, message: str) -> None:
+    cloud = Cloud([["a a"]], Functions(map=words, combine=combine, reduce=total))
+    failure = cloud.run(Phase.MAP, 0).failure
+    assert failure is not None
+    assert (failure.kind, failure.record) == (FailureKind.USER, "'a'")
+    assert message in failure.message
+
+
+@pytest.mark.parametrize(
+    ("partition", "message"),
+    [(lambda _key, reducers: reducers, "from 0 to 2"), (lambda _key, _reducers: 1 // 0, "partition raised Zero")],
+)
+def test_what_partition_does_wrong_is_reported_with_its_key(partition: Any, message: str) -> None:
+    cloud = Cloud([["a"]], Functions(map=words, partition=partition, reduce=total))
+    failure = cloud.run(Phase.MAP, 0).failure
+    assert failure is not None
+    assert (failure.kind, failure.record) == (FailureKind.USER, "'a'")
+    assert message in failure.message
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda key, _values: [(key, 1 // 0)], "reduce raised ZeroDivisionError"),
+        (lambda _key, _values: None, "reduce returned None"),
+        (lambda key, _values: [key], "reduce yielded 'a'"),
+    ],
+)
+def test_what_reduce_does_wrong_is_reported_with_its_key_and_no_part_is_left(function: Any, message: str) -> None:
+    cloud = Cloud([["a"]], Functions(map=words, reduce=function), reducers=1)
+    cloud.map_all()
+    failure = cloud.run(Phase.REDUCE, 0).failure
+    assert failure is not None
+    assert (failure.kind, failure.record) == (FailureKind.USER, "'a'")
+    assert message in failure.message
+    assert (cloud.output.parts, cloud.output.abandoned) == ({}, ["part-00000"])
+
+
+def test_a_damaged_piece_is_reported_with_its_name() -> None:
+    cloud = Cloud([["a b c"]], Functions(map=words, reduce=total), reducers=1)
+    cloud.map_all()
+    (name,) = [key for key in cloud.store.objects if key.startswith("jobs/")]
+    cloud.store.objects[name] = cloud.store.objects[name][:-1] + b"?"
+    failure = cloud.run(Phase.REDUCE, 0).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.INVARIANT
+    assert name in failure.message
+
+
+def test_an_error_of_ours_that_the_user_swallows_still_ends_the_task() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise TransientError("S3 is away")
+
+    def swallowing(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
+        count = 0
+        try:
+            for _ in values:
+                count += 1
+        except Exception:  # noqa: BLE001, S110 - what users do
+            pass
+        yield key, count
+
+    with pytest.raises(TransientError):
+        list(UserCode(Functions(map=words, reduce=swallowing)).reduced("a", broken()))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words_in_it"),
+    [
+        (UserCodeError("x"), FailureKind.USER, "x"),
+        (RequestError("x"), FailureKind.REQUEST, "x"),
+        (TransientError("x"), FailureKind.TRANSIENT, "x"),
+        (InvariantError("x"), FailureKind.INVARIANT, "x"),
+        (OSError(errno.ENOSPC, "full"), FailureKind.REQUEST, "TMPDIR"),
+        (MemoryError(), FailureKind.CRASH, "--memory"),
+    ],
+)
+def test_each_error_becomes_the_failure_that_the_coordinator_acts_on(
+    error: Exception, kind: FailureKind, words_in_it: str
+) -> None:
+    def away() -> BinaryIO:
+        raise error
+
+    cloud = Cloud([["a"]], Functions(map=words, reduce=total))
+    cloud.scratch = away
+    failure = cloud.run(Phase.MAP, 0).failure
+    assert failure is not None
+    assert failure.kind is kind
+    assert words_in_it in failure.message
+
+
+def test_an_error_without_a_meaning_is_the_death_of_the_worker() -> None:
+    cloud = Cloud([["a"]], Functions(map=words, reduce=total))
+    request = TaskRequest.model_validate({"spec": cloud.spec, "phase": "map", "task": 0, "attempt": 1, "token": "t"})
+    with pytest.raises(OSError, match="too many"):
+        failed(request, worker=None, error=OSError(errno.EMFILE, "too many"))
+
+
+def test_long_and_unprintable_texts_still_fit_into_a_report() -> None:
+    def shouting(_source: str, _line: str) -> Iterator[tuple[str, int]]:
+        raise ValueError("\udcff" + "x" * 100_000)
+
+    cloud = Cloud([["\udcff" * 1000]], Functions(map=shouting, reduce=total))
+    report = cloud.run(Phase.MAP, 0)
+    assert report.failure is not None
+    assert len(report.failure.message) <= 8000
+    assert Report.model_validate_json(report.model_dump_json()) == report

@@ -1,0 +1,235 @@
+"""A whole s3mr in one process, over the honest fakes: coordinator and workers are the real ones.
+
+Nothing runs by itself: a test ticks, executes invocations and delivers reports, in the order it wants, as often as it
+wants. Any port can be told to fail or to "kill" its caller at a given call.
+"""
+
+import io
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
+from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.adapters.system import InTurn
+from s3mr.api import Job
+from s3mr.coordinator.launching import Launcher
+from s3mr.coordinator.recording import Recorder, Verdict
+from s3mr.coordinator.submitting import Order, Submitter
+from s3mr.coordinator.ticking import Tick, Ticker
+from s3mr.formats.lines import format_pair
+from s3mr.formats.reading import TaskReader
+from s3mr.formats.registry import get_format
+from s3mr.model import keys
+from s3mr.model.job import Failure, FailureKind, JobState
+from s3mr.model.plan_codec import decode_map_task
+from s3mr.model.report import Report, TaskRequest
+from s3mr.worker.executing import execute
+from s3mr.worker.surroundings import Surroundings
+from s3mr.worker.user_code import Functions
+
+
+class Killed(BaseException):
+    """Thrown where a test kills a process."""
+
+
+class Switch:
+    """Counts the calls of all ports and interrupts the one that a test has chosen."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.at: int | None = None
+        self.after = False  # whether the chosen call takes effect before its caller dies
+
+    def wrap(self, port: Any) -> Any:
+        return _Switched(port, self)
+
+    def call(self, action: Callable[[], Any]) -> Any:
+        self.calls += 1
+        chosen = self.at is not None and self.calls == self.at
+        if chosen and not self.after:
+            raise Killed
+        answer = action()
+        if isinstance(answer, Iterator):
+            answer = list(answer)
+        if chosen:
+            raise Killed
+        return answer
+
+
+class _Switched:
+    def __init__(self, port: Any, switch: Switch) -> None:
+        self._port, self._switch = port, switch
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._port, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._switch.call(lambda: value(*args, **kwargs))
+
+
+@dataclass
+class ManualClock:
+    """Time that passes when a test says so."""
+
+    time: float = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+@dataclass
+class CountingEntropy:
+    """Numbers, one after the other, instead of chance."""
+
+    number: int = 0
+
+    def hex(self, digits: int) -> str:
+        self.number += 1
+        return f"{self.number:0{digits}x}"
+
+
+@dataclass
+class World:
+    """See the module."""
+
+    job: Job
+    inputs: dict[str, bytes]
+    capacity: int = 1000
+    clock: ManualClock = field(default_factory=ManualClock)
+    entropy: CountingEntropy = field(default_factory=CountingEntropy)
+    switch: Switch = field(default_factory=Switch)
+    sent: deque[TaskRequest] = field(default_factory=deque)
+    folder: MemoryFolder = field(default_factory=MemoryFolder)
+    real_store: MemoryJobStore = field(default_factory=MemoryJobStore)
+    real_objects: MemoryObjectStore = field(default_factory=MemoryObjectStore)
+
+    def __post_init__(self) -> None:
+        self.reader = MemoryInputs(self.inputs)
+        self.store = self.switch.wrap(self.real_store)
+        self.objects = self.switch.wrap(self.real_objects)
+        self.recorder = Recorder(self.real_store, self.clock)
+        self.job_id = ""
+
+    def invoke(self, request: TaskRequest) -> None:
+        """The invoker: keeps what was sent for the test to execute."""
+        self.sent.append(request)
+
+    def submit(self, **changes: Any) -> JobState:
+        """Submit the job; ``changes`` are fields of the `Order`."""
+        order: dict[str, Any] = {
+            "bundle": b"",
+            "module": "job.py",
+            "name": "job",
+            "inputs": sorted(self.inputs),
+            "output": "mem://out",
+            "reducers": 3 if self.job.reduce else 0,
+            "input_format": "text",
+            "split_size_bytes": 10,
+            "layout": "auto",
+            "memory_bytes": 2**24,
+            "attempts": 4,
+            "task_timeout_s": 60.0,
+            "params": {},
+            "keep_intermediate": False,
+        }
+        submitter = Submitter(
+            inputs=self.reader,
+            objects=self.real_objects,
+            store=self.real_store,
+            output_of=lambda spec: MemoryOutput(self.folder, spec.job_id),
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=io.BytesIO,
+        )
+        state = submitter.submit(Order(**{**order, **changes}))
+        self.job_id = state.spec.job_id
+        return state
+
+    def ticker(self) -> Ticker:
+        """A coordinator as a new process would make it: it knows nothing."""
+        return Ticker(
+            store=self.store,
+            objects=self.objects,
+            output_of=lambda spec: self.switch.wrap(MemoryOutput(self.folder, spec.job_id)),
+            launcher=Launcher(self.store, self.objects, self.switch.wrap(self)),
+            parallel=InTurn(),
+            clock=self.clock,
+            scratch=io.BytesIO,
+            capacity=self.capacity,
+        )
+
+    def tick(self) -> Tick:
+        return self.ticker().tick(self.job_id)
+
+    def execute(self, request: TaskRequest) -> Report:
+        """Execute an attempt once."""
+        surroundings = Surroundings(
+            store=self.real_objects,
+            output=MemoryOutput(self.folder, request.spec.job_id),
+            parallel=InTurn(),
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=io.BytesIO,
+            open_records=self._open_records,
+            format_pair=format_pair,
+        )
+        functions = Functions(
+            map=self.job.map, reduce=self.job.reduce, combine=self.job.combine, partition=self.job.partition
+        )
+        return execute(request, functions, surroundings)
+
+    def record(self, report: Report) -> Verdict:
+        return self.recorder.record(report)
+
+    def work(self) -> list[Verdict]:
+        """Execute everything that was sent, and record it."""
+        verdicts = []
+        while self.sent:
+            verdicts.append(self.record(self.execute(self.sent.popleft())))
+        return verdicts
+
+    def finish(self, ticks_max: int = 200) -> JobState:
+        """Tick and work until the job is over."""
+        for _ in range(ticks_max):
+            tick = self.tick()
+            if tick.over:
+                return tick.job
+            if not self.work():
+                self.clock.sleep(max(tick.wait_s, 0.01))
+        raise AssertionError(f"the job is not over after {ticks_max} ticks: {self.state()}")
+
+    def state(self) -> JobState:
+        state = self.real_store.read_job(self.job_id)
+        assert state is not None
+        return state
+
+    def output(self) -> str:
+        """All lines of the output, part by part."""
+        parts = {name: data for name, data in self.folder.objects.items() if name != keys.SUCCESS}
+        return b"".join(parts[name] for name in sorted(parts)).decode()
+
+    def _open_records(self, request: TaskRequest) -> TaskReader:
+        pointer = request.plan
+        assert pointer is not None
+        stop = pointer.offset_bytes + pointer.length_bytes
+        plan = self.real_objects.stream(keys.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
+        return TaskReader(self.reader, decode_map_task(b"".join(plan), pointer), get_format("text"))
+
+
+def died(request: TaskRequest, kind: FailureKind = FailureKind.CRASH) -> Report:
+    """The report of a worker's death, as the runtime sends it."""
+    failure = Failure(kind=kind, message="died", phase=request.phase, task=request.task, attempt=request.attempt)
+    return Report(
+        job_id=request.spec.job_id,
+        phase=request.phase,
+        task=request.task,
+        attempt=request.attempt,
+        token=request.token,
+        worker=None,
+        failure=failure,
+    )
