@@ -18,6 +18,7 @@ class Settings:
     table: str
     endpoint_url: str | None = None
     scratch_folder: str | None = None  # for what does not fit into memory; the system's default where None
+    chaos: str | None = None  # faults on purpose, in the embedded cloud
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -30,7 +31,13 @@ class Settings:
             bucket, table = environment["S3MR_BUCKET"], environment["S3MR_TABLE"]
         except KeyError as error:
             raise RequestError(f"the environment variable {error} is not set") from None
-        return cls(bucket, table, environment.get("S3MR_ENDPOINT_URL"), environment.get("S3MR_SCRATCH"))
+        return cls(
+            bucket,
+            table,
+            environment.get("S3MR_ENDPOINT_URL"),
+            environment.get("S3MR_SCRATCH"),
+            environment.get("S3MR_CHAOS"),
+        )
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables from which another process reads the same settings."""
@@ -39,5 +46,6 @@ class Settings:
             "S3MR_TABLE": self.table,
             "S3MR_ENDPOINT_URL": self.endpoint_url,
             "S3MR_SCRATCH": self.scratch_folder,
+            "S3MR_CHAOS": self.chaos,
         }
         return {name: value for name, value in named.items() if value is not None}

@@ -69,10 +69,16 @@ def glob_regex(pattern: str) -> re.Pattern[str]:
     """Compile a glob over keys: ``*`` and ``?`` stay within a component, ``**`` crosses them.
 
     As in a file system, a pattern that matches a folder matches everything below it.
+
+    Raises:
+        RequestError: a range between brackets is inverted.
     """
     translated = "".join(map(_translate, _PARTS.findall(pattern)))
     below = ".*" if pattern.endswith("/") else "(?:/.*)?"
-    return re.compile(f"(?s:{translated}{below})")
+    try:
+        return re.compile(f"(?s:{translated}{below})")
+    except re.error as error:
+        raise RequestError(f"not a pattern: {pattern} ({error})") from error
 
 
 def _first_magic(pattern: str) -> int:

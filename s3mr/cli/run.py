@@ -67,6 +67,12 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Copy plan and intermediate objects there.",
 )
+@click.option(
+    "--chaos",
+    default="",
+    metavar="crash=.3,stall=.3,dup=.3,seed=7",
+    help="Kill, hang and double executions at random, to see that a job survives.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object. Needs --output.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def run(
@@ -84,6 +90,7 @@ def run(
     task_timeout: float,
     params: tuple[str, ...],
     keep_intermediate: Path | None,
+    chaos: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -117,6 +124,7 @@ def run(
             task_timeout_s=task_timeout,
             params=given,
             keep_intermediate=keep_intermediate,
+            chaos=chaos,
         )
         with Progress(shown=not quiet) as progress:
             print_parts = None if output is not None else lambda result: progress.pause(lambda: _print(result, data))

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from s3mr.errors import InvariantError
 from s3mr.local import processes
+from s3mr.local.chaos import Chaos
 from s3mr.local.pool import WorkerPool
 from s3mr.model.report import Report
 from s3mr.settings import Settings
@@ -47,11 +49,13 @@ class EmbeddedCloud:
     ) -> None:
         self.close()
 
-    def start_workers(self, count: int, record: Callable[[Report], object]) -> WorkerPool:
+    def start_workers(self, count: int, record: Callable[[Report], object], chaos: str = "") -> WorkerPool:
         """Start worker processes; they report through ``record``."""
+        settings = replace(self.settings, chaos=chaos)
         self._pool = WorkerPool(
             count,
-            environment={**self.settings.to_environment(), "TMPDIR": str(self.folder)},
+            chaos=Chaos.parse(chaos),
+            environment={**settings.to_environment(), "TMPDIR": str(self.folder)},
             record=record,
             born=lambda pid: self._tell(kill=pid),
             buried=lambda pid: self._tell(spare=pid),

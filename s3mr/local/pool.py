@@ -20,11 +20,13 @@ from pydantic import ValidationError
 
 from s3mr.errors import S3mrError, TransientError
 from s3mr.local import processes
+from s3mr.local.chaos import Chaos
 from s3mr.local.lifeline import kill_group
 from s3mr.model.job import Failure, FailureKind
 from s3mr.model.report import Report, TaskRequest
 
 DEATH_CHECK_S = 0.5  # a dead worker's pipe stays open while a child of its own holds it: then this finds the death
+START_S = 60.0  # to import what a worker needs; counts towards no task's time
 RECORD_TRIES = 3
 LINE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -36,6 +38,7 @@ class WorkerPool:
         self,
         count: int,
         *,
+        chaos: Chaos,
         environment: Mapping[str, str],
         record: Callable[[Report], object],
         born: Callable[[int], None],
@@ -44,6 +47,7 @@ class WorkerPool:
         """``born`` and ``buried`` are told each worker's process id."""
         self._requests: queue.SimpleQueue[TaskRequest | None] = queue.SimpleQueue()
         self._record = record
+        self._chaos = chaos
         self._reported = threading.Event()
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
@@ -55,7 +59,8 @@ class WorkerPool:
             thread.start()
 
     def invoke(self, request: TaskRequest) -> None:
-        self._requests.put(request)
+        for _ in range(2 if self._chaos.fate(request) == "dup" else 1):
+            self._requests.put(request)
 
     @property
     def running(self) -> int:
@@ -114,6 +119,7 @@ class _Slot:
     buried: Callable[[int], None]
     closing: threading.Event
     busy: bool = False
+    _ready: bool = False
     _worker: subprocess.Popen[bytes] | None = None
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -122,6 +128,7 @@ class _Slot:
         with self._changing:
             if self._worker is None and not self.closing.is_set():
                 self._worker = processes.start("s3mr.local.worker_process", self.environment)
+                self._ready = False
                 self.born(self._worker.pid)
 
     def run(self, request: TaskRequest) -> Report:
@@ -137,18 +144,21 @@ class _Slot:
             self.busy = False
 
     def _converse(self, worker: subprocess.Popen[bytes], request: TaskRequest) -> Report:
-        deadline = time.monotonic() + request.spec.task_timeout_s
+        timeout_s = request.spec.task_timeout_s
         try:
+            if not self._ready:
+                self._ready = bool(_answer(worker, START_S))
             stdin = _pipe(worker.stdin)
             stdin.write(request.model_dump_json().encode() + b"\n")
             stdin.flush()
-            line = _answer(worker, deadline)
+            line = _answer(worker, timeout_s)
         except BrokenPipeError:
             line = b""
         except TimeoutError:
             self.bury()
-            limit = f"{request.spec.task_timeout_s:g} s"
-            return _died(request, f"ran longer than {limit}: raise --task-timeout, or lower --split-size")
+            if not self._ready:
+                return _died(request, f"the worker did not start within {START_S:g} s")
+            return _died(request, f"ran longer than {timeout_s:g} s: raise --task-timeout, or lower --split-size")
         if not line.endswith(b"\n"):
             return _died(request, _how(self.bury(grace_s=DEATH_CHECK_S)))
         try:
@@ -174,12 +184,13 @@ class _Slot:
         return status
 
 
-def _answer(worker: subprocess.Popen[bytes], deadline: float) -> bytes:
+def _answer(worker: subprocess.Popen[bytes], timeout_s: float) -> bytes:
     """Return the worker's next line, without its newline if the worker died before it was complete.
 
     Raises:
-        TimeoutError: the deadline has passed.
+        TimeoutError: the time has passed.
     """
+    deadline = time.monotonic() + timeout_s
     pipe, read = _pipe(worker.stdout), bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)

@@ -49,6 +49,7 @@ class Options:
     task_timeout_s: float = limits.TASK_TIMEOUT_S
     params: Mapping[str, str] = field(default_factory=dict)
     keep_intermediate: Path | None = None
+    chaos: str = ""
 
 
 class Description(Protocol):
@@ -90,7 +91,7 @@ def run_local(
         _make_folder(options.keep_intermediate)
     with ExitStack() as stack:
         cloud = stack.enter_context(EmbeddedCloud())
-        pool = cloud.start_workers(workers, cloud.stack.recorder().record)
+        pool = cloud.start_workers(workers, cloud.stack.recorder().record, options.chaos)
         output = _temporary_output(cloud) if options.output is None else _absolute(options.output)
         order = _order(job, code, inputs, options, output=output, workers=workers)
         cloud.create_stack()

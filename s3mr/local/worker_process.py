@@ -1,15 +1,19 @@
 """A worker of the embedded cloud: a process that runs one attempt after another, as a Lambda environment does.
 
-Requests come as lines of JSON on standard input, reports go back on standard output, one line each. What user code
-prints goes to standard error. When the input ends, the parent has died: the process kills itself and all it started.
+Requests come as lines of JSON on standard input; reports go back on standard output, one line each, after an empty line
+that says that the worker is ready. What user code prints goes to standard error. When the input ends, the parent has
+died: the process kills itself and all it started.
 """
 
 import json
 import os
 import queue
+from functools import partial
 from typing import BinaryIO
 
+from s3mr.local.chaos import Chaos
 from s3mr.local.lifeline import follow, kill_group
+from s3mr.model.report import TaskRequest
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
@@ -19,9 +23,13 @@ def main() -> None:
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     follow(_private(0, os.O_RDONLY), requests.put, lambda: kill_group(os.getpid()))
     reports = _private(1, os.O_WRONLY, shown_as=2)
-    handler = Stack(Settings.from_environment(os.environ)).task_handler()
+    settings = Settings.from_environment(os.environ)
+    handler, chaos = Stack(settings).task_handler(), Chaos.parse(settings.chaos or "")
+    reports.write(b"\n")  # ready: from here the time of a task counts
+    reports.flush()
     while True:
-        report = handler.handle(json.loads(requests.get()))
+        event = json.loads(requests.get())
+        report = chaos.execute(TaskRequest.model_validate(event), partial(handler.handle, event))
         reports.write(json.dumps(report).encode() + b"\n")
         reports.flush()
 

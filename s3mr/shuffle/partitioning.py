@@ -4,12 +4,15 @@ Python's own `hash` is salted per process, so it cannot serve. "Dean and Ghemawa
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import xxhash
 
 from s3mr.errors import UserCodeError
 from s3mr.shuffle.codec import Encoder
 from s3mr.shuffle.keys import Key
+
+_EXACT: Final = frozenset((str, bytes, int, bool))  # equal ones are the same
 
 
 def stable_hash(key: Key) -> int:
@@ -59,4 +62,6 @@ def _canonical(key: Key) -> Key:
     """Return the one of all equal keys that stands for them: the one without negative zeros."""
     if type(key) is float:
         return key + 0.0
-    return tuple(map(_canonical, key)) if type(key) is tuple else key
+    if type(key) is tuple and not _EXACT.issuperset(map(type, key)):
+        return tuple(map(_canonical, key))
+    return key

@@ -47,9 +47,11 @@ def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, surrou
         frame_bytes=frame_bytes(request.spec.memory_bytes),
         scratch=surroundings.scratch,
     )
-    part = write_part(
-        _lines(groups, user_code, surroundings), task=request.task, worker=worker, surroundings=surroundings
-    )
+    lines = _lines(groups, user_code, surroundings)
+    try:
+        part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
+    except InvariantError as error:
+        raise InvariantError(f"{inputs.reading}: {error}") if inputs.reading else error from error
     return Outcome(
         counters=Counters(records_out=part.records, bytes_out=part.size_bytes), books=inputs.books, part=part
     )
@@ -65,7 +67,7 @@ def _lines(groups: Iterator[Group], user_code: UserCode, surroundings: Surroundi
 
 
 class _Pieces:
-    """The pieces of one partition; ``books`` add up what was read of them."""
+    """The pieces of one partition; ``books`` add up what was read of them, ``reading`` names the one at hand."""
 
     def __init__(self, request: TaskRequest, surroundings: Surroundings) -> None:
         self._spec = request.spec
@@ -73,12 +75,15 @@ class _Pieces:
         self._store = surroundings.store
         self._parallel = surroundings.parallel
         self.books = Books()
+        self.reading: str | None = None
 
     def runs(self) -> Iterator[Iterator[bytes]]:
         """Yield each piece that is not empty, in the order of map tasks, as blocks of bytes."""
         for stored, content in self._parallel.map(self._read_if_small, self._stored(), width=_READ_AHEAD):
+            self.reading = stored.key
             yield iter((content,)) if content is not None else _verified(self._store, stored)
             self.books += Books(records=stored.piece.records, checksum=stored.piece.crc32c)
+            self.reading = None
 
     def _read_if_small(self, stored: _StoredPiece) -> tuple[_StoredPiece, bytes | None]:
         small = stored.piece.length_bytes <= _SMALL_BYTES

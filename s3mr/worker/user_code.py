@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import s3mr
 from s3mr import limits
 from s3mr.errors import UserCodeError
 from s3mr.shuffle.keys import Key
@@ -18,7 +17,7 @@ from s3mr.shuffle.partitioning import by_function, by_hash
 from s3mr.shuffle.sorting import no_pair
 from s3mr.shuffle.values import CONTAINERS, Value, check_value, snapshot
 
-_OURS: Final = str(Path(s3mr.__file__).parent)
+_OURS: Final = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +184,10 @@ class _Watched:
             raise
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - a record, a key, or whatever a function returned
+def _shown(value: Any) -> str:  # noqa: ANN401 - a record, a key, or whatever a function yielded for one
     """Return ``repr(value)``, cut."""
     short = value[: limits.RECORD_TEXT_MAX] if type(value) in (str, bytes) else value
-    return repr(short)[: limits.RECORD_TEXT_MAX]
+    try:
+        return repr(short)[: limits.RECORD_TEXT_MAX]
+    except Exception:  # noqa: BLE001 - a class of the user's may fail even here
+        return f"a value of type {type(value).__name__}"

@@ -23,16 +23,26 @@ def _answering_no_such_upload(operation: Callable[..., Any]) -> Callable[..., An
     return answering
 
 
+@pytest.fixture(scope="session")
+def s3_client() -> S3Client:
+    """A client without retries; moto answers it while a `mock_aws` is active, and nothing else ever does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            patch.delenv(name, raising=False)
+        return boto3.client(
+            "s3",
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",  # noqa: S106 - opens nothing
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
-    """A client of an S3 in this process, with one bucket named "bucket"."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+def s3(s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    """An S3 in this process, with one bucket named "bucket" and nothing in it."""
     for operation in ("complete_multipart_upload", "upload_part"):
         monkeypatch.setattr(S3Backend, operation, _answering_no_such_upload(getattr(S3Backend, operation)))
     with moto.mock_aws():
-        client = boto3.client("s3", region_name="us-east-1", config=Config(retries={"total_max_attempts": 1}))
-        client.create_bucket(Bucket=BUCKET)
-        yield client
+        s3_client.create_bucket(Bucket=BUCKET)
+        yield s3_client

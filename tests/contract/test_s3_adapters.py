@@ -6,6 +6,8 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.response import StreamingBody
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from mypy_boto3_s3 import S3Client
 
 from s3mr import limits
@@ -72,8 +74,9 @@ def test_a_connection_that_breaks_for_the_fifth_time_is_transient(s3: S3Client, 
 
 
 def test_more_than_a_page_of_keys_is_found(s3: S3Client) -> None:
+    inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # a thousand requests would take seconds
     for number in range(1_005):
-        s3.put_object(Bucket="bucket", Key=f"many/{number:04}", Body=b"")
+        inside.put_object("bucket", f"many/{number:04}", b"")
     found = S3Inputs(s3).find(["s3://bucket/many"]).objects
     assert [each.source for each in found] == [f"s3://bucket/many/{number:04}" for number in range(1_005)]
 
@@ -93,6 +96,11 @@ def test_an_object_and_a_prefix_of_one_name_are_told_apart_by_the_slash(s3: S3Cl
         s3.put_object(Bucket="bucket", Key=key, Body=b"x")
     assert [each.source for each in S3Inputs(s3).find(["s3://bucket/logs"]).objects] == ["s3://bucket/logs"]
     assert [each.source for each in S3Inputs(s3).find(["s3://bucket/logs/"]).objects] == ["s3://bucket/logs/a"]
+
+
+def test_a_pattern_that_cannot_be_one_is_refused(s3: S3Client) -> None:
+    with pytest.raises(RequestError, match="not a pattern"):
+        S3Inputs(s3).find(["s3://bucket/[z-a]"])
 
 
 @pytest.mark.parametrize(

@@ -200,11 +200,11 @@ def peak_bytes(action: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-BUDGET = 2 * MIB
+BUDGET = MIB
 
 
 def words(count: int) -> Iterator[tuple[str, str]]:
-    return ((f"key-{number * 7919 % 20_000}", f"value-{number}") for number in range(count))
+    return ((f"key-{number * 7919 % 8_000}", f"value-{number}") for number in range(count))
 
 
 def giant(count: int) -> Iterator[tuple[str, str]]:
@@ -227,7 +227,7 @@ def test_memory_is_bounded_in_map_and_reduce_however_much_data_there_is(
                 frame_bytes=frame,
                 scratch=tempfile.TemporaryFile,
             ) as buffer:
-                buffer.fill(pairs(50_000))
+                buffer.fill(pairs(20_000))
                 for _, groups in buffer.partitions():
                     write_run(groups, piece.write, frame_bytes=frame)
 
@@ -238,7 +238,7 @@ def test_memory_is_bounded_in_map_and_reduce_however_much_data_there_is(
         def reduce_side() -> None:
             runs = (blocks() for _ in range(2))
             merged = merge_runs(runs, memory_bytes=BUDGET // 2, frame_bytes=frame, scratch=tempfile.TemporaryFile)
-            assert sum(1 for _, values in merged for _ in values) == 100_000
+            assert sum(1 for _, values in merged for _ in values) == 40_000
 
         assert peak_bytes(map_side) < BUDGET
         assert peak_bytes(reduce_side) < BUDGET

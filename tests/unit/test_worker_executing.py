@@ -315,15 +315,31 @@ def test_what_reduce_does_wrong_is_reported_with_its_key_and_no_part_is_left(fun
     assert (cloud.output.parts, cloud.output.abandoned) == ({}, ["part-00000"])
 
 
-def test_a_damaged_piece_is_reported_with_its_name() -> None:
-    cloud = Cloud([["a b c"]], Functions(map=words, reduce=total), reducers=1)
+@pytest.mark.parametrize("words_count", [3, 60_000])
+@pytest.mark.parametrize("place", [-1, 10, 50])
+def test_a_damaged_piece_is_reported_with_its_name(words_count: int, place: int) -> None:
+    line = " ".join(f"{number * 2654435761 % 2**64:x}" for number in range(words_count))
+    cloud = Cloud([[line]], Functions(map=words, reduce=total), reducers=1)
     cloud.map_all()
     (name,) = [key for key in cloud.store.objects if key.startswith("jobs/")]
-    cloud.store.objects[name] = cloud.store.objects[name][:-1] + b"?"
+    damaged = bytearray(cloud.store.objects[name])
+    assert (len(damaged) > 256 * 1024) == (words_count > 3)  # streamed, or read whole
+    damaged[place] ^= 1
+    cloud.store.objects[name] = bytes(damaged)
     failure = cloud.run(Phase.REDUCE, 0).failure
     assert failure is not None
     assert failure.kind is FailureKind.INVARIANT
     assert name in failure.message
+    assert cloud.output.abandoned == ["part-00000"]
+
+
+def test_a_reduce_that_reads_no_values_loses_nothing_of_the_books() -> None:
+    cloud = Cloud(TEXTS, Functions(map=words, reduce=lambda key, _values: [(key, 0)]), reducers=1)
+    cloud.map_all()
+    manifest = cloud.run(Phase.REDUCE, 0).manifest
+    assert manifest is not None
+    assert manifest.books is not None
+    assert manifest.books.records == 9
 
 
 def test_an_error_of_ours_that_the_user_swallows_still_ends_the_task() -> None:
