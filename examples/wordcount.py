@@ -1,4 +1,9 @@
-"""Count the words of some text."""
+"""Count the words of some text.
+
+    s3mr run examples/wordcount.py README.md docs
+
+prints each word and how often it occurs, sorted within each part.
+"""
 
 from collections.abc import Iterator
 
@@ -12,7 +17,7 @@ def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
 
 
 def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
-    """Yield the word and how often it was seen."""
+    """Yield the word and how often it was seen: as combiner of one task's counts, as reducer of all."""
     yield word, sum(counts)
 
 

@@ -18,6 +18,7 @@ from s3mr.coordinator.launching import Launcher
 from s3mr.coordinator.recording import Recorder, Verdict
 from s3mr.coordinator.submitting import Order, Submitter
 from s3mr.coordinator.ticking import Tick, Ticker
+from s3mr.errors import TransientError
 from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
@@ -100,6 +101,7 @@ class World:
     job: Job
     inputs: dict[str, bytes]
     capacity: int = 1000
+    accepts_max: int | None = None
     clock: ManualClock = field(default_factory=ManualClock)
     entropy: CountingEntropy = field(default_factory=CountingEntropy)
     switch: Switch = field(default_factory=Switch)
@@ -116,7 +118,9 @@ class World:
         self.job_id = ""
 
     def invoke(self, request: TaskRequest) -> None:
-        """The invoker: keeps what was sent for the test to execute."""
+        """The invoker: keeps what was sent for the test to execute; refuses what is more than it accepts."""
+        if self.accepts_max is not None and len(self.sent) >= self.accepts_max:
+            raise TransientError("429")
         self.sent.append(request)
 
     def submit(self, **changes: Any) -> JobState:

@@ -63,15 +63,13 @@ def _from_first_line(read: Read, split: Split) -> Iterator[bytes]:
     if split.start == 0:
         yield from read(0, split.stop)
         return
-    # A newline at `stop - 1` starts a line of the next split: it is not looked at.
-    blocks, unseen_bytes = read(split.start - 1, split.stop), split.stop - split.start
+    blocks = read(split.start - 1, split.stop)
     for block in blocks:
-        newline = block.find(b"\n", 0, unseen_bytes)
-        if newline >= 0:
+        newline = block.find(b"\n")
+        if newline >= 0:  # as the split's last byte it starts a line of the next one: nothing follows here
             yield block[newline + 1 :]
             yield from blocks
             return
-        unseen_bytes = max(0, unseen_bytes - len(block))
 
 
 def _until_newline(read: Read, start: int, size_bytes: int) -> Iterator[bytes]:

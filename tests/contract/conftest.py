@@ -33,7 +33,7 @@ def s3_client() -> S3Client:
             "s3",
             region_name="us-east-1",
             aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106 - opens nothing
+            aws_secret_access_key="testing",
             config=Config(retries={"total_max_attempts": 1}),
         )
 

@@ -129,6 +129,15 @@ def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path
         output.complete(part.model_copy(update={"size_bytes": 5}))
 
 
+def test_a_zombies_file_that_slipped_into_the_output_is_swept_by_publishing_again(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check()
+    output.publish(b"{}")
+    (tmp_path / f"out/part-00000.{WORKER}").touch()
+    output.publish(b"{}")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_SUCCESS"]
+
+
 def test_a_zombies_file_is_not_published(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check()

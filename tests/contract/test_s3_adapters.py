@@ -160,6 +160,25 @@ def test_another_executions_object_of_the_same_size_is_not_taken_for_ours(s3: S3
     assert s3.head_object(Bucket="bucket", Key="out/part-00000")["Metadata"] == {"s3mr-part": identity}
 
 
+def test_an_object_that_replaces_ours_while_we_withdraw_stays(s3: S3Client) -> None:
+    class Replacing:
+        """A client for whom somebody writes right after it has looked."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(s3, name)
+
+        def head_object(self, **arguments: Any) -> Any:
+            seen = s3.head_object(**arguments)
+            s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"theirs")
+            return seen
+
+    output = S3Output(cast("S3Client", Replacing()), "s3://bucket/out", "job-1")
+    part = output.open_part("part-00000", worker=WORKER).finish(records=0)
+    output.complete(part)
+    output.withdraw([part])
+    assert s3.get_object(Bucket="bucket", Key="out/part-00000")["Body"].read() == b"theirs"
+
+
 def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     writer = output.open_part("part-00000", worker=WORKER)

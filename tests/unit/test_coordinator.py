@@ -37,8 +37,8 @@ def expected_counts() -> list[str]:
     return sorted(f"{word}\t{text.count(word)}" for word in set(text))
 
 
-def world(job: Job = WORD_COUNT, **changes: int) -> World:
-    return World(job, TEXT, **changes)
+def world(job: Job = WORD_COUNT, capacity: int = 1000) -> World:
+    return World(job, TEXT, capacity)
 
 
 def finished(one: World) -> World:
@@ -392,10 +392,13 @@ def test_a_stale_tick_cannot_write_after_another_has_begun() -> None:
 def test_an_invoker_that_refuses_for_now_loses_no_attempt_and_repeats_none() -> None:
     one = world()
     one.submit()
-    accepted, one.invoke = one.invoke, lambda _request: (_ for _ in ()).throw(TransientError("429"))  # type: ignore[method-assign]
+    one.accepts_max = 2
     with pytest.raises(TransientError):
         one.tick()
-    one.invoke = accepted  # type: ignore[method-assign]
+    one.accepts_max = None
+    one.tick()
+    sent = [(request.task, request.attempt) for request in one.sent]
+    assert len(sent) == len(set(sent)) == one.state().spec.map_tasks
     finished(one)
     assert one.state().retried == 0
 
