@@ -31,6 +31,7 @@ ATTEMPTS: Final = 4
 ATTEMPTS_MAX: Final = 100
 USER_ATTEMPTS: Final = 2  # a function that raised is tried once more: it may have met a passing fault
 TRANSIENT_ATTEMPTS: Final = 10  # a budget of their own: throttling costs no attempt
+LOCAL_WORKERS_MAX: Final = 256  # processes of the embedded cloud
 TASK_TIMEOUT_S: Final = 900.0  # Lambda's longest
 EVENT_AGE_S: Final = 60.0  # how long an invocation may wait before it starts; Lambda's shortest setting
 LEASE_MARGIN_S: Final = 30.0  # the report's way back, and clocks that differ

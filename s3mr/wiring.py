@@ -71,15 +71,12 @@ class Stack:
         return output
 
     @property
-    def _own(self) -> Endpoint:
-        """The embedded cloud wants any credentials; AWS wants the user's."""
-        if self._settings.endpoint_url is None:
-            return Endpoint()
-        return Endpoint(self._settings.endpoint_url, "us-east-1", "embedded", "embedded")
+    def _own(self) -> Endpoint | None:
+        return Endpoint(self._settings.endpoint_url) if self._settings.endpoint_url else None
 
     @cached_property
     def _users_s3(self) -> "S3Client":
-        return s3_client(Endpoint(), self.meter, connections_max=THREADS_MAX)
+        return s3_client(None, self.meter, connections_max=THREADS_MAX)
 
     def recorder(self) -> Recorder:
         return Recorder(self.store, self.clock)

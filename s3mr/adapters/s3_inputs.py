@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from botocore import exceptions as boto
-from mypy_boto3_s3 import S3Client
-from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 from s3mr import limits
 from s3mr.adapters import finding
@@ -17,6 +15,10 @@ from s3mr.errors import RequestError, TransientError
 from s3mr.model.plan import InputObject
 from s3mr.ports import Found
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
 _RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after the connection broke
 _BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
@@ -24,7 +26,7 @@ _BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteRea
 class S3Inputs:
     """Finds and reads objects with the client that it is given."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: "S3Client") -> None:
         self._client = client
 
     def find(self, arguments: Sequence[str]) -> Found:
@@ -133,5 +135,5 @@ def _stands_for_folder(found: InputObject) -> bool:
     return found.source.endswith("/") and not found.size_bytes
 
 
-def _object(bucket: str, found: ObjectTypeDef) -> InputObject:
+def _object(bucket: str, found: "ObjectTypeDef") -> InputObject:
     return InputObject(source=str(S3Uri(bucket, found["Key"])), size_bytes=found["Size"], etag=found["ETag"])

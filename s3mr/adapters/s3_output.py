@@ -10,12 +10,10 @@ whether it is ours. Sources: S3 API reference, CompleteMultipartUpload, PutObjec
 
 from collections.abc import Iterable
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import google_crc32c
 from botocore.exceptions import ClientError
-from mypy_boto3_s3 import S3Client
-from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
 from s3mr import limits
 from s3mr.adapters.aws_errors import code_of, status_of, translated
@@ -23,6 +21,10 @@ from s3mr.adapters.s3_uri import S3Uri, parse_s3_uri
 from s3mr.errors import InvariantError, RequestError, TransientError
 from s3mr.model.keys import SUCCESS
 from s3mr.model.manifest import Part
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
 _IDENTITY: Final = "s3mr-part"
 _DOUBLE_EVERY: Final = 1_000  # upload parts; so the sizes reach S3's largest object
@@ -36,7 +38,7 @@ assert (  # noqa: S101 - bounds that must agree
 class S3Output:
     """One job's output below ``uri``; workers and the coordinator each make their own."""
 
-    def __init__(self, client: S3Client, uri: str, job_id: str) -> None:
+    def __init__(self, client: "S3Client", uri: str, job_id: str) -> None:
         parsed = parse_s3_uri(uri)
         self._client = client
         self._bucket = parsed.bucket
@@ -143,11 +145,11 @@ class S3Output:
             raise TransientError(f"something was in the way, and is gone: {self._uri(part.name)}") from error
         raise InvariantError(f"the upload is lost: {self._uri(part.name)} was aborted by somebody else") from error
 
-    def _is_ours(self, found: HeadObjectOutputTypeDef, part: Part) -> bool:
+    def _is_ours(self, found: "HeadObjectOutputTypeDef", part: Part) -> bool:
         identity = self._identity(part.name, part.worker)
         return found["Metadata"].get(_IDENTITY) == identity and found["ContentLength"] == part.size_bytes
 
-    def _head(self, name: str) -> HeadObjectOutputTypeDef | None:
+    def _head(self, name: str) -> "HeadObjectOutputTypeDef | None":
         try:
             return self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
         except ClientError as error:
@@ -176,7 +178,7 @@ class S3PartWriter:
     10,000 that S3 allows carry its largest object.
     """
 
-    def __init__(self, client: S3Client, uri: S3Uri, *, name: str, worker: str, upload: str) -> None:
+    def __init__(self, client: "S3Client", uri: S3Uri, *, name: str, worker: str, upload: str) -> None:
         self._client = client
         self._uri = uri
         self._name = name
@@ -232,7 +234,7 @@ def upload_part_bytes(number: int) -> int:
     return limits.UPLOAD_PART_BYTES << (number // _DOUBLE_EVERY)
 
 
-def abort_upload(client: S3Client, uri: S3Uri, upload: str) -> None:
+def abort_upload(client: "S3Client", uri: S3Uri, upload: str) -> None:
     """Abort an upload; one that is not there any more is no error. botocore's errors are the caller's."""
     try:
         client.abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from s3mr.errors import RequestError, S3mrError
 from s3mr.importing import import_from
 from s3mr.loading import Code, code_in
 from s3mr.parameters import set_parameters
+from s3mr.tracebacks import users_traceback
 
 
 def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:
@@ -70,7 +70,7 @@ def _import(root: Path, module: str, place: str) -> ModuleType:
     except S3mrError as error:
         raise RequestError(f"{place}: {error}") from error
     except (Exception, SystemExit) as error:  # the user's module runs
-        raise RequestError(f"{place} cannot be imported:\n{_users_traceback(error)}") from error
+        raise RequestError(f"{place} cannot be imported:\n{users_traceback(error)[1]}") from error
 
 
 def _exists(module: str) -> bool:
@@ -79,15 +79,4 @@ def _exists(module: str) -> bool:
     except ModuleNotFoundError:
         return False
     except (Exception, SystemExit) as error:  # importing a parent package runs its code
-        raise RequestError(f"{module} cannot be imported:\n{_users_traceback(error)}") from error
-
-
-def _users_traceback(error: BaseException) -> str:
-    """Return the traceback without the frames of ours and of the import system that stand before the user's."""
-    shown = traceback.TracebackException.from_exception(error)
-    ours = str(Path(__file__).parents[1])
-    theirs = [
-        frame for frame in shown.stack if not frame.filename.startswith(ours) and "importlib" not in frame.filename
-    ]
-    shown.stack = traceback.StackSummary.from_list(theirs)
-    return "".join(shown.format()).rstrip()
+        raise RequestError(f"{module} cannot be imported:\n{users_traceback(error)[1]}") from error

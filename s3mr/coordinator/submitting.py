@@ -117,5 +117,9 @@ def _check(order: Order) -> None:
         raise RequestError(f"--attempts must be from 1 to {limits.ATTEMPTS_MAX}")
     if not 0 < order.task_timeout_s < float("inf"):
         raise RequestError("--task-timeout must be a positive number of seconds")
+    try:
+        json.dumps([order.params, order.output, order.module], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError("the job file's name, --output and --param must be valid UTF-8") from None
     if len(json.dumps(order.params)) > limits.PARAMS_BYTES_MAX:
         raise RequestError(f"--param: all parameters together may hold {limits.PARAMS_BYTES_MAX // limits.KIB}KiB")

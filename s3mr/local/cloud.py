@@ -5,6 +5,7 @@ Its folder, its server and its workers live exactly as long as this object, or a
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -32,8 +33,10 @@ class EmbeddedCloud:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="s3mr-"))
-        self._server = processes.start("s3mr.local.server")
+        users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self._server = processes.start("s3mr.local.server", users_own)
         self._pool: WorkerPool | None = None
+        self._left: set[Path] = set()
         self.remove_at_end(self.folder)
         port = int(_line(self._server) or 0)
         if not port:
@@ -55,7 +58,7 @@ class EmbeddedCloud:
         self._pool = WorkerPool(
             count,
             chaos=Chaos.parse(chaos),
-            environment={**settings.to_environment(), "TMPDIR": str(self.folder)},
+            environment={**os.environ, **settings.to_environment(), "TMPDIR": str(self.folder)},
             record=record,
             born=lambda pid: self._tell(kill=pid),
             buried=lambda pid: self._tell(spare=pid),
@@ -69,10 +72,12 @@ class EmbeddedCloud:
 
     def remove_at_end(self, path: Path) -> None:
         """Have ``path`` removed when the cloud ends, also where this process is killed."""
+        self._left.add(path)
         self._tell(remove=str(path))
 
     def keep(self, path: Path) -> None:
         """Take `remove_at_end` back."""
+        self._left.discard(path)
         self._tell(keep=str(path))
 
     def check(self) -> None:
@@ -94,7 +99,8 @@ class EmbeddedCloud:
             self._server.wait()
         if self._server.stdout:
             self._server.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self._left:  # the caretaker has done it, unless it was killed
+            shutil.rmtree(path, ignore_errors=True)
 
     def _tell(self, **line: int | str) -> None:
         """Tell the caretaker; if it is dead, `check` says so."""

@@ -18,7 +18,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from s3mr.errors import S3mrError, TransientError
+from s3mr.errors import InvariantError, S3mrError, TransientError
 from s3mr.local import processes
 from s3mr.local.chaos import Chaos
 from s3mr.local.lifeline import kill_group
@@ -71,12 +71,12 @@ class WorkerPool:
         """Return when something has been recorded since the last call, or after ``timeout_s``.
 
         Raises:
-            S3mrError: a report could not be recorded.
+            InvariantError: a report could not be recorded, however often it was tried.
         """
         self._reported.wait(timeout_s)
         self._reported.clear()
         if self._broken:
-            raise self._broken
+            raise InvariantError(f"a report could not be recorded: {self._broken}") from self._broken
 
     def close(self) -> None:
         """Kill every worker. No report comes after this."""

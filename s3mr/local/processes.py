@@ -1,12 +1,11 @@
 """Starting a Python process of ours: in its own group, with a pipe that ends when we do."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 
 
-def start(module: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(module: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start ``python -m module`` with pipes for its input and output; it leads its own process group and session.
 
     Its own session keeps a terminal's Ctrl-C from it: the parent decides how it ends.
@@ -15,6 +14,6 @@ def start(module: str, environment: Mapping[str, str] | None = None) -> subproce
         [sys.executable, "-P", "-m", module],  # -P: no file of the current folder shadows what we import
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
+        env=environment,
         start_new_session=True,
     )

@@ -1,6 +1,7 @@
 """Run a job on the embedded cloud: submit, then tick until it is over, woken by every report."""
 
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -16,7 +17,7 @@ from s3mr.adapters.s3_uri import is_s3
 from s3mr.bundle import make_bundle
 from s3mr.coordinator.submitting import Order
 from s3mr.coordinator.ticking import Ticker
-from s3mr.errors import JobFailedError, RequestError, TransientError
+from s3mr.errors import JobFailedError, RequestError, S3mrError, TransientError
 from s3mr.loading import Code
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.local.pool import WorkerPool
@@ -85,8 +86,8 @@ def run_local(
         JobFailedError: the job failed; its output does not exist.
     """
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
-    if workers < 1:
-        raise RequestError("--workers must be at least 1")
+    if not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
+        raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
     if options.keep_intermediate:
         _make_folder(options.keep_intermediate)
     with ExitStack() as stack:
@@ -126,18 +127,17 @@ def _drive(cloud: EmbeddedCloud, ticker: Ticker, pool: WorkerPool, job_id: str, 
     while True:
         try:
             tick = ticker.tick(job_id)
-        except TransientError:
+            watch(tick.job, pool.running)
+            if tick.over:
+                return tick.job
+            pool.wait_for_report(tick.wait_s)
+            trouble = 0
+        except S3mrError as error:
             cloud.check()
             trouble += 1
-            if trouble > TROUBLE_MAX:
+            if trouble > TROUBLE_MAX or not isinstance(error, TransientError):
                 raise
-            pool.wait_for_report(TROUBLE_PAUSE_S)
-            continue
-        trouble = 0
-        watch(tick.job, pool.running)
-        if tick.over:
-            return tick.job
-        pool.wait_for_report(tick.wait_s)
+            cloud.stack.clock.sleep(TROUBLE_PAUSE_S)
 
 
 def _order(
@@ -172,6 +172,8 @@ def _size(given: int | str) -> int:
 
 
 def _absolute(output: str) -> str:
+    if not output or "\0" in output or (not is_s3(output) and re.match(r"[a-z0-9]+:/", output)):
+        raise RequestError(f"--output {output!r}: name a folder, or s3://bucket/prefix")
     return output if is_s3(output) else str(Path(output).expanduser().absolute())
 
 

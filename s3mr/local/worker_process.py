@@ -27,9 +27,12 @@ def main() -> None:
     handler, chaos = Stack(settings).task_handler(), Chaos.parse(settings.chaos or "")
     reports.write(b"\n")  # ready: from here the time of a task counts
     reports.flush()
+    own_pid = os.getpid()
     while True:
         event = json.loads(requests.get())
         report = chaos.execute(TaskRequest.model_validate(event), partial(handler.handle, event))
+        if os.getpid() != own_pid:
+            os._exit(0)  # a child that user code has forked, and that has come back instead of ending
         reports.write(json.dumps(report).encode() + b"\n")
         reports.flush()
 

@@ -1,12 +1,10 @@
 """What a Lambda environment or a local worker process does with a request: load the job's code, execute, report."""
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s3mr import limits
 from s3mr.bundle import open_bundle
 from s3mr.errors import S3mrError, UserCodeError
 from s3mr.formats.lines import format_pair
@@ -20,6 +18,7 @@ from s3mr.model.report import Report, TaskRequest
 from s3mr.parameters import set_parameters
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
 from s3mr.shuffle.merging import Scratch
+from s3mr.tracebacks import users_traceback
 from s3mr.worker.executing import execute, failed
 from s3mr.worker.surroundings import Surroundings
 from s3mr.worker.user_code import Functions
@@ -110,8 +109,7 @@ def load_functions(folder: Path, spec: JobSpec) -> Functions:
             map=job.map, reduce=job.reduce, combine=job.combine, partition=job.partition, folder=str(folder)
         )
     except (Exception, SystemExit) as error:  # user code runs at import
-        what = "".join(traceback.format_exception_only(error)).strip()
-        shown = "".join(traceback.format_exception(error))[-limits.FAILURE_TEXT_MAX :]
+        what, shown = users_traceback(error, folder=str(folder))
         raise UserCodeError(
             f"the job's module {spec.bundle.module} cannot be imported in a worker: {what}; what it imports must lie "
             "beside it and be imported at its top",

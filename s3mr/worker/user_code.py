@@ -4,11 +4,9 @@ An error of ours that passes through a user's function (a read that failed while
 what it is, even where the function swallowed it: no record is dropped silently.
 """
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from s3mr import limits
 from s3mr.errors import UserCodeError
@@ -16,8 +14,7 @@ from s3mr.shuffle.keys import Key
 from s3mr.shuffle.partitioning import by_function, by_hash
 from s3mr.shuffle.sorting import no_pair
 from s3mr.shuffle.values import CONTAINERS, Value, check_value, snapshot
-
-_OURS: Final = Path(__file__).parent.parent
+from s3mr.tracebacks import users_traceback
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,7 @@ class UserCode:
                 return choose(key)
             except UserCodeError as error:
                 raise self.about(error, key) from None
-            except MemoryError:
-                raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's function may raise anything
+            except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
                 raise self._raised("partition", error, key, reducers) from None
 
         return partition
@@ -118,9 +113,9 @@ class UserCode:
             iterable = hasattr(results, "__iter__")
             if iterable:
                 yield from results
-        except MemoryError:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's function may raise anything
+        except GeneratorExit:
+            raise  # nobody wants more of its pairs
+        except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
             if isinstance(second, _Watched) and second.error:
                 raise second.error from None
             raise self._raised(name, error, first, second) from None
@@ -133,10 +128,7 @@ class UserCode:
 
     def _raised(self, name: str, error: BaseException, first: Any, second: Any) -> UserCodeError:  # noqa: ANN401
         """Return what ``error``, raised by ``function(first, second)``, is for the person who wrote it."""
-        report = traceback.TracebackException.from_exception(error)
-        what = "".join(report.format_exception_only()).strip()
-        self._keep_user_frames(report)
-        text = "".join(report.format())[-limits.FAILURE_TEXT_MAX :]
+        what, text = users_traceback(error, folder=self._functions.folder)
         raised = UserCodeError(f"{name} raised {what}"[: limits.FAILURE_TEXT_MAX], traceback=text)
         return self._located(raised, name, first, second)
 
@@ -147,27 +139,12 @@ class UserCode:
             error.record = _shown(first)
         return error
 
-    def _keep_user_frames(self, report: traceback.TracebackException) -> None:
-        folder = self._functions.folder
-        frames = []
-        for frame in report.stack:
-            path = Path(frame.filename)
-            if folder and path.is_relative_to(folder):
-                frame.filename = str(path.relative_to(folder))
-            elif path.is_relative_to(_OURS):
-                continue
-            frames.append(frame)
-        report.stack = traceback.StackSummary.from_list(frames)
-        for behind in (report.__cause__, report.__context__, *(report.exceptions or ())):
-            if behind is not None:
-                self._keep_user_frames(behind)
-
 
 class _Watched:
     """Values on their way to a user's function; ``error`` is what broke them off, also if it was swallowed."""
 
     def __init__(self, values: Iterator[Value]) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._values = self._watch(values)
 
     def __iter__(self) -> Iterator[Value]:
@@ -179,7 +156,9 @@ class _Watched:
     def _watch(self, values: Iterator[Value]) -> Iterator[Value]:
         try:
             yield from values
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             self.error = error
             raise
 

@@ -1,0 +1,78 @@
+"""What the documents show is what happens: every command is run, every output compared."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from s3mr.local.cloud import EmbeddedCloud
+from tests.docs.blocks import DOCUMENTS, ROOT, Block, blocks, commands, file_name, matches, run
+
+RUN = [document for document in DOCUMENTS if any(block.language == "console" for block in blocks(document))]
+
+
+@pytest.fixture
+def users_aws(cloud: EmbeddedCloud) -> dict[str, str]:
+    """An S3 of the user's own, with the buckets of which the documents speak."""
+    endpoint = cloud.settings.endpoint_url
+    assert endpoint is not None
+    client = boto3.session.Session("user", "user", region_name="us-east-1").client("s3", endpoint_url=endpoint)
+    for bucket in ("my-logs", "my-results"):
+        client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket="my-logs", Key="2026/01.txt", Body=b"a line\n")
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "user",
+        "AWS_SECRET_ACCESS_KEY": "user",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+@pytest.mark.parametrize("document", RUN, ids=lambda document: document.name)
+def test_every_command_of_a_document_prints_what_the_document_shows(
+    document: Path, tmp_path: Path, users_aws: dict[str, str]
+) -> None:
+    for block in blocks(document):
+        if name := file_name(block):
+            (tmp_path / name).write_text(block.text, encoding="utf-8")
+        if block.language == "console" and block.run:
+            _run_all(block, tmp_path, users_aws)
+
+
+def test_nothing_shown_for_the_reader_to_type_is_left_untested_without_a_reason() -> None:
+    kinds = {block.language for document in DOCUMENTS for block in blocks(document)}
+    assert kinds <= {"console", "python", "text", "mermaid"}
+    python = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
+    assert all(file_name(block) for block in python)
+
+
+def test_the_recipe_of_make_demo_prints_the_most_common_words(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one.md").write_text("b a a\na c b\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text("a b\n" + " ".join(f"w{number}" for number in range(40)), encoding="utf-8")
+    binaries = Path(sys.executable).parent
+    status, printed = run(f"make -o .venv/demo BIN={binaries} demo 2> err.txt", tmp_path)
+    assert status == 0, (tmp_path / "err.txt").read_text(encoding="utf-8")
+    lines = [line.split("\t") for line in printed.splitlines()]
+    assert lines[:4] == [["a", "4"], ["b", "3"], ["c", "1"], ["w0", "1"]]
+    assert len(lines) == 20
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_make_says_what_there_is() -> None:
+    status, printed = run("make help", ROOT)
+    assert status == 0
+    assert {"make demo", "make test", "make check"} <= {" ".join(line.split()[:2]) for line in printed.splitlines()}
+
+
+def _run_all(block: Block, folder: Path, environment: dict[str, str]) -> None:
+    status = 0
+    for command in commands(block):
+        status, printed = run(command.text, folder, status=status, environment=environment)
+        assert matches(command.output, printed.splitlines()), f"{block.place}: $ {command.text}\n{printed}"
+        assert status == 0 or command.output, f"{block.place}: $ {command.text} ended with {status}"

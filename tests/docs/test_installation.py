@@ -1,0 +1,95 @@
+"""What is installed with ``pip install '.[local]'`` is enough to run."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
+
+from tests.docs.blocks import ROOT
+
+# Imports every module of ours while all that is not installed for users is hidden.
+_IMPORT_ALL = """
+import importlib, importlib.abc, pkgutil, sys
+
+hidden = set(sys.argv[1:])
+
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"{name} is not installed for users", name=name)
+
+sys.meta_path.insert(0, Hide())
+import s3mr
+for module in pkgutil.walk_packages(s3mr.__path__, "s3mr."):
+    importlib.import_module(module.name)
+"""
+
+
+def test_no_module_of_ours_needs_what_only_developers_have_installed() -> None:
+    users = {"s3mr"} | {name for name, _ in _with_all_they_need(_declared("local"), frozenset(), frozenset())}
+    hidden = {
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if module.isidentifier() and not {_normal(owner) for owner in owners} & users
+    }
+    assert {"pytest", "mypy_boto3_s3", "hypothesis"} <= hidden
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", _IMPORT_ALL, *sorted(hidden)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_wheel_says_that_it_is_typed_and_carries_its_license() -> None:
+    assert (ROOT / "s3mr" / "py.typed").exists()
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").count(f"## [{metadata.version('s3mr')}]") == 1
+
+
+def test_everything_that_is_installed_to_develop_is_locked() -> None:
+    lock = (ROOT / ".ci" / "requirements.txt").read_text(encoding="utf-8")
+    locked = {_normal(name) for name in re.findall(r"^([\w.-]+)(?:\[.*?\])?==", lock, re.MULTILINE)}
+    wanted = {name for line in _declared("local", "dev", build=True) for name, _ in _parsed(line, frozenset())}
+    assert wanted <= locked, f"make lock: {sorted(wanted - locked)} are not locked"
+
+
+def _declared(*extras: str, build: bool = False) -> list[str]:
+    """Return what our own project file asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    optional = [line for extra in extras for line in project["project"]["optional-dependencies"][extra]]
+    return [*project["project"]["dependencies"], *optional, *(project["build-system"]["requires"] if build else [])]
+
+
+def _with_all_they_need(
+    lines: list[str], extras: frozenset[str], seen: frozenset[tuple[str, frozenset[str]]]
+) -> frozenset[tuple[str, frozenset[str]]]:
+    """Return what requirements ask for, at any depth and as far as it is installed here: names, and their extras."""
+    for line in lines:
+        for name, more in _parsed(line, extras):
+            if (name, more) in seen:
+                continue
+            seen |= {(name, more)}
+            with suppress(metadata.PackageNotFoundError):
+                seen = _with_all_they_need(metadata.requires(name) or [], more, seen)
+    return seen
+
+
+def _parsed(line: str, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the name and the extras of one requirement, unless it is of an extra that was not asked for."""
+    spec, _, marker = line.partition(";")
+    conditions = re.findall(r"""extra == ['"]([\w-]+)['"]""", marker)
+    parsed = re.match(r"([\w.-]+)(?:\[([\w,\s-]+)\])?", spec.strip())
+    assert parsed, line
+    if not conditions or set(conditions) & extras:
+        yield _normal(parsed[1]), frozenset(one.strip() for one in (parsed[2] or "").split(",") if one)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

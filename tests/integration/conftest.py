@@ -1,0 +1,76 @@
+"""Whole runs of the command, as a user starts it, in a folder of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from textwrap import dedent
+
+import pytest
+
+S3MR = Path(sys.executable).with_name("s3mr")
+RUN_S_MAX = 240
+
+Finished = subprocess.CompletedProcess[bytes]
+
+
+@pytest.fixture
+def s3mr(tmp_path: Path) -> Callable[..., Finished]:
+    """Run ``s3mr`` with these arguments in ``tmp_path``."""
+
+    def run(*arguments: str | Path, **environment: str) -> Finished:
+        return subprocess.run(
+            [S3MR, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            timeout=RUN_S_MAX,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a job file into ``tmp_path``."""
+
+    def write(code: str, name: str = "job.py") -> Path:
+        path = tmp_path / name
+        path.write_text("from s3mr import Job, params\n" + dedent(code))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of text: real books where ``S3MR_BOOKS`` names some, else text made here."""
+    if "S3MR_BOOKS" in os.environ:
+        return Path(os.environ["S3MR_BOOKS"])
+    folder = tmp_path_factory.mktemp("books")
+    random = Random(1)
+    vocabulary = ["".join(random.choices("abcdefghijklmnopqrstuvwxyzé", k=random.randint(1, 9))) for _ in range(3000)]
+    for number in range(8):
+        lines = (" ".join(random.choices(vocabulary, k=random.randint(0, 14))) for _ in range(4000))
+        (folder / f"book-{number}.txt").write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lines_of(books: Path) -> list[tuple[str, str]]:
+    """Every record of the books as (source, line), read by other means than s3mr's."""
+    found = []
+    for path in sorted(books.iterdir()):
+        lines = path.read_bytes().split(b"\n")
+        if lines[-1] == b"":
+            lines.pop()
+        found += [(str(path), line.removesuffix(b"\r").decode()) for line in lines]
+    return found
+
+
+def parts_of(folder: Path) -> list[list[str]]:
+    """The lines of each part of an output."""
+    return [path.read_text().splitlines() for path in sorted(folder.glob("part-*"))]

@@ -1,0 +1,175 @@
+"""What goes wrong is said in a few lines that a user can act on; nothing half-written is left where output belongs."""
+
+import gzip
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Finished
+
+Run = Callable[..., Finished]
+Write = Callable[..., Path]
+
+FINE = "job = Job(map=lambda source, line: [(line, 1)], reduce=lambda key, values: [(key, sum(values))])\n"
+
+
+@pytest.fixture(autouse=True)
+def _text(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("first\nsecond line\nthird\n")
+
+
+def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> None:
+    text = done.stderr.decode()
+    assert done.returncode == status, text
+    assert done.stdout == b""
+    for phrase in said:
+        assert phrase in text
+    assert "s3mr/" not in text.replace(str(tmp_path), ""), "a traceback of ours"
+    assert not (tmp_path / "out").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("job.py", "missing.txt"), ["missing.txt"]),
+        (("job.py", "nothing*.txt"), ["nothing*.txt"]),
+        (("job.py", "empty"), ["no input"]),
+        (("nojob.py", "in.txt"), ["no job file nojob.py"]),
+        (("broken.py", "in.txt"), ["broken.py cannot be imported", "SyntaxError", "line 2"]),
+        (("raising.py", "in.txt"), ["raising.py cannot be imported", "ZeroDivisionError", "in f"]),
+        (("none.py", "in.txt"), ["none.py has no Job"]),
+        (("two.py", "in.txt"), ["several jobs", "two.py:a", "a, b"]),
+        (("two.py:c", "in.txt"), ["no Job named 'c'", "a, b"]),
+        (("no.such.module:job", "in.txt"), ["no module no.such.module"]),
+        (("job", "in.txt"), ["FILE.py"]),
+        (("arity.py", "in.txt"), ["map is called with (source, record)", "words(line)"]),
+        (("job.py", "in.txt", "--reducers", "0"), ["--reducers", "at least 1"]),
+        (("job.py", "in.txt", "--reducers", "10001"), ["10,000"]),
+        (("job.py", "in.txt", "--split-size", "64MB"), ["64MB", "MiB"]),
+        (("job.py", "in.txt", "--split-size", "0"), ["0"]),
+        (("job.py", "in.txt", "--memory", "1MiB"), ["--memory", "16MiB"]),
+        (("job.py", "in.txt", "--attempts", "0"), ["--attempts"]),
+        (("job.py", "in.txt", "--task-timeout", "-1"), ["--task-timeout"]),
+        (("job.py", "in.txt", "--workers", "0"), ["--workers"]),
+        (("job.py", "in.txt", "--input-format", "xml"), ["xml", "text", "whole"]),
+        (("job.py", "in.txt", "--param", "novalue"), ["NAME=VALUE"]),
+        (("job.py", "in.txt", "--json"), ["--output"]),
+        (("job.py", "in.txt", "--chaos", "crash=2"), ["--chaos"]),
+        (("job.py", "huge.txt", "--split-size", "1"), ["100,000", "--split-size"]),
+        (("maponly.py", "in.txt", "--reducers", "2"), ["no reduce"]),
+        (("job.py", "in.txt", "--output", "full"), ["not empty", "full"]),
+        (("job.py", "in.txt", "--output", "in.txt"), ["in.txt"]),
+        (("job.py",), ["INPUT"]),
+        (("job.py", "in.txt", "--nonsense"), ["--nonsense"]),
+    ],
+)
+def test_what_can_never_work_is_refused_before_anything_starts(
+    s3mr: Run, job_file: Write, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
+) -> None:
+    job_file(FINE)
+    job_file("job = ((\n", "broken.py")
+    job_file("def f():\n    1 / 0\nf()\n", "raising.py")
+    job_file("x = 1\n", "none.py")
+    job_file(FINE.replace("job", "a", 1) + FINE.replace("job", "b", 1), "two.py")
+    job_file("def words(line):\n    yield line, 1\njob = Job(map=words)\n", "arity.py")
+    job_file("job = Job(map=lambda source, line: [(line, 1)])\n", "maponly.py")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(10_000_000)
+    assert_refused(s3mr("run", *arguments), 2, *said, tmp_path=tmp_path)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "def words(source, line):\n    if 'second' in line:\n        raise ValueError('boom')\n    yield line, 1\n"
+            "job = Job(map=words, reduce=words)\n",
+            ["map task 0, attempt 2", "ValueError: boom", "source: in.txt", "'second line'", 'File "job.py", line 4'],
+        ),
+        ("job = Job(map=lambda source, line: None)\n", ["map returned None", "iterable of pairs", "'first'"]),
+        ("job = Job(map=lambda source, line: ['ab'])\n", ["'ab'", "pair"]),
+        ("job = Job(map=lambda source, line: [(1, 2, 3)])\n", ["tuple of 3", "pair"]),
+        (
+            "job = Job(map=lambda s, line: [(line, 1), (1, 1)], reduce=lambda k, v: [])\n",
+            ["mixed types", "str and int"],
+        ),
+        ("job = Job(map=lambda s, line: [(None, 1)], reduce=lambda k, v: [])\n", ["NoneType", "key"]),
+        ("job = Job(map=lambda s, line: [(float('nan'), 1)], reduce=lambda k, v: [])\n", ["NaN"]),
+        ("job = Job(map=lambda s, line: [([1], 1)], reduce=lambda k, v: [])\n", ["list", "key"]),
+        ("job = Job(map=lambda s, line: [(1, {2})], reduce=lambda k, v: [])\n", ["set"]),
+        ("job = Job(map=lambda s, line: [(1, [object()])], reduce=lambda k, v: [])\n", ["object", "[0]"]),
+        (
+            "def reducing(key, values):\n    raise KeyError(key)\n    yield\n"
+            "job = Job(map=lambda s, line: [(line, 1)], reduce=reducing, reducers=1)\n",
+            ["reduce task 0, attempt 2", "KeyError", "'first'", "in reducing"],
+        ),
+        ("job = Job(map=lambda s, line: [(1, 1)], reduce=lambda k, v: 5)\n", ["reduce returned a value of type int"]),
+        ("import sys\njob = Job(map=lambda s, line: sys.exit('stop'))\n", ["SystemExit: stop"]),
+        ("import os\njob = Job(map=lambda s, line: os._exit(7))\n", ["exited with status 7", "4 attempts"]),
+        (
+            "job = Job(map=lambda s, line: [(1, 1)], reduce=lambda k, v: [], partition=lambda k, r: r)\n",
+            ["partition", "4"],
+        ),
+        (
+            "def late(source, line):\n    import missing_module\n    yield line, 1\njob = Job(map=late)\n",
+            ["ModuleNotFoundError", "missing_module"],
+        ),
+    ],
+)
+def test_what_shows_in_a_task_fails_the_job_with_its_story(
+    s3mr: Run, job_file: Write, tmp_path: Path, code: str, said: list[str]
+) -> None:
+    job_file(code)
+    done = s3mr("run", "job.py", "in.txt", "--output", "out", "--workers", "2")
+    assert_refused(done, 1, "the job failed", *said, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "corrupt", "no gzip"])
+def test_a_damaged_gzip_is_named(s3mr: Run, job_file: Write, tmp_path: Path, damage: str) -> None:
+    job_file(FINE)
+    data = gzip.compress(os.urandom(5000))
+    damaged = {"truncated": data[:-100], "corrupt": data[:2000] + b"\x00\x01" + data[2002:], "no gzip": b"text"}
+    (tmp_path / "bad.gz").write_bytes(damaged[damage])
+    done = s3mr("run", "job.py", "in.txt", "bad.gz", "--output", "out")
+    assert_refused(done, 1, "truncated or corrupt gzip: bad.gz", tmp_path=tmp_path)
+
+
+def test_a_hang_is_ended_by_the_task_timeout(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    job_file("import time\njob = Job(map=lambda source, line: time.sleep(1000))\n")
+    done = s3mr("run", "job.py", "in.txt", "--output", "out", "--task-timeout", "0.5", "--attempts", "2")
+    assert_refused(done, 1, "ran longer than 0.5 s", "--task-timeout", "2 attempts", tmp_path=tmp_path)
+
+
+def test_no_permission_on_the_output_is_said_at_once(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere; run as another user")
+    job_file(FINE)
+    (tmp_path / "locked").mkdir(mode=0o555)
+    done = s3mr("run", "job.py", "in.txt", "--output", "locked/out")
+    assert_refused(done, 2, "permission denied", "locked", tmp_path=tmp_path)
+
+
+def test_a_full_disk_fails_the_job_and_leaves_nothing(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    job_file("job = Job(map=lambda source, line: [(n, 'x' * 1000) for n in range(1000)])\n")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk takes the right to mount one; run as root on Linux")
+    try:
+        done = s3mr("run", "job.py", "in.txt", "--output", "small/out", "--quiet")
+        assert done.returncode == 1, done.stderr.decode()
+        assert b"disk full" in done.stderr
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -1,0 +1,213 @@
+"""Deaths: of workers, of the command, of its services. Nothing is lost, and no process and no file is left behind."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import S3MR
+
+Write = Callable[..., Path]
+GONE_S_MAX = 8.0  # promised are 2 s after the command's death; a loaded machine may not let them run so soon
+PATIENCE_S = 60.0
+
+# Every execution of map says which process it is, and then waits until the file `go` exists.
+WAITING = """
+    import os, time
+    from pathlib import Path
+
+    def waiting(source, line):
+        with open("pids", "a") as file:
+            file.write(f"{os.getpid()} {os.getppid()}\\n")
+        while not Path("go").exists():
+            time.sleep(0.01)
+        yield line, 1
+
+    job = Job(map=waiting, reduce=lambda key, values: [(key, sum(values))])
+"""
+
+BUSY = """
+    import os, re
+
+    def busy(source, line):
+        with open("pids", "a") as file:
+            file.write(f"{os.getpid()} {os.getppid()}\\n")
+        re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter's lock for longer than anybody waits
+
+    job = Job(map=busy)
+"""
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
+    """Wait for ``condition``; fail if it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+def processes_below(folder: Path) -> list[int]:
+    """The processes whose current folder is ``folder``: the command started there, and all that it has started."""
+    found = []
+    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cwd").readlink() == folder and "Z" not in state_of(pid):
+                found.append(pid)
+    return found
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start ``s3mr run job.py`` in ``tmp_path/here``, with its temporary files in ``tmp_path/tmp``."""
+    if not Path("/proc/self/cwd").exists():
+        pytest.skip("looks for processes in /proc; run on Linux")
+    here, temporary = tmp_path / "here", tmp_path / "tmp"
+    temporary.mkdir()
+    (here / "in.txt").write_text("one\ntwo\n")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "TMPDIR": str(temporary)}
+        command = [S3MR, "run", "job.py", "in.txt", "--output", "out", "--split-size", "1", *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=here, env=environment, **pipes)  # type: ignore[call-overload]
+        started.append(process)
+        return process  # type: ignore[no-any-return]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Write:
+    (tmp_path / "here").mkdir()
+
+    def write(code: str) -> Path:
+        import textwrap
+
+        path = tmp_path / "here/job.py"
+        path.write_text("from s3mr import Job\n" + textwrap.dedent(code))
+        return path
+
+    return write
+
+
+def pids(tmp_path: Path) -> list[int]:
+    path = tmp_path / "here/pids"
+    return [int(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def assert_nothing_left(tmp_path: Path) -> None:
+    """No process, no temporary file, no output."""
+    until(lambda: not processes_below(tmp_path / "here"), "all processes are gone", GONE_S_MAX)
+    until(lambda: not list((tmp_path / "tmp").iterdir()), "no temporary file is left", GONE_S_MAX)
+    left = {path.name for path in (tmp_path / "here").iterdir()} - {"__pycache__"}
+    assert left == {"in.txt", "job.py", "pids"}
+
+
+@pytest.mark.parametrize("code", [WAITING, BUSY], ids=["waiting", "busy in C"])
+def test_kill_9_of_the_command_takes_everything_with_it(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, code: str
+) -> None:
+    job_file(code)
+    command = run("--workers", "2")
+    until(lambda: len(pids(tmp_path)) == 2, "two maps run")
+    assert len(processes_below(tmp_path / "here")) == 4
+    command.kill()
+    command.wait()
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_everything_with_status_130(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, asked: signal.Signals
+) -> None:
+    job_file(WAITING)
+    command = run("--workers", "2")
+    until(lambda: len(pids(tmp_path)) == 2, "two maps run")
+    command.send_signal(asked)
+    _, said = command.communicate(timeout=GONE_S_MAX)
+    assert command.returncode == 130
+    assert b"interrupted" in said
+    assert b"Traceback" not in said
+    assert_nothing_left(tmp_path)
+
+
+def test_killed_workers_are_replaced_and_the_output_is_right(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    job_file(WAITING)
+    command = run("--workers", "2", "--json")
+    until(lambda: len(pids(tmp_path)) == 2, "two maps run")
+    for pid in pids(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(pids(tmp_path)) == 4, "both run again")
+    (tmp_path / "here/go").touch()
+    printed, said = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, said.decode()
+    assert json.loads(printed)["retried"] == 2
+    lines = [line for part in (tmp_path / "here/out").glob("part-*") for line in part.read_text().splitlines()]
+    assert sorted(lines) == ["one\t1", "two\t1"]
+
+
+def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    job_file(WAITING)
+    command = run("--workers", "2", "--task-timeout", "2")
+    until(lambda: len(pids(tmp_path)) == 2, "two maps run")
+    os.kill(pids(tmp_path)[0], signal.SIGSTOP)
+    (tmp_path / "here/go").touch()
+    _, said = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, said.decode()
+    assert b"1 retried" in said
+
+
+def test_the_death_of_the_services_is_said_and_leaves_nothing(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    job_file(WAITING)
+    command = run("--workers", "1")
+    until(lambda: pids(tmp_path), "a map runs")
+    (server,) = set(processes_below(tmp_path / "here")) - {command.pid, *pids(tmp_path)}
+    os.kill(server, signal.SIGKILL)
+    (tmp_path / "here/go").touch()
+    _, said = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 1
+    assert b"server has died" in said
+    (tmp_path / "here/go").unlink()
+    assert_nothing_left(tmp_path)
+
+
+def test_children_of_user_code_end_with_the_command(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    job_file(
+        """
+    import os, subprocess
+
+    def parent(source, line):
+        child = subprocess.Popen(["sleep", "1000"])
+        with open("pids", "a") as file:
+            file.write(f"{child.pid} {os.getpid()}\\n")
+        yield line, 1
+
+    job = Job(map=parent)
+    """
+    )
+    command = run("--workers", "1")
+    _, said = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, said.decode()
+    until(lambda: not processes_below(tmp_path / "here"), "all processes are gone", GONE_S_MAX)

@@ -1,0 +1,137 @@
+"""The user's own S3 as input and output: another service than the embedded cloud, with the user's configuration."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from mypy_boto3_s3 import S3Client
+
+from tests.integration.conftest import Finished
+
+Run = Callable[..., Finished]
+Write = Callable[..., Path]
+
+COUNT = """
+    def words(source, line):
+        for word in line.split():
+            yield word, 1
+
+    job = Job(map=words, reduce=lambda word, counts: [(word, sum(counts))])
+    sources = Job(map=lambda source, line: [(source, line)])
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Client:
+    """The user's configuration, as AWS's tools read it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "users",
+        "AWS_SECRET_ACCESS_KEY": "own",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return boto3.client("s3")
+
+
+@pytest.fixture
+def bucket(aws: S3Client, request: pytest.FixtureRequest) -> str:
+    name = f"users-{abs(hash(request.node.name)) % 10**8}"
+    aws.create_bucket(Bucket=name)
+    return name
+
+
+def test_a_prefix_of_more_than_1000_objects_is_read_and_the_output_committed_to_s3(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str
+) -> None:
+    job_file(COUNT)
+    for number in range(1003):
+        aws.put_object(Bucket=bucket, Key=f"in/{number:04d} é%.txt", Body=b"a b\n")
+    aws.put_object(Bucket=bucket, Key="in/_hidden", Body=b"hidden\n")
+    aws.put_object(Bucket=bucket, Key="in-other/x", Body=b"other\n")
+    out = f"s3://{bucket}/out"
+    done = s3mr("run", "job.py:job", f"s3://{bucket}/in", "--output", out, "--json", "--quiet", "--reducers", "2")
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["skipped_objects"] == 1
+    keys = [entry["Key"] for entry in aws.list_objects_v2(Bucket=bucket, Prefix="out")["Contents"]]
+    assert keys == ["out/_SUCCESS", "out/part-00000", "out/part-00001"]
+    lines = [line for key in keys[1:] for line in read(aws, bucket, key).splitlines()]
+    assert sorted(lines) == ["a\t1003", "b\t1003"]
+    assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
+
+
+def read(aws: S3Client, bucket: str, key: str) -> str:
+    return aws.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+
+
+def test_sources_are_named_as_uris_and_large_objects_are_split(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str
+) -> None:
+    job_file(COUNT)
+    lines = [f"line {number}" for number in range(500)]
+    aws.put_object(Bucket=bucket, Key="a b%20.txt", Body="\n".join(lines).encode())
+    done = s3mr("run", "job.py:sources", f"s3://{bucket}/a b%20.txt", "--split-size", "700")
+    expected = [f"s3://{bucket}/a b%20.txt\t{line}" for line in lines]
+    assert done.stdout.decode().splitlines() == expected, done.stderr.decode()
+
+
+def test_a_job_that_fails_leaves_no_part_and_no_open_upload(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str
+) -> None:
+    job_file(
+        """
+    def fails(key, values):
+        if key == "b":
+            raise ValueError("b")
+        yield key, sum(values)
+
+    job = Job(map=lambda source, line: [(word, 1) for word in line.split()], reduce=fails)
+    """
+    )
+    aws.put_object(Bucket=bucket, Key="in", Body=b"a b c d e f\n")
+    done = s3mr("run", "job.py", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out/", "--reducers", "4")
+    assert done.returncode == 1
+    assert b"ValueError: b" in done.stderr
+    assert aws.list_objects_v2(Bucket=bucket, Prefix="out").get("KeyCount") == 0
+    assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("s3://no-such-bucket-anywhere/in",), "no-such-bucket-anywhere"),
+        (("s3://{bucket}/nothing",), "nothing"),
+        (("s3://{bucket}/in", "--output", "s3://{bucket}/full"), "not empty"),
+        (("s3://{bucket}/in", "--output", "s3://no-such-bucket-anywhere/x"), "no-such-bucket-anywhere"),
+    ],
+)
+def test_what_is_wrong_in_s3_is_said_before_anything_runs(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, arguments: tuple[str, ...], said: str
+) -> None:
+    job_file(COUNT)
+    aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
+    aws.put_object(Bucket=bucket, Key="full/x", Body=b"a\n")
+    done = s3mr("run", "job.py:job", *(argument.format(bucket=bucket) for argument in arguments))
+    assert done.returncode == 2, done.stderr.decode()
+    assert said in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_local_files_need_no_aws_configuration_at_all(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    job_file(COUNT)
+    (tmp_path / "in.txt").write_text("a\n")
+    nobody = {"AWS_PROFILE": "nobody", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    done = s3mr("run", "job.py:job", "in.txt", **nobody)
+    assert done.stdout == b"a\t1\n", done.stderr.decode()

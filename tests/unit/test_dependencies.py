@@ -1,0 +1,42 @@
+"""What s3mr imports is what it says that it needs."""
+
+import ast
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import s3mr
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The first names of all modules that ``tree`` imports when it runs, apart from those for types only."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+        found |= imported(node)
+    return found
+
+
+def test_nothing_is_imported_that_an_installation_without_the_tools_of_developers_lacks() -> None:
+    declared = {
+        line.split(";")[0].partition(" ")[0].split("[")[0].split(">")[0].split("<")[0].lower()
+        for line in requires("s3mr") or ()
+        if 'extra == "dev"' not in line
+    }
+    direct = {"werkzeug": "flask", "botocore": "boto3"}  # what these packages are made on, and promise to bring
+    names = {
+        name for path in Path(s3mr.__file__).parent.rglob("*.py") for name in imported(ast.parse(path.read_text()))
+    }
+    foreign = names - set(sys.stdlib_module_names) - {"s3mr"}
+    owners = packages_distributions()
+    missing = {
+        name
+        for name in foreign
+        if direct.get(name, name) not in declared and not {owner.lower() for owner in owners.get(name, ())} & declared
+    }
+    assert missing == set()
