@@ -224,25 +224,27 @@ def of_record(result: Any) -> Callable[[str, str], Any]:
     return lambda _source, line: result if line == "bad" else ()
 
 
+WRONG_IN_ANY_JOB = [
+    (raising, "map raised ValueError: cannot read this"),
+    (leaving, "map raised SystemExit: 3"),
+    (lambda _line: (), "map raised TypeError"),
+    (of_record(None), "map returned None; it must return an iterable of pairs"),
+    (of_record(7), "map returned a value of type int"),
+    (of_record(["ab"]), "map yielded 'ab'"),
+    (of_record([(1, 2, 3)]), "tuple of 3"),
+]
+WRONG_IN_A_SHUFFLE = [
+    (of_record([("a", {1})]), "sorted"),
+    (of_record([(None, 1)]), "NoneType"),
+    (of_record([("a", 1), (1, 1)]), "mixed types"),
+]
+
+
 @pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (raising, "map raised ValueError: cannot read this"),
-        (leaving, "map raised SystemExit: 3"),
-        (lambda _line: (), "map raised TypeError"),
-        (of_record(None), "map returned None; it must return an iterable of pairs"),
-        (of_record(7), "map returned a value of type int"),
-        (of_record(["ab"]), "map yielded 'ab'"),
-        (of_record([(1, 2, 3)]), "tuple of 3"),
-        (of_record([("a", {1})]), "sorted"),
-        (of_record([(None, 1)]), "NoneType"),
-        (of_record([("a", 1), (1, 1)]), "mixed types"),
-    ],
+    ("function", "message", "reducers"),
+    [(*wrong, 3) for wrong in WRONG_IN_ANY_JOB + WRONG_IN_A_SHUFFLE] + [(*wrong, 0) for wrong in WRONG_IN_ANY_JOB],
 )
-@pytest.mark.parametrize("reducers", [0, 3])
 def test_what_map_does_wrong_is_reported_with_source_and_record(function: Any, message: str, reducers: int) -> None:
-    if reducers == 0 and message in ("sorted", "NoneType", "mixed types"):
-        pytest.skip("without a shuffle, what a line can hold is the format's to say")
     lines = ["good", "bad", "good"] if function is not leaving else ["bad"]
     lines = ["bad"] if "TypeError" in message else lines
     cloud = Cloud([lines], Functions(map=function, reduce=total if reducers else None), reducers=reducers)

@@ -1,0 +1,190 @@
+"""Decisions: what to launch, when to wait, when to stop; no clock, no I/O."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3mr import limits
+from s3mr.model.job import AttemptId, BundleRef, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
+from s3mr.policy.retrying import Relaunch, Running, judge_task
+from s3mr.policy.scheduling import Advance, Forget, Launch, Stop, Wait, decide, median_sample, suspects
+
+NOW = 1000.0
+
+
+def spec(map_tasks: int = 20, attempts: int = 4) -> JobSpec:
+    return JobSpec(
+        job_id="job",
+        bundle=BundleRef(sha256="0" * 64, module="job.py", name="job"),
+        map_tasks=map_tasks,
+        reducers=3,
+        layout="packed",
+        input_format="text",
+        input_objects=1,
+        input_bytes=1,
+        plan_index_offset_bytes=0,
+        memory_bytes=limits.MEMORY_BYTES,
+        attempts=attempts,
+        task_timeout_s=100,
+        params={},
+        output="/out",
+    )
+
+
+def job(cursor: int, map_tasks: int = 20, **fields: Any) -> JobState:
+    return JobState(
+        spec=spec(map_tasks), secret="", created_at=0, cursor=cursor, **{"progressed_at": NOW - 1, **fields}
+    )
+
+
+def live(task: int, attempt: int = 1, *, kind: FailureKind | None = None, **fields: Any) -> LiveAttempt:
+    failure = Failure(kind=kind, message="why", task=task, attempt=attempt) if kind else None
+    launched_at = fields.pop("launched_at", NOW - 5)
+    return LiveAttempt(
+        phase=Phase.MAP,
+        task=task,
+        attempt=attempt,
+        backup=fields.pop("backup", False),
+        launched_at=launched_at,
+        lease_until=launched_at + limits.lease_s(100),
+        failure=failure,
+        failed_at=NOW - 2 if kind else None,
+    )
+
+
+def actions(state: JobState, attempts: list[LiveAttempt], *, won: set[int] | None = None, capacity: int = 8) -> Any:
+    return decide(state, attempts, won=frozenset(won or ()), cancel_requested=False, capacity=capacity, now=NOW)
+
+
+def launched(decided: Any) -> list[tuple[int, int, bool]]:
+    return [
+        (one.task, one.attempt, one.backup)
+        for action in decided
+        if isinstance(action, Launch)
+        for one in action.attempts
+    ]
+
+
+def test_new_tasks_fill_the_free_slots_in_order() -> None:
+    decided = actions(job(3), [live(1), live(2)], capacity=5)
+    assert launched(decided) == [(3, 1, False), (4, 1, False), (5, 1, False)]
+    assert isinstance(decided[0], Launch)
+    assert decided[0].cursor == 6
+
+
+def test_tasks_to_be_tried_again_go_before_new_ones() -> None:
+    decided = actions(job(3), [live(0, kind=FailureKind.CRASH), live(1), live(2)], capacity=4)
+    assert launched(decided) == [(0, 2, False), (3, 1, False)]
+
+
+def test_nothing_is_launched_beyond_the_capacity() -> None:
+    assert launched(actions(job(2), [live(0), live(1)], capacity=2)) == []
+    assert launched(actions(job(3), [live(0), live(1), live(2)], capacity=2)) == []
+
+
+def test_a_phase_ends_when_every_task_was_launched_and_none_is_live() -> None:
+    assert actions(job(20), []) == (Advance(),)
+    assert actions(job(20), [live(7)], won={7}) == (Forget((AttemptId(task=7, attempt=1),)), Advance())
+    assert not any(isinstance(action, Advance) for action in actions(job(19), []))
+    assert not any(isinstance(action, Advance) for action in actions(job(20), [live(7)]))
+
+
+def test_what_is_to_be_tried_later_keeps_the_phase_open() -> None:
+    throttled = live(4, kind=FailureKind.TRANSIENT)
+    decided = actions(job(20), [throttled.model_copy(update={"failed_at": NOW})])
+    assert launched(decided) == []
+    assert isinstance(decided[-1], Wait)
+    assert 0 < decided[-1].seconds <= 1.5
+
+
+def test_cancel_comes_before_everything() -> None:
+    state = job(3)
+    assert decide(state, [live(0)], won=frozenset(), cancel_requested=True, capacity=8, now=NOW) == (Stop(None),)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.REQUEST, FailureKind.INVARIANT])
+def test_what_can_never_work_stops_the_job_at_once(kind: FailureKind) -> None:
+    (*_, stop) = actions(job(3), [live(0), live(1, kind=kind)])
+    assert isinstance(stop, Stop)
+    assert stop.failure is not None
+    assert stop.failure.kind is kind
+
+
+def test_a_winner_makes_its_rivals_failures_irrelevant() -> None:
+    decided = actions(job(3), [live(1, kind=FailureKind.REQUEST), live(1, 2)], won={1})
+    assert not any(isinstance(action, Stop) for action in decided)
+
+
+def test_stragglers_get_one_backup_when_nothing_is_left_to_launch() -> None:
+    slow = [live(5, launched_at=NOW - 40), live(6, launched_at=NOW - 50), live(7, launched_at=NOW - 20)]
+    state = job(20, median_s=10.0)
+    assert launched(actions(state, slow)) == [(6, 2, True), (5, 2, True)]
+    assert launched(actions(state, slow, capacity=4)) == [(6, 2, True)]
+    assert launched(actions(state, [*slow[:1], live(5, 2, backup=True)])) == []
+    assert launched(actions(job(20), slow)) == [], "no median, no straggler"
+    assert launched(actions(job(19, median_s=10.0), slow)) == [(19, 1, False), (6, 2, True), (5, 2, True)]
+
+
+def test_a_short_task_is_no_straggler_before_10_s_more_than_the_median() -> None:
+    assert launched(actions(job(20, median_s=0.1), [live(5, launched_at=NOW - 10)])) == []
+    assert launched(actions(job(20, median_s=0.1), [live(5, launched_at=NOW - 10.2)])) == [(5, 2, True)]
+
+
+def test_the_median_is_taken_once_half_of_ten_or_more_tasks_are_done() -> None:
+    assert median_sample(job(20), [live(task) for task in range(11)]) == ()
+    assert median_sample(job(20), [live(task) for task in range(10)]) == tuple(range(10, 20))
+    assert median_sample(job(19), []) == ()
+    assert median_sample(job(9, map_tasks=9), []) == ()
+    assert median_sample(job(20, median_s=1.0), []) == ()
+    assert len(median_sample(job(5000, map_tasks=5000), [])) <= limits.MEDIAN_SAMPLE
+
+
+def test_tasks_are_asked_for_their_winner_before_they_are_judged_lost_and_all_of_them_in_a_stall() -> None:
+    expired = live(0, launched_at=NOW - 1000)
+    attempts = [expired, live(1), live(2, kind=FailureKind.CRASH), live(3), live(3, 2)]
+    assert suspects(job(20), attempts, now=NOW) == (0, 2, 3)
+    assert suspects(job(20, progressed_at=NOW - limits.STALL_S), attempts, now=NOW) == (0, 1, 2, 3)
+
+
+def test_silence_beyond_the_lease_is_a_crash() -> None:
+    assert judge_task(spec(), [live(0)], now=NOW) == Running((live(0),))
+    assert judge_task(spec(), [live(0, launched_at=NOW - 1000)], now=NOW) == Relaunch(2, NOW)
+
+
+def test_a_backup_that_fails_costs_nothing_while_the_first_runs() -> None:
+    first, backup = live(0), live(0, 2, backup=True, kind=FailureKind.CRASH)
+    assert judge_task(spec(attempts=1), [first, backup], now=NOW) == Running((first,))
+    failed = live(0, kind=FailureKind.CRASH)
+    assert judge_task(spec(attempts=2), [failed, backup], now=NOW) == Relaunch(3, NOW)
+
+
+kinds = st.sampled_from([None, FailureKind.USER, FailureKind.CRASH, FailureKind.TRANSIENT])
+
+
+@given(st.lists(kinds, min_size=1, max_size=40), st.integers(1, 6))
+def test_no_budget_is_ever_exceeded(failures: list[FailureKind | None], attempts: int) -> None:
+    """However attempts end, one more is launched only while each kind's budget lasts, and at the end one is named."""
+    so_far: list[LiveAttempt] = []
+    for number, kind in enumerate(failures, start=1):
+        so_far.append(live(0, number, kind=kind))
+        verdict = judge_task(spec(attempts=attempts), so_far, now=NOW)
+        ended = [one.failure.kind for one in so_far if one.failure]
+        users, crashes = ended.count(FailureKind.USER), ended.count(FailureKind.CRASH)
+        if isinstance(verdict, Relaunch):
+            assert verdict.attempt == number + 1
+            assert users < min(limits.USER_ATTEMPTS, attempts)
+            assert users + crashes < attempts
+            assert ended.count(FailureKind.TRANSIENT) < limits.TRANSIENT_ATTEMPTS
+        elif isinstance(verdict, Failure):
+            assert verdict.kind in ended
+            return
+        else:
+            assert kind is None or None in failures[:number]
+
+
+@given(st.lists(st.integers(0, 19), unique=True), st.integers(0, 30))
+def test_the_same_observation_gives_the_same_decision_in_any_order(tasks: list[int], capacity: int) -> None:
+    attempts = [live(task) for task in tasks]
+    assert actions(job(20), attempts, capacity=capacity) == actions(job(20), attempts[::-1], capacity=capacity)
