@@ -36,7 +36,8 @@ def collect(arguments: Sequence[str], expand: Callable[[str], Iterator[Candidate
                 objects.setdefault(identity, found)
     skipped -= objects.keys()
     if not objects:
-        raise RequestError(f"no input: nothing to read in {', '.join(arguments)} ({len(skipped)} skipped)")
+        searched = ", ".join(arguments) or "an empty list of inputs"
+        raise RequestError(f"no input: nothing to read in {searched} ({len(skipped)} skipped)")
     return Found(objects=tuple(objects.values()), skipped=len(skipped))
 
 

@@ -35,7 +35,8 @@ def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:
         module = _import(Path.cwd(), place, place)
         code = code_in(module, "")
     else:
-        raise RequestError(f"JOB {target!r} is neither FILE.py, FILE.py:NAME nor package.module:NAME")
+        hint = f": did you mean {place}.py?" if Path(f"{place}.py").is_file() else ""
+        raise RequestError(f"JOB {target!r} is neither FILE.py, FILE.py:NAME nor package.module:NAME{hint}")
     job, name = _pick(module, name, place)
     set_parameters({**(job.params or {}), **params})
     return job, Code(code.root, code.module, name)

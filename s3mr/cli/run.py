@@ -1,7 +1,7 @@
 """``s3mr run``: run a job and print its output, or say where it is."""
 
+import io
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import click
 
 from s3mr import limits
-from s3mr.errors import RequestError
+from s3mr.errors import RequestError, S3mrError
 
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
@@ -94,14 +94,14 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Run JOB over INPUT.
+    """Run JOB over INPUT.
 
     JOB is FILE.py, FILE.py:NAME or package.module:NAME. INPUT is a file, a folder, a glob or an s3:// prefix.
 
     \b
     s3mr run wordcount.py books/*.txt
     s3mr run wordcount.py books/ --output out/
-    """
+    """  # noqa: D301 - click reads the backspace
     if as_json and output is None:
         raise RequestError("--json needs --output: standard output is for the result")
     given = dict(_parameter(param) for param in params)
@@ -130,7 +130,7 @@ def run(
             print_parts = None if output is not None else lambda result: progress.pause(lambda: _print(result, data))
             result = run_local(found, code, inputs, options, watch=progress.show, deliver=print_parts)
         if as_json:
-            data.write(result.model_dump_json().encode() + b"\n")
+            _write(io.BytesIO(result.model_dump_json().encode() + b"\n"), data)
         if not quiet:
             click.echo(summary(result, shown_output=output), err=True)
 
@@ -145,11 +145,13 @@ def _parameter(text: str) -> tuple[str, str]:
 @contextmanager
 def _data_stream() -> Iterator[BinaryIO]:
     """Give standard output to data alone: what else writes there, user code above all, goes to standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
+    try:
+        kept = os.dup(1)
+    except OSError:
+        raise RequestError("standard output is closed: there is nowhere to print to") from None
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(kept), "wb") as data:
+        with os.fdopen(os.dup(kept), "wb", buffering=0) as data:
             yield data
     finally:
         sys.stdout.flush()
@@ -160,5 +162,21 @@ def _data_stream() -> Iterator[BinaryIO]:
 def _print(result: "JobResult", data: BinaryIO) -> None:
     for part in result.part_files():
         with part.open("rb") as file:
-            shutil.copyfileobj(file, data, limits.MIB)
-    data.flush()
+            _write(file, data)
+
+
+def _write(content: BinaryIO, data: BinaryIO) -> None:
+    """Copy ``content`` to standard output.
+
+    Raises:
+        S3mrError: that cannot be written. That its reader has gone stays a BrokenPipeError.
+    """
+    try:
+        while block := content.read(limits.MIB):
+            left = memoryview(block)
+            while left:
+                left = left[data.write(left) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise S3mrError(f"standard output cannot be written: {error.strerror}; the job itself succeeded") from error

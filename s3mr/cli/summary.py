@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from s3mr import limits
 from s3mr.model.result import JobResult
 from s3mr.model.sizes import format_size
 
@@ -14,9 +15,9 @@ def summary(result: JobResult, *, shown_output: str | None) -> str:
     where = f": {shown_output}" if shown_output else ""
     tries = f"{_many(result.attempts, 'attempt')}, {result.retried:,} retried"
     lines = {
-        "in": f"{counters.records_in:,} records, {format_size(counters.bytes_in)} in {objects}{skipped}",
-        "shuffle": f"{counters.shuffle_records:,} records, {format_size(counters.shuffle_bytes)}",
-        "out": f"{counters.records_out:,} records, {format_size(counters.bytes_out)} in {parts}{where}",
+        "in": f"{counters.records_in:,} records, {_size(counters.bytes_in)} in {objects}{skipped}",
+        "shuffle": f"{counters.shuffle_records:,} records, {_size(counters.shuffle_bytes)}",
+        "out": f"{counters.records_out:,} records, {_size(counters.bytes_out)} in {parts}{where}",
         "tasks": f"{result.map_tasks:,} map, {result.reducers:,} reduce; {tries}, "
         f"{_many(result.duplicates_ignored, 'duplicate')} ignored",
         "requests": _requests(counters.requests),
@@ -25,6 +26,10 @@ def summary(result: JobResult, *, shown_output: str | None) -> str:
     if not result.reducers:
         del lines["shuffle"]
     return "\n".join(f"{name:<9}{text}" for name, text in lines.items())
+
+
+def _size(size_bytes: int) -> str:
+    return _many(size_bytes, "byte") if size_bytes < limits.KIB else format_size(size_bytes)
 
 
 def _many(count: int, noun: str) -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, Literal
+from typing import BinaryIO, get_args
 
 from s3mr import limits
 from s3mr.errors import RequestError
@@ -14,7 +14,7 @@ from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import BundleRef, JobSpec, JobState, Phase
 from s3mr.model.plan_codec import encode_plan
-from s3mr.policy.planning import check_shape, choose_layout, plan_splits
+from s3mr.policy.planning import RequestedLayout, check_shape, choose_layout, plan_splits
 from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
 
 ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
@@ -32,7 +32,7 @@ class Order:
     reducers: int
     input_format: str
     split_size_bytes: int
-    layout: Literal["auto", "split", "packed"]
+    layout: RequestedLayout
     memory_bytes: int
     attempts: int
     task_timeout_s: float
@@ -109,6 +109,10 @@ class Submitter:
 
 def _check(order: Order) -> None:
     """Refuse numbers that can never work."""
+    if order.layout not in get_args(RequestedLayout):
+        raise RequestError(f"--layout must be one of {', '.join(get_args(RequestedLayout))}, not {order.layout!r}")
+    if wrong := [name for name, value in order.params.items() if not isinstance(value, str)]:
+        raise RequestError(f"--param: parameters are strings; {wrong[0]!r} is not")
     if order.memory_bytes < limits.MEMORY_BYTES_MIN:
         raise RequestError(f"--memory must be at least {limits.MEMORY_BYTES_MIN // limits.MIB}MiB")
     if order.split_size_bytes < 1:

@@ -86,10 +86,8 @@ def run_local(
         JobFailedError: the job failed; its output does not exist.
     """
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
-    if not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
+    if type(workers) is not int or not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
         raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
-    if options.keep_intermediate:
-        _make_folder(options.keep_intermediate)
     with ExitStack() as stack:
         cloud = stack.enter_context(EmbeddedCloud())
         pool = cloud.start_workers(workers, cloud.stack.recorder().record, options.chaos)
@@ -97,6 +95,8 @@ def run_local(
         order = _order(job, code, inputs, options, output=output, workers=workers)
         cloud.create_stack()
         job_id = _submit(cloud, order).spec.job_id
+        if options.keep_intermediate:
+            _make_folder(options.keep_intermediate)
         ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER)
         state = _drive(cloud, ticker, pool, job_id, watch)
         if options.keep_intermediate:
@@ -144,8 +144,8 @@ def _order(
     job: Description, code: Code, inputs: Sequence[str], options: Options, *, output: str, workers: int
 ) -> Order:
     asked = options.reducers if options.reducers is not None else job.reducers
-    if asked is not None and asked < 1:
-        raise RequestError(f"--reducers must be at least 1, not {asked}")
+    if asked is not None and (type(asked) is not int or asked < 1):
+        raise RequestError(f"--reducers must be a whole number from 1, not {asked!r}")
     if job.reduce is None and options.reducers is not None:
         raise RequestError("--reducers: this job has no reduce; it writes one part a map task")
     reducers = 0 if job.reduce is None else asked or min(REDUCERS_PER_WORKER * workers, limits.REDUCERS_MAX)
@@ -156,7 +156,7 @@ def _order(
         inputs=inputs,
         output=output,
         reducers=reducers,
-        input_format=options.input_format or job.input,
+        input_format=job.input if options.input_format is None else options.input_format,
         split_size_bytes=_size(options.split_size),
         layout=options.layout,
         memory_bytes=_size(options.memory),

@@ -71,11 +71,11 @@ class Failure(Value):
 
 
 class BundleRef(Value):
-    """The user's code: a content-addressed zip, and where in it the `JobState` is."""
+    """The user's code: a content-addressed zip, and where in it the `Job` is."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     module: str  # dotted name, importable from the root of the zip, or a path ending in .py
-    name: str  # of the JobState in that module
+    name: str  # of the Job in that module
 
 
 class JobSpec(Value):

@@ -108,6 +108,8 @@ def load_functions(folder: Path, spec: JobSpec) -> Functions:
         return Functions(
             map=job.map, reduce=job.reduce, combine=job.combine, partition=job.partition, folder=str(folder)
         )
+    except S3mrError:
+        raise
     except (Exception, SystemExit) as error:  # user code runs at import
         what, shown = users_traceback(error, folder=str(folder))
         raise UserCodeError(

@@ -47,7 +47,7 @@ def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> N
         (("no.such.module:job", "in.txt"), ["no module no.such.module"]),
         (("job", "in.txt"), ["FILE.py"]),
         (("arity.py", "in.txt"), ["map is called with (source, record)", "words(line)"]),
-        (("job.py", "in.txt", "--reducers", "0"), ["--reducers", "at least 1"]),
+        (("job.py", "in.txt", "--reducers", "0"), ["--reducers", "from 1"]),
         (("job.py", "in.txt", "--reducers", "10001"), ["10,000"]),
         (("job.py", "in.txt", "--split-size", "64MB"), ["64MB", "MiB"]),
         (("job.py", "in.txt", "--split-size", "0"), ["0"]),
