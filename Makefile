@@ -8,9 +8,9 @@ BIN := .venv/bin
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/demo  ## Count the words of the docs in this checkout, and print the most common.
+demo: .venv/demo  ## Count the words of some text in this checkout, and print the most common.
 	@rm -rf build/demo
-	@$(BIN)/s3mr run examples/wordcount.py README.md docs --output build/demo
+	@$(BIN)/s3mr run examples/wordcount.py LICENSE CONTRIBUTING.md docs/glossary.md --output build/demo
 	@cat build/demo/part-* | LC_ALL=C sort -t "$$(printf '\t')" -k 2,2nr -k 1,1 | sed 20q
 
 test: .venv/dev  ## Run all tests.

@@ -1,5 +1,7 @@
 """Progress on a terminal: both phases, tasks done, running and retried, the rate and when it will be done."""
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -8,8 +10,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from s3mr.model.job import JobState, Phase
+
+LAST_WORDS_S = 1.0
 
 
 class Progress:
@@ -27,16 +32,25 @@ class Progress:
             transient=True,
             disable=not (shown and console.is_terminal),
         )
+        self.stderr: int | None = None  # where user code prints to, so that it stands above the bars
+        self._printing: threading.Thread | None = None
         self._tasks: dict[Phase, TaskID] = {}
         self._started_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
+        if not self._bars.disable:
+            printed, self.stderr = os.pipe()
+            self._printing = threading.Thread(target=self._show_printed, args=(printed,), daemon=True)
+            self._printing.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.stderr is not None and self._printing is not None:
+            os.close(self.stderr)
+            self._printing.join(LAST_WORDS_S)  # a child that user code has left may hold the pipe for ever
         self._bars.stop()
 
     def show(self, job: JobState, running: int) -> None:
@@ -57,6 +71,11 @@ class Progress:
         """Take the bars away for good, then do ``action``, which prints."""
         self._bars.stop()
         action()
+
+    def _show_printed(self, printed: int) -> None:
+        with open(printed, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                self._bars.console.print(Text(line.rstrip("\n")), soft_wrap=True)
 
     def _rate(self, job: JobState) -> str:
         elapsed_s = max(time.monotonic() - self._started_at, 1e-3)

@@ -112,21 +112,22 @@ def run(
         from s3mr.local.running import Options, run_local
 
         found, code = find_job(job, given)
-        options = Options(
-            output=output,
-            reducers=reducers,
-            workers=workers,
-            split_size=split_size,
-            layout=layout,
-            input_format=input_format,
-            memory=memory,
-            attempts=attempts,
-            task_timeout_s=task_timeout,
-            params=given,
-            keep_intermediate=keep_intermediate,
-            chaos=chaos,
-        )
         with Progress(shown=not quiet) as progress:
+            options = Options(
+                output=output,
+                reducers=reducers,
+                workers=workers,
+                split_size=split_size,
+                layout=layout,
+                input_format=input_format,
+                memory=memory,
+                attempts=attempts,
+                task_timeout_s=task_timeout,
+                params=given,
+                keep_intermediate=keep_intermediate,
+                chaos=chaos,
+                stderr=progress.stderr,
+            )
             print_parts = None if output is not None else lambda result: progress.pause(lambda: _print(result, data))
             result = run_local(found, code, inputs, options, watch=progress.show, deliver=print_parts)
         if as_json:

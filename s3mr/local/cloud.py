@@ -52,13 +52,16 @@ class EmbeddedCloud:
     ) -> None:
         self.close()
 
-    def start_workers(self, count: int, record: Callable[[Report], object], chaos: str = "") -> WorkerPool:
-        """Start worker processes; they report through ``record``."""
+    def start_workers(
+        self, count: int, record: Callable[[Report], object], *, chaos: str = "", stderr: int | None = None
+    ) -> WorkerPool:
+        """Start worker processes; they report through ``record``, and print to ``stderr``, or to ours."""
         settings = replace(self.settings, chaos=chaos)
         self._pool = WorkerPool(
             count,
             chaos=Chaos.parse(chaos),
             environment={**os.environ, **settings.to_environment(), "TMPDIR": str(self.folder)},
+            stderr=stderr,
             record=record,
             born=lambda pid: self._tell(kill=pid),
             buried=lambda pid: self._tell(spare=pid),

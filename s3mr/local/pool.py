@@ -40,18 +40,19 @@ class WorkerPool:
         *,
         chaos: Chaos,
         environment: Mapping[str, str],
+        stderr: int | None,
         record: Callable[[Report], object],
         born: Callable[[int], None],
         buried: Callable[[int], None],
     ) -> None:
-        """``born`` and ``buried`` are told each worker's process id."""
+        """``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does."""
         self._requests: queue.SimpleQueue[TaskRequest | None] = queue.SimpleQueue()
         self._record = record
         self._chaos = chaos
         self._reported = threading.Event()
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
-        self._slots = [_Slot(environment, born, buried, self._closing) for _ in range(count)]
+        self._slots = [_Slot(environment, stderr, born, buried, self._closing) for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._serve, args=(slot,), name="s3mr-worker", daemon=True) for slot in self._slots
         ]
@@ -115,6 +116,7 @@ class _Slot:
     """One worker process after another, one attempt at a time."""
 
     environment: Mapping[str, str]
+    stderr: int | None
     born: Callable[[int], None]
     buried: Callable[[int], None]
     closing: threading.Event
@@ -127,7 +129,7 @@ class _Slot:
         """Start a worker if there is none."""
         with self._changing:
             if self._worker is None and not self.closing.is_set():
-                self._worker = processes.start("s3mr.local.worker_process", self.environment)
+                self._worker = processes.start("s3mr.local.worker_process", self.environment, stderr=self.stderr)
                 self._ready = False
                 self.born(self._worker.pid)
 

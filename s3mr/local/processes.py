@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 
 
-def start(module: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(module: str, environment: Mapping[str, str], *, stderr: int | None = None) -> subprocess.Popen[bytes]:
     """Start ``python -m module`` with pipes for its input and output; it leads its own process group and session.
 
     Its own session keeps a terminal's Ctrl-C from it: the parent decides how it ends.
@@ -14,6 +14,7 @@ def start(module: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes
         [sys.executable, "-P", "-m", module],  # -P: no file of the current folder shadows what we import
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         env=environment,
         start_new_session=True,
     )

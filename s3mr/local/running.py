@@ -51,6 +51,7 @@ class Options:
     params: Mapping[str, str] = field(default_factory=dict)
     keep_intermediate: Path | None = None
     chaos: str = ""
+    stderr: int | None = None  # a file descriptor for what user code prints; ours where None
 
 
 class Description(Protocol):
@@ -90,7 +91,8 @@ def run_local(
         raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
     with ExitStack() as stack:
         cloud = stack.enter_context(EmbeddedCloud())
-        pool = cloud.start_workers(workers, cloud.stack.recorder().record, options.chaos)
+        record = cloud.stack.recorder().record
+        pool = cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
         output = _temporary_output(cloud) if options.output is None else _absolute(options.output)
         order = _order(job, code, inputs, options, output=output, workers=workers)
         cloud.create_stack()

@@ -53,8 +53,9 @@ def test_the_recipe_of_make_demo_prints_the_most_common_words(tmp_path: Path) ->
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "one.md").write_text("b a a\na c b\n", encoding="utf-8")
-    (tmp_path / "README.md").write_text("a b\n" + " ".join(f"w{number}" for number in range(40)), encoding="utf-8")
+    (tmp_path / "docs/glossary.md").write_text("b a a\na c b\n", encoding="utf-8")
+    (tmp_path / "LICENSE").write_text("a b\n", encoding="utf-8")
+    (tmp_path / "CONTRIBUTING.md").write_text(" ".join(f"w{number}" for number in range(40)), encoding="utf-8")
     binaries = Path(sys.executable).parent
     status, printed = run(f"make -o .venv/demo BIN={binaries} demo 2> err.txt", tmp_path)
     assert status == 0, (tmp_path / "err.txt").read_text(encoding="utf-8")

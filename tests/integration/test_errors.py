@@ -119,6 +119,16 @@ def test_what_can_never_work_is_refused_before_anything_starts(
             ["partition", "4"],
         ),
         (
+            "def m(s, line):\n    raise KeyboardInterrupt\njob = Job(map=m)\n",
+            ["KeyboardInterrupt", "in.txt", "line 3, in m"],
+        ),
+        ("def m(s, line):\n    raise MemoryError\njob = Job(map=m)\n", ["MemoryError", "'first'", "line 3, in m"]),
+        (
+            "import os, sys\ndef m(s, line):\n    if os.fork() == 0:\n        sys.exit(1)\n    raise ValueError('parent')\n"
+            "job = Job(map=m)\n",
+            ["ValueError: parent"],
+        ),
+        (
             "def late(source, line):\n    import missing_module\n    yield line, 1\njob = Job(map=late)\n",
             ["ModuleNotFoundError", "missing_module"],
         ),
