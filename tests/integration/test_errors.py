@@ -124,7 +124,8 @@ def test_what_can_never_work_is_refused_before_anything_starts(
         ),
         ("def m(s, line):\n    raise MemoryError\njob = Job(map=m)\n", ["MemoryError", "'first'", "line 3, in m"]),
         (
-            "import os, sys\ndef m(s, line):\n    if os.fork() == 0:\n        sys.exit(1)\n    raise ValueError('parent')\n"
+            "import os, sys\ndef m(s, line):\n    if os.fork() == 0:\n        sys.exit(1)\n"
+            "    raise ValueError('parent')\n"
             "job = Job(map=m)\n",
             ["ValueError: parent"],
         ),
