@@ -68,6 +68,6 @@ assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
 assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
 
 
-def lease_s(task_timeout_s: float) -> float:
+def lease_s(task_timeout_s: float, *, waiting_s: float = EVENT_AGE_S) -> float:
     """How long an attempt may stay silent: it may wait, run to its limit, and report; only then is it lost."""
-    return EVENT_AGE_S + task_timeout_s + LEASE_MARGIN_S
+    return waiting_s + task_timeout_s + LEASE_MARGIN_S

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from s3mr import limits
 from s3mr.adapters.clients import Endpoint, Meter, dynamodb_client, s3_client
 from s3mr.adapters.dynamodb import DynamoDBJobStore
 from s3mr.adapters.files import LocalInputs
@@ -92,13 +93,13 @@ class Stack:
             scratch=self.scratch,
         )
 
-    def ticker(self, invoker: Invoker, *, capacity: int) -> Ticker:
-        """Return the coordinator; ``capacity`` is how many attempts ``invoker`` can run at once."""
+    def ticker(self, invoker: Invoker, *, capacity: int, waiting_s: float = limits.EVENT_AGE_S) -> Ticker:
+        """Return the coordinator; ``invoker`` takes ``capacity`` attempts at once, and keeps none longer waiting."""
         return Ticker(
             store=self.store,
             objects=self.objects,
             output_of=self.output_of,
-            launcher=Launcher(self.store, self.objects, invoker),
+            launcher=Launcher(self.store, self.objects, invoker, waiting_s),
             parallel=self.parallel,
             clock=self.clock,
             scratch=self.scratch,

@@ -27,6 +27,7 @@ class Launcher:
     store: JobStore
     objects: ObjectStore
     invoker: Invoker
+    waiting_s: float = limits.EVENT_AGE_S  # how long the invoker may keep an attempt before it starts
 
     def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, now: float, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
         """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
@@ -43,7 +44,7 @@ class Launcher:
                 cursor=min(cursor, max([job.cursor, *fresh])),
                 attempts=job.attempts + len(batch),
                 retried=job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
-                last_lease_until=now + limits.lease_s(job.spec.task_timeout_s),
+                last_lease_until=now + limits.lease_s(job.spec.task_timeout_s, waiting_s=self.waiting_s),
             )
             self._perform(lead, batch)
             changes = {}
@@ -60,7 +61,7 @@ class Launcher:
     def _perform(self, lead: Lead, attempts: Sequence[AttemptId]) -> None:
         job = lead.job
         requests = _requests(job, attempts, self.objects)
-        self.store.begin(job.spec.job_id, _live(job, attempts))
+        self.store.begin(job.spec.job_id, _live(job, attempts, self.waiting_s))
         for number, request in enumerate(requests):
             try:
                 self.invoker.invoke(request)
@@ -70,7 +71,7 @@ class Launcher:
                 raise
 
 
-def _live(job: JobState, attempts: Sequence[AttemptId]) -> list[LiveAttempt]:
+def _live(job: JobState, attempts: Sequence[AttemptId], waiting_s: float) -> list[LiveAttempt]:
     assert job.launching is not None  # noqa: S101 - only logged batches are performed
     at = job.launching.at
     return [
@@ -78,7 +79,7 @@ def _live(job: JobState, attempts: Sequence[AttemptId]) -> list[LiveAttempt]:
             phase=job.launching.phase,
             **dict(one),
             launched_at=at,
-            lease_until=at + limits.lease_s(job.spec.task_timeout_s),
+            lease_until=at + limits.lease_s(job.spec.task_timeout_s, waiting_s=waiting_s),
         )
         for one in attempts
     ]

@@ -83,7 +83,10 @@ def _malformed(job: JobState, report: Report) -> Failure | None:
         (manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own
         and report.task < spec.tasks(report.phase)
         and (manifest.part is not None) == final
-        and (manifest.part is None or manifest.part.name == keys.part(report.task))
+        and (
+            manifest.part is None
+            or (manifest.part.name, manifest.part.worker) == (keys.part(report.task), report.worker)
+        )
         and (manifest.pieces is None if final else len(manifest.pieces or b"") == column_bytes)
         and (manifest.books is not None) == (report.phase is Phase.REDUCE)
     )

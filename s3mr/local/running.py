@@ -99,7 +99,8 @@ def run_local(
         job_id = _submit(cloud, order).spec.job_id
         if options.keep_intermediate:
             _make_folder(options.keep_intermediate)
-        ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER)
+        waiting_s = limits.EVENT_AGE_S + QUEUED_PER_WORKER * options.task_timeout_s
+        ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER, waiting_s=waiting_s)
         state = _drive(cloud, ticker, pool, job_id, watch)
         if options.keep_intermediate:
             _copy_objects(cloud.stack.objects, job_id, options.keep_intermediate)

@@ -160,6 +160,20 @@ def test_a_token_speaks_for_its_own_attempt_only() -> None:
     finished(one)
 
 
+@pytest.mark.parametrize("change", [{"name": "part-00001"}, {"worker": "f" * 16}])
+def test_a_report_names_no_part_but_its_own(change: dict[str, str]) -> None:
+    one = world(Job(map=words))
+    one.submit()
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    assert report.manifest is not None
+    assert report.manifest.part is not None
+    part = report.manifest.part.model_copy(update=change)
+    posing = report.model_copy(update={"manifest": report.manifest.model_copy(update={"part": part})})
+    assert one.record(posing) is Verdict.FAILED
+    assert one.finish().phase is Phase.SUCCEEDED
+
+
 def test_a_report_of_an_unknown_job_is_unknown() -> None:
     one = world()
     one.submit()
