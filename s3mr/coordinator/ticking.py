@@ -75,6 +75,8 @@ class Ticker:
             self._stop(lead, seen)
         elif job.phase is Phase.COMMITTING:
             self._guarded(lead, lambda: self._commit(lead))
+        elif seen.cancel_requested:
+            lead.save(phase=Phase.STOPPING, cancelled=True)
         elif job.launching is not None:
             self.launcher.repeat(lead)
         else:
@@ -92,7 +94,6 @@ class Ticker:
             job.model_copy(update=changes),
             live,
             won=won,
-            cancel_requested=seen.cancel_requested,
             capacity=self.capacity,
             now=now,
         )
@@ -106,7 +107,7 @@ class Ticker:
                 case scheduling.Advance():
                     self._guarded(lead, lambda: self._advance(lead, now))
                 case scheduling.Stop(failure):
-                    lead.save(phase=Phase.STOPPING, failure=failure, cancelled=failure is None)
+                    lead.save(phase=Phase.STOPPING, failure=failure)
                 case scheduling.Wait(seconds):
                     wait_s = seconds
         if changes and lead.job is job:
@@ -159,7 +160,10 @@ class Ticker:
         lead.save()
         job = lead.job
         for phase in (Phase.MAP, Phase.REDUCE):
-            self.store.seal(job, phase, sorted({one.task for one in seen.live if one.phase is phase}))
+            begun = {one.task for one in seen.live if one.phase is phase}
+            if job.launching and job.launching.phase is phase:
+                begun |= {one.task for one in job.launching.attempts}
+            self.store.seal(job, phase, sorted(begun))
         phase = Phase.CANCELLED if job.cancelled else Phase.FAILED
         lead.save(phase=phase, ended_at=self.clock.now())
 

@@ -34,9 +34,9 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Bring the job to its end: failed, or cancelled where there is no failure."""
+    """The job has failed."""
 
-    failure: Failure | None
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def suspects(job: JobState, live: Iterable[LiveAttempt], *, now: float) -> tuple
     found = []
     for task, attempts in _by_task(live):
         idle = all(one.failure or one.lease_until <= now for one in attempts)
-        if stalled or idle or len(attempts) > 1:
+        if stalled or idle or attempts[-1].attempt > 1:
             found.append(task)
     return tuple(found)
 
@@ -83,7 +83,6 @@ def decide(
     live: Iterable[LiveAttempt],
     *,
     won: frozenset[int],
-    cancel_requested: bool,
     capacity: int,
     now: float,
 ) -> tuple[Action, ...]:
@@ -91,29 +90,28 @@ def decide(
 
     ``capacity`` is how many attempts may run at once.
     """
-    if cancel_requested:
-        return (Stop(None),)
     tasks = _by_task(live)
     leftover = tuple(_id(one) for task, attempts in tasks if task in won for one in attempts)
     forget = (Forget(leftover),) if leftover else ()
-    verdicts = [(task, judge_task(job.spec, attempts, now=now)) for task, attempts in tasks if task not in won]
+    verdicts = [(attempts, judge_task(job.spec, attempts, now=now)) for task, attempts in tasks if task not in won]
     for _, verdict in verdicts:
         if isinstance(verdict, Failure):
             return (*forget, Stop(verdict))
     if not verdicts and job.cursor == job.spec.tasks(job.phase):
         return (*forget, Advance())
-    running = [verdict.attempts for _, verdict in verdicts if isinstance(verdict, Running)]
-    relaunches = [(task, verdict) for task, verdict in verdicts if isinstance(verdict, Relaunch)]
-    due = [AttemptId(task=task, attempt=again.attempt) for task, again in relaunches if again.at <= now]
-    launch = _fill(job, due, running, free=capacity - sum(map(len, running)), now=now)
-    alarms = [again.at for _, again in relaunches if again.at > now]
-    alarms += [one.lease_until for attempts in running for one in attempts]
+    running = [one for _, verdict in verdicts if isinstance(verdict, Running) for one in verdict.attempts]
+    unfinished = [attempts for attempts, verdict in verdicts if isinstance(verdict, Running)]
+    again = [(attempts[0].task, verdict) for attempts, verdict in verdicts if isinstance(verdict, Relaunch)]
+    due = [AttemptId(task=task, attempt=relaunch.attempt) for task, relaunch in again if relaunch.at <= now]
+    launch = _fill(job, due, unfinished, free=capacity - len(running), now=now)
+    alarms = [relaunch.at for _, relaunch in again if relaunch.at > now]
+    alarms += [one.lease_until for one in running]
     wait = Wait(max(0.0, min([limits.STALL_S, *(at - now for at in alarms)])))
     return (*forget, *launch, wait)
 
 
 def _fill(
-    job: JobState, due: list[AttemptId], running: list[tuple[LiveAttempt, ...]], *, free: int, now: float
+    job: JobState, due: list[AttemptId], running: Iterable[tuple[LiveAttempt, ...]], *, free: int, now: float
 ) -> tuple[Launch, ...]:
     """Fill the free slots: first tasks to be launched again, then new ones, then backups of stragglers."""
     total = job.spec.tasks(job.phase)
@@ -126,14 +124,18 @@ def _fill(
 
 
 def _backups(job: JobState, running: Iterable[tuple[LiveAttempt, ...]], *, free: int, now: float) -> list[AttemptId]:
-    """Choose stragglers for their one backup attempt, the longest running first."""
+    """Choose stragglers for their one backup attempt, the longest running first; ``running`` has all their attempts."""
     if job.median_s is None:
         return []
     patience_s = max(limits.BACKUP_MEDIAN_FACTOR * job.median_s, job.median_s + limits.BACKUP_LONGER_S)
-    alone = [attempts[0] for attempts in running if len(attempts) == 1 and not attempts[0].backup]
-    late = [one for one in alone if now - one.launched_at >= patience_s]
-    late.sort(key=lambda one: (one.launched_at, one.task))
-    return [AttemptId(task=one.task, attempt=one.attempt + 1, backup=True) for one in late[: max(0, free)]]
+    late = [
+        attempts
+        for attempts in running
+        if not any(one.backup for one in attempts) and now - attempts[-1].launched_at >= patience_s
+    ]
+    late.sort(key=lambda attempts: (attempts[-1].launched_at, attempts[-1].task))
+    last = [attempts[-1] for attempts in late[: max(0, free)]]
+    return [AttemptId(task=one.task, attempt=one.attempt + 1, backup=True) for one in last]
 
 
 def _by_task(live: Iterable[LiveAttempt]) -> list[tuple[int, tuple[LiveAttempt, ...]]]:

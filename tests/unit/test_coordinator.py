@@ -353,6 +353,21 @@ def test_cancel_ends_the_job_and_nothing_is_recorded_afterwards() -> None:
     assert_nothing_held(one)
 
 
+def test_cancel_is_heard_while_the_invoker_refuses() -> None:
+    one = world()
+    one.submit()
+    one.accepts_max = 2
+    with pytest.raises(TransientError):
+        one.tick()
+    late = [one.execute(request) for request in one.sent]
+    one.real_store.request_cancel(one.job_id)
+    while not one.tick().over:
+        pass
+    assert one.state().phase is Phase.CANCELLED
+    assert [one.record(report) for report in late] == [Verdict.IGNORED] * len(late)
+    assert list(one.real_store.all_manifests(one.state(), Phase.MAP)) == []
+
+
 def test_cancel_after_the_point_of_no_return_is_too_late() -> None:
     one = world()
     one.submit()
