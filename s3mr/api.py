@@ -57,11 +57,12 @@ class Job:
             for name in ("combine", "partition", "reducers"):
                 if getattr(self, name) is not None:
                     raise RequestError(f"a Job without reduce has no use for {name}: add reduce, or leave {name} out")
-        if self.reducers is not None and not 1 <= self.reducers <= limits.REDUCERS_MAX:
-            raise RequestError(f"Job(reducers=) must be from 1 to {limits.REDUCERS_MAX}, not {self.reducers!r}")
-        wrong = [name for name, value in (self.params or {}).items() if not isinstance(value, str)]
-        if wrong:
-            raise RequestError(f"Job(params=) must map names to strings; {wrong[0]!r} does not")
+        reducers = self.reducers
+        if reducers is not None and not (type(reducers) is int and 1 <= reducers <= limits.REDUCERS_MAX):
+            raise RequestError(f"Job(reducers=) must be from 1 to {limits.REDUCERS_MAX}, not {reducers!r}")
+        params = {} if self.params is None else self.params
+        if not isinstance(params, Mapping) or not all(isinstance(one, str) for pair in params.items() for one in pair):
+            raise RequestError(f"Job(params=) must map strings to strings, not be {params!r}")
 
     def run(
         self,

@@ -65,10 +65,19 @@ def _zip(files: Mapping[str, Path]) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _DATE)
-            entry.create_system, entry.external_attr = _UNIX, _MODE << 16
+            entry = _entry(name)
             archive.writestr(entry, files[name].read_bytes(), zipfile.ZIP_DEFLATED)
     return data.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"a file of the job's code has a name that is no UTF-8: {name!r}; rename it") from None
+    entry = zipfile.ZipInfo(name, _DATE)
+    entry.create_system, entry.external_attr = _UNIX, _MODE << 16
+    return entry
 
 
 def _unpack(data: bytes, folder: Path) -> None:

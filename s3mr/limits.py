@@ -52,7 +52,8 @@ RECORD_TEXT_MAX: Final = 200  # characters of a record that an error shows
 ITEM_BYTES_MAX: Final = 400 * KIB  # DynamoDB
 PAYLOAD_BYTES_MAX: Final = 256 * KIB  # a request and its report together, in a Lambda destination
 UPLOAD_PART_BYTES: Final = 8 * MIB
-UPLOAD_PARTS_MAX: Final = 10_000  # S3
+UPLOAD_PARTS_MAX: Final = 2_500  # S3 takes 10,000; a report that names them all must stay small
+UPLOAD_ETAG_BYTES: Final = 40  # in JSON
 PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
 
 # The user's code.
@@ -64,6 +65,7 @@ BUNDLE_FILES_MAX: Final = 10_000
 PIECE_COLUMN_BYTES: Final = 12
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES < ITEM_BYTES_MAX
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILURE_TEXT_MAX < PAYLOAD_BYTES_MAX
+assert UPLOAD_PARTS_MAX * UPLOAD_ETAG_BYTES + PARAMS_BYTES_MAX < PAYLOAD_BYTES_MAX
 assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
 assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
 

@@ -50,6 +50,9 @@ class FolderOutput:
             if self.target.exists():
                 _check_empty_folder(self.target)
             self.staging.mkdir(parents=True, exist_ok=True)
+            if self.target.exists():  # it will be replaced: by a folder that is like it
+                shutil.copymode(self.target, self.staging)
+                os.chown(self.staging, self.target.stat().st_uid, self.target.stat().st_gid)
             probe = self.staging / ".probe"
             probe.touch()
             probe.unlink()
@@ -187,6 +190,8 @@ def _temporary_name(name: str, worker: str) -> str:
 def _check_empty_folder(target: Path) -> None:
     if not target.is_dir():
         raise RequestError(f"not a folder: {target}; name another folder")
+    if Path.cwd().is_relative_to(target):
+        raise RequestError(f"cannot be replaced: {target} is the current folder, or above it; name a folder below it")
     if any(target.iterdir()):
         raise RequestError(f"not empty: {target}; name another folder or remove it")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
 _IDENTITY: Final = "s3mr-part"
-_DOUBLE_EVERY: Final = 1_000  # upload parts; so the sizes reach S3's largest object
+_DOUBLE_EVERY: Final = 200  # upload parts; so the sizes reach S3's largest object
 _OBJECT_BYTES_MAX: Final = 5 * 1024 * limits.GIB  # S3 user guide, "Multipart upload limits"
 
 assert (  # noqa: S101 - bounds that must agree

@@ -35,8 +35,9 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         status = EXIT_REFUSED
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: nothing was written", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        detail = str(error.__cause__ or error)  # click puts its own exception in the place of Ctrl-C's
+        click.echo(f"interrupted: {detail}" if detail else "interrupted", err=True)
         status = EXIT_INTERRUPTED
     except RequestError as error:
         status = _say(error, EXIT_REFUSED)

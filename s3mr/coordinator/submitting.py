@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO, get_args
 
 from s3mr import limits
-from s3mr.errors import RequestError
+from s3mr.errors import RequestError, S3mrError
 from s3mr.formats.reading import is_splittable
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
@@ -89,7 +89,6 @@ class Submitter:
                 output=order.output,
                 keep_intermediate=order.keep_intermediate,
             )
-            self.output_of(spec).check()
             self.objects.put(keys.plan(job_id), plan)
         self.objects.put(keys.bundle(job_id), order.bundle)
         return self._create(spec)
@@ -99,12 +98,21 @@ class Submitter:
         job = JobState(spec=spec, secret=self.entropy.hex(64), created_at=now, phase_started_at=now, progressed_at=now)
         if not self.store.create(job):
             raise RequestError(f"a job {spec.job_id} exists already: try again")
-        holder = self.store.claim_output(spec.output, job_id=spec.job_id)
-        if holder is not None:
+        try:
+            self._take_output(spec)
+        except S3mrError:
             refused = job.model_copy(update={"phase": Phase.FAILED, "released": True, "ended_at": now, "epoch": 1})
             self.store.replace(refused, epoch=0)
-            raise RequestError(f"{spec.output} is being written by job {holder}: wait for it, or name another output")
+            self.store.release_output(spec.output, job_id=spec.job_id)
+            raise
         return job
+
+    def _take_output(self, spec: JobSpec) -> None:
+        """Claim the output, and then look whether it is empty: in this order nobody else can fill it in between."""
+        holder = self.store.claim_output(spec.output, job_id=spec.job_id)
+        if holder is not None:
+            raise RequestError(f"{spec.output} is being written by job {holder}: wait for it, or name another output")
+        self.output_of(spec).check()
 
 
 def _check(order: Order) -> None:

@@ -6,6 +6,7 @@ Its folder, its server and its workers live exactly as long as this object, or a
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import InvariantError
 from s3mr.local import processes
 from s3mr.local.chaos import Chaos
@@ -32,12 +34,11 @@ class EmbeddedCloud:
     """moto's services in a process, a folder for temporary files, and what is needed to get rid of both."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="s3mr-"))
         users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self._server = processes.start("s3mr.local.server", users_own)
         self._pool: WorkerPool | None = None
         self._left: set[Path] = set()
-        self.remove_at_end(self.folder)
+        self.folder = self.temporary_folder("s3mr")
         port = int(_line(self._server) or 0)
         if not port:
             raise InvariantError("the embedded cloud's server did not start; what it said stands above")
@@ -72,6 +73,14 @@ class EmbeddedCloud:
         """Create the bucket and the table, as a deployment does."""
         self.stack.objects.create_bucket()
         self.stack.store.create_table()
+
+    def temporary_folder(self, prefix: str) -> Path:
+        """Make a folder that goes with the cloud; it is announced before it exists, so that none is ever left."""
+        folder = Path(tempfile.gettempdir()) / f"{prefix}-{secrets.token_hex(8)}"
+        self.remove_at_end(folder)
+        with translated_os(f"make the temporary folder {folder} (TMPDIR)"):
+            folder.mkdir(mode=0o700)
+        return folder
 
     def remove_at_end(self, path: Path) -> None:
         """Have ``path`` removed when the cloud ends, also where this process is killed."""

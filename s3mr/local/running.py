@@ -3,10 +3,8 @@
 import os
 import re
 import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +30,7 @@ from s3mr.ports import ObjectStore
 TROUBLE_MAX = 8  # ticks in a row that may find a service busy
 TROUBLE_PAUSE_S = 0.5
 REDUCERS_PER_WORKER = 2
+GIVE_UP_TICKS_MAX = 8  # a cancelled job needs four
 QUEUED_PER_WORKER = 2  # so that a worker need not wait for a tick between two tasks
 
 
@@ -89,21 +88,21 @@ def run_local(
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
     if type(workers) is not int or not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
         raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
-    with ExitStack() as stack:
-        cloud = stack.enter_context(EmbeddedCloud())
+    with EmbeddedCloud() as cloud:
         record = cloud.stack.recorder().record
         pool = cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
-        output = _temporary_output(cloud) if options.output is None else _absolute(options.output)
+        output = _absolute(options.output) if options.output is not None else _temporary_output(cloud)
         order = _order(job, code, inputs, options, output=output, workers=workers)
-        cloud.create_stack()
-        job_id = _submit(cloud, order).spec.job_id
-        if options.keep_intermediate:
-            _make_folder(options.keep_intermediate)
+        job_id = _submit(cloud, order, options).spec.job_id
         waiting_s = limits.EVENT_AGE_S + QUEUED_PER_WORKER * options.task_timeout_s
         ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER, waiting_s=waiting_s)
-        state = _drive(cloud, ticker, pool, job_id, watch)
+        try:
+            state = _drive(cloud, ticker, pool, job_id, watch)
+        except KeyboardInterrupt:
+            pool.close()
+            raise KeyboardInterrupt(_give_up(cloud, ticker, job_id)) from None
         if options.keep_intermediate:
-            _copy_objects(cloud.stack.objects, job_id, options.keep_intermediate)
+            _copy_objects(cloud.stack.objects, job_id, options.keep_intermediate, state)
         if state.phase is not Phase.SUCCEEDED:
             raise JobFailedError(state.failure.story() if state.failure else "the job was cancelled")
         result = _result(state, requests=cloud.stack.meter.counts())
@@ -115,13 +114,37 @@ def run_local(
         return result
 
 
-def _submit(cloud: EmbeddedCloud, order: Order) -> JobState:
+def _submit(cloud: EmbeddedCloud, order: Order, options: Options) -> JobState:
+    """Submit the job; whatever fails here is a refusal: nothing has run."""
+    cloud.create_stack()
     try:
-        job = cloud.stack.submitter().submit(order)
-    except TransientError:
+        if options.keep_intermediate:
+            with translated_os(f"make the folder {options.keep_intermediate}"):
+                options.keep_intermediate.mkdir(parents=True, exist_ok=True)
+        return cloud.stack.submitter().submit(order)
+    except TransientError as error:
         cloud.check()
-        raise
-    return job
+        raise RequestError(f"nothing was started: {error}") from error
+
+
+def _give_up(cloud: EmbeddedCloud, ticker: Ticker, job_id: str) -> str:
+    """Cancel the job, give up what it holds, and say what has become of it."""
+    try:
+        cloud.stack.store.request_cancel(job_id)
+        job = _until_over(ticker, job_id)
+    except S3mrError as error:
+        return f"what the job held could not be released: {error}"
+    if job.phase is Phase.SUCCEEDED:
+        return f"too late: the output had been committed to {job.spec.output}"
+    return "nothing was written"
+
+
+def _until_over(ticker: Ticker, job_id: str) -> JobState:
+    for _ in range(GIVE_UP_TICKS_MAX):
+        tick = ticker.tick(job_id)
+        if tick.over:
+            return tick.job
+    raise TransientError("the job would not end")
 
 
 def _drive(cloud: EmbeddedCloud, ticker: Ticker, pool: WorkerPool, job_id: str, watch: Watch) -> JobState:
@@ -177,31 +200,37 @@ def _size(given: int | str) -> int:
 def _absolute(output: str) -> str:
     if not output or "\0" in output or (not is_s3(output) and re.match(r"[a-z0-9]+:/", output)):
         raise RequestError(f"--output {output!r}: name a folder, or s3://bucket/prefix")
-    return output if is_s3(output) else str(Path(output).expanduser().absolute())
+    with translated_os("the current folder"):
+        return output if is_s3(output) else str(Path(output).expanduser().absolute())
 
 
 def _temporary_output(cloud: EmbeddedCloud) -> str:
-    folder = Path(tempfile.mkdtemp(prefix="s3mr-output-"))
-    cloud.remove_at_end(folder)
-    return str(folder / "output")
+    return str(cloud.temporary_folder("s3mr-output") / "output")
 
 
-def _make_folder(folder: Path) -> None:
-    with translated_os(f"make the folder {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
+def _copy_objects(objects: ObjectStore, job_id: str, folder: Path, job: JobState) -> None:
+    """Copy a job's plan and intermediates into ``folder``, under their names.
+
+    Raises:
+        S3mrError: they cannot be written there; what has become of the job is said with it.
+    """
+    try:
+        for prefix in (keys.plan_prefix(job_id), keys.job_prefix(job_id)):
+            for key in objects.list(prefix):
+                target = _inside(folder, key)
+                with translated_os(f"write {target}"):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as file:
+                        file.writelines(objects.stream(key))
+    except RequestError as error:
+        raise S3mrError(f"the job has {job.phase}, but its intermediates could not all be kept: {error}") from error
 
 
-def _copy_objects(objects: ObjectStore, job_id: str, folder: Path) -> None:
-    """Copy a job's plan and intermediates into ``folder``, under their names."""
-    for prefix in (keys.plan_prefix(job_id), keys.job_prefix(job_id)):
-        for key in objects.list(prefix):
-            target = folder / key
-            if not target.resolve().is_relative_to(folder.resolve()):
-                raise RequestError(f"an intermediate object is named {key!r}, which leaves {folder}")
-            with translated_os(f"write {target}"):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    file.writelines(objects.stream(key))
+def _inside(folder: Path, key: str) -> Path:
+    target = folder / key
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise RequestError(f"an intermediate object is named {key!r}, which leaves {folder}")
+    return target
 
 
 def _result(job: JobState, *, requests: dict[str, int]) -> JobResult:

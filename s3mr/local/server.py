@@ -93,11 +93,21 @@ def remove_folder(path: str) -> None:
 
 def main() -> None:
     """Serve until standard input ends; the first line of standard output is the port."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     caretaker = Caretaker()
-    follow(sys.stdin.buffer, caretaker.hear, caretaker.clean_up)
-    sys.stdout.write(f"{listener.getsockname()[1]}\n")  # callers wait in the backlog while moto is imported
-    sys.stdout.flush()
+    follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
+    try:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        os.write(1, b"%d\n" % listener.getsockname()[1])  # callers wait in the backlog while moto is imported
+        _serve(listener)
+    except BrokenPipeError:
+        caretaker.clean_up()  # the command died before it could be told
+    except Exception as error:
+        sys.stderr.write(f"s3mr: the embedded cloud's server failed: {error!r}\n")
+        caretaker.clean_up()
+        raise
+
+
+def _serve(listener: socket.socket) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app

@@ -17,6 +17,8 @@ from s3mr.model.report import TaskRequest
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
+BROKEN_STATUS = 70  # EX_SOFTWARE
+
 
 def main() -> None:
     """Work until standard input ends."""
@@ -30,7 +32,11 @@ def main() -> None:
     own_pid = os.getpid()
     while True:
         event = json.loads(requests.get())
-        report = chaos.execute(TaskRequest.model_validate(event), partial(handler.handle, event))
+        try:
+            report = chaos.execute(TaskRequest.model_validate(event), partial(handler.handle, event))
+        except BaseException as error:  # noqa: BLE001 - user code can break anything here; say so in a line, and die
+            os.write(2, f"s3mr: a worker ends, of {error!r}\n".encode("utf-8", "backslashreplace"))
+            os._exit(BROKEN_STATUS)
         if os.getpid() != own_pid:
             os._exit(0)  # a child that user code has forked, and that has come back instead of ending
         reports.write(json.dumps(report).encode() + b"\n")

@@ -76,6 +76,8 @@ def _meaning(error: Exception) -> tuple[FailureKind, str]:
         return FailureKind.CRASH, "the worker ran out of memory: give it more, or let s3mr use less of it (--memory)"
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return FailureKind.REQUEST, "the temporary folder is full: make room, or name a larger one (TMPDIR)"
+    if isinstance(error, OSError):
+        return FailureKind.CRASH, f"the system refused the worker something: {error}"
     for kind in _KINDS:
         if isinstance(error, kind):
             return _KINDS[kind], str(error)

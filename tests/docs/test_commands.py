@@ -57,7 +57,7 @@ def test_the_recipe_of_make_demo_prints_the_most_common_words(tmp_path: Path) ->
     (tmp_path / "LICENSE").write_text("a b\n", encoding="utf-8")
     (tmp_path / "CONTRIBUTING.md").write_text(" ".join(f"w{number}" for number in range(40)), encoding="utf-8")
     binaries = Path(sys.executable).parent
-    status, printed = run(f"make -o .venv/demo BIN={binaries} demo 2> err.txt", tmp_path)
+    status, printed = run(f"make --no-print-directory -o .venv/demo BIN={binaries} demo 2> err.txt", tmp_path)
     assert status == 0, (tmp_path / "err.txt").read_text(encoding="utf-8")
     lines = [line.split("\t") for line in printed.splitlines()]
     assert lines[:4] == [["a", "4"], ["b", "3"], ["c", "1"], ["w0", "1"]]

@@ -143,6 +143,30 @@ def test_what_shows_in_a_task_fails_the_job_with_its_story(
     assert_refused(done, 1, "the job failed", *said, tmp_path=tmp_path)
 
 
+def test_the_current_folder_cannot_be_the_output(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    job_file(FINE)
+    done = s3mr("run", "job.py", "in.txt", "--output", ".")
+    assert_refused(done, 2, "current folder", tmp_path=tmp_path)
+
+
+def test_what_cannot_be_kept_is_said_after_the_output_stands(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    job_file(FINE)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/jobs").touch()
+    done = s3mr("run", "job.py", "in.txt", "--output", "out", "--keep-intermediate", "kept")
+    assert done.returncode == 1
+    assert b"the job has succeeded, but its intermediates could not all be kept" in done.stderr
+    assert (tmp_path / "out/_SUCCESS").is_file()
+
+
+def test_an_empty_output_folder_keeps_its_mode(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+    job_file(FINE)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o2775)
+    assert s3mr("run", "job.py", "in.txt", "--output", "out").returncode == 0
+    assert (tmp_path / "out").stat().st_mode & 0o7777 == 0o2775
+
+
 @pytest.mark.parametrize("damage", ["truncated", "corrupt", "no gzip"])
 def test_a_damaged_gzip_is_named(s3mr: Run, job_file: Write, tmp_path: Path, damage: str) -> None:
     job_file(FINE)

@@ -52,13 +52,13 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_
         time.sleep(0.01)
 
 
-def processes_below(folder: Path) -> list[int]:
-    """The processes whose current folder is ``folder``: the command started there, and all that it has started."""
-    found = []
-    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+def processes_of(folder: Path) -> list[int]:
+    """All processes that were started with their temporary files below ``folder/tmp``, wherever they went since."""
+    mark, found = f"TMPDIR={folder / 'tmp'}".encode(), []
+    for path in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cwd").readlink() == folder and "Z" not in state_of(pid):
-                found.append(pid)
+            if path.name.isdigit() and mark in (path / "environ").read_bytes() and state_of(int(path.name)) != "Z":
+                found.append(int(path.name))
     return found
 
 
@@ -111,7 +111,7 @@ def pids(tmp_path: Path) -> list[int]:
 
 def assert_nothing_left(tmp_path: Path) -> None:
     """No process, no temporary file, no output."""
-    until(lambda: not processes_below(tmp_path / "here"), "all processes are gone", GONE_S_MAX)
+    until(lambda: not processes_of(tmp_path), "all processes are gone", GONE_S_MAX)
     until(lambda: not list((tmp_path / "tmp").iterdir()), "no temporary file is left", GONE_S_MAX)
     left = {path.name for path in (tmp_path / "here").iterdir()} - {"__pycache__"}
     assert left == {"in.txt", "job.py", "pids"}
@@ -124,9 +124,23 @@ def test_kill_9_of_the_command_takes_everything_with_it(
     job_file(code)
     command = run("--workers", "2")
     until(lambda: len(pids(tmp_path)) == 2, "two maps run")
-    assert len(processes_below(tmp_path / "here")) == 4
+    assert len(processes_of(tmp_path)) == 4
     command.kill()
     command.wait()
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("delay_s", [0.1, 0.25, 0.4, 0.6, 0.8, 1.1, 1.5])
+def test_kill_9_while_everything_starts_leaves_nothing(
+    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, delay_s: float
+) -> None:
+    job_file(WAITING)
+    command = run("--workers", "2")
+    with pytest.raises(subprocess.TimeoutExpired):
+        command.wait(delay_s)
+    command.kill()
+    command.wait()
+    (tmp_path / "here/pids").touch()
     assert_nothing_left(tmp_path)
 
 
@@ -181,7 +195,7 @@ def test_the_death_of_the_services_is_said_and_leaves_nothing(
     job_file(WAITING)
     command = run("--workers", "1")
     until(lambda: pids(tmp_path), "a map runs")
-    (server,) = set(processes_below(tmp_path / "here")) - {command.pid, *pids(tmp_path)}
+    (server,) = set(processes_of(tmp_path)) - {command.pid, *pids(tmp_path)}
     os.kill(server, signal.SIGKILL)
     (tmp_path / "here/go").touch()
     _, said = command.communicate(timeout=PATIENCE_S)
@@ -210,4 +224,4 @@ def test_children_of_user_code_end_with_the_command(
     command = run("--workers", "1")
     _, said = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, said.decode()
-    until(lambda: not processes_below(tmp_path / "here"), "all processes are gone", GONE_S_MAX)
+    until(lambda: not processes_of(tmp_path), "all processes are gone", GONE_S_MAX)

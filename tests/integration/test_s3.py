@@ -1,6 +1,8 @@
 """The user's own S3 as input and output: another service than the embedded cloud, with the user's configuration."""
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
-from tests.integration.conftest import Finished
+from tests.integration.conftest import S3MR, Finished
+from tests.integration.test_processes import until
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]
@@ -106,6 +109,32 @@ def test_a_job_that_fails_leaves_no_part_and_no_open_upload(
     assert b"ValueError: b" in done.stderr
     assert aws.list_objects_v2(Bucket=bucket, Prefix="out").get("KeyCount") == 0
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
+
+
+def test_an_interrupt_aborts_the_open_uploads(job_file: Write, aws: S3Client, bucket: str, tmp_path: Path) -> None:
+    job_file(
+        """
+    import time
+    from pathlib import Path
+
+    def slow(key, values):
+        yield key, sum(values)
+        Path("reached").touch()
+        time.sleep(1000)
+
+    job = Job(map=lambda source, line: [(line, 1)], reduce=slow, reducers=1)
+    """
+    )
+    aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
+    command = [str(S3MR), "run", "job.py", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as running:
+        until((tmp_path / "reached").exists, "reduce runs")
+        assert "Uploads" in aws.list_multipart_uploads(Bucket=bucket)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, b"\ninterrupted: nothing was written\n")
+    assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
+    assert "Contents" not in aws.list_objects_v2(Bucket=bucket, Prefix="out")
 
 
 @pytest.mark.parametrize(

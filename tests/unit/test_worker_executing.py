@@ -390,8 +390,17 @@ def test_each_error_becomes_the_failure_that_the_coordinator_acts_on(
 def test_an_error_without_a_meaning_is_the_death_of_the_worker() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     request = TaskRequest.model_validate({"spec": cloud.spec, "phase": "map", "task": 0, "attempt": 1, "token": "t"})
-    with pytest.raises(OSError, match="too many"):
-        failed(request, worker=None, error=OSError(errno.EMFILE, "too many"))
+    with pytest.raises(LookupError, match="ours"):
+        failed(request, worker=None, error=LookupError("ours"))
+
+
+def test_what_the_system_refuses_is_a_crash_that_may_go_better_elsewhere() -> None:
+    cloud = Cloud([["a"]], Functions(map=words, reduce=total))
+    request = TaskRequest.model_validate({"spec": cloud.spec, "phase": "map", "task": 0, "attempt": 1, "token": "t"})
+    failure = failed(request, worker=None, error=OSError(errno.EMFILE, "too many")).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.CRASH
+    assert "too many" in failure.message
 
 
 def test_long_and_unprintable_texts_still_fit_into_a_report() -> None:
