@@ -3,7 +3,7 @@
 import gzip
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -183,28 +183,41 @@ def test_a_hang_is_ended_by_the_task_timeout(s3mr: Run, job_file: Write, tmp_pat
     assert_refused(done, 1, "ran longer than 0.5 s", "--task-timeout", "2 attempts", tmp_path=tmp_path)
 
 
-def test_no_permission_on_the_output_is_said_at_once(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere; run as another user")
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mount a small file system in memory, with these options."""
+    mounted: list[Path] = []
+
+    def at(name: str, options: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("takes the right to mount a file system; run as root on Linux, as CI does")
+        mounted.append(folder)
+        return folder
+
+    yield at
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_no_permission_on_the_output_is_said_at_once(
+    s3mr: Run, job_file: Write, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     job_file(FINE)
-    (tmp_path / "locked").mkdir(mode=0o555)
+    if os.geteuid() == 0:  # who may write into every folder, but not into what is mounted to be read
+        request.getfixturevalue("mount")("locked", "ro")
+    else:
+        (tmp_path / "locked").mkdir(mode=0o555)
     done = s3mr("run", "job.py", "in.txt", "--output", "locked/out")
     assert_refused(done, 2, "permission denied", "locked", tmp_path=tmp_path)
 
 
-def test_a_full_disk_fails_the_job_and_leaves_nothing(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_a_full_disk_fails_the_job_and_leaves_nothing(s3mr: Run, job_file: Write, mount: Callable[..., Path]) -> None:
     job_file("job = Job(map=lambda source, line: [(n, 'x' * 1000) for n in range(1000)])\n")
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk takes the right to mount one; run as root on Linux")
-    try:
-        done = s3mr("run", "job.py", "in.txt", "--output", "small/out", "--quiet")
-        assert done.returncode == 1, done.stderr.decode()
-        assert b"disk full" in done.stderr
-        assert list(small.iterdir()) == []
-    finally:
-        subprocess.run(["umount", small], check=True)
+    small = mount("small", "size=1m")
+    done = s3mr("run", "job.py", "in.txt", "--output", "small/out", "--quiet")
+    assert done.returncode == 1, done.stderr.decode()
+    assert b"disk full" in done.stderr
+    assert list(small.iterdir()) == []
