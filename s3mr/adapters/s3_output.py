@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
 _IDENTITY: Final = "s3mr-part"
-_DOUBLE_EVERY: Final = 200  # upload parts; so the sizes reach S3's largest object
-_OBJECT_BYTES_MAX: Final = 5 * 1024 * limits.GIB  # S3 user guide, "Multipart upload limits"
-
-assert (  # noqa: S101 - bounds that must agree
-    limits.UPLOAD_PART_BYTES * _DOUBLE_EVERY * (2 ** (limits.UPLOAD_PARTS_MAX // _DOUBLE_EVERY) - 1) > _OBJECT_BYTES_MAX
-)
+_DOUBLE_EVERY: Final = 150  # upload parts; so the sizes reach S3's largest object
 
 
 class S3Output:
@@ -230,8 +225,8 @@ class S3PartWriter:
 
 
 def upload_part_bytes(number: int) -> int:
-    """Return how much the upload part ``number`` (from 0) holds at least."""
-    return limits.UPLOAD_PART_BYTES << (number // _DOUBLE_EVERY)
+    """Return how much the upload part ``number`` (from 0) holds at least; all of them together, S3's largest object."""
+    return min(limits.UPLOAD_PART_BYTES << (number // _DOUBLE_EVERY), limits.PUT_BYTES_MAX)
 
 
 def abort_upload(client: "S3Client", uri: S3Uri, upload: str) -> None:
