@@ -150,7 +150,7 @@ class World:
             entropy=self.entropy,
             scratch=io.BytesIO,
         )
-        state = submitter.submit(Order(**{**order, **changes}))
+        state = submitter.submit(submitter.plan(Order(**{**order, **changes})))
         self.job_id = state.spec.job_id
         return state
 

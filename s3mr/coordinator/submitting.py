@@ -41,6 +41,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """A job that could be submitted: its spec, its plan in a temporary file, its code."""
+
+    spec: JobSpec
+    plan: BinaryIO
+    bundle: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Submitter:
     """Submits jobs."""
 
@@ -52,46 +61,63 @@ class Submitter:
     entropy: Entropy
     scratch: Callable[[], BinaryIO]
 
-    def submit(self, order: Order) -> JobState:
-        """Plan the job and write it down; the next `tick` starts it.
+    def plan(self, order: Order) -> Planned:
+        """Find the inputs and plan the job. Nothing is written yet, but the place that the output's check makes.
 
         Raises:
-            RequestError: there is no input, the output is taken or not empty, a bound is exceeded.
+            RequestError: there is no input, the output is not empty, a bound is exceeded.
         """
         _check(order)
+        file = self.scratch()
+        try:
+            spec = self._spec(order, file)
+            self.output_of(spec).check()
+        except BaseException:
+            file.close()
+            raise
+        return Planned(spec, file, order.bundle)
+
+    def _spec(self, order: Order, plan: BinaryIO) -> JobSpec:
+        """Find the inputs, write the plan, and return what was asked, resolved."""
         chosen = get_format(order.input_format)
-        job_id = f"{datetime.fromtimestamp(self.clock.now(), UTC):%Y%m%d-%H%M%S}-{self.entropy.hex(8)}"
         found = self.inputs.find(order.inputs)
         tasks = plan_splits(
             found.objects,
             split_size_bytes=order.split_size_bytes,
             splittable=lambda source: is_splittable(source, chosen),
         )
-        with self.scratch() as plan:
-            summary = encode_plan(tasks, plan.write)
-            if order.reducers:
-                check_shape(summary.map_tasks, order.reducers)
-            spec = JobSpec(
-                job_id=job_id,
-                bundle=BundleRef(sha256=hashlib.sha256(order.bundle).hexdigest(), module=order.module, name=order.name),
-                map_tasks=summary.map_tasks,
-                reducers=order.reducers,
-                layout=choose_layout(order.layout, summary.map_tasks, order.reducers),
-                input_format=order.input_format,
-                input_objects=len(found.objects),
-                input_bytes=sum(one.size_bytes for one in found.objects),
-                skipped_objects=found.skipped,
-                plan_index_offset_bytes=summary.index_offset_bytes,
-                memory_bytes=order.memory_bytes,
-                attempts=order.attempts,
-                task_timeout_s=order.task_timeout_s,
-                params=order.params,
-                output=order.output,
-                keep_intermediate=order.keep_intermediate,
-            )
-            self.objects.put(keys.plan(job_id), plan)
-        self.objects.put(keys.bundle(job_id), order.bundle)
-        return self._create(spec)
+        summary = encode_plan(tasks, plan.write)
+        if order.reducers:
+            check_shape(summary.map_tasks, order.reducers)
+        return JobSpec(
+            job_id=f"{datetime.fromtimestamp(self.clock.now(), UTC):%Y%m%d-%H%M%S}-{self.entropy.hex(8)}",
+            bundle=BundleRef(sha256=hashlib.sha256(order.bundle).hexdigest(), module=order.module, name=order.name),
+            map_tasks=summary.map_tasks,
+            reducers=order.reducers,
+            layout=choose_layout(order.layout, summary.map_tasks, order.reducers),
+            input_format=order.input_format,
+            input_objects=len(found.objects),
+            input_bytes=sum(one.size_bytes for one in found.objects),
+            skipped_objects=found.skipped,
+            plan_index_offset_bytes=summary.index_offset_bytes,
+            memory_bytes=order.memory_bytes,
+            attempts=order.attempts,
+            task_timeout_s=order.task_timeout_s,
+            params=order.params,
+            output=order.output,
+            keep_intermediate=order.keep_intermediate,
+        )
+
+    def submit(self, planned: Planned) -> JobState:
+        """Write the job down; the next `tick` starts it.
+
+        Raises:
+            RequestError: another job writes to the output, or has filled it meanwhile.
+        """
+        with planned.plan:
+            self.objects.put(keys.plan(planned.spec.job_id), planned.plan)
+        self.objects.put(keys.bundle(planned.spec.job_id), planned.bundle)
+        return self._create(planned.spec)
 
     def _create(self, spec: JobSpec) -> JobState:
         now = self.clock.now()

@@ -13,10 +13,11 @@ from s3mr import limits
 from s3mr.adapters.os_errors import translated_os
 from s3mr.adapters.s3_uri import is_s3
 from s3mr.bundle import make_bundle
-from s3mr.coordinator.submitting import Order
+from s3mr.coordinator.submitting import Order, Planned, Submitter
 from s3mr.coordinator.ticking import Ticker
 from s3mr.errors import JobFailedError, RequestError, S3mrError, TransientError
 from s3mr.loading import Code
+from s3mr.local.chaos import Chaos
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.local.pool import WorkerPool
 from s3mr.model import keys
@@ -85,15 +86,18 @@ def run_local(
         RequestError: refused before anything ran.
         JobFailedError: the job failed; its output does not exist.
     """
+    Chaos.parse(options.chaos)
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
     if type(workers) is not int or not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
         raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
     with EmbeddedCloud() as cloud:
-        record = cloud.stack.recorder().record
-        pool = cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
         output = _absolute(options.output) if options.output is not None else _temporary_output(cloud)
         order = _order(job, code, inputs, options, output=output, workers=workers)
-        job_id = _submit(cloud, order, options).spec.job_id
+        planned = _plan(cloud.stack.submitter(), order, options)
+        record = cloud.stack.recorder().record
+        pool = cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
+        cloud.create_stack()
+        job_id = cloud.stack.submitter().submit(planned).spec.job_id
         waiting_s = limits.EVENT_AGE_S + QUEUED_PER_WORKER * options.task_timeout_s
         ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER, waiting_s=waiting_s)
         try:
@@ -114,16 +118,14 @@ def run_local(
         return result
 
 
-def _submit(cloud: EmbeddedCloud, order: Order, options: Options) -> JobState:
-    """Submit the job; whatever fails here is a refusal: nothing has run."""
-    cloud.create_stack()
+def _plan(submitter: Submitter, order: Order, options: Options) -> Planned:
+    """Plan the job; whatever fails here is a refusal: nothing has run."""
     try:
         if options.keep_intermediate:
             with translated_os(f"make the folder {options.keep_intermediate}"):
                 options.keep_intermediate.mkdir(parents=True, exist_ok=True)
-        return cloud.stack.submitter().submit(order)
+        return submitter.plan(order)
     except TransientError as error:
-        cloud.check()
         raise RequestError(f"nothing was started: {error}") from error
 
 
