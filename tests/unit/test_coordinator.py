@@ -69,6 +69,15 @@ def test_a_job_without_reduce_writes_its_pairs_in_plan_order() -> None:
     assert one.output().splitlines() == lines
 
 
+def test_2000_objects_are_read_once_each_by_few_tasks() -> None:
+    one = World(WORD_COUNT, {f"{number:04d}.txt": b"word\n" for number in range(2000)})
+    one.submit(split_size_bytes=2**20, layout="packed")
+    state = one.finish()
+    assert state.phase is Phase.SUCCEEDED
+    assert (state.spec.map_tasks, state.counters.records_in) == (2000 // limits.TASK_OBJECTS_MAX, 2000)
+    assert one.output() == "word\t2000\n"
+
+
 def test_only_as_many_attempts_run_at_once_as_there_is_capacity() -> None:
     one = world(capacity=2)
     one.submit()
