@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 
-def follow(lines: BinaryIO, heard: Callable[[bytes], None], at_end: Callable[[], None]) -> None:
-    """Give every line of the parent's pipe to ``heard``, in a thread, and call ``at_end`` when the pipe has ended."""
+def follow(lines: BinaryIO, heard: Callable[[bytes], None], at_end: Callable[[], None]) -> threading.Thread:
+    """Give every line of the parent's pipe to ``heard``, in a thread, and call ``at_end`` when the pipe has ended.
+
+    Return the thread.
+    """
 
     def listen() -> None:
         for line in _until_broken(lines):
             heard(line)
         at_end()
 
-    threading.Thread(target=listen, name="s3mr-lifeline", daemon=True).start()
+    thread = threading.Thread(target=listen, name="s3mr-lifeline", daemon=True)
+    thread.start()
+    return thread
 
 
 def kill_group(pid: int) -> None:

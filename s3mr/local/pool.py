@@ -84,9 +84,11 @@ class WorkerPool:
         self._closing.set()
         for slot in self._slots:
             self._requests.put(None)
-            slot.bury()
+            slot.kill()
         for thread in self._threads:
             thread.join()
+        for slot in self._slots:  # no thread reads of their pipes any more
+            slot.bury()
 
     def _serve(self, slot: "_Slot") -> None:
         slot.prepare()
@@ -168,6 +170,12 @@ class _Slot:
         except ValidationError:
             self.bury()
             return _died(request, "the worker answered with what is no report")
+
+    def kill(self) -> None:
+        """Kill the worker; who talks with it sees its end, and buries it."""
+        with self._changing:
+            if self._worker is not None:
+                kill_group(self._worker.pid)
 
     def bury(self, grace_s: float = 0.0) -> int:
         """Kill the worker with all it started, and return how it had ended; it may still be ending for ``grace_s``."""

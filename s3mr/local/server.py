@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -94,17 +93,13 @@ def remove_folder(path: str) -> None:
 def main() -> None:
     """Serve until standard input ends; the first line of standard output is the port."""
     caretaker = Caretaker()
-    follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
+    lifeline = follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     try:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         os.write(1, b"%d\n" % listener.getsockname()[1])  # callers wait in the backlog while moto is imported
-        _serve(listener)
     except BrokenPipeError:
-        caretaker.clean_up()  # the command died before it could be told
-    except Exception as error:
-        sys.stderr.write(f"s3mr: the embedded cloud's server failed: {error!r}\n")
-        caretaker.clean_up()
-        raise
+        lifeline.join()  # the command has died: what it had said so far is heard first, then cleaned up
+    _serve(listener)
 
 
 def _serve(listener: socket.socket) -> None:

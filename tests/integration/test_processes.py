@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +143,19 @@ def test_kill_9_while_everything_starts_leaves_nothing(
     command.wait()
     (tmp_path / "here/pids").touch()
     assert_nothing_left(tmp_path)
+
+
+def test_services_whose_command_died_before_it_heard_of_them_still_remove_what_it_left(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    nobody_reads, written = os.pipe()
+    os.close(nobody_reads)
+    command = [sys.executable, "-P", "-m", "s3mr.local.server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=written, stderr=subprocess.PIPE) as server:
+        os.close(written)
+        _, said = server.communicate(json.dumps({"remove": str(left)}).encode() + b"\n", timeout=PATIENCE_S)
+    assert (server.returncode, said) == (0, b"")
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
