@@ -33,6 +33,8 @@ USER_ATTEMPTS: Final = 2  # a function that raised is tried once more: it may ha
 TRANSIENT_ATTEMPTS: Final = 10  # a budget of their own: throttling costs no attempt
 LOCAL_WORKERS_MAX: Final = 256  # processes of the embedded cloud
 TASK_TIMEOUT_S: Final = 900.0  # Lambda's longest
+DEADLINE_S: Final = 24 * 3600.0  # of a whole job
+DEADLINE_S_MAX: Final = 6 * 24 * 3600.0
 EVENT_AGE_S: Final = 60.0  # how long an invocation may wait before it starts; Lambda's shortest setting
 LEASE_MARGIN_S: Final = 30.0  # the report's way back, and clocks that differ
 BACKUP_TASKS_MIN: Final = 10
@@ -46,6 +48,7 @@ COMMIT_BATCH: Final = 100  # parts completed between two writes of the cursor
 MEDIAN_SAMPLE: Final = 100
 SLICES_MAX: Final = 16
 SLICE_TASKS: Final = 1_000
+INVOKE_WIDTH: Final = 16  # invocations sent at once
 PARAMS_BYTES_MAX: Final = 32 * KIB
 FAILURE_TEXT_MAX: Final = 8_000  # characters of a message or traceback that a report carries
 RECORD_TEXT_MAX: Final = 200  # characters of a record that an error shows
@@ -55,6 +58,18 @@ UPLOAD_PART_BYTES: Final = 8 * MIB
 UPLOAD_PARTS_MAX: Final = 2_500  # S3 takes 10,000; a report that names them all must stay small
 UPLOAD_ETAG_BYTES: Final = 40  # in JSON
 PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
+
+# The coordinator on AWS. A round is one execution of the state machine's loop, and one call of tick's function.
+ROUND_S: Final = 25.0  # how long one call goes on ticking: then waiting in Step Functions is cheaper
+POLL_S: Final = 1.0  # between two ticks of one call: nothing wakes it when a report comes
+WAIT_S_MAX: Final = 60.0  # between two rounds
+ROUNDS_MAX: Final = 1_000  # of one execution; then a fresh one goes on
+ROUND_EVENTS_MAX: Final = 20  # in the execution's history: 9 events, and those of some retries
+HISTORY_EVENTS_MAX: Final = 25_000  # Step Functions
+
+# What is kept how long.
+INTERMEDIATES_S: Final = 8 * 24 * 3600.0  # the bucket's lifecycle rule; also for open uploads
+RECORDS_S: Final = 30 * 24 * 3600.0  # items of a job in the table, from its submission
 
 # The user's code.
 BUNDLE_BYTES_MAX: Final = 50 * MIB  # as a zip
@@ -68,6 +83,10 @@ assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILU
 assert UPLOAD_PARTS_MAX * UPLOAD_ETAG_BYTES + PARAMS_BYTES_MAX < PAYLOAD_BYTES_MAX
 assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
 assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
+assert ROUNDS_MAX * ROUND_EVENTS_MAX < HISTORY_EVENTS_MAX
+# A job that runs to its deadline still has its intermediates; one that has ended may be resumed for two days at least.
+assert DEADLINE_S <= DEADLINE_S_MAX <= INTERMEDIATES_S - 2 * 24 * 3600.0
+assert INTERMEDIATES_S < RECORDS_S
 
 
 def lease_s(task_timeout_s: float, *, waiting_s: float = EVENT_AGE_S) -> float:

@@ -126,6 +126,17 @@ class Commit(Enum):
     LOST = "lost"  # another one won, or the task is sealed
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What became of an execution that did not win, for people; ``worker`` None: it died before it could say."""
+
+    attempt: int
+    worker: str | None
+    verdict: str
+    failure: Failure | None
+    at: float
+
+
 class JobStore(Protocol):
     """The truth: one table. Every write that decides is conditional; losing a race is an answer."""
 
@@ -147,7 +158,11 @@ class JobStore(Protocol):
     def replace(self, job: JobState, *, epoch: int) -> bool:
         """Replace the job if its epoch is ``epoch`` (or the write is our own, retried); else False."""
 
-    def request_cancel(self, job_id: str) -> None: ...
+    def newest(self, count: int) -> list[JobState]:
+        """Return the newest jobs, the newest first."""
+
+    def request_cancel(self, job_id: str, *, at: float) -> None:
+        """Wish for the job's end; the next tick hears it."""
 
     def begin(self, job_id: str, attempts: Sequence[LiveAttempt]) -> None:
         """Write live attempts. Repeating it with the same values is harmless."""
@@ -174,6 +189,12 @@ class JobStore(Protocol):
 
     def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
         """Keep, for people, what became of an execution that did not win."""
+
+    def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
+        """What `log_attempt` has kept of one task, by attempt."""
+
+    def erase(self, job: JobState) -> None:
+        """Forget all about an ended job; what its tasks left goes first. Repeating it is harmless."""
 
     def count_ignored(self, job: JobState) -> int:
         """How many completions were logged as ignored."""

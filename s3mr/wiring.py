@@ -58,9 +58,9 @@ class Stack:
         client = dynamodb_client(self._own, self.meter, connections_max=THREADS_MAX)
         return DynamoDBJobStore(client, self._settings.table)
 
-    @cached_property
-    def inputs(self) -> Inputs:
-        return AnyInputs(LocalInputs(), lambda: S3Inputs(self._users_s3))
+    def inputs(self, *, requester_pays: bool = False) -> Inputs:
+        """Return the user's inputs; ``requester_pays``: also those for whose reading the reader pays."""
+        return AnyInputs(LocalInputs(), lambda: S3Inputs(self._users_s3, requester_pays=requester_pays))
 
     def output_of(self, spec: JobSpec) -> Output:
         """Return the output of a job."""
@@ -84,7 +84,7 @@ class Stack:
 
     def submitter(self) -> Submitter:
         return Submitter(
-            inputs=self.inputs,
+            inputs_of=lambda requester_pays: self.inputs(requester_pays=requester_pays),
             objects=self.objects,
             store=self.store,
             output_of=self.output_of,
@@ -99,7 +99,7 @@ class Stack:
             store=self.store,
             objects=self.objects,
             output_of=self.output_of,
-            launcher=Launcher(self.store, self.objects, invoker, waiting_s),
+            launcher=Launcher(self.store, self.objects, invoker, self.parallel, waiting_s),
             parallel=self.parallel,
             clock=self.clock,
             scratch=self.scratch,
@@ -110,7 +110,7 @@ class Stack:
         """Return what executes requests in a worker."""
         return TaskHandler(
             objects=self.objects,
-            inputs=self.inputs,
+            inputs_of=lambda spec: self.inputs(requester_pays=spec.requester_pays),
             output_of=self.output_of,
             parallel=self.parallel,
             clock=self.clock,

@@ -142,7 +142,7 @@ class World:
             "keep_intermediate": False,
         }
         submitter = Submitter(
-            inputs=self.reader,
+            inputs_of=lambda _: self.reader,
             objects=self.real_objects,
             store=self.real_store,
             output_of=lambda spec: MemoryOutput(self.folder, spec.job_id),
@@ -160,7 +160,7 @@ class World:
             store=self.store,
             objects=self.objects,
             output_of=lambda spec: self.switch.wrap(MemoryOutput(self.folder, spec.job_id)),
-            launcher=Launcher(self.store, self.objects, self.switch.wrap(self)),
+            launcher=Launcher(self.store, self.objects, self.switch.wrap(self), InTurn()),
             parallel=InTurn(),
             clock=self.clock,
             scratch=io.BytesIO,

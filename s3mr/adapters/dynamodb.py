@@ -19,14 +19,13 @@ from s3mr.errors import TransientError
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report
-from s3mr.ports import Commit, Observation
+from s3mr.ports import Commit, Logged, Observation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 BATCH_WRITE_MAX = 25  # DynamoDB: BatchWriteItem
 BATCH_GET_MAX = 100  # DynamoDB: BatchGetItem
-HISTORY_S = 14 * 24 * 3600  # how long people may ask what became of an attempt
 UNPROCESSED_ROUNDS_MAX = 8
 
 
@@ -79,8 +78,23 @@ class DynamoDBJobStore:
 
     def create(self, job: JobState) -> bool:
         item = items.job_item(job)
+        with translated(f"list job {job.spec.job_id}"):
+            self._client.put_item(TableName=self._table, Item=items.listed_item(job))
         standing = self._put(item, items.ABSENT)
         return standing is None or standing == item
+
+    def newest(self, count: int) -> list[JobState]:
+        ids: list[str] = []
+        for item in self._query(items.LISTED, newest_first=True):
+            ids.append(item["sk"]["S"])
+            if len(ids) == count:
+                break
+        found = {}
+        for batch in batched(ids, BATCH_GET_MAX):
+            for item in self._get_all([items.job_key(job_id) for job_id in batch]):
+                job = items.read_job(item)
+                found[job.spec.job_id] = job
+        return [found[job_id] for job_id in ids if job_id in found]
 
     def observe(self, job_id: str) -> Observation | None:
         found = list(self._query(f"job#{job_id}"))
@@ -101,9 +115,9 @@ class DynamoDBJobStore:
         standing = self._put(item, items.EPOCH_IS, {":epoch": items.number(epoch)})
         return standing is None or standing == item
 
-    def request_cancel(self, job_id: str) -> None:
+    def request_cancel(self, job_id: str, *, at: float) -> None:
         with translated(f"cancel job {job_id}"):
-            self._client.put_item(TableName=self._table, Item=items.job_key(job_id, "cancel"))
+            self._client.put_item(TableName=self._table, Item=items.cancel_item(job_id, at))
 
     def begin(self, job_id: str, attempts: Sequence[LiveAttempt]) -> None:
         self._write_all({"PutRequest": {"Item": items.live_item(job_id, one)}} for one in attempts)
@@ -161,16 +175,7 @@ class DynamoDBJobStore:
         yield from heapq.merge(*winners, key=lambda manifest: manifest.task)
 
     def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
-        sort = f"attempt#{report.phase}#{report.task:0{items.TASK_DIGITS}d}#{report.attempt:03d}#{report.worker}"
-        failure = report.failure.model_dump_json() if report.failure else ""
-        item = {
-            **items.slice_key(job, report.task, sort),
-            "verdict": text(verdict),
-            "completed": {"BOOL": report.manifest is not None},
-            "failure": text(failure),
-            "at": items.number(at),
-            "expires_at": items.number(int(at + HISTORY_S)),
-        }
+        item = items.attempt_item(job, report, verdict=verdict, at=at)
         with translated(f"log an attempt of job {job.spec.job_id}"):
             self._client.put_item(TableName=self._table, Item=item)
 
@@ -180,6 +185,18 @@ class DynamoDBJobStore:
             for index in range(job.spec.slices)
             for item in self._query(items.slice_name(job, index), "attempt#")
         )
+
+    def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
+        slice_ = items.slice_name(job, task % job.spec.slices)
+        return [items.read_attempt(item) for item in self._query(slice_, items.attempt_prefix(phase, task))]
+
+    def erase(self, job: JobState) -> None:
+        names = [items.slice_name(job, index) for index in range(job.spec.slices)]
+        for name in [*names, f"job#{job.spec.job_id}"]:
+            keys = [{"pk": item["pk"], "sk": item["sk"]} for item in self._query(name)]
+            self._write_all({"DeleteRequest": {"Key": key}} for key in keys)
+        listed = items.listed_item(job)
+        self._write_all([{"DeleteRequest": {"Key": {"pk": listed["pk"], "sk": listed["sk"]}}}])
 
     def _put(self, item: Item, condition: str, values: Item | None = None) -> Item | None:
         """Put ``item`` if ``condition`` holds; return None, or the item that stands in the way (may be empty)."""
@@ -195,7 +212,7 @@ class DynamoDBJobStore:
                 )
             return refused[0] if refused else None
 
-    def _query(self, pk: str, sort_prefix: str = "") -> Iterator[Item]:
+    def _query(self, pk: str, sort_prefix: str = "", *, newest_first: bool = False) -> Iterator[Item]:
         condition, values = "pk = :pk", {":pk": text(pk)}
         if sort_prefix:
             condition, values = condition + " AND begins_with(sk, :sk)", {**values, ":sk": text(sort_prefix)}
@@ -204,6 +221,7 @@ class DynamoDBJobStore:
             KeyConditionExpression=condition,
             ExpressionAttributeValues=values,
             ConsistentRead=True,
+            ScanIndexForward=not newest_first,
         )
         with translated(f"read {pk}"):
             for page in pages:

@@ -7,12 +7,19 @@ job#<id>               live#<phase>#<task>#<attempt>  tick, record    none; addi
 job#<id>#<slice>       manifest#<phase>#<task>        record, tick    must not exist
 job#<id>#<slice>       attempt#<phase>#<task>#…       record          none
 output#<uri>           claim                          submit          absent, mine, or its owner has ended
+jobs                   <id>                           submit          none: a list, for people
+
+Each but the claim expires (TTL) some time after any job of its age has ended, and says its schema's version.
 """
 
 from typing import Any
 
-from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
+from s3mr import limits
+from s3mr.errors import RequestError
+from s3mr.model.job import SCHEMA_VERSION, AttemptId, Failure, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest
+from s3mr.model.report import Report
+from s3mr.ports import Logged
 
 Item = dict[str, Any]
 
@@ -37,12 +44,40 @@ def job_key(job_id: str, sort: str = "job") -> Item:
     return {"pk": text(f"job#{job_id}"), "sk": text(sort)}
 
 
+def kept(key: Item, since: float, **attributes: Item) -> Item:
+    """Return an item that expires when nobody can need it any more; ``since`` is no earlier than its job's start."""
+    stamps = {"expires_at": number(int(since + limits.RECORDS_S)), "schema_version": number(SCHEMA_VERSION)}
+    return {**key, **attributes, **stamps}
+
+
 def job_item(job: JobState) -> Item:
-    return {**job_key(job.spec.job_id), "epoch": number(job.epoch), "body": text(job.model_dump_json())}
+    key = job_key(job.spec.job_id)
+    return kept(key, job.created_at, epoch=number(job.epoch), body=text(job.model_dump_json()))
 
 
 def read_job(item: Item) -> JobState:
+    """Read a job.
+
+    Raises:
+        RequestError: it was written by a version of s3mr that writes jobs differently.
+    """
+    if (version := item.get("schema_version", {}).get("N")) != str(SCHEMA_VERSION):
+        raise RequestError(
+            f"{item['pk']['S']} has schema {version}, and this is a version of s3mr of schema {SCHEMA_VERSION}: "
+            "use the version that submitted it"
+        )
     return JobState.model_validate_json(item["body"]["S"])
+
+
+LISTED = "jobs"
+
+
+def listed_item(job: JobState) -> Item:
+    return kept({"pk": text(LISTED), "sk": text(job.spec.job_id)}, job.created_at)
+
+
+def cancel_item(job_id: str, at: float) -> Item:
+    return kept(job_key(job_id, "cancel"), at)
 
 
 def live_key(job_id: str, phase: Phase, one: AttemptId | LiveAttempt) -> Item:
@@ -51,7 +86,7 @@ def live_key(job_id: str, phase: Phase, one: AttemptId | LiveAttempt) -> Item:
 
 def live_item(job_id: str, one: LiveAttempt) -> Item:
     body = one.model_dump_json(exclude={"failure", "failed_at"})
-    return {**live_key(job_id, one.phase, one), "body": text(body)}
+    return kept(live_key(job_id, one.phase, one), one.launched_at, body=text(body))
 
 
 def read_live(item: Item) -> LiveAttempt:
@@ -77,15 +112,43 @@ def manifest_key(job: JobState, phase: Phase, task: int) -> Item:
 
 def manifest_item(job: JobState, manifest: Manifest) -> Item:
     """The pieces are kept as bytes beside the JSON, which would need a third more."""
-    item = manifest_key(job, manifest.phase, manifest.task)
-    item["body"] = text(manifest.model_dump_json(exclude={"pieces"}))
+    body = text(manifest.model_dump_json(exclude={"pieces"}))
+    item = kept(manifest_key(job, manifest.phase, manifest.task), job.created_at, body=body)
     if manifest.pieces is not None:
         item["pieces"] = {"B": manifest.pieces}
     return item
 
 
 def sealed_item(job: JobState, phase: Phase, task: int) -> Item:
-    return {**manifest_key(job, phase, task), "sealed": {"BOOL": True}}
+    return kept(manifest_key(job, phase, task), job.created_at, sealed={"BOOL": True})
+
+
+def attempt_prefix(phase: Phase, task: int) -> str:
+    return f"attempt#{phase}#{task:0{TASK_DIGITS}d}#"
+
+
+def attempt_item(job: JobState, report: Report, *, verdict: str, at: float) -> Item:
+    sort = f"{attempt_prefix(report.phase, report.task)}{report.attempt:03d}#{report.worker}"
+    return kept(
+        slice_key(job, report.task, sort),
+        job.created_at,
+        verdict=text(verdict),
+        completed={"BOOL": report.manifest is not None},
+        failure=text(report.failure.model_dump_json() if report.failure else ""),
+        at=number(at),
+    )
+
+
+def read_attempt(item: Item) -> Logged:
+    _, _, _, attempt, worker = item["sk"]["S"].split("#")
+    failure = item["failure"]["S"]
+    return Logged(
+        attempt=int(attempt),
+        worker=None if worker == "None" else worker,
+        verdict=item["verdict"]["S"],
+        failure=Failure.model_validate_json(failure) if failure else None,
+        at=float(item["at"]["N"]),
+    )
 
 
 def read_manifest(item: Item) -> Manifest | None:

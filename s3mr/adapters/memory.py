@@ -11,7 +11,7 @@ from s3mr.errors import InvariantError
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report
-from s3mr.ports import Commit, Observation
+from s3mr.ports import Commit, Logged, Observation
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -56,6 +56,7 @@ class MemoryJobStore:
         self._live: dict[tuple[str, Phase, int, int], LiveAttempt] = {}
         self._winners: dict[tuple[str, Phase, int], Manifest | Literal["sealed"]] = {}
         self.log: list[tuple[str, Report, str]] = []
+        self._logged_at: list[float] = []
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
         with self._lock:
@@ -96,7 +97,11 @@ class MemoryJobStore:
             self._jobs[job.spec.job_id] = job
             return True
 
-    def request_cancel(self, job_id: str) -> None:
+    def newest(self, count: int) -> list[JobState]:
+        with self._lock:
+            return [self._jobs[job_id] for job_id in sorted(self._jobs, reverse=True)[:count]]
+
+    def request_cancel(self, job_id: str, *, at: float) -> None:  # noqa: ARG002 - the port's
         with self._lock:
             self._cancelled.add(job_id)
 
@@ -145,9 +150,30 @@ class MemoryJobStore:
             found = [self._winners[key] for key in mine]
         yield from (one for one in found if isinstance(one, Manifest))
 
-    def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:  # noqa: ARG002 - the port's
+    def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
         with self._lock:
             self.log.append((job.spec.job_id, report, verdict))
+            self._logged_at.append(at)
+
+    def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
+        with self._lock:
+            found = [
+                Logged(report.attempt, report.worker, verdict, report.failure, at)
+                for (job_id, report, verdict), at in zip(self.log, self._logged_at, strict=True)
+                if (job_id, report.phase, report.task) == (job.spec.job_id, phase, task)
+            ]
+            return sorted(found, key=lambda one: (one.attempt, str(one.worker)))
+
+    def erase(self, job: JobState) -> None:
+        with self._lock:
+            mine = job.spec.job_id
+            kept = [number for number, entry in enumerate(self.log) if entry[0] != mine]
+            self.log = [self.log[number] for number in kept]
+            self._logged_at = [self._logged_at[number] for number in kept]
+            self._live = {key: one for key, one in self._live.items() if key[0] != mine}
+            self._winners = {key: one for key, one in self._winners.items() if key[0] != mine}
+            self._cancelled.discard(mine)
+            self._jobs.pop(mine, None)
 
     def count_ignored(self, job: JobState) -> int:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from botocore import exceptions as boto
 
@@ -23,11 +23,16 @@ _RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after th
 _BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 
+class _Payer(TypedDict, total=False):
+    RequestPayer: Literal["requester"]
+
+
 class S3Inputs:
     """Finds and reads objects with the client that it is given."""
 
-    def __init__(self, client: "S3Client") -> None:
+    def __init__(self, client: "S3Client", *, requester_pays: bool = False) -> None:
         self._client = client
+        self._payer: _Payer = {"RequestPayer": "requester"} if requester_pays else {}
 
     def find(self, arguments: Sequence[str]) -> Found:
         """Expand keys, prefixes and globs, each sorted by key, in the order of the arguments.
@@ -78,7 +83,7 @@ class S3Inputs:
         if not uri.key or uri.key.endswith("/"):
             return None
         with translated(f"reading {uri}"):
-            page = self._client.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
+            page = self._client.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1, **self._payer)
         first = page.get("Contents", [])
         return _object(uri.bucket, first[0]) if first and first[0]["Key"] == uri.key else None
 
@@ -108,7 +113,9 @@ class S3Inputs:
 
     def _list(self, prefix: S3Uri) -> Iterator[tuple[str, InputObject]]:
         with translated(f"listing {prefix}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.key)
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=prefix.bucket, Prefix=prefix.key, **self._payer
+            )
             for page in pages:
                 for each in page.get("Contents", []):
                     yield each["Key"], _object(prefix.bucket, each)
@@ -119,7 +126,7 @@ class S3Inputs:
         with translated(f"reading {uri}"):
             try:
                 answer = self._client.get_object(
-                    Bucket=uri.bucket, Key=uri.key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}"
+                    Bucket=uri.bucket, Key=uri.key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}", **self._payer
                 )
             except self._client.exceptions.NoSuchKey as error:
                 raise RequestError(f"vanished since it was planned: {uri}") from error

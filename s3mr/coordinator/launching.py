@@ -17,7 +17,7 @@ from s3mr.model.job import AttemptId, JobState, Launch, LiveAttempt, Phase
 from s3mr.model.plan import Pointer
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer
 from s3mr.model.report import TaskRequest, attempt_token
-from s3mr.ports import Invoker, JobStore, ObjectStore
+from s3mr.ports import Invoker, JobStore, ObjectStore, Parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,13 @@ class Launcher:
     store: JobStore
     objects: ObjectStore
     invoker: Invoker
+    parallel: Parallel
     waiting_s: float = limits.EVENT_AGE_S  # how long the invoker may keep an attempt before it starts
 
     def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, now: float, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
         """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
+
+        What a resumed job has adopted is not begun again.
 
         Raises:
             TransientError: the invoker refuses for now; what was not handed over stays logged.
@@ -38,6 +41,8 @@ class Launcher:
         for batch in batched(attempts, limits.LAUNCH_BATCH):
             job = lead.job
             fresh = [one.task + 1 for one in batch if one.attempt == 1]
+            if job.spec.resumed_from is not None:
+                batch = self._not_won(job, batch)  # noqa: PLW2901 - the rest of the batch
             lead.save(
                 **changes,
                 launching=Launch(phase=job.phase, at=now, attempts=batch),
@@ -54,21 +59,30 @@ class Launcher:
         """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile."""
         job = lead.save()
         if job.launching is not None:
-            won = self.store.manifests(job, job.phase, [one.task for one in job.launching.attempts])
-            self._perform(lead, [one for one in job.launching.attempts if one.task not in won])
+            self._perform(lead, self._not_won(job, job.launching.attempts))
         lead.save(launching=None)
+
+    def _not_won(self, job: JobState, attempts: Sequence[AttemptId]) -> tuple[AttemptId, ...]:
+        won = self.store.manifests(job, job.phase, [one.task for one in attempts])
+        return tuple(one for one in attempts if one.task not in won)
 
     def _perform(self, lead: Lead, attempts: Sequence[AttemptId]) -> None:
         job = lead.job
         requests = _requests(job, attempts, self.objects)
         self.store.begin(job.spec.job_id, _live(job, attempts, self.waiting_s))
-        for number, request in enumerate(requests):
-            try:
-                self.invoker.invoke(request)
-            except TransientError:
-                rest = tuple(attempts[number:])
-                lead.save(launching=job.launching and job.launching.model_copy(update={"attempts": rest}))
-                raise
+        answers = list(self.parallel.map(self._invoke, requests, width=limits.INVOKE_WIDTH))
+        refused = tuple(one for one, answer in zip(attempts, answers, strict=True) if answer is not None)
+        if refused:
+            lead.save(launching=job.launching and job.launching.model_copy(update={"attempts": refused}))
+            raise next(answer for answer in answers if answer is not None)
+
+    def _invoke(self, request: TaskRequest) -> TransientError | None:
+        """Hand one attempt over; return why it was refused, if it was."""
+        try:
+            self.invoker.invoke(request)
+        except TransientError as error:
+            return error
+        return None
 
 
 def _live(job: JobState, attempts: Sequence[AttemptId], waiting_s: float) -> list[LiveAttempt]:

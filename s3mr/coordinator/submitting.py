@@ -12,7 +12,7 @@ from s3mr.errors import RequestError, S3mrError
 from s3mr.formats.reading import is_splittable
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
-from s3mr.model.job import BundleRef, JobSpec, JobState, Phase
+from s3mr.model.job import BundleRef, JobSpec, JobState, Phase, WorkerFunctions
 from s3mr.model.plan_codec import encode_plan
 from s3mr.policy.planning import RequestedLayout, check_shape, choose_layout, plan_splits
 from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
@@ -38,6 +38,10 @@ class Order:
     task_timeout_s: float
     params: dict[str, str]
     keep_intermediate: bool
+    deadline_s: float = limits.DEADLINE_S
+    requester_pays: bool = False
+    workers: int | None = None
+    functions: WorkerFunctions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Planned:
 class Submitter:
     """Submits jobs."""
 
-    inputs: Inputs
+    inputs_of: Callable[[bool], Inputs]  # is told whether who reads them pays
     objects: ObjectStore
     store: JobStore
     output_of: Callable[[JobSpec], Output]
@@ -80,7 +84,7 @@ class Submitter:
     def _spec(self, order: Order, plan: BinaryIO) -> JobSpec:
         """Find the inputs, write the plan, and return what was asked, resolved."""
         chosen = get_format(order.input_format)
-        found = self.inputs.find(order.inputs)
+        found = self.inputs_of(order.requester_pays).find(order.inputs)
         tasks = plan_splits(
             found.objects,
             split_size_bytes=order.split_size_bytes,
@@ -106,6 +110,10 @@ class Submitter:
             params=order.params,
             output=order.output,
             keep_intermediate=order.keep_intermediate,
+            deadline_s=order.deadline_s,
+            requester_pays=order.requester_pays,
+            workers=order.workers,
+            functions=order.functions,
         )
 
     def submit(self, planned: Planned) -> JobState:
@@ -155,6 +163,8 @@ def _check(order: Order) -> None:
         raise RequestError(f"--attempts must be from 1 to {limits.ATTEMPTS_MAX}")
     if not 0 < order.task_timeout_s < float("inf"):
         raise RequestError("--task-timeout must be a positive number of seconds")
+    if not 0 < order.deadline_s <= limits.DEADLINE_S_MAX:
+        raise RequestError(f"--deadline must be a positive number of seconds, at most {limits.DEADLINE_S_MAX:.0f}")
     try:
         json.dumps([order.params, order.output, order.module], ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -28,6 +28,7 @@ class Tick:
 
     job: JobState
     wait_s: float
+    swept: bool = False  # what attempts have written that outlived the job is gone, too: no tick is needed any more
 
     @property
     def over(self) -> bool:
@@ -48,8 +49,8 @@ class Ticker:
     scratch: Callable[[], BinaryIO]
     capacity: int  # attempts that may run at once
 
-    def tick(self, job_id: str) -> Tick:
-        """Take the job one step further.
+    def tick(self, job_id: str, *, stop: Failure | None = None) -> Tick:
+        """Take the job one step further; with ``stop``, towards its end, unless it has ended or is committing.
 
         Raises:
             RequestError: there is no such job.
@@ -59,16 +60,19 @@ class Ticker:
         if seen is None:
             raise RequestError(f"there is no job {job_id}")
         lead = Lead(self.store, seen.job)
+        if seen.job.released:
+            left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
+            if not left_s:
+                self._sweep_zombies(seen.job)
+            return Tick(seen.job, left_s, swept=not left_s)
         try:
-            wait_s = self._step(lead, seen)
+            wait_s = self._step(lead, seen, stop or self._overdue(seen.job))
         except FencedError:
             wait_s = limits.STALL_S
         return Tick(lead.job, wait_s)
 
-    def _step(self, lead: Lead, seen: Observation) -> float:
+    def _step(self, lead: Lead, seen: Observation, stop: Failure | None) -> float:
         job = lead.job
-        if job.released:
-            return self._sweep_zombies(job)
         if job.phase.terminal:
             self._release(lead, seen)
         elif job.phase is Phase.STOPPING:
@@ -77,6 +81,8 @@ class Ticker:
             self._guarded(lead, lambda: self._commit(lead))
         elif seen.cancel_requested:
             lead.save(phase=Phase.STOPPING, cancelled=True)
+        elif stop is not None:
+            lead.save(phase=Phase.STOPPING, failure=stop)
         elif job.launching is not None:
             self.launcher.repeat(lead)
         else:
@@ -94,7 +100,7 @@ class Ticker:
             job.model_copy(update=changes),
             live,
             won=won,
-            capacity=self.capacity,
+            capacity=min(self.capacity, job.spec.workers or self.capacity),
             now=now,
         )
         wait_s = TICK_SOON_S
@@ -184,12 +190,19 @@ class Ticker:
         self.store.release_output(job.spec.output, job_id=job_id)
         lead.save(released=True)
 
-    def _sweep_zombies(self, job: JobState) -> float:
-        """Once the last lease has run out, sweep what attempts have written that outlived the job."""
-        left_s = job.last_lease_until - self.clock.now()
-        if left_s <= 0 and job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
+    def _sweep_zombies(self, job: JobState) -> None:
+        """Sweep what attempts have written that outlived the job: no lease is left."""
+        self.output_of(job.spec).discard_open(committing.part_names(job))
+        if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
             sweep(self.objects, job.spec.job_id)
-        return max(0.0, left_s)
+
+    def _overdue(self, job: JobState) -> Failure | None:
+        if self.clock.now() < job.created_at + job.spec.deadline_s:
+            return None
+        return Failure(
+            kind=FailureKind.REQUEST,
+            message=f"the job did not end within {job.spec.deadline_s:g} s: raise --deadline, or resume the job",
+        )
 
     def _guarded(self, lead: Lead, step: Callable[[], None]) -> None:
         """Do ``step``; what shows that the job cannot go on brings it to its end, with the reason."""

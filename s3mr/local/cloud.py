@@ -18,10 +18,10 @@ from typing import Self
 
 from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import InvariantError
-from s3mr.local import processes
-from s3mr.local.chaos import Chaos
 from s3mr.local.pool import WorkerPool
 from s3mr.model.report import Report
+from s3mr.processes.chaos import Chaos
+from s3mr.processes.starting import start
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
@@ -35,7 +35,7 @@ class EmbeddedCloud:
 
     def __init__(self) -> None:
         users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        self._server = processes.start("s3mr.local.server", users_own)
+        self._server = start("s3mr.local.server", users_own)
         self._pool: WorkerPool | None = None
         self._left: set[Path] = set()
         self.folder = self.temporary_folder("s3mr")

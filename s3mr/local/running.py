@@ -17,7 +17,6 @@ from s3mr.coordinator.submitting import Order, Planned, Submitter
 from s3mr.coordinator.ticking import Ticker
 from s3mr.errors import JobFailedError, RequestError, S3mrError, TransientError
 from s3mr.loading import Code
-from s3mr.local.chaos import Chaos
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.local.pool import WorkerPool
 from s3mr.model import keys
@@ -27,6 +26,7 @@ from s3mr.model.sizes import parse_size
 from s3mr.model.statistics import Counters
 from s3mr.policy.planning import RequestedLayout
 from s3mr.ports import ObjectStore
+from s3mr.processes.chaos import Chaos
 
 TROUBLE_MAX = 8  # ticks in a row that may find a service busy
 TROUBLE_PAUSE_S = 0.5
@@ -132,7 +132,7 @@ def _plan(submitter: Submitter, order: Order, options: Options) -> Planned:
 def _give_up(cloud: EmbeddedCloud, ticker: Ticker, job_id: str) -> str:
     """Cancel the job, give up what it holds, and say what has become of it."""
     try:
-        cloud.stack.store.request_cancel(job_id)
+        cloud.stack.store.request_cancel(job_id, at=cloud.stack.clock.now())
         job = _until_over(ticker, job_id)
     except S3mrError as error:
         return f"what the job held could not be released: {error}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from s3mr.local.lifeline import follow, kill_group
+from s3mr.processes.lifeline import follow, kill_group
 
 REMOVE_TRIES = 50
 REMOVE_PAUSE_S = 0.02

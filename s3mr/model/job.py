@@ -1,7 +1,7 @@
 """A job: what was asked (`JobSpec`), where it stands (`JobState`), and the attempts that are under way."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,9 @@ from s3mr import limits
 from s3mr.model.statistics import Counters
 from s3mr.model.value import Value
 
+SCHEMA_VERSION: Final = 1  # of requests, reports and items; a stack and a command of different ones do not mix
+
+SchemaVersion = Literal[1]
 JobId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 WorkerId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Layout = Literal["split", "packed"]
@@ -54,8 +57,8 @@ class Failure(Value):
     kind: FailureKind
     message: str = Field(max_length=limits.FAILURE_TEXT_MAX)
     traceback: str | None = Field(default=None, max_length=limits.FAILURE_TEXT_MAX)
-    source: str | None = None
-    record: str | None = None
+    source: str | None = Field(default=None, max_length=limits.FAILURE_TEXT_MAX)
+    record: str | None = Field(default=None, max_length=limits.FAILURE_TEXT_MAX)
     phase: TaskPhase | None = None
     task: int | None = None
     attempt: int | None = None
@@ -78,9 +81,17 @@ class BundleRef(Value):
     name: str  # of the Job in that module
 
 
+class WorkerFunctions(Value):
+    """The published Lambda versions that execute a job's tasks, as ARNs; a deploy changes nothing under it."""
+
+    map: str
+    reduce: str
+
+
 class JobSpec(Value):
     """What was asked, resolved and checked at submit. It never changes and holds no secret."""
 
+    schema_version: SchemaVersion = SCHEMA_VERSION
     job_id: JobId
     bundle: BundleRef
     map_tasks: int = Field(ge=0, le=limits.MAP_TASKS_MAX)
@@ -94,9 +105,14 @@ class JobSpec(Value):
     memory_bytes: int = Field(ge=limits.MEMORY_BYTES_MIN)
     attempts: int = Field(ge=1, le=limits.ATTEMPTS_MAX)
     task_timeout_s: float = Field(gt=0)
+    deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=limits.DEADLINE_S_MAX)
     params: dict[str, str]
     output: str  # a folder or s3:// URI
     keep_intermediate: bool = False
+    requester_pays: bool = False  # who reads the inputs pays for it
+    workers: int | None = Field(default=None, ge=1)  # attempts at once, at most; None: as many as the stack has
+    functions: WorkerFunctions | None = None  # on AWS
+    resumed_from: JobId | None = None
 
     def tasks(self, phase: Phase) -> int:
         """How many tasks the phase has."""

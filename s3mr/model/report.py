@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from s3mr.model.job import Failure, JobId, JobSpec, Phase, TaskPhase, WorkerId
+from s3mr.model.job import SCHEMA_VERSION, Failure, JobId, JobSpec, Phase, SchemaVersion, TaskPhase, WorkerId
 from s3mr.model.manifest import Manifest
 from s3mr.model.plan import Pointer
 from s3mr.model.value import Value
@@ -15,6 +15,7 @@ from s3mr.model.value import Value
 class TaskRequest(Value):
     """Everything a worker needs for one attempt. It carries pointers, never data."""
 
+    schema_version: SchemaVersion = SCHEMA_VERSION
     spec: JobSpec
     phase: TaskPhase
     task: int = Field(ge=0)
@@ -29,6 +30,7 @@ class Report(Value):
     ``worker`` is None where the worker died before it could speak for itself.
     """
 
+    schema_version: SchemaVersion = SCHEMA_VERSION
     job_id: JobId
     phase: TaskPhase
     task: int = Field(ge=0)

@@ -32,7 +32,7 @@ class TaskHandler:
     """
 
     objects: ObjectStore
-    inputs: Inputs
+    inputs_of: Callable[[JobSpec], Inputs]
     output_of: Callable[[JobSpec], Output]
     parallel: Parallel
     clock: Clock
@@ -76,7 +76,8 @@ class TaskHandler:
             raise ValueError("a map request without a plan")
         start, stop = pointer.offset_bytes, pointer.offset_bytes + pointer.length_bytes
         segment = b"".join(self.objects.stream(keys.plan(request.spec.job_id), start=start, stop=stop))
-        return TaskReader(self.inputs, decode_map_task(segment, pointer), get_format(request.spec.input_format))
+        inputs = self.inputs_of(request.spec)
+        return TaskReader(inputs, decode_map_task(segment, pointer), get_format(request.spec.input_format))
 
     def _load(self, spec: JobSpec) -> Functions:
         """Return the job's functions, from its bundle."""

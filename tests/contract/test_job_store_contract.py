@@ -103,7 +103,7 @@ def test_replacing_a_job_that_does_not_exist_is_refused(store: JobStore) -> None
 
 
 def test_the_wish_to_cancel_is_seen(store: JobStore, job: JobState) -> None:
-    store.request_cancel(job.spec.job_id)
+    store.request_cancel(job.spec.job_id, at=1.0)
     seen = store.observe(job.spec.job_id)
     assert seen is not None
     assert seen.cancel_requested

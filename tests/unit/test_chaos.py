@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from s3mr.errors import RequestError
-from s3mr.local.chaos import Chaos
 from s3mr.model.job import Phase
 from s3mr.model.report import TaskRequest
+from s3mr.processes.chaos import Chaos
 from tests.unit.test_scheduling import spec
 
 

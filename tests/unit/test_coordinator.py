@@ -353,7 +353,7 @@ def test_cancel_ends_the_job_and_nothing_is_recorded_afterwards() -> None:
     one.submit()
     one.tick()
     late = [one.execute(request) for request in one.sent]
-    one.real_store.request_cancel(one.job_id)
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
     while not one.tick().over:
         pass
     assert one.state().phase is Phase.CANCELLED
@@ -369,7 +369,7 @@ def test_cancel_is_heard_while_the_invoker_refuses() -> None:
     with pytest.raises(TransientError):
         one.tick()
     late = [one.execute(request) for request in one.sent]
-    one.real_store.request_cancel(one.job_id)
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
     while not one.tick().over:
         pass
     assert one.state().phase is Phase.CANCELLED
@@ -383,7 +383,7 @@ def test_cancel_after_the_point_of_no_return_is_too_late() -> None:
     while one.state().phase is not Phase.COMMITTING:
         one.tick()
         one.work()
-    one.real_store.request_cancel(one.job_id)
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
     finished(one)
 
 

@@ -11,9 +11,9 @@ import queue
 from functools import partial
 from typing import BinaryIO
 
-from s3mr.local.chaos import Chaos
-from s3mr.local.lifeline import follow, kill_group
 from s3mr.model.report import TaskRequest
+from s3mr.processes.chaos import Chaos
+from s3mr.processes.lifeline import follow, kill_group
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 

@@ -1,0 +1,26 @@
+"""A deployed stack, as its outputs describe it."""
+
+from pydantic import Field
+
+from s3mr.model.job import WorkerFunctions
+from s3mr.model.value import Value
+
+
+class StackDescription(Value):
+    """Where a stack's parts are, and what its workers may touch. ARNs of functions are those of published versions."""
+
+    name: str
+    schema_version: int
+    version: str  # of s3mr
+    bucket: str
+    table: str
+    state_machine: str  # ARN
+    tick: str
+    functions: WorkerFunctions
+    input_buckets: frozenset[str]  # besides `bucket` below ``input/``
+    output_buckets: frozenset[str]  # besides `bucket` below ``output/``
+    runtime: str  # of the functions: "python3.11"
+    architecture: str  # "arm64" or "x86_64"
+    memory_mb: int = Field(gt=0)  # of a worker
+    timeout_s: int = Field(gt=0)  # of a worker
+    workers_max: int = Field(gt=0)  # attempts at once

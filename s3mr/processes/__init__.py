@@ -1,0 +1,1 @@
+"""Worker processes, on a laptop and in Lambda alike: a child that executes attempts, and its parent's hold on it."""
