@@ -14,6 +14,8 @@ GIB: Final = 1024 * MIB
 MAP_TASKS_MAX: Final = 100_000
 REDUCERS_MAX: Final = 10_000
 PIECES_MAX: Final = 10_000_000  # M × R in one level of shuffle
+REDUCER_BYTES: Final = 256 * MIB  # of input a reducer, on AWS, where the job does not say how many there are …
+REDUCERS_CHOSEN_MAX: Final = 1_000  # … and never more than this
 TASK_OBJECTS_MAX: Final = 1_000  # input objects that one map task may read
 SPLIT_LAYOUT_PIECES_MAX: Final = 256  # `auto` writes one object a piece up to here, one a task beyond
 INDEX_SEGMENT_TASKS: Final = 1_000  # map tasks in one object of the shuffle index
@@ -61,10 +63,9 @@ PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
 
 # The coordinator on AWS. A round is one execution of the state machine's loop, and one call of tick's function.
 ROUND_S: Final = 25.0  # how long one call goes on ticking: then waiting in Step Functions is cheaper
-POLL_S: Final = 1.0  # between two ticks of one call: nothing wakes it when a report comes
-WAIT_S_MAX: Final = 60.0  # between two rounds
-ROUNDS_MAX: Final = 1_000  # of one execution; then a fresh one goes on
-ROUND_EVENTS_MAX: Final = 20  # in the execution's history: 9 events, and those of some retries
+POLL_S: Final = 1.0  # between two ticks: nothing wakes the coordinator when a report comes
+ROUNDS_MAX: Final = 400  # of one execution; then a fresh one goes on
+ROUND_EVENTS_MAX: Final = 60  # in the execution's history: 9, and 3 for each of 8 retries, twice over
 HISTORY_EVENTS_MAX: Final = 25_000  # Step Functions
 
 # What is kept how long.

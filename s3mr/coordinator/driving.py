@@ -1,20 +1,43 @@
 """Driving: one round of ticks, as tick's function on AWS performs it. Between rounds, Step Functions waits."""
 
+from math import ceil
+from typing import Any
+
+from pydantic import BaseModel
+
 from s3mr import limits
 from s3mr.coordinator.ticking import Tick, Ticker
-from s3mr.model.job import Failure
+from s3mr.model.job import Failure, FailureKind
 from s3mr.ports import Clock
 
 
-def drive(ticker: Ticker, job_id: str, clock: Clock, *, stop: Failure | None = None) -> Tick:
-    """Tick the job for `limits.ROUND_S`, or until nothing is to be done for longer than that; return the last tick.
+class Round(BaseModel, extra="forbid"):
+    """What the state machine asks for: the job, how many rounds its execution has seen, and whether to end the job."""
 
-    A step that follows at once is taken also after that time, as far as it leads to the job's end or a new phase.
-    """
+    job_id: str
+    round: int = 0
+    stop: str | None = None  # why
+
+
+def perform(ticker: Ticker, event: dict[str, Any], clock: Clock) -> dict[str, Any]:
+    """Perform one round; answer where the job stands, and when to ask again."""
+    asked = Round.model_validate(event)
+    stop = Failure(kind=FailureKind.INVARIANT, message=asked.stop) if asked.stop else None
+    tick = drive(ticker, asked.job_id, clock, stop=stop)
+    return {
+        "phase": tick.job.phase.value,
+        "round": asked.round + 1,
+        "wait_s": ceil(tick.wait_s) if tick.over else ceil(limits.POLL_S),
+        "done": tick.swept,
+    }
+
+
+def drive(ticker: Ticker, job_id: str, clock: Clock, *, stop: Failure | None = None) -> Tick:
+    """Tick for `limits.ROUND_S`, or until the job is over and waits for its last lease; return the last tick."""
     round_ends_at = clock.now() + limits.ROUND_S
     while True:
         tick = ticker.tick(job_id, stop=stop)
         pause_s = min(tick.wait_s, limits.POLL_S)
-        if tick.swept or (tick.over and tick.wait_s > limits.ROUND_S) or clock.now() + pause_s > round_ends_at:
+        if tick.over or clock.now() + pause_s > round_ends_at:
             return tick
         clock.sleep(pause_s)

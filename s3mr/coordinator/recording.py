@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     IGNORED = "ignored"  # its task has a winner, its attempt is not live, or the job has ended
     FORGED = "forged"  # the token is not this attempt's
     UNKNOWN = "unknown"  # no such job
+    UNREADABLE = "unreadable"  # no report at all
 
 
 @dataclass(frozen=True, slots=True)

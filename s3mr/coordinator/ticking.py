@@ -6,6 +6,7 @@ epoch fence, and everything else it does may be done again: the next tick carrie
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import BinaryIO
 
@@ -84,7 +85,7 @@ class Ticker:
         elif stop is not None:
             lead.save(phase=Phase.STOPPING, failure=stop)
         elif job.launching is not None:
-            self.launcher.repeat(lead)
+            self._guarded(lead, lambda: self.launcher.repeat(lead))
         else:
             return self._work(lead, seen)
         return TICK_SOON_S
@@ -109,7 +110,9 @@ class Ticker:
                 case scheduling.Forget(attempts):
                     self.store.forget(job.spec.job_id, job.phase, attempts)
                 case scheduling.Launch(attempts, cursor):
-                    self.launcher.launch(lead, attempts, cursor=cursor, now=now, **changes)
+                    self._guarded(
+                        lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, now=now, **changes)
+                    )
                 case scheduling.Advance():
                     self._guarded(lead, lambda: self._advance(lead, now))
                 case scheduling.Stop(failure):

@@ -1,0 +1,20 @@
+"""Writes down what became of an attempt: it is the destination of both workers, also of their deaths."""
+
+import os
+from typing import Any
+
+from telemetry import logger, metrics, recorded
+
+from s3mr.coordinator.receiving import receive
+from s3mr.settings import Settings
+from s3mr.wiring import Stack
+
+recorder = Stack(Settings.from_environment(os.environ)).recorder()
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    report, verdict = receive(recorder, event)
+    recorded(report, verdict)
+    return {"verdict": verdict}

@@ -1,0 +1,21 @@
+"""The coordinator: takes a job further for a while, and says when it wants to be called again."""
+
+import os
+from typing import Any
+
+from telemetry import about, logger
+
+from s3mr.coordinator.driving import perform
+from s3mr.settings import Settings
+from s3mr.wiring import Stack
+
+stack = Stack(Settings.from_environment(os.environ))
+ticker = stack.deployed_ticker(capacity=int(os.environ["S3MR_WORKERS_MAX"]))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    about(event)
+    answer = perform(ticker, event, stack.clock)
+    logger.info("ticked", **answer)
+    return answer

@@ -1,0 +1,66 @@
+"""Receiving: what Lambda's destinations deliver, as reports.
+
+A worker's role may invoke record, so whatever stands in an event may come from user code: it is read as data, and
+believed only as far as its token goes. Source: AWS Lambda developer guide, "Capturing records of Lambda asynchronous
+invocations".
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from s3mr import limits
+from s3mr.coordinator.recording import Recorder, Verdict
+from s3mr.model.job import Failure, FailureKind
+from s3mr.model.report import Report, TaskRequest
+
+_MESSAGE_MAX = 1_000
+
+
+class _Context(BaseModel):
+    condition: Literal["Success", "RetriesExhausted", "EventAgeExceeded"]
+
+
+class _Delivery(BaseModel):
+    """The fields of a destination's record that are used; the payloads are missing where they were too large."""
+
+    context: _Context = Field(alias="requestContext")
+    request: Any = Field(default=None, alias="requestPayload")
+    response: Any = Field(default=None, alias="responsePayload")
+
+
+def receive(recorder: Recorder, event: object) -> tuple[Report | None, Verdict]:
+    """Record what a destination has delivered; return the report and its verdict.
+
+    What is no report (payloads that Lambda left out, or anything that user code has made up) changes nothing: the
+    attempt's lease runs out.
+    """
+    try:
+        report = _report(_Delivery.model_validate(event))
+    except ValidationError:
+        return None, Verdict.UNREADABLE
+    return report, recorder.record(report)
+
+
+def _report(delivery: _Delivery) -> Report:
+    if delivery.context.condition == "Success":
+        return Report.model_validate(delivery.response)
+    request = TaskRequest.model_validate(delivery.request)
+    where = {"phase": request.phase, "task": request.task, "attempt": request.attempt}
+    late = delivery.context.condition == "EventAgeExceeded"
+    failure = Failure(
+        kind=FailureKind.TRANSIENT if late else FailureKind.CRASH,
+        message=_late() if late else f"the function died: {_error(delivery.response)}",
+        **where,
+    )
+    return Report(job_id=request.spec.job_id, token=request.token, worker=None, failure=failure, **where)
+
+
+def _late() -> str:
+    return f"Lambda had no room for it within {limits.EVENT_AGE_S:.0f} s"
+
+
+def _error(response: object) -> str:
+    """Return what Lambda says of a death: ``{"errorMessage": "… Task timed out after 900.00 seconds"}``."""
+    message = response.get("errorMessage") if isinstance(response, dict) else None
+    return str(message or "no reason was given")[:_MESSAGE_MAX]

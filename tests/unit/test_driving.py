@@ -1,0 +1,157 @@
+"""The coordinator as AWS calls it: rounds of ticks, deadlines, a cap on attempts, an end from outside, a last sweep."""
+
+import pytest
+from pydantic import ValidationError
+
+from s3mr import limits
+from s3mr.api import Job
+from s3mr.coordinator.driving import drive, perform
+from s3mr.errors import RequestError, TransientError
+from s3mr.model.job import Failure, FailureKind, Phase
+from s3mr.model.report import TaskRequest
+from tests.world import World
+
+COUNT = Job(map=lambda _, line: [(word, 1) for word in line.split()], reduce=lambda key, ones: [(key, sum(ones))])
+KEEP = Job(map=lambda source, line: [(source, line)])
+
+
+def world(job: Job = COUNT, **changes: object) -> World:
+    one = World(job, {f"{number}.txt": b"to be\nor not\n" for number in range(6)})
+    one.submit(**changes)
+    return one
+
+
+def test_a_round_goes_on_ticking_for_a_while_and_then_asks_to_be_called_again() -> None:
+    one = world()
+    started_at = one.clock.now()
+    answer = perform(one.ticker(), {"job_id": one.job_id, "round": 3}, one.clock)
+    assert answer == {"phase": "map", "round": 4, "wait_s": 1, "done": False}
+    assert 0 < one.clock.now() - started_at <= limits.ROUND_S
+    assert len(one.sent) == 12
+
+
+def test_rounds_lead_a_job_to_its_end_and_the_last_one_comes_after_the_last_lease() -> None:
+    one = world()
+    answers = []
+    while not (answers and answers[-1]["done"]):
+        answers.append(perform(one.ticker(), {"job_id": one.job_id, "round": len(answers)}, one.clock))
+        one.work()
+        one.clock.sleep(answers[-1]["wait_s"])
+    assert answers[-1]["phase"] == "succeeded"
+    assert [answer["round"] for answer in answers] == list(range(1, len(answers) + 1))
+    assert one.clock.now() >= one.state().last_lease_until
+    assert sorted(one.output().splitlines()) == ["be\t6", "not\t6", "or\t6", "to\t6"]
+
+
+def test_a_round_refuses_what_is_no_request_for_one() -> None:
+    one = world()
+    for event in ({}, {"job_id": one.job_id, "other": 1}, {"job_id": one.job_id, "stop": 7}):
+        with pytest.raises(ValidationError):
+            perform(one.ticker(), event, one.clock)
+    with pytest.raises(RequestError, match="there is no job"):
+        perform(one.ticker(), {"job_id": "20260101-000000-00000000"}, one.clock)
+
+
+def test_a_job_whose_coordinator_failed_ends_with_that_reason_and_holds_nothing() -> None:
+    one = world(KEEP, split_size_bytes=100)
+    one.tick()
+    late = one.execute(one.sent[0])
+    drive(one.ticker(), one.job_id, one.clock, stop=Failure(kind=FailureKind.INVARIANT, message="it broke"))
+    state = one.state()
+    assert state.phase is Phase.FAILED
+    assert state.failure is not None
+    assert state.failure.message == "it broke"
+    assert state.released
+    assert not one.folder.uploads
+    assert one.record(late) == "ignored"
+
+
+def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
+    one = world()
+    before = one.finish()
+    drive(one.ticker(), one.job_id, one.clock, stop=Failure(kind=FailureKind.INVARIANT, message="too late"))
+    assert one.state() == before
+
+
+def test_a_job_fails_when_its_deadline_has_passed() -> None:
+    one = world(deadline_s=100.0)
+    one.tick()
+    one.clock.sleep(99.0)
+    assert one.tick().job.phase is Phase.MAP
+    one.clock.sleep(1.0)
+    state = one.finish()
+    assert state.phase is Phase.FAILED
+    assert state.failure is not None
+    assert "within 100 s: raise --deadline" in state.failure.message
+    assert state.released
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan"), limits.DEADLINE_S_MAX + 1])
+def test_a_deadline_that_makes_no_sense_is_refused(deadline_s: float) -> None:
+    with pytest.raises(RequestError, match="--deadline"):
+        world(deadline_s=deadline_s)
+
+
+def test_no_more_attempts_run_at_once_than_the_job_asked_for() -> None:
+    one = world(workers=2)
+    one.tick()
+    assert len(one.sent) == 2
+    one.work()
+    one.tick()
+    assert len(one.sent) == 2
+    assert one.finish().phase is Phase.SUCCEEDED
+
+
+def test_what_a_zombie_uploads_after_the_end_is_aborted_once_no_lease_is_left() -> None:
+    one = world(KEEP, split_size_bytes=100)
+    one.tick()
+    zombie = one.sent[0]
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
+    assert one.finish().phase is Phase.CANCELLED
+    one.execute(zombie)
+    assert one.folder.uploads
+    assert not one.tick().swept
+    assert one.folder.uploads
+    one.clock.sleep(one.state().last_lease_until - one.clock.now())
+    assert one.tick().swept
+    assert not one.folder.uploads
+
+
+class Picky:
+    """An invoker that refuses tasks of odd numbers until it is told otherwise."""
+
+    def __init__(self, one: World) -> None:
+        self.one = one
+        self.refuses = True
+
+    def invoke(self, request: TaskRequest) -> None:
+        if self.refuses and request.task % 2:
+            raise TransientError("429")
+        self.one.sent.append(request)
+
+
+def test_of_a_batch_only_what_was_refused_is_launched_again() -> None:
+    one = world(split_size_bytes=13)
+    picky = Picky(one)
+    one.invoke = picky.invoke  # type: ignore[method-assign]
+    with pytest.raises(TransientError):
+        one.tick()
+    assert [request.task for request in one.sent] == [0, 2, 4]
+    picky.refuses = False
+    one.tick()
+    assert [request.task for request in one.sent] == [0, 2, 4, 1, 3, 5]
+    assert {request.attempt for request in one.sent} == {1}
+    assert one.finish().attempts == 6 + 3
+
+
+def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
+    one = world()
+
+    def refuse(_request: TaskRequest) -> None:
+        raise RequestError("invoke arn: access denied")
+
+    one.invoke = refuse  # type: ignore[method-assign]
+    state = one.finish()
+    assert state.phase is Phase.FAILED
+    assert state.failure is not None
+    assert "access denied" in state.failure.message

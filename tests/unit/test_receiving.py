@@ -1,0 +1,107 @@
+"""What Lambda's destinations deliver, and what user code may send instead."""
+
+from typing import Any
+
+import pytest
+
+from s3mr.api import Job
+from s3mr.coordinator.receiving import receive
+from s3mr.coordinator.recording import Verdict
+from s3mr.model.job import FailureKind, Phase
+from s3mr.model.report import TaskRequest
+from tests.world import World
+
+COUNT = Job(map=lambda _, line: [(line, 1)], reduce=lambda key, ones: [(key, sum(ones))])
+
+
+@pytest.fixture
+def one() -> World:
+    started = World(COUNT, {"a.txt": b"x\ny\n"})
+    started.submit()
+    started.tick()
+    return started
+
+
+def delivery(request: TaskRequest, condition: str = "Success", response: Any = None) -> dict[str, Any]:
+    """A destination's record, as the developer guide shows it."""
+    return {
+        "version": "1.0",
+        "timestamp": "2026-11-14T18:16:05.568Z",
+        "requestContext": {
+            "requestId": "e4b46cbf-b738-xmpl-8880-a18cdf61200e",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:s3mr-map:7",
+            "condition": condition,
+            "approximateInvokeCount": 1,
+        },
+        "requestPayload": request.model_dump(mode="json"),
+        "responseContext": {"statusCode": 200, "executedVersion": "7"},
+        "responsePayload": response,
+    }
+
+
+def test_a_success_is_the_workers_report(one: World) -> None:
+    request = one.sent.popleft()
+    event = delivery(request, response=one.execute(request).model_dump(mode="json"))
+    assert receive(one.recorder, event)[1] is Verdict.WON
+    assert receive(one.recorder, event)[1] is Verdict.IGNORED
+
+
+def test_a_death_is_a_crash_with_what_lambda_says_of_it(one: World) -> None:
+    dead = {"errorType": "Sandbox.Timedout", "errorMessage": "RequestId: 1 Error: Task timed out after 900.00 seconds"}
+    report, verdict = receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", dead))
+    assert verdict is Verdict.FAILED
+    assert report is not None
+    assert report.failure is not None
+    assert report.failure.kind is FailureKind.CRASH
+    assert "timed out after 900.00 seconds" in report.failure.message
+
+
+@pytest.mark.parametrize(
+    "response", [None, "text", [1], {}, {"errorMessage": {"not": "text"}}, {"errorMessage": "x" * 9_999}]
+)
+def test_a_death_is_a_death_whatever_lambda_says_of_it(one: World, response: object) -> None:
+    assert receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", response))[1] is Verdict.FAILED
+
+
+def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World) -> None:
+    report, _ = receive(one.recorder, delivery(one.sent[0], "EventAgeExceeded"))
+    assert report is not None
+    assert report.failure is not None
+    assert report.failure.kind is FailureKind.TRANSIENT
+    one.sent.clear()
+    state = one.finish()
+    assert state.phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"responsePayload": None},
+        {"responsePayload": "no report"},
+        {"responsePayload": {"job_id": "x"}},
+        {"requestContext": {}},
+        {"requestContext": {"condition": "Sunshine"}},
+        {"requestContext": None},
+    ],
+)
+def test_what_is_no_report_changes_nothing_and_is_not_retried(one: World, change: dict[str, Any]) -> None:
+    before = one.state()
+    request = one.sent[0]
+    event = {**delivery(request, response=one.execute(request).model_dump(mode="json")), **change}
+    assert receive(one.recorder, event) == (None, Verdict.UNREADABLE)
+    assert one.state() == before
+    assert not one.real_store.log
+
+
+@pytest.mark.parametrize("event", [None, [], "x", 7, {}, {"requestPayload": {}}])
+def test_an_event_of_any_shape_is_survived(one: World, event: object) -> None:
+    assert receive(one.recorder, event) == (None, Verdict.UNREADABLE)
+
+
+def test_a_record_from_which_lambda_dropped_the_payloads_leaves_the_attempt_to_its_lease(one: World) -> None:
+    event = delivery(one.sent[0], "RetriesExhausted")
+    del event["requestPayload"]
+    del event["responsePayload"]
+    assert receive(one.recorder, event) == (None, Verdict.UNREADABLE)
+    one.sent.clear()
+    assert one.finish().retried == 1
