@@ -31,6 +31,14 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --extra local --extra dev --upgrade --output-file .ci/requirements.txt pyproject.toml
+	echo aws-sam-cli | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	  --upgrade --output-file .ci/sam.txt -
+
+.venv/sam/.done: .venv/bin/python .ci/sam.txt
+	$(BIN)/python -m venv .venv/sam
+	.venv/sam/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r .ci/sam.txt
+	@touch $@
 
 clean:  ## Remove what was made.
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
