@@ -1,0 +1,148 @@
+"""The template and the code agree: bounds, versions, dependencies; rights are named, and bound to what they name."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from s3mr import limits
+from s3mr.model.job import SCHEMA_VERSION
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PACKAGE = tomllib.loads((ROOT / "lambdas" / "pyproject.toml").read_text(encoding="utf-8"))
+WORKERS = ("Map", "Reduce")
+DAY_S = 24 * 3600
+
+
+def statements(owner: str) -> list[dict[str, Any]]:
+    """The statements of a role or managed policy, also those that stand under a condition."""
+    properties = RESOURCES[owner]["Properties"]
+    documents = [one["PolicyDocument"] for one in properties.get("Policies", [])] or [properties["PolicyDocument"]]
+    every = [one for document in documents for one in document["Statement"]]
+    return [one["Fn::If"][1] if "Fn::If" in one else one for one in every]
+
+
+OWNERS = [name for name, one in RESOURCES.items() if one["Type"] in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy")]
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def actions(owner: str) -> Iterator[str]:
+    for one in statements(owner):
+        yield from (f"{one['Effect']} {action}" for action in listed(one["Action"]))
+
+
+def test_what_lambda_is_told_is_what_leases_count_on() -> None:
+    for name in WORKERS:
+        told = RESOURCES[f"{name}InvokeConfig"]["Properties"]
+        assert told["MaximumRetryAttempts"] == 0
+        assert told["MaximumEventAgeInSeconds"] == limits.EVENT_AGE_S
+        assert told["DestinationConfig"]["OnSuccess"] == told["DestinationConfig"]["OnFailure"]
+    longest_s = TEMPLATE["Parameters"]["WorkerTimeout"]["MaxValue"]
+    assert longest_s <= limits.TASK_TIMEOUT_S
+    assert RESOURCES["RecordInvokeConfig"]["Properties"]["MaximumRetryAttempts"] == 2
+
+
+def test_settings_of_a_version_stay_when_a_deploy_publishes_another() -> None:
+    for name in ("Record", *WORKERS):
+        config = RESOURCES[f"{name}InvokeConfig"]
+        assert config["UpdateReplacePolicy"] == "Retain"
+        assert {"Ref": f"{name}Function.Version"} in config["Properties"]["Qualifier"]["Fn::Select"][1]["Fn::Split"]
+    for name in ("Tick", "Record", *WORKERS):
+        properties = RESOURCES[f"{name}Function"]["Properties"]
+        assert properties["AutoPublishAliasAllProperties"] is True
+
+
+def test_what_a_job_needs_outlives_its_longest_deadline() -> None:
+    rules = RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert {rule.get("Prefix") for rule in rules} == {"jobs/", "plan/", None}
+    for rule in rules:
+        days = rule.get("ExpirationInDays") or rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+        assert days * DAY_S == limits.INTERMEDIATES_S > limits.DEADLINE_S_MAX
+
+
+def test_an_execution_hands_over_before_its_history_or_its_time_is_full() -> None:
+    definition = RESOURCES["Jobs"]["Properties"]["Definition"]
+    judge = definition["States"]["Judge"]["Choices"][1]
+    assert judge["NumericGreaterThanEquals"] == limits.ROUNDS_MAX
+    retries = definition["States"]["Tick"]["Retry"][0]["MaxAttempts"]
+    assert 9 + 3 * retries < limits.ROUND_EVENTS_MAX
+    timeout_s = RESOURCES["TickFunction"]["Properties"]["Timeout"]
+    assert limits.ROUND_S + 300 < timeout_s < definition["States"]["Tick"]["TimeoutSeconds"]
+    assert definition["TimeoutSeconds"] > limits.DEADLINE_S_MAX + limits.TASK_TIMEOUT_S
+
+
+def test_every_state_that_can_fail_leads_to_a_release() -> None:
+    states = RESOURCES["Jobs"]["Properties"]["Definition"]["States"]
+    for name in ("Tick", "Continue"):
+        last = states[name]["Catch"][-1]
+        assert (last["ErrorEquals"], last["Next"]) == (["States.ALL"], "SayWhy")
+    assert states["SayWhy"]["Next"] == "Release"
+    pattern = RESOURCES["JobsEndedRule"]["Properties"]["EventPattern"]
+    assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+
+
+def test_versions_agree() -> None:
+    assert TEMPLATE["Outputs"]["SchemaVersion"]["Value"] == str(SCHEMA_VERSION)
+    assert TEMPLATE["Outputs"]["S3mrVersion"]["Value"] == PROJECT["version"] == PACKAGE["project"]["version"]
+
+
+def test_the_functions_depend_on_what_s3mr_depends_on_but_for_the_command_line() -> None:
+    functions = {line for line in PACKAGE["project"]["dependencies"] if not line.startswith("aws-lambda-powertools")}
+    command_line = {line for line in PROJECT["dependencies"] if re.match(r"click|rich", line)}
+    assert functions == set(PROJECT["dependencies"]) - command_line
+
+
+def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone() -> None:
+    packed = set(PACKAGE["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].values())
+    ours = {f"s3mr/{path.name}" for path in (ROOT / "s3mr").iterdir() if path.name not in ("__pycache__", "py.typed")}
+    assert ours - packed == {"s3mr/cli", "s3mr/local", "s3mr/options.py", "s3mr/remote", "s3mr/loading.py"}
+    assert not packed - ours
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_no_right_is_given_on_everything(owner: str) -> None:
+    for one in statements(owner):
+        assert one["Sid"]
+        assert not any("*" in action for action in listed(one["Action"])), one["Sid"]
+        if one["Action"] != "lambda:GetAccountSettings":
+            assert "*" not in listed(one["Resource"]), one["Sid"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_holds_no_right_but_to_read_to_write_and_to_report(name: str) -> None:
+    assert set(actions(f"{name}Role")) == {
+        "Allow s3:GetObject",
+        "Allow s3:PutObject",
+        "Allow s3:AbortMultipartUpload",
+        "Deny s3:PutObject",
+        "Allow kms:Decrypt",
+        "Allow kms:GenerateDataKey",
+        "Allow lambda:InvokeFunction",
+        "Allow logs:CreateLogStream",
+        "Allow logs:PutLogEvents",
+    }
+    invoked = [one["Resource"] for one in statements(f"{name}Role") if one["Action"] == "lambda:InvokeFunction"]
+    assert invoked == [{"Fn::Sub": "${RecordFunction.Arn}:*"}]
+
+
+def test_no_output_is_called_like_a_resource_or_a_parameter() -> None:
+    """SAM's local resolver takes an output's name for the other thing, and breaks."""
+    assert not set(TEMPLATE["Outputs"]) & (set(RESOURCES) | set(TEMPLATE["Parameters"]))
+
+
+def test_every_function_has_a_handler_in_the_package() -> None:
+    for one in RESOURCES.values():
+        if one["Type"] == "AWS::Serverless::Function":
+            module, function = one["Properties"]["Handler"].split(".")
+            text = (ROOT / "lambdas" / f"{module}.py").read_text(encoding="utf-8")
+            assert re.search(rf"\b{function}\b", text)
