@@ -33,6 +33,10 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	  --extra local --extra dev --upgrade --output-file .ci/requirements.txt pyproject.toml
 	echo aws-sam-cli | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --upgrade --output-file .ci/sam.txt -
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
+	  --upgrade lambdas/pyproject.toml > lambdas/pins
+	(echo '# What the functions are made of: this project, and what it needs, at locked versions (make lock).'; \
+	  echo ./lambdas; cat lambdas/pins) > lambdas/requirements.txt && rm lambdas/pins
 
 .venv/sam/.done: .venv/bin/python .ci/sam.txt
 	$(BIN)/python -m venv .venv/sam

@@ -102,6 +102,15 @@ def test_the_functions_depend_on_what_s3mr_depends_on_but_for_the_command_line()
     assert functions == set(PROJECT["dependencies"]) - command_line
 
 
+def test_what_the_functions_are_made_of_is_locked() -> None:
+    pins = (ROOT / "lambdas" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert "./lambdas" in pins
+    for line in PACKAGE["project"]["dependencies"]:
+        name = re.match(r"[\w-]+", line)
+        assert name
+        assert any(pin.startswith(f"{name[0]}==") for pin in pins), f"make lock: {name[0]} is not pinned"
+
+
 def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone() -> None:
     packed = set(PACKAGE["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].values())
     ours = {f"s3mr/{path.name}" for path in (ROOT / "s3mr").iterdir() if path.name not in ("__pycache__", "py.typed")}
