@@ -1,4 +1,8 @@
-"""Importing a user's module from a folder: the same way where the job is submitted and in a worker."""
+"""Importing a user's module from a folder: the same way where the job is submitted and in a worker.
+
+What is loaded already stays: a module of s3mr, or of a package that s3mr uses (boto3, pydantic and others), is never
+replaced by one of the same name in the user's folder or among the job's requirements.
+"""
 
 import importlib
 import importlib.util
@@ -11,11 +15,13 @@ from typing import Final
 
 from s3mr.errors import RequestError
 
+PACKAGES: Final = "_requirements"  # the folder in a bundle below which the job's requirements lie
+
 _under_way: Final[ContextVar[bool]] = ContextVar("s3mr_import_under_way", default=False)
 
 
 def import_from(folder: Path, module: str) -> ModuleType:
-    """Import ``module`` with ``folder`` first on the path.
+    """Import ``module`` with ``folder`` first on the path, and the packages that lie in it right after.
 
     ``module`` is a dotted name, or the path of a file below ``folder`` (any name ending in ``.py``).
 
@@ -24,12 +30,29 @@ def import_from(folder: Path, module: str) -> ModuleType:
     """
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+    packages = folder / PACKAGES
+    if packages.is_dir() and str(packages) not in sys.path:
+        sys.path.insert(sys.path.index(str(folder)) + 1, str(packages))
     importlib.invalidate_caches()
     reset = _under_way.set(True)
     try:
         return _import_file(folder / module) if module.endswith(".py") else importlib.import_module(module)
     finally:
         _under_way.reset(reset)
+
+
+def forget(folder: Path, *, keep_packages: bool) -> None:
+    """Make this process import anew what it has imported from ``folder``; what refers to it goes on working.
+
+    ``keep_packages``: the requirements stay loaded; many a compiled package cannot be imported twice.
+    """
+    packages = folder / PACKAGES
+    for name, module in list(sys.modules.items()):
+        place = _place(module)
+        if place and place.is_relative_to(folder) and not (keep_packages and place.is_relative_to(packages)):
+            del sys.modules[name]
+    if not keep_packages:
+        sys.path[:] = [path for path in sys.path if path not in (str(folder), str(packages))]
 
 
 def under_way() -> bool:
@@ -50,6 +73,15 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return loaded
+
+
+def _place(module: object) -> Path | None:
+    """Where a module lies; asked of its dictionary, because attributes of some are made when they are asked for."""
+    known = getattr(module, "__dict__", {})
+    file, path = known.get("__file__"), known.get("__path__")
+    if not isinstance(file, str) and path is not None:  # a package without __init__
+        file = next(iter(path), None)
+    return Path(file) if isinstance(file, str) else None
 
 
 def _module_name(stem: str) -> str:

@@ -1,13 +1,16 @@
 """Where a job's code lies: the module that holds it, the folder it is imported from, and the files it needs."""
 
+import filecmp
+import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from s3mr.errors import RequestError
+from s3mr.importing import PACKAGES
 
 NOTEBOOK_ADVICE = (
     "workers import the job from a file, and this one is in none: write it into a module "
@@ -23,18 +26,34 @@ class Code:
     module: str
     name: str
 
-    def files(self) -> dict[str, Path]:
-        """Return the files that a worker needs, by their path below ``root``.
+    def files(self, include: Sequence[Path] = ()) -> dict[str, Path]:
+        """Return the files that a worker needs, by their name in the bundle: their path below ``root``.
 
         These are the job's file, and what this process has imported from below ``root`` so far: modules as they
         are, packages whole. Installed packages stay out: workers have their own.
+
+        ``include`` adds files and folders, relative to the current folder. What lies below ``root`` keeps its path
+        there, so that the job's code finds it beside its own file; anything else comes under its own name. Below a
+        folder, names that begin with ``.`` and ``__pycache__`` stay out.
+
+        Raises:
+            RequestError: something is not there or cannot be read, a name is taken by another content.
         """
         own = self.module if self.module.endswith(".py") else self.module.partition(".")[0]
-        tops = {own, *_imported_below(self.root)}
         found: dict[str, Path] = {}
-        for top in sorted(tops):
-            for path in _files_of(self.root, top):
-                found[path.relative_to(self.root).as_posix()] = path
+        try:
+            for top in sorted({own, *_imported_below(self.root)}):
+                for path in _files_of(self.root, top):
+                    found[path.relative_to(self.root).as_posix()] = path
+            for asked in include:
+                for name, path in _included(self.root, asked):
+                    standing = found.setdefault(name, path)
+                    if standing != path and not filecmp.cmp(standing, path, shallow=False):
+                        raise RequestError(f"--include {asked}: as {name}, the job's code has {standing} already")
+        except OSError as error:
+            raise RequestError(f"the code cannot be read: {error}") from error
+        if taken := [name for name in found if name.partition("/")[0] == PACKAGES]:
+            raise RequestError(f"the job's code has {taken[0]}, but {PACKAGES} is for --requirements: rename it")
         return found
 
 
@@ -85,8 +104,44 @@ def _files_of(root: Path, top: str) -> Iterator[Path]:
         if path.is_file():
             yield path
         elif path.is_dir():
-            yield from (
-                file
-                for file in sorted(path.rglob("*"))
-                if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")
-            )
+            yield from _files_below(path)
+
+
+def _included(root: Path, asked: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files behind one ``--include``, each with its name in the bundle."""
+    path = Path(os.path.abspath(asked))  # noqa: PTH100 - `..` goes, links stay: the name is the one that was given
+    if not path.exists():
+        raise RequestError(f"--include {asked}: there is no such file or folder")
+    place = _below(root, path)
+    if place is None and not path.name:
+        raise RequestError(f"--include {asked}: the whole file system is no part of a job")
+    base = Path(path.name) if place is None else place
+    files = list(_files_below(path)) if path.is_dir() else [path]
+    if not files:
+        raise RequestError(f"--include {asked}: there is nothing in it but names that begin with a dot")
+    for file in files:
+        if not file.is_file():
+            raise RequestError(f"--include {asked}: {file} is neither a file nor a folder")
+        yield (base / file.relative_to(path)).as_posix(), file
+
+
+def _below(root: Path, path: Path) -> Path | None:
+    """Return the place of ``path`` below ``root``, by their names or else by what these lead to; None if outside."""
+    for outer, inner in ((Path(os.path.abspath(root)), path), (root.resolve(), path.resolve())):  # noqa: PTH100
+        if inner.is_relative_to(outer):
+            return inner.relative_to(outer)
+    return None
+
+
+def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield what is no folder, sorted, through links to folders too, but never twice around."""
+    here = folder.resolve()
+    if here in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            yield from _files_below(path, above | {here})
+        else:
+            yield path

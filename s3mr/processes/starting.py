@@ -11,7 +11,8 @@ def start(module: str, environment: Mapping[str, str], *, stderr: int | None = N
     Its own session keeps a terminal's Ctrl-C from it: the parent decides how it ends.
     """
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-m", module],  # -P: no file of the current folder shadows what we import
+        # -P: no file of the current folder shadows what we import; -u: what user code prints is not lost when it dies.
+        [sys.executable, "-P", "-u", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

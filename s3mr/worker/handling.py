@@ -1,32 +1,27 @@
 """What a Lambda environment or a local worker process does with a request: load the job's code, execute, report."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from s3mr.bundle import open_bundle
-from s3mr.errors import S3mrError, UserCodeError
+from s3mr.errors import S3mrError
 from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
-from s3mr.importing import import_from
 from s3mr.model import keys
 from s3mr.model.job import JobSpec
 from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
-from s3mr.parameters import set_parameters
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
 from s3mr.shuffle.merging import Scratch
-from s3mr.tracebacks import users_traceback
 from s3mr.worker.executing import execute, failed
+from s3mr.worker.job_code import JobCode
 from s3mr.worker.surroundings import Surroundings
-from s3mr.worker.user_code import Functions
 
 
 @dataclass(frozen=True, slots=True)
 class TaskHandler:
-    """Executes requests, one after another; user code stays loaded between requests of the same bundle.
+    """Executes requests, one after another; user code stays loaded between requests of the same job.
 
     ``requests_sent`` counts what this process has asked of services so far, by operation.
     """
@@ -38,9 +33,8 @@ class TaskHandler:
     clock: Clock
     entropy: Entropy
     scratch: Scratch
-    bundles: Path  # folder in which bundles are unpacked
+    code: JobCode
     requests_sent: Callable[[], dict[str, int]]
-    _loaded: dict[str, Functions] = field(default_factory=dict)
 
     def handle(self, event: dict[str, Any]) -> dict[str, Any]:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.
@@ -51,7 +45,7 @@ class TaskHandler:
         request = TaskRequest.model_validate(event)
         before = self.requests_sent()
         try:
-            functions = self._load(request.spec)
+            functions = self.code.load(request.spec, self.objects)
         except S3mrError as error:
             report = failed(request, worker=None, error=error)
         else:
@@ -79,42 +73,9 @@ class TaskHandler:
         inputs = self.inputs_of(request.spec)
         return TaskReader(inputs, decode_map_task(segment, pointer), get_format(request.spec.input_format))
 
-    def _load(self, spec: JobSpec) -> Functions:
-        """Return the job's functions, from its bundle."""
-        set_parameters(spec.params)
-        loaded = self._loaded.get(spec.bundle.sha256)
-        if loaded is None:
-            data = b"".join(self.objects.stream(keys.bundle(spec.job_id)))
-            folder = open_bundle(data, spec.bundle.sha256, self.bundles)
-            self._loaded[spec.bundle.sha256] = loaded = load_functions(folder, spec)
-        return loaded
-
     def _with_requests(self, report: Report, before: dict[str, int]) -> Report:
         if report.manifest is None:
             return report
         sent = {name: count - before.get(name, 0) for name, count in self.requests_sent().items()}
         counters = report.manifest.counters.model_copy(update={"requests": sent})
         return report.model_copy(update={"manifest": report.manifest.model_copy(update={"counters": counters})})
-
-
-def load_functions(folder: Path, spec: JobSpec) -> Functions:
-    """Import the job's module from an unpacked bundle and take its functions.
-
-    Raises:
-        UserCodeError: the module cannot be imported here, or has no such job.
-    """
-    try:
-        module = import_from(folder, spec.bundle.module)
-        job = getattr(module, spec.bundle.name)
-        return Functions(
-            map=job.map, reduce=job.reduce, combine=job.combine, partition=job.partition, folder=str(folder)
-        )
-    except S3mrError:
-        raise
-    except (Exception, SystemExit) as error:  # user code runs at import
-        what, shown = users_traceback(error, folder=str(folder))
-        raise UserCodeError(
-            f"the job's module {spec.bundle.module} cannot be imported in a worker: {what}; what it imports must lie "
-            "beside it and be imported at its top",
-            traceback=shown,
-        ) from error

@@ -47,12 +47,13 @@ class Host:
         self.jobs = 0
         settings = cloud.settings.to_environment()
         del settings["S3MR_SCRATCH"]
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", HOST],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **settings, "TMPDIR": str(self.temporary), "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"},
+            env={**own, **settings, "TMPDIR": str(self.temporary), "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"},
         )
 
     def run(self, code: str, *, timeout_s: float = 30.0) -> tuple[Report, list[str]]:

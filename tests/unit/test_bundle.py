@@ -1,7 +1,10 @@
 import hashlib
 import io
+import os
 import stat
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,19 @@ def claiming(size_bytes: int) -> bytes:
     return zip_of(("a", bytes(100_000))).replace((100_000).to_bytes(4, "little"), size_bytes.to_bytes(4, "little"))
 
 
+def claiming_everywhere(size_bytes: int) -> bytes:
+    """A zip whose headers and checksum say that 256 MiB, once they are unpacked, has so many bytes."""
+    content = zlib.compressobj(9, zlib.DEFLATED, -15)
+    squeezed = b"".join([*(content.compress(bytes(64 * limits.MIB)) for _ in range(4)), content.flush()])
+    made = zip_of(("a", bytes(size_bytes)))
+    honest = zipfile.ZipFile(io.BytesIO(made)).infolist()[0]
+    data = bytearray(made.replace(made[31 : 31 + honest.compress_size], squeezed, 1))
+    header = data.index(b"PK\x01\x02")
+    data[18:22] = data[header + 20 : header + 24] = len(squeezed).to_bytes(4, "little")
+    data[-6:-2] = header.to_bytes(4, "little")
+    return bytes(data)
+
+
 def nul_zip() -> bytes:
     return zip_of(("aXb", b"")).replace(b"aXb", b"a\0b")
 
@@ -90,6 +106,23 @@ def wrong_checksum_zip() -> bytes:
     return data.getvalue().replace(b"content", b"CONTENT")
 
 
+def garbled_zip() -> bytes:
+    data = bytearray(zip_of(("a", b"content" * 100)))
+    data[31:35] = b"\xff" * 4
+    return bytes(data)
+
+
+def no_utf8_zip() -> bytes:
+    return zip_of(("ä", b"")).replace("ä".encode(), b"\xff\xff")
+
+
+def bzip2_zip() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a", b"content")
+    return data.getvalue()
+
+
 HOSTILE = {
     "absolute": zip_of(("/etc/passwd", b"")),
     "parent": zip_of(("a/../../b", b"")),
@@ -100,10 +133,19 @@ HOSTILE = {
     "empty component": zip_of(("a//b", b"")),
     "folder": zip_of(("a/", b"")),
     "file below file": zip_of(("a", b""), ("a/b", b"")),
+    "file below file but for case": zip_of(("A", b""), ("a/b", b"")),
+    "same but for case": zip_of(("dir/a.py", b"1"), ("dir/A.py", b"2")),
+    "same but for accents": zip_of(("\u00e9", b"1"), ("e\u0301", b"2")),
+    "long name": zip_of(("a" * 256, b"")),
+    "hidden parent": zip_of(("a/..", b"")),
     "link": zip_of((entry("a", stat.S_IFLNK | 0o777), b"/etc/passwd")),
     "device": zip_of((entry("a", stat.S_IFCHR | 0o666), b"")),
     "too large": claiming(limits.BUNDLE_UNZIPPED_BYTES_MAX + 1),
     "claiming less than it holds": claiming(10),
+    "claiming more than it holds": claiming(100_001),
+    "not deflated": bzip2_zip(),
+    "garbled": garbled_zip(),
+    "no UTF-8": no_utf8_zip(),
     "no zip": b"no zip at all",
     "cut": zip_of(("a", b"content"))[:-5],
     "damaged": wrong_checksum_zip(),
@@ -118,6 +160,62 @@ def test_a_hostile_zip_is_refused_and_leaves_nothing(data: bytes, tmp_path: Path
     with pytest.raises(InvariantError):
         open_zip(data, tmp_path / "bundles")
     assert list(tmp_path.rglob("*")) == [tmp_path / "bundles"]
+
+
+def test_a_bomb_whose_header_lies_takes_no_memory(tmp_path: Path) -> None:
+    data = claiming_everywhere(10)
+    assert len(data) < 3 * limits.MIB
+    tracemalloc.start()
+    try:
+        opened = open_zip(data, tmp_path / "bundles")
+        assert tracemalloc.get_traced_memory()[1] < 32 * limits.MIB
+    finally:
+        tracemalloc.stop()
+    assert (opened / "a").stat().st_size == 10
+
+
+def test_a_bundle_with_too_many_files_is_refused_before_any_is_written(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for number in range(limits.BUNDLE_FILES_MAX + 1):
+            archive.writestr(str(number), b"")
+    with pytest.raises(InvariantError, match="too many files"):
+        open_zip(data.getvalue(), tmp_path / "bundles")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "bundles"]
+
+
+def test_a_bundle_larger_than_any_is_made_is_refused_unread(tmp_path: Path) -> None:
+    with pytest.raises(InvariantError, match="too large"):
+        open_bundle(bytes(limits.BUNDLE_BYTES_MAX + 1), "0" * 64, tmp_path / "bundles")
+
+
+def test_bundles_lie_in_a_folder_that_nobody_else_can_write(code: dict[str, Path], tmp_path: Path) -> None:
+    opened = open_zip(make_bundle(code), tmp_path / "bundles")
+    assert stat.S_IMODE(opened.parent.stat().st_mode) == stat.S_IMODE(opened.stat().st_mode) == 0o700
+
+
+def test_a_folder_for_bundles_that_belongs_to_somebody_else_is_refused(code: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    try:
+        os.chown(tmp_path / "bundles", os.geteuid() + 1, -1)
+    except PermissionError:
+        pytest.skip("only root can give a folder away")
+    with pytest.raises(RequestError, match="belongs to somebody else"):
+        open_zip(make_bundle(code), tmp_path / "bundles")
+
+
+@pytest.mark.parametrize("names", [("a.py", "A.py"), ("a", "A/b"), ("\u00e9", "e\u0301")])
+def test_names_that_a_laptops_file_system_takes_for_one_are_refused(
+    names: tuple[str, str], code: dict[str, Path]
+) -> None:
+    with pytest.raises(RequestError, match="a bundle cannot hold"):
+        make_bundle(dict.fromkeys(names, code["job.py"]))
+
+
+def test_folders_may_differ_by_case_alone(code: dict[str, Path], tmp_path: Path) -> None:
+    opened = open_zip(make_bundle({"A/x": code["job.py"], "a/y": code["job.py"]}), tmp_path / "bundles")
+    assert (opened / "A/x").is_file()
+    assert (opened / "a/y").is_file()
 
 
 @pytest.mark.parametrize("name", ["/a", "../a", "a\\b", "c:a", ""])

@@ -1,5 +1,6 @@
 """Where a job's code lies, what of it is bundled, and how it is imported again."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from s3mr import Job, params
 from s3mr.errors import RequestError
-from s3mr.importing import import_from, under_way
+from s3mr.importing import forget, import_from, under_way
 from s3mr.loading import Code, code_in, locate
 from s3mr.parameters import set_parameters
 
@@ -77,6 +78,99 @@ def test_siblings_that_were_imported_are_bundled_and_packages_whole(tmp_path: Pa
     }
 
 
+@pytest.fixture
+def job_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a job, and things in it and beside it; the current folder is the one above."""
+    root = write(tmp_path / "root", a_job="job = 1\n")
+    for name in (
+        "root/data.json",
+        "root/sub/deep/x.csv",
+        "root/sub/.hidden",
+        "root/sub/__pycache__/x.pyc",
+        "tables/t.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "root/sub/.git").mkdir()
+    (tmp_path / "root/sub/.git/config").touch()
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+def included(root: Path, *include: str) -> dict[str, str]:
+    """The names that including these adds, with what is behind each."""
+    files = Code(root, "a_job.py", "job").files([Path(one) for one in include])
+    assert files.pop("a_job.py") == root / "a_job.py"
+    return {name: path.read_text() for name, path in files.items()}
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_what_is_included_below_the_root_keeps_its_path_there(job_root: Path, relative: bool) -> None:  # noqa: FBT001
+    root = Path("tables/../root").absolute() if relative else job_root
+    expected = {"data.json": "root/data.json", "sub/deep/x.csv": "root/sub/deep/x.csv"}
+    assert included(root, "root/data.json", "root/sub/") == expected
+    assert included(root, str(job_root / "data.json"), "tables/../root/sub") == expected
+
+
+def test_what_is_included_from_elsewhere_comes_under_its_own_name(job_root: Path) -> None:
+    assert included(job_root, "tables") == {"tables/t.csv": "tables/t.csv"}
+    assert included(job_root, "tables/t.csv") == {"t.csv": "tables/t.csv"}
+
+
+def test_a_hidden_name_is_included_where_it_is_asked_for_itself(job_root: Path) -> None:
+    assert set(included(job_root, "root/sub/.hidden", "root/sub/.git")) == {"sub/.hidden", "sub/.git/config"}
+
+
+def test_the_root_itself_can_be_included(job_root: Path) -> None:
+    assert set(included(job_root, "root")) == {"data.json", "sub/deep/x.csv"}
+
+
+def test_links_to_folders_are_followed_and_loops_end(job_root: Path) -> None:
+    (job_root / "sub/tables").symlink_to("../../tables")
+    (job_root / "sub/loop").symlink_to("..")
+    assert set(included(job_root, "root/sub")) == {
+        *("sub/deep/x.csv", "sub/tables/t.csv", "sub/loop/a_job.py", "sub/loop/data.json")
+    }
+
+
+def test_a_link_that_leads_below_the_root_from_elsewhere_means_what_it_leads_to(job_root: Path) -> None:
+    Path("alias").symlink_to("root")
+    assert included(job_root, "alias/data.json") == {"data.json": "root/data.json"}
+
+
+def test_including_something_twice_or_what_is_there_already_is_no_collision(job_root: Path) -> None:
+    assert included(job_root, "root/data.json", "root/data.json", "root/a_job.py") == {"data.json": "root/data.json"}
+    Path("data.json").write_text("root/data.json")
+    assert included(job_root, "root/data.json", "data.json") == {"data.json": "root/data.json"}
+
+
+def test_two_contents_for_one_name_are_refused(job_root: Path) -> None:
+    Path("data.json").write_text("another")
+    with pytest.raises(RequestError, match=r"--include data.json: as data.json, the job's code has .*root/data.json"):
+        included(job_root, "root/data.json", "data.json")
+
+
+def test_what_cannot_be_included_is_refused_by_its_name(job_root: Path) -> None:
+    Path("empty").mkdir()
+    os.mkfifo("root/sub/pipe")
+    for asked, why in (
+        ("missing", "there is no such file"),
+        ("empty", "nothing in it"),
+        ("root/sub/pipe", "neither a file nor a folder"),
+        ("root/sub", "neither a file nor a folder"),
+        ("/", "whole file system"),
+    ):
+        with pytest.raises(RequestError, match=f"--include {asked}: .*{why}"):
+            included(job_root, asked)
+
+
+def test_the_folder_for_requirements_is_no_name_for_the_jobs_own_code(job_root: Path) -> None:
+    Path("_requirements").mkdir()
+    Path("_requirements/x.py").touch()
+    with pytest.raises(RequestError, match="_requirements is for --requirements"):
+        included(job_root, "_requirements")
+
+
 def test_s3mr_itself_and_installed_packages_stay_out() -> None:
     root = Path(__file__).parents[2]
     files = Code(root, "examples/wordcount.py", "wordcount").files()
@@ -111,6 +205,30 @@ def test_a_module_that_raises_is_not_left_half_imported(tmp_path: Path) -> None:
         import_from(tmp_path, "half.py")
     assert "half" not in sys.modules
     assert under_way() is False
+
+
+def test_requirements_are_found_after_the_jobs_own_files_and_before_all_else(tmp_path: Path) -> None:
+    write(tmp_path, own_job="import own_first, wanted, json\n", own_first="")
+    write(tmp_path / "_requirements", own_first="1 / 0\n", wanted="", json="1 / 0\n")
+    module = import_from(tmp_path, "own_job.py")
+    assert module.own_first.__file__ == str(tmp_path / "own_first.py")
+    assert module.wanted.__file__ == str(tmp_path / "_requirements/wanted.py")
+    assert sys.path[:2] == [str(tmp_path), str(tmp_path / "_requirements")]
+
+
+def test_what_was_forgotten_is_imported_anew_but_for_its_requirements(tmp_path: Path) -> None:
+    write(tmp_path, a_one="import a_two, a_space.inner, a_wanted\nparent = a_two\n", a_two="", a_space0inner="")
+    write(tmp_path / "_requirements", a_wanted="")
+    before = import_from(tmp_path, "a_one.py")
+    wanted = sys.modules["a_wanted"]
+    forget(tmp_path, keep_packages=True)
+    assert not {"a_one", "a_two", "a_space", "a_space.inner"} & set(sys.modules)
+    after = import_from(tmp_path, "a_one.py")
+    assert after.parent is not before.parent
+    assert sys.modules["a_wanted"] is wanted
+    forget(tmp_path, keep_packages=False)
+    assert "a_wanted" not in sys.modules
+    assert not [path for path in sys.path if path.startswith(str(tmp_path))]
 
 
 def test_parameters_are_a_mapping_that_says_what_is_missing() -> None:

@@ -1,0 +1,80 @@
+"""The code of the job that a worker works for: fetched, verified, unpacked, imported; one job at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from s3mr import limits
+from s3mr.bundle import open_bundle
+from s3mr.errors import InvariantError, S3mrError, UserCodeError
+from s3mr.importing import forget, import_from
+from s3mr.model import keys
+from s3mr.model.job import BundleRef, JobSpec
+from s3mr.parameters import set_parameters
+from s3mr.ports import ObjectStore
+from s3mr.tracebacks import users_traceback
+from s3mr.worker.user_code import Functions
+
+
+@dataclass(slots=True, eq=False)
+class JobCode:
+    """What one process has loaded. ``bundles`` is the folder in which bundles are unpacked.
+
+    A module may read `s3mr.params` while it is imported, so functions are kept for the same module of the same bundle
+    with the same parameters only; for anything else the module, and what it has imported beside it, runs anew.
+    """
+
+    bundles: Path
+    _bundle: BundleRef | None = None
+    _params: dict[str, str] | None = None
+    _functions: Functions | None = None
+
+    def load(self, spec: JobSpec, objects: ObjectStore) -> Functions:
+        """Return the functions of the job, from its bundle, and set its parameters.
+
+        Raises:
+            UserCodeError: the module cannot be imported here, or has no such job.
+            InvariantError: the bundle is damaged, or holds what no bundle may hold.
+        """
+        set_parameters(spec.params)
+        if self._functions is None or (self._bundle, self._params) != (spec.bundle, spec.params):
+            self._forget(spec.bundle)
+            self._bundle, self._params = spec.bundle, spec.params
+            self._functions = load_functions(self._unpacked(spec, objects), spec)
+        return self._functions
+
+    def _forget(self, following: BundleRef) -> None:
+        self._functions = None
+        if self._bundle is not None:
+            same = self._bundle.sha256 == following.sha256
+            forget(self.bundles / self._bundle.sha256, keep_packages=same)
+
+    def _unpacked(self, spec: JobSpec, objects: ObjectStore) -> Path:
+        data = bytearray()
+        for block in objects.stream(keys.bundle(spec.job_id)):
+            data += block
+            if len(data) > limits.BUNDLE_BYTES_MAX:
+                raise InvariantError(f"the bundle is too large: at most {limits.BUNDLE_BYTES_MAX:,} bytes")
+        return open_bundle(bytes(data), spec.bundle.sha256, self.bundles)
+
+
+def load_functions(folder: Path, spec: JobSpec) -> Functions:
+    """Import the job's module from an unpacked bundle and take its functions.
+
+    Raises:
+        UserCodeError: the module cannot be imported here, or has no such job.
+    """
+    try:
+        module = import_from(folder, spec.bundle.module)
+        job = getattr(module, spec.bundle.name)
+        return Functions(
+            map=job.map, reduce=job.reduce, combine=job.combine, partition=job.partition, folder=str(folder)
+        )
+    except S3mrError:
+        raise
+    except (Exception, SystemExit) as error:  # user code runs at import
+        what, shown = users_traceback(error, folder=str(folder))
+        raise UserCodeError(
+            f"the job's module {spec.bundle.module} cannot be imported in a worker: {what}; what it imports must lie "
+            "beside it and be imported at its top, or come with --include or --requirements",
+            traceback=shown,
+        ) from error

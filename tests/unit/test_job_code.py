@@ -1,0 +1,168 @@
+"""What a worker has loaded: verified, and never the code of another job."""
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s3mr import limits
+from s3mr.adapters.memory import MemoryObjectStore
+from s3mr.bundle import make_bundle
+from s3mr.errors import InvariantError, UserCodeError
+from s3mr.model import keys
+from s3mr.model.job import BundleRef, JobSpec
+from s3mr.parameters import set_parameters
+from s3mr.worker.job_code import JobCode
+
+TWO_JOBS = """
+from s3mr import Job, params
+import beside
+SEEN = params.get("x", "-")
+def one(source, record): return "one", SEEN, params.get("x", "-")
+def two(source, record): return "two", SEEN, params.get("x", "-")
+first, second = Job(map=one), Job(map=two)
+"""
+
+
+class World:
+    """Bundles and the jobs that need them, with a worker that has loaded none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.objects = MemoryObjectStore()
+        self.code = JobCode(folder / "bundles")
+
+    def job(self, files: Mapping[str, str], *, module: str = "jobs.py", name: str = "first", **params: str) -> JobSpec:
+        paths = {}
+        for file, text in files.items():
+            paths[file] = self.folder / hashlib.sha256(text.encode()).hexdigest()
+            paths[file].write_text(text)
+        bundle = make_bundle(paths)
+        job_id = f"job-{len(list(self.objects.list('')))}"
+        self.objects.put(keys.bundle(job_id), bundle)
+        return spec(job_id, BundleRef(sha256=hashlib.sha256(bundle).hexdigest(), module=module, name=name), params)
+
+    def call(self, job: JobSpec) -> Any:
+        return self.code.load(job, self.objects).map("", "")
+
+
+def spec(job_id: str, bundle: BundleRef, params: dict[str, str]) -> JobSpec:
+    return JobSpec(
+        job_id=job_id,
+        bundle=bundle,
+        map_tasks=1,
+        reducers=0,
+        layout="packed",
+        input_format="text",
+        input_objects=1,
+        input_bytes=1,
+        plan_index_offset_bytes=0,
+        memory_bytes=limits.MEMORY_BYTES_MIN,
+        attempts=1,
+        task_timeout_s=1.0,
+        params=params,
+        output="/nowhere",
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    modules, path = set(sys.modules), list(sys.path)
+    yield World(tmp_path)
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+    sys.path[:] = path
+    set_parameters({})
+
+
+def test_two_jobs_of_one_bundle_are_told_apart_by_name(world: World) -> None:
+    files = {"jobs.py": TWO_JOBS, "beside.py": ""}
+    first, second = world.job(files), world.job(files, name="second")
+    assert first.bundle.sha256 == second.bundle.sha256
+    assert [world.call(job)[0] for job in (first, second, first)] == ["one", "two", "one"]
+
+
+def test_two_jobs_of_one_bundle_are_told_apart_by_module(world: World) -> None:
+    files = {
+        "jobs.py": TWO_JOBS,
+        "more.py": TWO_JOBS.replace("'one'", "''").replace('"one"', '"more"'),
+        "beside.py": "",
+    }
+    first, other = world.job(files), world.job(files, module="more.py")
+    assert [world.call(job)[0] for job in (first, other, first)] == ["one", "more", "one"]
+
+
+@pytest.mark.parametrize("module", ["jobs.py", "jobs"])
+def test_a_module_that_reads_parameters_at_import_sees_those_of_its_own_job(world: World, module: str) -> None:
+    files = {"jobs.py": TWO_JOBS, "beside.py": ""}
+    plain, x1, x2 = (world.job(files, module=module, **more) for more in ({}, {"x": "1"}, {"x": "2"}))
+    seen = [world.call(job)[1:] for job in (x1, x2, plain, x1)]
+    assert seen == [("1", "1"), ("2", "2"), ("-", "-"), ("1", "1")]
+
+
+def test_code_finds_what_was_included_beside_its_own_file(world: World) -> None:
+    reading = """
+from pathlib import Path
+from s3mr import Job
+TABLE = (Path(__file__).parent / "data/table.json").read_text()
+first = Job(map=lambda source, record: TABLE)
+"""
+    assert world.call(world.job({"jobs.py": reading, "data/table.json": "[1]"})) == "[1]"
+
+
+def test_the_same_job_is_imported_once(world: World) -> None:
+    job = world.job({"jobs.py": TWO_JOBS, "beside.py": ""})
+    assert world.code.load(job, world.objects) is world.code.load(job, world.objects)
+    assert world.code.load(job.model_copy(update={"job_id": "another"}), world.objects).folder
+
+
+def test_a_job_does_not_see_what_another_bundle_had_beside_it(world: World) -> None:
+    world.call(world.job({"jobs.py": TWO_JOBS, "beside.py": ""}))
+    lonely = world.job({"jobs.py": TWO_JOBS})
+    with pytest.raises(UserCodeError, match="No module named 'beside'"):
+        world.call(lonely)
+
+
+def test_two_bundles_with_modules_of_one_name_have_each_their_own(world: World) -> None:
+    one, two = ({"jobs.py": JOB_OF_BESIDE, "beside.py": f"VALUE = {value}"} for value in (1, 2))
+    assert [world.call(world.job(files)) for files in (one, two, one)] == [1, 2, 1]
+
+
+JOB_OF_BESIDE = """
+import beside
+from s3mr import Job
+first = Job(map=lambda source, record: beside.VALUE)
+"""
+
+
+def test_a_module_that_failed_is_tried_anew(world: World) -> None:
+    job = world.job({"jobs.py": "1 / 0"})
+    for _ in range(2):
+        with pytest.raises(UserCodeError, match="ZeroDivisionError"):
+            world.call(job)
+
+
+def test_nothing_of_a_bundle_runs_before_its_checksum_was_verified(world: World, tmp_path: Path) -> None:
+    job = world.job({"jobs.py": f"open({str(tmp_path / 'ran')!r}, 'w')"})
+    forged = job.model_copy(update={"bundle": job.bundle.model_copy(update={"sha256": "0" * 64})})
+    with pytest.raises(InvariantError, match="SHA-256"):
+        world.call(forged)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_object_in_the_place_of_a_bundle_is_not_read_without_end(world: World) -> None:
+    job = world.job({"jobs.py": TWO_JOBS})
+    world.objects.put(keys.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
+    with pytest.raises(InvariantError, match="too large"):
+        world.call(job)
+
+
+def test_what_the_worker_itself_uses_is_not_replaced_by_files_of_the_same_name(world: World) -> None:
+    import msgpack
+
+    import_all = "import msgpack, pydantic\nfrom s3mr import Job\nfirst = Job(map=lambda s, r: msgpack.__file__)\n"
+    files = {"jobs.py": import_all, "msgpack.py": "1 / 0", "_requirements/pydantic.py": "1 / 0"}
+    assert world.call(world.job(files)) == msgpack.__file__
