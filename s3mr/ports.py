@@ -30,6 +30,12 @@ class ObjectStore(Protocol):
             InvariantError: no such object, or it ends before ``stop``.
         """
 
+    def size(self, key: str) -> int | None:
+        """Return how many bytes the object has; None: there is none."""
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy an object without reading it here; False: there is none. Repeating it is harmless."""
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``, sorted."""
 
@@ -55,6 +61,13 @@ class Inputs(Protocol):
             RequestError: an argument names nothing, or must not be read.
         """
 
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the object of exactly this name as it is now; None: there is none.
+
+        Raises:
+            RequestError: it must not be looked at.
+        """
+
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of ``source`` in blocks of at most 1 MiB.
 
@@ -78,11 +91,11 @@ class PartWriter(Protocol):
 class Output(Protocol):
     """Where one job's output appears: a folder or an s3:// prefix. Bound to its job."""
 
-    def check(self) -> None:
-        """Refuse, before anything runs, an output that could not be written.
+    def check(self, *, deadline_s: float) -> None:
+        """Refuse, before anything runs, an output that could not be written by a job that takes ``deadline_s``.
 
         Raises:
-            RequestError: it is not empty, is no folder, or must not be written.
+            RequestError: it is not empty, is no folder, must not be written, or keeps open parts for less long.
         """
 
     def open_part(self, name: str, *, worker: str) -> PartWriter:
@@ -141,10 +154,16 @@ class JobStore(Protocol):
     """The truth: one table. Every write that decides is conditional; losing a race is an answer."""
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
-        """Claim ``output`` for the job; return None, or the id of the other job that holds it."""
+        """Claim ``output`` for the job; return None, or the id of the other job that holds it.
+
+        A job that is released holds nothing any more, whatever the claim says.
+        """
 
     def release_output(self, output: str, *, job_id: str) -> None:
         """Give the claim up if it is this job's."""
+
+    def claimed_by(self, output: str) -> str | None:
+        """Return the id of the job that holds ``output``; None: nobody does."""
 
     def create(self, job: JobState) -> bool:
         """Write a new job; False if its id is taken."""

@@ -20,6 +20,7 @@ from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
 _THROTTLED: Final = {
     "BandwidthLimitExceeded",
     "ConditionalRequestConflict",  # another request on the key is in flight
+    "ExecutionLimitExceeded",  # Step Functions: too many run
     "InternalError",
     "LimitExceededException",
     "OperationAborted",
@@ -42,6 +43,8 @@ _ADVICE: Final = {
     "NoSuchBucket": "there is no such bucket: check its name",
     "InvalidBucketName": "this cannot be the name of a bucket: check it",
     "ResourceNotFoundException": "there is no such table, function or state machine: check the stack's name and region",
+    "StateMachineDoesNotExist": "there is no such state machine: check the stack's name and region",
+    "StateMachineDeleting": "the stack is being deleted",
     "PermanentRedirect": "the bucket is in another region: set AWS_REGION to the bucket's",
     "301": "the bucket is in another region: set AWS_REGION to the bucket's",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION to the bucket's",
@@ -102,6 +105,13 @@ def code_of(error: boto.ClientError) -> str:
 def status_of(error: boto.ClientError) -> int:
     """Return the answer's HTTP status; 0 where it has none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_denied(error: BaseException | None) -> bool:
+    """Whether ``error`` is an answer that we have no right to what was asked."""
+    return isinstance(error, boto.ClientError) and (
+        code_of(error).startswith("AccessDenied") or (code_of(error) in ("", "403") and status_of(error) == 403)
+    )
 
 
 def _of_answer(what: str, error: boto.ClientError) -> S3mrError:

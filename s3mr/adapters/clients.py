@@ -13,8 +13,15 @@ from botocore.config import Config
 from s3mr.adapters.aws_errors import translated
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_sts import STSClient
 
 
 class Meter:
@@ -24,7 +31,7 @@ class Meter:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
-    def watch(self, client: "S3Client | DynamoDBClient") -> None:
+    def watch(self, client: "BaseClient") -> None:
         """Count every request of ``client``, retries included."""
         client.meta.events.register("before-send", self._count)
 
@@ -41,35 +48,80 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the embedded cloud listens. Its clients heed nothing of the user's AWS configuration, nor a proxy."""
+    """Where services listen that are not AWS's.
+
+    Clients of the embedded cloud heed nothing of the user's AWS configuration, nor a proxy; others heed all but the
+    addresses in it, and ask for no checksums that only S3 itself knows.
+    """
 
     url: str
+    embedded: bool
 
 
 def s3_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) -> "S3Client":
-    """Return a new S3 client, of the embedded cloud or, without an endpoint, of the user's own configuration.
+    """Return a new client, of the embedded cloud or, without an endpoint, of the user's own configuration.
+
+    That is AWS's: ``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, the files in ``~/.aws`` and so on.
 
     Raises:
         RequestError: that configuration names a profile that does not exist, or no region where one is needed.
     """
-    with translated("the AWS configuration"):
-        if endpoint is None:
-            client = boto3.session.Session().client("s3", config=Config(**_tries(connections_max)))
-        else:
-            client = _embedded_session().client("s3", **_embedded(endpoint, connections_max))
-    meter.watch(client)
+    client: S3Client = _client("s3", endpoint, meter, connections_max)
     return client
 
 
 def dynamodb_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) -> "DynamoDBClient":
-    """Return a new DynamoDB client, likewise."""
+    """Return a new client, likewise; so do all that follow."""
+    client: DynamoDBClient = _client("dynamodb", endpoint, meter, connections_max)
+    return client
+
+
+def lambda_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int = 10) -> "LambdaClient":
+    client: LambdaClient = _client("lambda", endpoint, meter, connections_max)
+    return client
+
+
+def cloudformation_client(meter: Meter) -> "CloudFormationClient":
+    client: CloudFormationClient = _client("cloudformation", None, meter)
+    return client
+
+
+def step_functions_client(meter: Meter) -> "SFNClient":
+    client: SFNClient = _client("stepfunctions", None, meter)
+    return client
+
+
+def logs_client(meter: Meter) -> "CloudWatchLogsClient":
+    client: CloudWatchLogsClient = _client("logs", None, meter)
+    return client
+
+
+def sts_client(meter: Meter) -> "STSClient":
+    client: STSClient = _client("sts", None, meter)
+    return client
+
+
+def service_quotas_client(meter: Meter) -> "ServiceQuotasClient":
+    client: ServiceQuotasClient = _client("service-quotas", None, meter)
+    return client
+
+
+def _client(service: Any, endpoint: Endpoint | None, meter: Meter, connections_max: int = 10) -> Any:  # noqa: ANN401 - each caller knows its type
     with translated("the AWS configuration"):
         if endpoint is None:
-            client = boto3.session.Session().client("dynamodb", config=Config(**_tries(connections_max)))
+            client = _users_session().client(service, config=Config(**_tries(connections_max)))
+        elif not endpoint.embedded:
+            client = _users_session().client(service, **_at(endpoint, connections_max))
         else:
-            client = _embedded_session().client("dynamodb", **_embedded(endpoint, connections_max))
+            client = _embedded_session().client(service, **_embedded(endpoint, connections_max))
     meter.watch(client)
     return client
+
+
+def _users_session() -> boto3.session.Session:
+    """AWS's own tools read the region from AWS_REGION first; boto3 knows AWS_DEFAULT_REGION alone."""
+    region = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=region))
 
 
 def _embedded_session() -> boto3.session.Session:
@@ -77,6 +129,16 @@ def _embedded_session() -> boto3.session.Session:
     devnull = (None, None, os.devnull, None)
     configuration = {"profile": nothing, "config_file": devnull, "credentials_file": devnull}
     return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=configuration))
+
+
+def _at(endpoint: Endpoint, connections_max: int) -> dict[str, Any]:
+    config = Config(
+        **_tries(connections_max),
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path"},
+    )
+    return {"endpoint_url": endpoint.url, "config": config}
 
 
 def _embedded(endpoint: Endpoint, connections_max: int) -> dict[str, Any]:

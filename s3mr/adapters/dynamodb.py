@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from s3mr.adapters import dynamodb_items as items
-from s3mr.adapters.aws_errors import translated
+from s3mr.adapters.aws_errors import code_of, translated
 from s3mr.adapters.dynamodb_items import Item, text
 from s3mr.batching import batched
-from s3mr.errors import TransientError
+from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report
@@ -23,10 +23,16 @@ from s3mr.ports import Commit, Logged, Observation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import KeySchemaElementTypeDef, TableDescriptionTypeDef, WaiterConfigTypeDef
 
 BATCH_WRITE_MAX = 25  # DynamoDB: BatchWriteItem
 BATCH_GET_MAX = 100  # DynamoDB: BatchGetItem
 UNPROCESSED_ROUNDS_MAX = 8
+KEY_SCHEMA: "list[KeySchemaElementTypeDef]" = [
+    {"AttributeName": "pk", "KeyType": "HASH"},
+    {"AttributeName": "sk", "KeyType": "RANGE"},
+]
+READY: "WaiterConfigTypeDef" = {"Delay": 1, "MaxAttempts": 120}  # seconds
 
 
 class DynamoDBJobStore:
@@ -37,20 +43,42 @@ class DynamoDBJobStore:
         self._table = table
 
     def create_table(self) -> None:
-        """Create the table where there is no deployment that has."""
+        """Create the table where there is no deployment that has; that it is there already is no error.
+
+        Raises:
+            RequestError: a table of that name is somebody else's.
+        """
         with translated(f"create the table {self._table}"):
+            standing = self._describe()
+            if standing is None:
+                self._create()
+            elif standing["KeySchema"] != KEY_SCHEMA:
+                raise RequestError(f"the table {self._table} is not one of s3mr's: name another one")
+            if standing is None or standing["TableStatus"] != "ACTIVE":
+                self._client.get_waiter("table_exists").wait(TableName=self._table, WaiterConfig=READY)
+
+    def _describe(self) -> "TableDescriptionTypeDef | None":
+        try:
+            return self._client.describe_table(TableName=self._table)["Table"]
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            return None
+
+    def _create(self) -> None:
+        try:
             self._client.create_table(
                 TableName=self._table,
-                KeySchema=[
-                    {"AttributeName": "pk", "KeyType": "HASH"},
-                    {"AttributeName": "sk", "KeyType": "RANGE"},
-                ],
+                KeySchema=KEY_SCHEMA,
                 AttributeDefinitions=[
                     {"AttributeName": "pk", "AttributeType": "S"},
                     {"AttributeName": "sk", "AttributeType": "S"},
                 ],
                 BillingMode="PAY_PER_REQUEST",
             )
+        except ClientError as error:
+            if code_of(error) != "ResourceInUseException":  # another command creates it
+                raise
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
         key = items.claim_key(output)
@@ -60,7 +88,7 @@ class DynamoDBJobStore:
             return None
         holder: str = standing["job_id"]["S"]
         job = self.read_job(holder)
-        if job is None or not job.phase.terminal:
+        if job is None or not job.released:
             return holder
         standing = self._put(claim, items.CLAIM_MINE, {":job_id": text(holder)})
         if standing is None or not standing or standing["job_id"]["S"] == job_id:
@@ -75,6 +103,9 @@ class DynamoDBJobStore:
                 ConditionExpression=items.CLAIM_MINE,
                 ExpressionAttributeValues={":job_id": text(job_id)},
             )
+
+    def claimed_by(self, output: str) -> str | None:
+        return next((item["job_id"]["S"] for item in self._query(items.claim_key(output)["pk"]["S"])), None)
 
     def create(self, job: JobState) -> bool:
         item = items.job_item(job)

@@ -42,6 +42,15 @@ class LocalInputs:
         for match in matches:
             yield from _path(match, hidden=finding.is_hidden(match[below:], asked=asked))
 
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the file as it is now; None where there is none of that name."""
+        with translated_os(source):
+            try:
+                found = Path(source).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return InputObject(source=source, size_bytes=found.st_size, etag=_etag(found))
+
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of the file in blocks of at most 1 MiB.
 

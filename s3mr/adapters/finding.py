@@ -11,6 +11,7 @@ from s3mr.ports import Found
 _MAGIC: Final = re.compile(r"[*?\[]")
 _PARTS: Final = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 _HIDING: Final = ("_", ".")
+_SHOWN_MAX: Final = 3  # archived objects that an error names
 
 
 class Candidate(NamedTuple):
@@ -18,22 +19,28 @@ class Candidate(NamedTuple):
 
     identity: str
     found: InputObject | None
+    archived: bool = False  # it must be restored before anybody can read it
 
 
 def collect(arguments: Sequence[str], expand: Callable[[str], Iterator[Candidate]]) -> Found:
     """Return what is behind all ``arguments``, in order, each thing once and under its first name.
 
     Raises:
-        RequestError: there is no object at all.
+        RequestError: there is no object at all, or some are archived.
     """
     objects: dict[str, InputObject] = {}
+    archived: dict[str, InputObject] = {}
     skipped: set[str] = set()
     for argument in arguments:
-        for identity, found in expand(argument):
+        for identity, found, is_archived in expand(argument):
             if found is None:
                 skipped.add(identity)
+            elif is_archived:
+                archived.setdefault(identity, found)
             else:
                 objects.setdefault(identity, found)
+    if archived:
+        raise RequestError(_archived([each.source for each in archived.values()]))
     skipped -= objects.keys()
     if not objects:
         searched = ", ".join(arguments) or "an empty list of inputs"
@@ -80,6 +87,15 @@ def glob_regex(pattern: str) -> re.Pattern[str]:
         return re.compile(f"(?s:{translated}{below})")
     except re.error as error:
         raise RequestError(f"not a pattern: {pattern} ({error})") from error
+
+
+def _archived(sources: Sequence[str]) -> str:
+    more = f" and {len(sources) - _SHOWN_MAX:,} more" if len(sources) > _SHOWN_MAX else ""
+    return (
+        f"{len(sources):,} of the inputs must be restored from the archive before they can be read: "
+        f"{', '.join(sources[:_SHOWN_MAX])}{more}. Restore them (aws s3api restore-object) and wait for that, "
+        "or name inputs without them"
+    )
 
 
 def _first_magic(pattern: str) -> int:

@@ -26,6 +26,7 @@ from s3mr.model.keys import SUCCESS
 from s3mr.model.manifest import Part
 
 _TEMPORARY: Final = re.compile(r"(part-[0-9]+)\.[0-9a-f]{16}")
+_LOOKS_MAX: Final = 3  # a coordinator that is overtaken finds in the next look what the other has done
 _REMOVALS_MAX: Final = 5  # a zombie may add a file while the folder is being removed
 
 
@@ -36,7 +37,7 @@ class FolderOutput:
         self.target = Path(os.path.realpath(target))  # a link to an empty folder: the folder is replaced, not the link
         self.staging = self.target.parent / f".{self.target.name}.s3mr-{job_id}"
 
-    def check(self) -> None:
+    def check(self, *, deadline_s: float) -> None:  # noqa: ARG002 - a folder keeps what is in it for as long as it takes
         """Refuse a target that could not be written, and make the staging folder beside it.
 
         Folders above the target are made, and stay.
@@ -64,7 +65,7 @@ class FolderOutput:
             return FolderPartWriter(path.open("xb", buffering=limits.MIB), path, name=name, worker=worker)
 
     def complete(self, part: Part) -> None:
-        """Give a winner's part its final name. Repeating it is harmless, also after `publish`.
+        """Give a winner's part its final name. Repeating it is harmless, also after `publish`, and by two at once.
 
         Raises:
             InvariantError: the part is not there as it was reported, or another one has its name.
@@ -72,18 +73,27 @@ class FolderOutput:
         temporary = self.staging / _temporary_name(part.name, part.worker)
         if part.upload != temporary.name:
             raise InvariantError(f"{part.name}: reported under a name that is not its worker's: {part.upload!r}")
-        folder = self.staging if self.staging.exists() else self.target
-        final = folder / part.name
-        with translated_os(str(final)):
-            if final.exists():
-                _check_same(final, part)
-                temporary.unlink(missing_ok=True)
-            elif not temporary.exists():
-                raise InvariantError(f"the upload is lost: {temporary} is gone")
-            elif temporary.stat().st_size != part.size_bytes:
+        with translated_os(str(self.target / part.name)):
+            for _ in range(_LOOKS_MAX):
+                with suppress(FileNotFoundError):  # another coordinator has moved it since the look
+                    if self._complete(part, temporary):
+                        return
+        raise InvariantError(f"the upload is lost: {temporary} is gone")
+
+    def _complete(self, part: Part, temporary: Path) -> bool:
+        final, published = self.staging / part.name, self.target / part.name
+        if final.exists():
+            _check_same(final, part)
+            temporary.unlink(missing_ok=True)
+        elif temporary.exists():
+            if temporary.stat().st_size != part.size_bytes:
                 raise InvariantError(f"{temporary} does not have the {part.size_bytes} bytes that were reported")
-            else:
-                temporary.rename(final)
+            temporary.rename(final)
+        elif published.exists():
+            _check_same(published, part)
+        else:
+            return False
+        return True
 
     def discard_open(self, names: Iterable[str]) -> None:
         """Remove what workers left under their own names for exactly these parts."""
@@ -91,21 +101,29 @@ class FolderOutput:
         _remove_temporary(self.staging, wanted)
 
     def publish(self, success: bytes) -> None:
-        """Write ``_SUCCESS`` and rename the whole folder onto the target. Repeating it is harmless.
+        """Write ``_SUCCESS`` and rename the whole folder onto the target. Repeating it is harmless, and by two at once.
 
         Raises:
             InvariantError: the target is no longer empty; nothing of this job is left then.
         """
         with translated_os(f"output {self.target}"):
-            if self.staging.exists():
-                _remove_temporary(self.staging)
-                _write_durably(self.staging / SUCCESS, success)
-                _sync_folder(self.staging)
-                self._rename()
-                _sync_folder(self.target.parent)
-            elif not _holds(self.target / SUCCESS, success):
+            for _ in range(_LOOKS_MAX):
+                if _holds(self.target / SUCCESS, success):
+                    break
+                with suppress(FileNotFoundError):  # another coordinator has renamed it since the look
+                    self._publish(success)
+            else:
                 raise InvariantError(f"the output of this job is lost: neither {self.staging} nor {self.target} has it")
             _remove_temporary(self.target)
+            _remove_folder(self.staging)
+
+    def _publish(self, success: bytes) -> None:
+        _remove_temporary(self.staging)
+        if not _holds(self.staging / SUCCESS, success):
+            _write_durably(self.staging / SUCCESS, success)
+        _sync_folder(self.staging)
+        self._rename()
+        _sync_folder(self.target.parent)
 
     def withdraw(self, parts: Iterable[Part]) -> None:  # noqa: ARG002 - the staging folder holds them all
         """Remove the staging folder and everything in it; the target is not touched."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from s3mr.adapters import finding
 from s3mr.adapters.finding import Candidate
 from s3mr.adapters.s3_uri import is_s3
+from s3mr.model.plan import InputObject
 from s3mr.ports import Found, Inputs
 
 
@@ -31,6 +32,10 @@ class AnyInputs:
             RequestError: an argument names nothing, or what must not be read; or there is nothing behind them all.
         """
         return finding.collect(arguments, lambda argument: self._of(argument).expand(argument))
+
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the object of exactly this name as it is now."""
+        return self._of(source).look_up(source)
 
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of ``source``."""

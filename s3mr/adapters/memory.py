@@ -37,6 +37,16 @@ class MemoryObjectStore:
         for at in range(start, end, BLOCK_BYTES):
             yield data[at : min(end, at + BLOCK_BYTES)]
 
+    def size(self, key: str) -> int | None:
+        data = self.objects.get(key)
+        return None if data is None else len(data)
+
+    def copy(self, source: str, target: str) -> bool:
+        data = self.objects.get(source)
+        if data is not None:
+            self.objects[target] = data
+        return data is not None
+
     def list(self, prefix: str) -> Iterator[str]:
         yield from sorted(key for key in self.objects if key.startswith(prefix))
 
@@ -63,10 +73,14 @@ class MemoryJobStore:
             holder = self._claims.get(output)
             if holder is not None and holder != job_id:
                 job = self._jobs.get(holder)
-                if job is None or not job.phase.terminal:
+                if job is None or not job.released:
                     return holder
             self._claims[output] = job_id
             return None
+
+    def claimed_by(self, output: str) -> str | None:
+        with self._lock:
+            return self._claims.get(output)
 
     def release_output(self, output: str, *, job_id: str) -> None:
         with self._lock:

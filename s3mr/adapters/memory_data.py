@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,10 @@ class MemoryInputs:
             hidden = finding.is_hidden(source.removeprefix(prefix))
             yield Candidate(source, None if hidden else self._object(source))
 
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the object as it is now."""
+        return self._object(source) if source in self.objects else None
+
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` in blocks of at most 1 MiB."""
         if source not in self.objects:
@@ -69,6 +74,7 @@ class MemoryFolder:
     identities: dict[str, str] = field(default_factory=dict)
     uploads: dict[str, _Upload] = field(default_factory=dict)  # open, seen by nobody
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    uploads_kept_s: float = math.inf
 
 
 class MemoryOutput:
@@ -78,10 +84,12 @@ class MemoryOutput:
         self._folder = folder
         self._job_id = job_id
 
-    def check(self) -> None:
-        """Refuse a folder that is not empty."""
+    def check(self, *, deadline_s: float) -> None:
+        """Refuse a folder that is not empty, or does not keep open uploads for so long."""
         if self._folder.objects:
             raise RequestError("not empty: name another folder or remove what is there")
+        if deadline_s > self._folder.uploads_kept_s:
+            raise RequestError(f"--deadline: open uploads are kept for {self._folder.uploads_kept_s:g} s")
 
     def open_part(self, name: str, *, worker: str) -> "MemoryPartWriter":
         """Begin an upload of the part."""

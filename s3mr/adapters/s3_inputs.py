@@ -1,17 +1,17 @@
 """Inputs in S3: objects, prefixes of whole components, and globs over keys."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from botocore import exceptions as boto
 
 from s3mr import limits
 from s3mr.adapters import finding
-from s3mr.adapters.aws_errors import status_of, translated
+from s3mr.adapters.aws_errors import is_denied, status_of, translated
 from s3mr.adapters.finding import Candidate
 from s3mr.adapters.s3_uri import S3Uri, parse_s3_uri
-from s3mr.errors import RequestError, TransientError
+from s3mr.errors import InvariantError, RequestError, TransientError
 from s3mr.model.plan import InputObject
 from s3mr.ports import Found
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after the connection broke
 _BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
+_ARCHIVES: Final = ("GLACIER", "DEEP_ARCHIVE")  # Glacier Instant Retrieval is read like any other
 
 
 class _Payer(TypedDict, total=False):
@@ -28,11 +29,17 @@ class _Payer(TypedDict, total=False):
 
 
 class S3Inputs:
-    """Finds and reads objects with the client that it is given."""
+    """Finds and reads objects with the client that it is given.
+
+    What could not be read later is refused when it is found: archived objects, as far as a listing shows them, and
+    buckets whose objects may be listed but not read (of another account; Requester Pays; a key that is not ours): of
+    each bucket, one byte of one object is read.
+    """
 
     def __init__(self, client: "S3Client", *, requester_pays: bool = False) -> None:
         self._client = client
         self._payer: _Payer = {"RequestPayer": "requester"} if requester_pays else {}
+        self._proven: set[str] = set()  # buckets from which an object was read
 
     def find(self, arguments: Sequence[str]) -> Found:
         """Expand keys, prefixes and globs, each sorted by key, in the order of the arguments.
@@ -50,11 +57,16 @@ class S3Inputs:
         uri = parse_s3_uri(argument)
         exact = self._exact(uri)
         if exact:
-            yield Candidate(exact.source, exact)
+            yield self._proved(exact)
         elif finding.has_magic(uri.key):
             yield from self._matches(uri)
         else:
             yield from self._below(uri)
+
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the object of exactly this key as it is now."""
+        found = self._first(parse_s3_uri(source))
+        return found.found if found else None
 
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of the object in blocks of at most 1 MiB.
@@ -78,14 +90,22 @@ class S3Inputs:
                 return
         raise TransientError(f"reading {source}: the answers ended before byte {stop}")
 
-    def _exact(self, uri: S3Uri) -> InputObject | None:
+    def _exact(self, uri: S3Uri) -> Candidate | None:
+        """Return the object of exactly this key, unless it could only stand for a folder."""
+        return self._first(uri) if uri.key and not uri.key.endswith("/") else None
+
+    def _first(self, uri: S3Uri) -> Candidate | None:
         """Return the object of exactly this key: it sorts first among those that begin with it."""
-        if not uri.key or uri.key.endswith("/"):
-            return None
-        with translated(f"reading {uri}"):
-            page = self._client.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1, **self._payer)
+        with self._asked(f"reading {uri}", uri.bucket):
+            page = self._client.list_objects_v2(
+                Bucket=uri.bucket,
+                Prefix=uri.key,
+                MaxKeys=1,
+                OptionalObjectAttributes=["RestoreStatus"],
+                **self._payer,
+            )
         first = page.get("Contents", [])
-        return _object(uri.bucket, first[0]) if first and first[0]["Key"] == uri.key else None
+        return _candidate(uri.bucket, first[0]) if first and first[0]["Key"] == uri.key else None
 
     def _below(self, uri: S3Uri) -> Iterator[Candidate]:
         prefix = uri.key if not uri.key or uri.key.endswith("/") else f"{uri.key}/"
@@ -93,8 +113,7 @@ class S3Inputs:
         for key, found in self._list(S3Uri(uri.bucket, prefix)):
             found_any = True
             if not _stands_for_folder(found):
-                hidden = finding.is_hidden(key.removeprefix(prefix))
-                yield Candidate(found.source, None if hidden else found)
+                yield self._unless(finding.is_hidden(key.removeprefix(prefix)), found)
         if not found_any:
             raise RequestError(f"no input: there is no object and no prefix {uri}")
 
@@ -106,24 +125,58 @@ class S3Inputs:
             if matches(key):
                 found_any = True
                 if not _stands_for_folder(found):
-                    hidden = finding.is_hidden(key[folder_length:], asked=asked)
-                    yield Candidate(found.source, None if hidden else found)
+                    yield self._unless(finding.is_hidden(key[folder_length:], asked=asked), found)
         if not found_any:
             raise RequestError(f"no input: nothing matches the pattern {uri}")
 
-    def _list(self, prefix: S3Uri) -> Iterator[tuple[str, InputObject]]:
-        with translated(f"listing {prefix}"):
+    def _list(self, prefix: S3Uri) -> Iterator[tuple[str, Candidate]]:
+        with self._asked(f"listing {prefix}", prefix.bucket):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=prefix.bucket, Prefix=prefix.key, **self._payer
+                Bucket=prefix.bucket,
+                Prefix=prefix.key,
+                OptionalObjectAttributes=["RestoreStatus"],
+                **self._payer,
             )
             for page in pages:
                 for each in page.get("Contents", []):
-                    yield each["Key"], _object(prefix.bucket, each)
+                    yield each["Key"], _candidate(prefix.bucket, each)
+
+    def _unless(self, hidden: bool, found: Candidate) -> Candidate:  # noqa: FBT001 - it reads as a sentence
+        return Candidate(found.identity, None) if hidden else self._proved(found)
+
+    def _proved(self, candidate: Candidate) -> Candidate:
+        """Return the candidate, after one object of its bucket has been read; an empty one proves nothing."""
+        found = candidate.found
+        if found is None or candidate.archived or not found.size_bytes:
+            return candidate
+        uri = parse_s3_uri(found.source)
+        if uri.bucket not in self._proven:
+            try:
+                b"".join(self._get(uri, etag=found.etag, start=0, stop=1))
+            except InvariantError as error:  # encrypted with a key of its own, or one that is gone
+                raise RequestError(f"input that cannot be read: {error}") from error
+            self._proven.add(uri.bucket)
+        return candidate
+
+    @contextmanager
+    def _asked(self, what: str, bucket: str) -> Iterator[None]:
+        """Translate errors; where we are denied, say what may be asked for besides one's own rights."""
+        try:
+            with translated(what):
+                yield
+        except RequestError as error:
+            if not is_denied(error.__cause__):
+                raise
+            payer = "" if self._payer else "; if it is Requester Pays, --requester-pays reads it"
+            raise RequestError(
+                f"{error}; if bucket {bucket} belongs to another account, its owner must allow you, and a stack's "
+                f"workers, to list and read it{payer}"
+            ) from error.__cause__
 
     def _get(self, uri: S3Uri, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         if start == stop:
             return
-        with translated(f"reading {uri}"):
+        with self._asked(f"reading {uri}", uri.bucket):
             try:
                 answer = self._client.get_object(
                     Bucket=uri.bucket, Key=uri.key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}", **self._payer
@@ -138,9 +191,21 @@ class S3Inputs:
             yield from body.iter_chunks(limits.MIB)
 
 
-def _stands_for_folder(found: InputObject) -> bool:
-    return found.source.endswith("/") and not found.size_bytes
+def _stands_for_folder(found: Candidate) -> bool:
+    return found.identity.endswith("/") and found.found is not None and not found.found.size_bytes
 
 
-def _object(bucket: str, found: "ObjectTypeDef") -> InputObject:
-    return InputObject(source=str(S3Uri(bucket, found["Key"])), size_bytes=found["Size"], etag=found["ETag"])
+def _candidate(bucket: str, listed: "ObjectTypeDef") -> Candidate:
+    source = str(S3Uri(bucket, listed["Key"]))
+    found = InputObject(source=source, size_bytes=listed["Size"], etag=listed["ETag"])
+    return Candidate(source, found, _is_archived(listed))
+
+
+def _is_archived(listed: "ObjectTypeDef") -> bool:
+    """Whether an object must be restored first. Of Intelligent-Tiering's archives a listing shows only restores.
+
+    An object that has been restored has the date until which its copy stands.
+    """
+    restore = listed.get("RestoreStatus", {})
+    archived = listed.get("StorageClass") in _ARCHIVES or restore.get("IsRestoreInProgress", False)
+    return archived and bool(listed["Size"]) and "RestoreExpiryDate" not in restore

@@ -16,10 +16,11 @@ import google_crc32c
 from botocore.exceptions import ClientError
 
 from s3mr import limits
-from s3mr.adapters.aws_errors import code_of, status_of, translated
+from s3mr.adapters.aws_errors import code_of, is_denied, status_of, translated
+from s3mr.adapters.s3_lifecycle import check_uploads_kept
 from s3mr.adapters.s3_uri import S3Uri, parse_s3_uri
 from s3mr.errors import InvariantError, RequestError, TransientError
-from s3mr.model.keys import SUCCESS
+from s3mr.model.keys import PART_PREFIX, SUCCESS
 from s3mr.model.manifest import Part
 
 if TYPE_CHECKING:
@@ -33,24 +34,29 @@ _DOUBLE_EVERY: Final = 150  # upload parts; so the sizes reach S3's largest obje
 class S3Output:
     """One job's output below ``uri``; workers and the coordinator each make their own."""
 
-    def __init__(self, client: "S3Client", uri: str, job_id: str) -> None:
+    def __init__(self, client: "S3Client", uri: str, job_id: str, *, account: str | None = None) -> None:
+        """``account``: the one to which the bucket must belong; any where None."""
         parsed = parse_s3_uri(uri)
         self._client = client
         self._bucket = parsed.bucket
         self._prefix = f"{parsed.key.rstrip('/')}/" if parsed.key.rstrip("/") else ""
         self._job_id = job_id
+        self._account = account
 
-    def check(self) -> None:
-        """Refuse a prefix below which something is.
+    def check(self, *, deadline_s: float) -> None:
+        """Refuse a prefix below which something is, or that could not be written to its end.
 
         Raises:
-            RequestError: it is not empty, or the bucket does not exist or must not be listed.
+            RequestError: it is not empty; the bucket does not exist, must not be listed, belongs to another account, or
+                aborts open uploads before the deadline.
         """
         with translated(f"output {self._uri()}"):
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=2)
         # The console makes an empty object `out/` where somebody makes a folder.
         if any(each["Key"] != self._prefix or each["Size"] for each in page.get("Contents", [])):
             raise RequestError(f"not empty: {self._uri()}; name another prefix or remove what is there")
+        self._check_account()
+        check_uploads_kept(self._client, self._bucket, f"{self._prefix}{PART_PREFIX}", deadline_s=deadline_s)
 
     def open_part(self, name: str, *, worker: str) -> "S3PartWriter":
         """Begin an upload of the part."""
@@ -128,6 +134,23 @@ class S3Output:
                 found = self._head(part.name)
                 if found is not None and self._is_ours(found, part):
                     self._delete(part.name, etag=found["ETag"])
+
+    def _check_account(self) -> None:
+        """Refuse another owner's bucket: this very list was answered without the question for the owner."""
+        if self._account is None:
+            return
+        with translated(f"output {self._uri()}"):
+            try:
+                self._client.list_objects_v2(
+                    Bucket=self._bucket, Prefix=self._prefix, MaxKeys=2, ExpectedBucketOwner=self._account
+                )
+            except ClientError as error:
+                if not is_denied(error):
+                    raise
+                raise RequestError(
+                    f"output {self._uri()}: bucket {self._bucket} belongs to another account than the stack, "
+                    f"{self._account}: name a bucket of that account"
+                ) from error
 
     def _check_completed(self, part: Part, error: ClientError) -> None:
         """The upload is gone or something has its name: done if that is our object, whoever completed it."""

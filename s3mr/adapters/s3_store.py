@@ -2,20 +2,25 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypedDict
 
 from botocore.exceptions import ClientError
 
 from s3mr import limits
-from s3mr.adapters.aws_errors import translated
+from s3mr.adapters.aws_errors import code_of, status_of, translated
 from s3mr.batching import batched
 from s3mr.errors import InvariantError, RequestError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CreateBucketConfigurationTypeDef
 
 BLOCK_BYTES = 1024 * 1024
 DELETE_KEYS_MAX = 1000  # S3: DeleteObjects
+
+
+class _Place(TypedDict, total=False):
+    CreateBucketConfiguration: "CreateBucketConfigurationTypeDef"
 
 
 class S3ObjectStore:
@@ -26,9 +31,26 @@ class S3ObjectStore:
         self._bucket = bucket
 
     def create_bucket(self) -> None:
-        """Create the bucket where there is no deployment that has."""
+        """Create the bucket where there is no deployment that has; that it is there already is no error.
+
+        Raises:
+            RequestError: somebody else has it.
+        """
+        region = self._client.meta.region_name
+        elsewhere = region not in (None, "us-east-1", "aws-global")  # S3: these must not be named
+        place: _Place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if elsewhere else {}  # type: ignore[typeddict-item] # any region may be configured
         with translated(f"create the bucket {self._bucket}"):
-            self._client.create_bucket(Bucket=self._bucket)
+            if self._is_there():
+                return
+            try:
+                self._client.create_bucket(Bucket=self._bucket, **place)
+            except ClientError as error:
+                if code_of(error) == "BucketAlreadyOwnedByYou":  # another command has created it meanwhile
+                    return
+                if code_of(error) != "BucketAlreadyExists":
+                    raise
+                if not self._is_there():
+                    raise RequestError(f"the bucket {self._bucket} is somebody else's: name another one") from error
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
         size_bytes = len(body) if isinstance(body, bytes) else body.seek(0, io.SEEK_END)
@@ -59,11 +81,41 @@ class S3ObjectStore:
             finally:
                 body.close()
 
+    def size(self, key: str) -> int | None:
+        with translated(f"look at s3://{self._bucket}/{key}"):
+            try:
+                return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+            except ClientError as error:
+                if status_of(error) != 404:
+                    raise
+                return None
+
+    def copy(self, source: str, target: str) -> bool:
+        with translated(f"copy s3://{self._bucket}/{source} to {target}"):
+            try:
+                self._client.copy_object(
+                    Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
+                )
+            except ClientError as error:
+                if code_of(error) != "NoSuchKey":
+                    raise
+                return False
+            return True
+
     def list(self, prefix: str) -> Iterator[str]:
         with translated(f"list s3://{self._bucket}/{prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
+
+    def _is_there(self) -> bool:
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if status_of(error) != 404:
+                raise
+            return False
+        return True
 
     def delete(self, keys: Iterable[str]) -> None:
         for batch in batched(keys, DELETE_KEYS_MAX):

@@ -113,6 +113,7 @@ class JobSpec(Value):
     workers: int | None = Field(default=None, ge=1)  # attempts at once, at most; None: as many as the stack has
     functions: WorkerFunctions | None = None  # on AWS
     resumed_from: JobId | None = None
+    printed: bool = False  # the output is a temporary folder: who ends the job here prints it, and removes it
 
     def tasks(self, phase: Phase) -> int:
         """How many tasks the phase has."""
@@ -182,3 +183,18 @@ class JobState(Value):
     last_lease_until: float = 0.0
     ended_at: float | None = None
     released: bool = False  # nothing is held any more: claim, uploads, intermediates
+
+    def done_in(self, phase: Phase) -> int:
+        """Return how many tasks of ``phase`` have a winner, as far as the job itself says."""
+        tasks = self.spec.tasks(phase)
+        if self.phase in (Phase.COMMITTING, Phase.SUCCEEDED):
+            return tasks
+        under_way = Phase.REDUCE if self.phase_started_at > self.created_at else Phase.MAP  # also where it has stopped
+        if phase is under_way:
+            return self.done
+        return tasks if phase is Phase.MAP else 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many tasks of this phase were begun and have no winner yet, as far as the job itself says."""
+        return max(0, self.cursor - self.done) if self.phase.working else 0

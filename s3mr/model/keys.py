@@ -1,6 +1,7 @@
 """The one place that spells the names of objects and parts (design: "Names of objects")."""
 
 PART_DIGITS = 5
+PART_PREFIX = "part-"
 
 
 def plan_prefix(job_id: str) -> str:
@@ -40,7 +41,7 @@ def split_piece(job_id: str, *, worker: str, map_task: int, partition: int) -> s
 
 def part(task: int) -> str:
     """The name of one object of the output."""
-    return f"part-{task:0{PART_DIGITS}d}"
+    return f"{PART_PREFIX}{task:0{PART_DIGITS}d}"
 
 
 SUCCESS = "_SUCCESS"

@@ -6,7 +6,7 @@ The JSON is ASCII: file names that are no UTF-8 (surrogate escapes) travel as ``
 
 import json
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,21 @@ def encode_plan(tasks: Iterable[MapTask], write: Callable[[bytes], object]) -> P
         offset_bytes += len(segment)
     write(bytes(index))
     return PlanSummary(map_tasks=len(index) // POINTER_BYTES, index_offset_bytes=offset_bytes)
+
+
+def decode_plan(index: bytes, segments: Iterable[bytes]) -> Iterator[MapTask]:
+    """Yield all tasks in order, from the index and from what stands before it, in blocks of any size.
+
+    Raises:
+        InvariantError: the bytes are not those that were planned.
+    """
+    blocks, held = iter(segments), bytearray()
+    for at in range(0, len(index), POINTER_BYTES):
+        pointer = decode_pointer(index[at : at + POINTER_BYTES])
+        while len(held) < pointer.length_bytes and (block := next(blocks, b"")):
+            held += block
+        yield decode_map_task(bytes(held[: pointer.length_bytes]), pointer)
+        del held[: pointer.length_bytes]
 
 
 def decode_pointer(data: bytes) -> Pointer:

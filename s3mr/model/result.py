@@ -1,9 +1,10 @@
 """What a job came to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
-from s3mr.model.job import JobId
+from s3mr.model.job import JobId, JobState
 from s3mr.model.statistics import Counters
 from s3mr.model.value import Value
 
@@ -23,6 +24,24 @@ class JobResult(Value):
     retried: int  # attempts begun because an earlier one had failed
     duplicates_ignored: int
     elapsed_s: float
+
+    @classmethod
+    def of(cls, job: JobState, *, requests: Mapping[str, int] | None = None) -> Self:
+        """Return what a job that has succeeded came to; ``requests``: those that its coordinator sent, if known."""
+        return cls(
+            job_id=job.spec.job_id,
+            output=job.spec.output,
+            parts=job.spec.tasks(job.spec.last_phase),
+            counters=job.counters + Counters(requests=dict(requests or {})),
+            input_objects=job.spec.input_objects,
+            skipped_objects=job.spec.skipped_objects,
+            map_tasks=job.spec.map_tasks,
+            reducers=job.spec.reducers,
+            attempts=job.attempts,
+            retried=job.retried,
+            duplicates_ignored=job.ignored,
+            elapsed_s=(job.ended_at or job.created_at) - job.created_at,
+        )
 
     def part_files(self) -> list[Path]:
         """The parts of an output folder, in order.

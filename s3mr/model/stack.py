@@ -24,3 +24,8 @@ class StackDescription(Value):
     memory_mb: int = Field(gt=0)  # of a worker
     timeout_s: int = Field(gt=0)  # of a worker
     workers_max: int = Field(gt=0)  # attempts at once
+
+    @property
+    def account(self) -> str:
+        """The AWS account in which the stack is."""
+        return self.state_machine.split(":")[4]

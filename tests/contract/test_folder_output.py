@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from s3mr import limits
 from s3mr.adapters.folder_output import FolderOutput, FolderPartWriter
 from s3mr.errors import InvariantError, RequestError
+from s3mr.model.manifest import Part
 
 WORKER = "0123456789abcdef"
 
@@ -21,7 +25,7 @@ def written(output: FolderOutput, name: str, data: bytes = b"x") -> None:
 
 def test_the_whole_output_appears_by_one_rename(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     assert not (tmp_path / "out").exists()
     output.publish(b"{}")
@@ -32,7 +36,7 @@ def test_an_empty_folder_is_replaced_also_through_a_link(tmp_path: Path) -> None
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     output.publish(b"{}")
     assert (tmp_path / "out").is_symlink()
@@ -48,7 +52,7 @@ def test_a_relative_name_with_a_slash_at_its_end_is_the_same_folder(
 
 def test_a_folder_that_filled_up_meanwhile_is_left_alone_and_nothing_of_ours_stays(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/theirs").touch()
@@ -59,7 +63,7 @@ def test_a_folder_that_filled_up_meanwhile_is_left_alone_and_nothing_of_ours_sta
 
 def test_an_output_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     output.withdraw([])
     with pytest.raises(InvariantError, match="lost"):
         output.publish(b"{}")
@@ -68,14 +72,14 @@ def test_an_output_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(RequestError, match="not a folder"):
-        FolderOutput(tmp_path / "out", "job-1").check()
+        FolderOutput(tmp_path / "out", "job-1").check(deadline_s=limits.DEADLINE_S)
     with pytest.raises(RequestError, match="Not a directory"):
-        FolderOutput(tmp_path / "out/below", "job-1").check()
+        FolderOutput(tmp_path / "out/below", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
 def test_a_mount_point_is_refused_because_it_cannot_be_renamed() -> None:
     with pytest.raises(RequestError, match="mount point"):
-        FolderOutput(Path("/"), "job-1").check()
+        FolderOutput(Path("/"), "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
 def test_a_folder_that_must_not_be_written_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -88,7 +92,7 @@ def test_a_folder_that_must_not_be_written_is_refused_by_its_name(tmp_path: Path
         "from s3mr.adapters.folder_output import FolderOutput\n"
         "from s3mr.errors import RequestError\n"
         "os.getuid() or os.setuid(65534)\n"
-        "try: FolderOutput(Path(sys.argv[1]), 'job-1').check()\n"
+        "try: FolderOutput(Path(sys.argv[1]), 'job-1').check(deadline_s=1.0)\n"
         "except RequestError as error: sys.exit(str(error))\n"
     )
     target = str(tmp_path / "locked/out")
@@ -112,7 +116,7 @@ def test_a_full_disk_is_reported_and_the_partial_file_removed(tmp_path: Path, si
 @pytest.mark.parametrize("upload", ["../../../etc/passwd", f"part-00001.{WORKER}", "part-00000", "/etc/passwd", ""])
 def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: str) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     writer = output.open_part("part-00000", worker=WORKER)
     part = writer.finish(records=0)
     with pytest.raises(InvariantError, match="not its worker's"):
@@ -123,7 +127,7 @@ def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: s
 
 def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     part = output.open_part("part-00000", worker=WORKER).finish(records=0)
     with pytest.raises(InvariantError, match="5 bytes"):
         output.complete(part.model_copy(update={"size_bytes": 5}))
@@ -131,7 +135,7 @@ def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path
 
 def test_a_zombies_file_that_slipped_into_the_output_is_swept_by_publishing_again(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     output.publish(b"{}")
     (tmp_path / f"out/part-00000.{WORKER}").touch()
     output.publish(b"{}")
@@ -140,7 +144,44 @@ def test_a_zombies_file_that_slipped_into_the_output_is_swept_by_publishing_agai
 
 def test_a_zombies_file_is_not_published(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     output.open_part("part-00000", worker=WORKER).finish(records=0)
     output.publish(b"{}")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_SUCCESS"]
+
+
+def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fails(tmp_path: Path) -> None:
+    for number in range(20):
+        target = tmp_path / f"out-{number}"
+        workers = FolderOutput(target, "job-1")
+        workers.check(deadline_s=limits.DEADLINE_S)
+        parts = []
+        for part in range(40):
+            writer = workers.open_part(f"part-{part:05d}", worker=WORKER)
+            writer.write(b"x")
+            parts.append(writer.finish(records=1))
+
+        def commit(target: Path = target, parts: Sequence[Part] = parts) -> None:
+            output = FolderOutput(target, "job-1")
+            for part in parts:
+                output.complete(part)
+            output.publish(b"{}")
+
+        with ThreadPoolExecutor(2) as pool:
+            for committing in [pool.submit(commit), pool.submit(commit)]:
+                committing.result()
+        assert len(list(target.iterdir())) == 41
+        assert not workers.staging.exists()
+
+
+def test_a_folder_that_was_made_again_beside_a_published_output_is_removed(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    writer = output.open_part("part-00000", worker=WORKER)
+    part = writer.finish(records=0)
+    output.complete(part)
+    output.publish(b"{}")
+    output.staging.mkdir()  # by a coordinator that had looked just before
+    output.complete(part)
+    output.publish(b"{}")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["_SUCCESS", "out", "part-00000"]

@@ -194,3 +194,19 @@ def test_hidden_names_that_a_glob_matches_are_skipped_and_counted(globbing: Worl
 def test_a_glob_that_matches_nothing_says_so(globbing: World) -> None:
     with pytest.raises(RequestError, match=r"nothing matches the pattern .*\*\.gz"):
         globbing.inputs.find([f"{globbing.root}/*.gz"])
+
+
+def test_an_object_is_looked_up_as_it_was_found_and_as_it_is_now(world: World) -> None:
+    for name in ("a", "a-longer", "dir [1]/b*"):
+        world.put(name, b"12")
+    for found in world.inputs.find([world.root]).objects:
+        assert world.inputs.look_up(found.source) == found
+    (before,) = world.inputs.find([f"{world.root}/a"]).objects
+    world.put("a", b"34!")
+    changed = world.inputs.look_up(f"{world.root}/a")
+    assert changed is not None
+    assert changed.etag != before.etag
+    assert changed.size_bytes == 3
+    world.remove("a")
+    assert world.inputs.look_up(f"{world.root}/a") is None
+    assert world.inputs.look_up(f"{world.root}/nowhere/below") is None

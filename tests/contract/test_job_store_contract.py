@@ -218,12 +218,19 @@ def test_an_output_is_claimed_by_one_job_at_a_time(store: JobStore, job: JobStat
     assert store.claim_output(output, job_id=rival.spec.job_id) is None
 
 
-def test_the_claim_of_a_job_that_has_ended_is_free(store: JobStore, job: JobState, output: str) -> None:
+def test_the_claim_of_a_job_is_free_when_it_has_ended_and_is_released(
+    store: JobStore, job: JobState, output: str
+) -> None:
     rival = new_job()
     store.create(rival)
+    assert store.claimed_by(output) is None
     store.claim_output(output, job_id=job.spec.job_id)
-    store.replace(job.model_copy(update={"epoch": 1, "phase": Phase.FAILED}), epoch=0)
+    failed = job.model_copy(update={"epoch": 1, "phase": Phase.FAILED})
+    store.replace(failed, epoch=0)
+    assert store.claim_output(output, job_id=rival.spec.job_id) == job.spec.job_id
+    store.replace(failed.model_copy(update={"epoch": 2, "released": True}), epoch=1)
     assert store.claim_output(output, job_id=rival.spec.job_id) is None
+    assert store.claimed_by(output) == rival.spec.job_id
     store.release_output(output, job_id=job.spec.job_id)
     third = new_job()
     store.create(third)

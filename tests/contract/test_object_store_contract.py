@@ -71,3 +71,22 @@ def test_deleting_what_is_not_there_is_no_error(objects: ObjectStore) -> None:
     objects.delete(["nothing"])
     objects.delete([])
     assert list(objects.list("")) == []
+
+
+def test_an_object_has_the_size_of_what_was_put(objects: ObjectStore) -> None:
+    objects.put("a", b"abc")
+    objects.put("empty", b"")
+    assert [objects.size(key) for key in ("a", "empty", "missing")] == [3, 0, None]
+
+
+def test_a_copy_is_an_object_of_its_own(objects: ObjectStore) -> None:
+    objects.put("a b%/é+?", b"abc")
+    assert objects.copy("a b%/é+?", "b")
+    assert objects.copy("a b%/é+?", "b")
+    objects.delete(["a b%/é+?"])
+    assert read(objects, "b") == b"abc"
+
+
+def test_what_is_not_there_is_not_copied(objects: ObjectStore) -> None:
+    assert not objects.copy("missing", "b")
+    assert objects.size("b") is None

@@ -8,6 +8,7 @@ import google_crc32c
 import pytest
 from mypy_boto3_s3 import S3Client
 
+from s3mr import limits
 from s3mr.adapters.folder_output import FolderOutput
 from s3mr.adapters.memory_data import MemoryFolder, MemoryOutput
 from s3mr.adapters.s3_output import S3Output
@@ -15,6 +16,7 @@ from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.manifest import Part
 from s3mr.ports import Output
 
+DAY_S = 24 * 3600.0
 W1, W2, W3 = "1" * 16, "2" * 16, "3" * 16
 
 
@@ -26,6 +28,7 @@ class Place:
     seen: Callable[[], dict[str, bytes]]
     meddle: Callable[[str, bytes], object]
     left_open: Callable[[], int]
+    keep_uploads: Callable[[int], object]  # for so many days, and no longer
 
 
 def memory_place() -> Place:
@@ -35,6 +38,7 @@ def memory_place() -> Place:
         seen=lambda: dict(folder.objects),
         meddle=folder.objects.__setitem__,
         left_open=lambda: len(folder.uploads),
+        keep_uploads=lambda days: setattr(folder, "uploads_kept_s", days * DAY_S),
     )
 
 
@@ -49,7 +53,7 @@ def folder_place(target: Path) -> Place:
     def left_open() -> int:
         return sum(1 for path in target.parent.rglob("part-*.*"))
 
-    return Place(lambda job_id: FolderOutput(target, job_id), seen, meddle, left_open)
+    return Place(lambda job_id: FolderOutput(target, job_id), seen, meddle, left_open, keep_uploads=lambda _days: None)
 
 
 def s3_place(client: S3Client) -> Place:
@@ -67,6 +71,19 @@ def s3_place(client: S3Client) -> Place:
         seen=seen,
         meddle=lambda name, data: client.put_object(Bucket="bucket", Key=f"out/{name}", Body=data),
         left_open=lambda: len(client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])),
+        keep_uploads=lambda days: client.put_bucket_lifecycle_configuration(
+            Bucket="bucket",
+            LifecycleConfiguration={
+                "Rules": [
+                    {
+                        "ID": "tidy",
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": ""},
+                        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days},
+                    }
+                ]
+            },
+        ),
     )
 
 
@@ -82,7 +99,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 @pytest.fixture
 def output(place: Place) -> Output:
     output = place.output("job-1")
-    output.check()
+    output.check(deadline_s=limits.DEADLINE_S)
     return output
 
 
@@ -211,8 +228,24 @@ def test_withdrawing_never_deletes_what_is_not_ours(place: Place, output: Output
 def test_an_output_that_is_not_empty_is_refused(place: Place) -> None:
     place.meddle("notes.txt", b"mine")
     with pytest.raises(RequestError, match="not empty"):
-        place.output("job-1").check()
+        place.output("job-1").check(deadline_s=limits.DEADLINE_S)
     assert place.seen() == {"notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_a_job_may_take_as_long_as_the_place_keeps_open_uploads(place: Place, days: int) -> None:
+    place.keep_uploads(days)
+    place.output("job-1").check(deadline_s=days * DAY_S)
+
+
+def test_a_job_that_may_take_longer_than_the_place_keeps_open_uploads_is_refused(place: Place) -> None:
+    place.keep_uploads(3)
+    output = place.output("job-1")
+    if isinstance(output, FolderOutput):  # it keeps what is in it
+        output.check(deadline_s=limits.DEADLINE_S_MAX)
+        return
+    with pytest.raises(RequestError, match="--deadline"):
+        output.check(deadline_s=3 * DAY_S + 1)
 
 
 def test_a_foreign_success_is_in_the_way(place: Place, output: Output) -> None:
@@ -224,7 +257,7 @@ def test_a_foreign_success_is_in_the_way(place: Place, output: Output) -> None:
 
 def test_checking_again_is_harmless(place: Place, output: Output) -> None:
     part = upload(output, "part-00000", b"x")
-    place.output("job-1").check()
+    place.output("job-1").check(deadline_s=limits.DEADLINE_S)
     output.complete(part)
     output.publish(b"{}")
     assert place.seen()["part-00000"] == b"x"

@@ -115,19 +115,19 @@ def test_a_bucket_that_does_not_exist_is_refused_by_its_name(s3: S3Client) -> No
     with pytest.raises(RequestError, match="s3://no-such-bucket/a: there is no such bucket"):
         S3Inputs(s3).find(["s3://no-such-bucket/a"])
     with pytest.raises(RequestError, match="s3://no-such-bucket/out/: there is no such bucket"):
-        S3Output(s3, "s3://no-such-bucket/out", "job-1").check()
+        S3Output(s3, "s3://no-such-bucket/out", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
 def test_an_empty_folder_made_in_the_console_is_an_empty_output(s3: S3Client) -> None:
     s3.put_object(Bucket="bucket", Key="out/", Body=b"")
-    S3Output(s3, "s3://bucket/out/", "job-1").check()
+    S3Output(s3, "s3://bucket/out/", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
 def test_a_prefix_with_a_longer_neighbour_is_an_empty_output(s3: S3Client) -> None:
     s3.put_object(Bucket="bucket", Key="output/x", Body=b"")
-    S3Output(s3, "s3://bucket/out", "job-1").check()
+    S3Output(s3, "s3://bucket/out", "job-1").check(deadline_s=limits.DEADLINE_S)
     with pytest.raises(RequestError, match="not empty: s3://bucket/;"):
-        S3Output(s3, "s3://bucket", "job-1").check()
+        S3Output(s3, "s3://bucket", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
 def test_a_large_part_travels_in_several_upload_parts(s3: S3Client) -> None:

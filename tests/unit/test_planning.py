@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.model.plan import InputObject, MapTask, Split
-from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_pointer, encode_plan
+from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_plan, decode_pointer, encode_plan
 from s3mr.model.sizes import format_size, parse_size
 from s3mr.policy.planning import check_shape, choose_layout, plan_splits
 
@@ -138,6 +138,9 @@ def test_each_task_can_be_read_from_the_plan_by_its_pointer(shape: list[list[tup
         pointer = decode_pointer(bytes(written[at : at + POINTER_BYTES]))
         segment = bytes(written[pointer.offset_bytes : pointer.offset_bytes + pointer.length_bytes])
         assert decode_map_task(segment, pointer) == task
+    segments, index = bytes(written[: summary.index_offset_bytes]), bytes(written[summary.index_offset_bytes :])
+    blocks = [segments[at : at + 50] for at in range(0, len(segments), 50)]
+    assert list(decode_plan(index, blocks)) == tasks
 
 
 def test_a_damaged_plan_is_noticed() -> None:
@@ -151,6 +154,8 @@ def test_a_damaged_plan_is_noticed() -> None:
             decode_map_task(damaged, pointer)
     with pytest.raises(InvariantError, match="16 bytes"):
         decode_pointer(b"short")
+    with pytest.raises(InvariantError, match="the plan is damaged"):
+        list(decode_plan(bytes(written[summary.index_offset_bytes :]), [segment[:-1]]))
 
 
 @pytest.mark.parametrize(

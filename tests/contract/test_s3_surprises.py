@@ -1,0 +1,272 @@
+"""Buckets and objects that cannot be used as they are: told when a job is planned, by name, with what to do."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+from mypy_boto3_s3 import S3Client
+
+from s3mr.adapters.s3_inputs import S3Inputs
+from s3mr.adapters.s3_output import S3Output
+from s3mr.errors import InvariantError, RequestError
+
+DAY_S = 24 * 3600.0
+EXPIRES = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def error(code: str, status: int) -> ClientError:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "AnyOperation")
+
+
+class Guarded:
+    """A client of a bucket whose owner refuses some operations, and that says of some objects that they are restored.
+
+    moto knows no Requester Pays and no ExpectedBucketOwner, and shows no restores in a listing.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        *,
+        denied: str = "",
+        pays: bool = False,
+        owner: str = "",
+        restored: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        self._client = client
+        self._denied = denied
+        self._pays = pays
+        self._owner = owner
+        self._restored = restored or {}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+        if not callable(real) or name in ("get_paginator", "exceptions"):
+            return real
+        return lambda **arguments: self._answer(name, real, arguments)
+
+    def get_paginator(self, name: str) -> "Pages":
+        return Pages(self, name)
+
+    def _answer(self, name: str, real: Any, arguments: dict[str, Any]) -> Any:
+        self.asked.append((name, arguments))
+        unpaid = self._pays and arguments.get("RequestPayer") != "requester"
+        foreign = self._owner and arguments.get("ExpectedBucketOwner", self._owner) != self._owner
+        if name == self._denied or unpaid or foreign:
+            raise error("AccessDenied", 403)
+        answer = real(**arguments)
+        if "RestoreStatus" in arguments.get("OptionalObjectAttributes", []):
+            for each in answer.get("Contents", []):
+                each.update({"RestoreStatus": self._restored[each["Key"]]} if each["Key"] in self._restored else {})
+        return answer
+
+
+class Pages:
+    """One page, through the guard."""
+
+    def __init__(self, client: Guarded, name: str) -> None:
+        self._ask = getattr(client, name)
+
+    def paginate(self, **arguments: Any) -> list[Any]:
+        return [self._ask(**arguments)]
+
+
+def inputs(client: object, *, requester_pays: bool = False) -> S3Inputs:
+    return S3Inputs(cast("S3Client", client), requester_pays=requester_pays)
+
+
+def put(s3: S3Client, key: str, storage_class: Any = "STANDARD", body: bytes = b"x") -> None:
+    s3.put_object(Bucket="bucket", Key=key, Body=body, StorageClass=storage_class)
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+@pytest.mark.parametrize("argument", ["s3://bucket/in", "s3://bucket/in/*", "s3://bucket/in/b"])
+def test_archived_objects_are_refused_by_name_with_what_to_do(s3: S3Client, storage_class: str, argument: str) -> None:
+    put(s3, "in/a")
+    put(s3, "in/b", storage_class)
+    with pytest.raises(RequestError, match=r"1 of the inputs must be restored .*: s3://bucket/in/b\. Restore them"):
+        inputs(s3).find([argument])
+
+
+def test_of_many_archived_objects_the_first_are_named_and_all_counted(s3: S3Client) -> None:
+    for number in range(5):
+        put(s3, f"in/{number}", "GLACIER")
+    with pytest.raises(RequestError, match=r"5 of the inputs .*: s3://bucket/in/0, .*/1, .*/2 and 2 more"):
+        inputs(s3).find(["s3://bucket/in", "s3://bucket/in/1"])
+
+
+def test_archived_objects_that_are_not_read_are_no_matter(s3: S3Client) -> None:
+    put(s3, "in/a")
+    put(s3, "in/_hidden", "GLACIER")
+    put(s3, "in/empty", "GLACIER", b"")
+    put(s3, "in/instant", "GLACIER_IR")
+    found = inputs(s3).find(["s3://bucket/in"])
+    assert [each.source.rpartition("/")[2] for each in found.objects] == ["a", "empty", "instant"]
+
+
+def test_objects_that_have_been_restored_are_read_and_those_under_way_are_not(s3: S3Client) -> None:
+    put(s3, "in/a", "GLACIER")
+    put(s3, "in/tiered", "INTELLIGENT_TIERING")
+    s3.restore_object(Bucket="bucket", Key="in/a", RestoreRequest={"Days": 1})
+    done: dict[str, Any] = {"IsRestoreInProgress": False, "RestoreExpiryDate": EXPIRES}
+    assert len(inputs(Guarded(s3, restored={"in/a": done})).find(["s3://bucket/in"]).objects) == 2
+    for key in ("in/a", "in/tiered"):
+        under_way: dict[str, dict[str, Any]] = {"in/a": done, key: {"IsRestoreInProgress": True}}
+        with pytest.raises(RequestError, match=f"1 of the inputs .*: s3://bucket/{key}"):
+            inputs(Guarded(s3, restored=under_way)).find(["s3://bucket/in"])
+
+
+def test_a_bucket_that_may_be_listed_but_not_read_is_refused_when_the_job_is_planned(s3: S3Client) -> None:
+    put(s3, "in/empty", body=b"")
+    put(s3, "in/full")
+    guarded = Guarded(s3, denied="get_object")
+    with pytest.raises(RequestError, match=r"reading s3://bucket/in/full: access denied.*--requester-pays reads it"):
+        inputs(guarded).find(["s3://bucket/in"])
+
+
+def test_objects_that_are_encrypted_with_their_owners_own_key_are_refused_when_the_job_is_planned(s3: S3Client) -> None:
+    class Encrypted(Guarded):
+        def get_object(self, **_arguments: Any) -> Any:
+            raise error("InvalidRequest", 400)
+
+    put(s3, "in/a")
+    with pytest.raises(RequestError, match=r"input that cannot be read: reading s3://bucket/in/a: .*InvalidRequest"):
+        inputs(Encrypted(s3)).find(["s3://bucket/in"])
+
+
+def test_one_byte_of_one_object_of_a_bucket_is_read_to_see_that_it_can_be(s3: S3Client) -> None:
+    s3.create_bucket(Bucket="second-bucket")
+    for bucket in ("bucket", "second-bucket"):
+        for key in "abc":
+            s3.put_object(Bucket=bucket, Key=key, Body=b"content")
+    guarded = Guarded(s3)
+    inputs(guarded).find(["s3://bucket/", "s3://second-bucket/", "s3://bucket/a"])
+    reads = [arguments for name, arguments in guarded.asked if name == "get_object"]
+    assert [(one["Bucket"], one["Key"], one["Range"]) for one in reads] == [
+        ("bucket", "a", "bytes=0-0"),
+        ("second-bucket", "a", "bytes=0-0"),
+    ]
+
+
+def test_requester_pays_is_asked_for_by_name_and_then_served(s3: S3Client) -> None:
+    put(s3, "in/a")
+    for argument in ("s3://bucket/in", "s3://bucket/in/a", "s3://bucket/in/*"):
+        with pytest.raises(RequestError, match=r"bucket bucket .* Requester Pays, --requester-pays reads it"):
+            inputs(Guarded(s3, pays=True)).find([argument])
+        assert inputs(Guarded(s3, pays=True), requester_pays=True).find([argument]).objects
+
+
+def test_who_pays_and_is_denied_all_the_same_hears_of_the_buckets_owner_alone(s3: S3Client) -> None:
+    put(s3, "in/a")
+    with pytest.raises(RequestError, match="its owner must allow you") as refused:
+        inputs(Guarded(s3, denied="get_object"), requester_pays=True).find(["s3://bucket/in"])
+    assert "--requester-pays" not in str(refused.value)
+
+
+def check(
+    client: object, *, deadline_s: float = DAY_S, uri: str = "s3://bucket/out", account: str | None = None
+) -> None:
+    S3Output(cast("S3Client", client), uri, "job-1", account=account).check(deadline_s=deadline_s)
+
+
+def test_an_output_in_a_bucket_of_another_account_is_refused_by_name(s3: S3Client) -> None:
+    guarded = Guarded(s3, owner="222222222222")
+    with pytest.raises(RequestError, match="bucket bucket belongs to another account than the stack, 111111111111"):
+        check(guarded, account="111111111111")
+    check(guarded, account="222222222222")
+    check(guarded)
+
+
+def test_an_output_that_must_not_be_listed_is_not_said_to_be_of_another_account(s3: S3Client) -> None:
+    with pytest.raises(RequestError, match="access denied") as refused:
+        check(Guarded(s3, denied="list_objects_v2"), account="111111111111")
+    assert "another account" not in str(refused.value)
+
+
+def rule(days: int | None, **more: Any) -> dict[str, Any]:
+    action = (
+        {"Expiration": {"Days": 9}}
+        if days is None
+        else {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days}}
+    )
+    return {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}, **action, **more}
+
+
+class Ruled(Guarded):
+    """A client of a bucket with these lifecycle rules."""
+
+    def __init__(self, client: S3Client, *rules: dict[str, Any]) -> None:
+        super().__init__(client)
+        self._rules = rules
+
+    def get_bucket_lifecycle_configuration(self, **_arguments: Any) -> Any:
+        self.asked.append(("get_bucket_lifecycle_configuration", {}))
+        return {"Rules": list(self._rules)}
+
+
+@pytest.mark.parametrize(
+    "applying",
+    [
+        rule(2),
+        rule(2, Filter={"Prefix": "o"}),
+        rule(2, Filter={"Prefix": "out/part-00001"}),
+        rule(2, Filter={}),
+        {**rule(2), "Filter": {"And": {"Prefix": "out/"}}},
+        {key: value for key, value in {**rule(2), "Prefix": "out"}.items() if key != "Filter"},
+        {key: value for key, value in rule(2).items() if key != "Filter"},
+    ],
+    ids=str,
+)
+def test_a_deadline_beyond_a_rule_for_open_uploads_is_refused_with_the_rules_name(
+    s3: S3Client, applying: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        RequestError, match=r"--deadline 2 d 1 h: bucket bucket aborts uploads 2 d .*'tidy'.* at most 2d"
+    ):
+        check(Ruled(s3, rule(6), applying), deadline_s=2 * DAY_S + 3600)
+    check(Ruled(s3, rule(6), applying), deadline_s=2 * DAY_S)
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [
+        rule(None),
+        rule(2, Status="Disabled"),
+        rule(2, Filter={"Prefix": "elsewhere"}),
+        rule(2, Filter={"Prefix": "out/_SUCCESS"}),
+        rule(2, Filter={"Tag": {"Key": "a", "Value": "b"}}),
+        rule(2, Filter={"And": {"Prefix": "out/", "Tags": [{"Key": "a", "Value": "b"}]}}),
+        rule(2, Filter={"ObjectSizeGreaterThan": 1}),
+    ],
+    ids=str,
+)
+def test_a_rule_that_is_not_about_the_outputs_uploads_is_no_matter(s3: S3Client, idle: dict[str, Any]) -> None:
+    check(Ruled(s3, idle), deadline_s=6 * DAY_S)
+
+
+def test_a_bucket_without_rules_keeps_uploads_for_ever(s3: S3Client) -> None:
+    check(s3, deadline_s=6 * DAY_S)
+
+
+def test_a_deadline_of_a_day_asks_for_no_rules_and_needs_no_right_to_them(s3: S3Client) -> None:
+    ruled = Ruled(s3, rule(1))
+    check(ruled, deadline_s=DAY_S)
+    assert "get_bucket_lifecycle_configuration" not in [name for name, _ in ruled.asked]
+    check(Guarded(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S)
+
+
+def test_rules_that_must_not_be_read_are_asked_for_where_they_could_matter(s3: S3Client) -> None:
+    with pytest.raises(RequestError, match=r"--deadline of at most 1d, or ask .* s3:GetLifecycleConfiguration"):
+        check(Guarded(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S + 1)
+
+
+def test_an_answer_about_rules_that_nobody_expects_is_passed_on(s3: S3Client) -> None:
+    class Broken(Guarded):
+        def get_bucket_lifecycle_configuration(self, **_arguments: Any) -> Any:
+            raise error("Strange", 400)
+
+    with pytest.raises(InvariantError, match="Strange"):
+        check(Broken(s3), deadline_s=2 * DAY_S)

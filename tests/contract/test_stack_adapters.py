@@ -1,0 +1,259 @@
+"""What says and starts and tells of a stack: CloudFormation, Step Functions, logs, and their clients, on moto."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import moto
+import pytest
+from moto.cloudformation.models import cloudformation_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from s3mr.adapters import clients
+from s3mr.adapters.aws_logs import About, FunctionLogs
+from s3mr.adapters.cloudformation import describe_stack
+from s3mr.adapters.step_functions import Execution, StateMachine
+from s3mr.errors import RequestError, TransientError
+from s3mr.model.stack import StackDescription
+from tests.integration.moto_stack import KEYS, REGION, MotoStack
+
+NOW = int(time.time())  # CloudWatch takes no lines that are older than two weeks
+JOB = "20260102-030405-0a1b2c3d"
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[clients.Meter]:
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    with moto.mock_aws():
+        yield clients.Meter()
+
+
+@pytest.fixture
+def deployed(aws: clients.Meter, tmp_path: Path) -> MotoStack:  # noqa: ARG001 - moto is on
+    return MotoStack(None, "s3mr", tmp_path, InputBucketNames="logs,books", OutputBucketNames="results")
+
+
+def described(meter: clients.Meter, name: str = "s3mr", *, to_submit: bool = False) -> StackDescription:
+    return describe_stack(
+        clients.cloudformation_client(meter), clients.lambda_client(None, meter), name, to_submit=to_submit
+    )
+
+
+def set_status(name: str, status: str) -> None:
+    backend = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
+    (stack,) = [stack for stack in backend.stacks.values() if stack.name == name]
+    stack.status = status
+
+
+def test_a_stack_says_what_it_is_and_names_the_versions_that_are_live(aws: clients.Meter, deployed: MotoStack) -> None:
+    found = described(aws, to_submit=True)
+    function = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:s3mr-"
+    assert (found.tick, found.functions.map, found.functions.reduce) == (
+        f"{function}tick:1",
+        f"{function}map:1",
+        f"{function}reduce:1",
+    )
+    assert (found.bucket, found.table, found.account) == (deployed.bucket, deployed.table, DEFAULT_ACCOUNT_ID)
+    assert sorted(found.input_buckets) == ["books", "logs"]
+    assert sorted(found.output_buckets) == ["results"]
+    assert (found.memory_mb, found.timeout_s, found.workers_max) == (512, 60, 4)
+    deployed.deploy(InputBucketNames="-")
+    again = described(aws)
+    assert (again.tick, again.functions.map) == (f"{function}tick:2", f"{function}map:2")
+    assert again.input_buckets == frozenset()
+
+
+@pytest.mark.parametrize("name", ["other", "no such name!"])
+def test_no_such_stack_is_refused_with_the_region_that_was_looked_in(aws: clients.Meter, name: str) -> None:
+    with pytest.raises(RequestError, match=f"no stack {name} in {REGION} .*check --stack, AWS_REGION and AWS_PROFILE"):
+        described(aws, name)
+
+
+def test_a_stack_of_another_kind_is_refused(aws: clients.Meter) -> None:
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    clients.cloudformation_client(aws).create_stack(StackName="other", TemplateBody=template)
+    with pytest.raises(RequestError, match="was not deployed from s3mr's template"):
+        described(aws, "other")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("CREATE_IN_PROGRESS", "still being created"),
+        ("REVIEW_IN_PROGRESS", "still being created"),
+        ("CREATE_FAILED", "not whole"),
+        ("ROLLBACK_COMPLETE", "not whole"),
+        ("UPDATE_ROLLBACK_FAILED", "not whole"),
+        ("DELETE_IN_PROGRESS", "being deleted"),
+        ("DELETE_FAILED", "being deleted"),
+    ],
+)
+@pytest.mark.usefixtures("deployed")
+def test_a_stack_that_is_not_whole_is_refused_with_its_status(aws: clients.Meter, status: str, said: str) -> None:
+    set_status("s3mr", status)
+    with pytest.raises(RequestError, match=f"{said} .*{status}"):
+        described(aws)
+
+
+@pytest.mark.usefixtures("deployed")
+def test_while_a_deploy_is_under_way_jobs_are_looked_after_but_none_is_submitted(aws: clients.Meter) -> None:
+    set_status("s3mr", "UPDATE_IN_PROGRESS")
+    assert described(aws).name == "s3mr"
+    with pytest.raises(RequestError, match="being deployed just now"):
+        described(aws, to_submit=True)
+    set_status("s3mr", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    assert described(aws, to_submit=True).name == "s3mr"
+
+
+@pytest.mark.parametrize(
+    ("schema", "advice"), [("0", "update the stack from this version's checkout"), ("2", "install s3mr 9.9 here")]
+)
+def test_a_stack_of_another_schema_is_refused_and_the_older_side_is_to_be_updated(
+    aws: clients.Meter, deployed: MotoStack, schema: str, advice: str
+) -> None:
+    deployed.deploy(SchemaVersion=schema, S3mrVersion="9.9")
+    with pytest.raises(
+        RequestError, match=rf"is of s3mr 9.9 .schema {schema}., and this command of schema 1: {advice}"
+    ):
+        described(aws)
+
+
+@pytest.mark.parametrize(
+    ("output", "value"), [("WorkerMemoryMb", "much"), ("WorkerTimeoutS", "-5"), ("MapArn", "arn:aws:lambda:x:map")]
+)
+def test_outputs_that_cannot_be_read_are_refused(
+    aws: clients.Meter, deployed: MotoStack, output: str, value: str
+) -> None:
+    deployed.deploy(**{output: value})
+    with pytest.raises(RequestError, match=r"outputs that cannot be read .*deploy it anew"):
+        described(aws)
+
+
+def machine(meter: clients.Meter, deployed: MotoStack) -> StateMachine:
+    return StateMachine(clients.step_functions_client(meter), deployed.outputs["JobsArn"])
+
+
+def test_a_coordinator_is_started_once_however_often_it_is_asked_for(aws: clients.Meter, deployed: MotoStack) -> None:
+    jobs = machine(aws, deployed)
+    assert jobs.latest(JOB) is None
+    jobs.start(JOB, tick="tick:7")
+    jobs.start(JOB, tick="tick:7")
+    jobs.start(JOB, tick="tick:8")
+    (execution,) = deployed.executions()
+    assert execution["name"] == f"{JOB}-0"
+    assert json.loads(execution["input"]) == {"job_id": JOB, "tick": "tick:7", "number": 0, "answer": {"round": 0}}
+    assert jobs.latest(JOB) == Execution(0, "RUNNING", "tick:7")
+
+
+def test_a_job_whose_coordinator_has_ended_gets_the_next_one_which_calls_the_same_version(
+    aws: clients.Meter, deployed: MotoStack
+) -> None:
+    jobs = machine(aws, deployed)
+    assert jobs.ensure(JOB, tick="tick:7")
+    assert not jobs.ensure(JOB, tick="tick:8")
+    clients.step_functions_client(aws).stop_execution(executionArn=deployed.executions()[0]["executionArn"])
+    jobs.start(JOB, tick="tick:8")  # its name is taken for ever
+    assert jobs.ensure(JOB, tick="tick:8")
+    assert [(one["name"], one["status"], json.loads(one["input"])["tick"]) for one in deployed.executions()] == [
+        (f"{JOB}-0", "ABORTED", "tick:7"),
+        (f"{JOB}-1", "RUNNING", "tick:7"),
+    ]
+    assert jobs.latest(JOB) == Execution(1, "RUNNING", "tick:7")
+
+
+def test_a_state_machine_that_is_gone_is_said_so(aws: clients.Meter, deployed: MotoStack) -> None:
+    gone = StateMachine(clients.step_functions_client(aws), deployed.outputs["JobsArn"].replace("s3mr-jobs", "gone"))
+    with pytest.raises(RequestError, match="no such state machine"):
+        gone.start(JOB, tick="tick:7")
+
+
+def line(number: int, job_id: str = JOB, **more: Any) -> dict[str, Any]:
+    return {"job_id": job_id, "message": f"line {number}", "phase": "map", "task": 3, **more}
+
+
+def test_lines_are_found_by_job_phase_and_task_in_the_order_of_time(aws: clients.Meter, deployed: MotoStack) -> None:
+    deployed.log("map", line(1), line(2, "other"), "START RequestId: 1", line(3, task=4), "{", "[3]", at=NOW)
+    deployed.log("reduce", line(4, phase="reduce"), at=NOW + 1)
+    deployed.log("map", line(5), at=NOW + 2)
+    logs = FunctionLogs(clients.logs_client(aws))
+    groups = [f"/aws/lambda/s3mr-{name}" for name in ("map", "reduce", "record")]  # nothing has made the last one
+
+    def found(start_at: float = 0, stop_at: float | None = None, **about: Any) -> list[str]:
+        lines = logs.lines(groups, About(job_id=JOB, **about), start_at=start_at, stop_at=stop_at)
+        return [one.fields["message"].removeprefix("line ") for one in lines]
+
+    assert found() == ["1", "3", "4", "5"]
+    assert found(phase="map") == ["1", "3", "5"]
+    assert found(phase="map", task=3) == ["1", "5"]
+    assert found(start_at=NOW + 0.5) == ["4", "5"]
+    assert found(stop_at=NOW + 1.5) == ["1", "3", "4"]
+
+
+def test_many_lines_are_read_page_by_page(aws: clients.Meter, deployed: MotoStack, monkeypatch: Any) -> None:
+    deployed.log("map", *(line(number) for number in range(25)), at=NOW)
+    monkeypatch.setattr("s3mr.adapters.aws_logs._PAGE_EVENTS", 10)
+    logs = FunctionLogs(clients.logs_client(aws))
+    lines = list(logs.lines(["/aws/lambda/s3mr-map"], About(job_id=JOB), start_at=0))
+    assert [one.fields["message"] for one in lines] == [f"line {number}" for number in range(25)]
+    assert len({one.id for one in lines}) == 25
+
+
+CLIENTS: list[Callable[[clients.Meter], Any]] = [
+    lambda meter: clients.s3_client(None, meter, connections_max=1),
+    lambda meter: clients.dynamodb_client(None, meter, connections_max=1),
+    lambda meter: clients.lambda_client(None, meter),
+    clients.cloudformation_client,
+    clients.step_functions_client,
+    clients.logs_client,
+    clients.sts_client,
+    clients.service_quotas_client,
+]
+
+
+@pytest.mark.parametrize("make", CLIENTS)
+def test_clients_heed_awss_own_variables(
+    make: Callable[[clients.Meter], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "config"
+    configuration.write_text("[profile theirs]\nregion = us-west-2\nendpoint_url = http://127.0.0.1:8\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("AWS_PROFILE", "theirs")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    meter = clients.Meter()
+    assert (make(meter).meta.region_name, make(meter).meta.endpoint_url) == ("us-west-2", "http://127.0.0.1:8")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert make(meter).meta.region_name == "eu-west-1"
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert (make(meter).meta.region_name, make(meter).meta.endpoint_url) == ("eu-north-1", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(RequestError, match="nobody"):
+        make(meter)
+
+
+def test_no_region_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RequestError, match="set AWS_REGION"):
+        clients.cloudformation_client(clients.Meter())
+
+
+def test_services_out_of_reach_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(clients, "_tries", lambda _: {"retries": {"total_max_attempts": 1}})
+    with pytest.raises(TransientError, match="looking for stack s3mr"):
+        described(clients.Meter())
+
+
+@pytest.mark.usefixtures("deployed")
+def test_requests_are_counted(aws: clients.Meter) -> None:
+    described(aws)
+    assert aws.counts() == {"cloudformation:DescribeStacks": 1, "lambda:GetAlias": 3}
