@@ -19,12 +19,14 @@ from s3mr.adapters.s3_uri import is_s3
 from s3mr.adapters.system import SystemClock, SystemEntropy, Threads
 from s3mr.coordinator.launching import Launcher
 from s3mr.coordinator.recording import Recorder
+from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Submitter
 from s3mr.coordinator.ticking import Ticker
 from s3mr.model.job import JobSpec
 from s3mr.ports import Inputs, Invoker, Output
 from s3mr.settings import Settings
 from s3mr.worker.handling import TaskHandler
+from s3mr.worker.job_code import JobCode
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,14 +37,24 @@ THREADS_MAX = 16
 class Stack:
     """One stack's adapters, each made at its first use and kept."""
 
-    def __init__(self, settings: Settings, *, on_staging: Callable[[Path], object] | None = None) -> None:
-        """``on_staging`` is told the folder in which a folder output is made, before it is made."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_staging: Callable[[Path], object] | None = None,
+        account: str | None = None,
+    ) -> None:
+        """``on_staging`` is told the folder in which a folder output is made, before it is made.
+
+        ``account``: the one to which a bucket must belong where a job that is submitted may write.
+        """
         self.meter = Meter()
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self.parallel = Threads(threads_max=THREADS_MAX)
         self._settings = settings
         self._on_staging = on_staging
+        self._account = account
 
     def scratch(self) -> BinaryIO:
         """Return a new, empty temporary file without a name."""
@@ -55,7 +67,8 @@ class Stack:
 
     @cached_property
     def store(self) -> DynamoDBJobStore:
-        client = dynamodb_client(self._own, self.meter, connections_max=THREADS_MAX)
+        endpoint = self._endpoint(self._settings.dynamodb_url) or self._own
+        client = dynamodb_client(endpoint, self.meter, connections_max=THREADS_MAX)
         return DynamoDBJobStore(client, self._settings.table)
 
     def inputs(self, *, requester_pays: bool = False) -> Inputs:
@@ -64,20 +77,28 @@ class Stack:
 
     def output_of(self, spec: JobSpec) -> Output:
         """Return the output of a job."""
-        if is_s3(spec.output):
-            return S3Output(self._users_s3, spec.output, spec.job_id)
-        output = FolderOutput(Path(spec.output), spec.job_id)
+        return self.output_at(spec.output, spec.job_id)
+
+    def output_at(self, place: str, job_id: str) -> Output:
+        """Return the output, at a folder or an ``s3://`` prefix, of a job of that id."""
+        if is_s3(place):
+            return S3Output(self._users_s3, place, job_id, account=self._account)
+        output = FolderOutput(Path(place), job_id)
         if self._on_staging:
             self._on_staging(output.staging)
         return output
 
     @property
     def _own(self) -> Endpoint | None:
-        return Endpoint(self._settings.endpoint_url) if self._settings.endpoint_url else None
+        return self._endpoint(self._settings.endpoint_url)
+
+    def _endpoint(self, url: str | None) -> Endpoint | None:
+        return Endpoint(url, embedded=self._settings.embedded) if url else None
 
     @cached_property
     def _users_s3(self) -> "S3Client":
-        return s3_client(None, self.meter, connections_max=THREADS_MAX)
+        endpoint = None if self._settings.embedded else self._own
+        return s3_client(endpoint, self.meter, connections_max=THREADS_MAX)
 
     def recorder(self) -> Recorder:
         return Recorder(self.store, self.clock)
@@ -93,6 +114,9 @@ class Stack:
             scratch=self.scratch,
         )
 
+    def resumer(self) -> Resumer:
+        return Resumer(self.submitter(), self.parallel)
+
     def ticker(self, invoker: Invoker, *, capacity: int, waiting_s: float = limits.EVENT_AGE_S) -> Ticker:
         """Return the coordinator; ``invoker`` takes ``capacity`` attempts at once, and keeps none longer waiting."""
         return Ticker(
@@ -106,6 +130,14 @@ class Stack:
             capacity=capacity,
         )
 
+    def deployed_ticker(self, *, capacity: int) -> Ticker:
+        """Return the coordinator of a stack on AWS: Lambda runs the workers."""
+        from s3mr.adapters.aws_lambda import LambdaInvoker
+        from s3mr.adapters.clients import lambda_client
+
+        invoker = LambdaInvoker(lambda_client(self._own, self.meter, connections_max=THREADS_MAX))
+        return self.ticker(invoker, capacity=capacity)
+
     def task_handler(self) -> TaskHandler:
         """Return what executes requests in a worker."""
         return TaskHandler(
@@ -116,6 +148,6 @@ class Stack:
             clock=self.clock,
             entropy=self.entropy,
             scratch=self.scratch,
-            bundles=Path(self._settings.scratch_folder or tempfile.gettempdir()) / "s3mr-bundles",
+            code=JobCode(Path(self._settings.scratch_folder or tempfile.gettempdir()) / "s3mr-bundles"),
             requests_sent=self.meter.counts,
         )

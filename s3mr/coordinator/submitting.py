@@ -12,9 +12,9 @@ from s3mr.errors import RequestError, S3mrError
 from s3mr.formats.reading import is_splittable
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
-from s3mr.model.job import BundleRef, JobSpec, JobState, Phase, WorkerFunctions
+from s3mr.model.job import BundleRef, Failure, FailureKind, JobSpec, JobState, Phase, WorkerFunctions
 from s3mr.model.plan_codec import encode_plan
-from s3mr.policy.planning import RequestedLayout, check_shape, choose_layout, plan_splits
+from s3mr.policy.planning import RequestedLayout, check_shape, choose_layout, choose_reducers, plan_splits
 from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
 
 ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
@@ -22,14 +22,14 @@ ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for, all defaults filled in. ``reducers`` is 0 for a job without reduce."""
+    """What was asked for, defaults filled in. ``reducers``: 0 without reduce, None for as many as the input needs."""
 
     bundle: bytes
     module: str
     name: str
     inputs: Sequence[str]
     output: str
-    reducers: int
+    reducers: int | None
     input_format: str
     split_size_bytes: int
     layout: RequestedLayout
@@ -75,7 +75,7 @@ class Submitter:
         file = self.scratch()
         try:
             spec = self._spec(order, file)
-            self.output_of(spec).check()
+            self.output_of(spec).check(deadline_s=spec.deadline_s)
         except BaseException:
             file.close()
             raise
@@ -91,17 +91,19 @@ class Submitter:
             splittable=lambda source: is_splittable(source, chosen),
         )
         summary = encode_plan(tasks, plan.write)
-        if order.reducers:
-            check_shape(summary.map_tasks, order.reducers)
+        input_bytes = sum(one.size_bytes for one in found.objects)
+        reducers = choose_reducers(input_bytes, summary.map_tasks) if order.reducers is None else order.reducers
+        if reducers:
+            check_shape(summary.map_tasks, reducers)
         return JobSpec(
-            job_id=f"{datetime.fromtimestamp(self.clock.now(), UTC):%Y%m%d-%H%M%S}-{self.entropy.hex(8)}",
+            job_id=self.new_job_id(),
             bundle=BundleRef(sha256=hashlib.sha256(order.bundle).hexdigest(), module=order.module, name=order.name),
             map_tasks=summary.map_tasks,
-            reducers=order.reducers,
-            layout=choose_layout(order.layout, summary.map_tasks, order.reducers),
+            reducers=reducers,
+            layout=choose_layout(order.layout, summary.map_tasks, reducers),
             input_format=order.input_format,
             input_objects=len(found.objects),
-            input_bytes=sum(one.size_bytes for one in found.objects),
+            input_bytes=input_bytes,
             skipped_objects=found.skipped,
             plan_index_offset_bytes=summary.index_offset_bytes,
             memory_bytes=order.memory_bytes,
@@ -125,28 +127,51 @@ class Submitter:
         with planned.plan:
             self.objects.put(keys.plan(planned.spec.job_id), planned.plan)
         self.objects.put(keys.bundle(planned.spec.job_id), planned.bundle)
-        return self._create(planned.spec)
+        return self.create(planned.spec)
 
-    def _create(self, spec: JobSpec) -> JobState:
+    def new_job_id(self) -> str:
+        """Draw an id; ids sort by the time at which they were drawn."""
+        return f"{datetime.fromtimestamp(self.clock.now(), UTC):%Y%m%d-%H%M%S}-{self.entropy.hex(8)}"
+
+    def create(self, spec: JobSpec, *, prepare: Callable[[JobState], JobState] = lambda job: job) -> JobState:
+        """Write a job down whose plan and code are stored, have it prepared, and take its output.
+
+        Raises:
+            RequestError: another job writes to the output, or has filled it.
+        """
         now = self.clock.now()
         job = JobState(spec=spec, secret=self.entropy.hex(64), created_at=now, phase_started_at=now, progressed_at=now)
         if not self.store.create(job):
             raise RequestError(f"a job {spec.job_id} exists already: try again")
         try:
-            self._take_output(spec)
-        except S3mrError:
-            refused = job.model_copy(update={"phase": Phase.FAILED, "released": True, "ended_at": now, "epoch": 1})
-            self.store.replace(refused, epoch=0)
-            self.store.release_output(spec.output, job_id=spec.job_id)
+            job = prepare(job)
+            self.take_output(spec)
+        except S3mrError as error:
+            self.abandon(job, why=str(error))
             raise
         return job
 
-    def _take_output(self, spec: JobSpec) -> None:
+    def abandon(self, job: JobState, *, why: str) -> None:
+        """Give up a job that no tick has seen: it has failed, and holds nothing. With a tick, it is left alone."""
+        failure = Failure(kind=FailureKind.REQUEST, message=why[: limits.FAILURE_TEXT_MAX])
+        end = {"phase": Phase.FAILED, "failure": failure, "released": True, "ended_at": self.clock.now()}
+        if self.store.replace(job.model_copy(update={**end, "epoch": job.epoch + 1}), epoch=job.epoch):
+            self.store.release_output(job.spec.output, job_id=job.spec.job_id)
+
+    def take_output(self, spec: JobSpec) -> None:
         """Claim the output, and then look whether it is empty: in this order nobody else can fill it in between."""
         holder = self.store.claim_output(spec.output, job_id=spec.job_id)
         if holder is not None:
-            raise RequestError(f"{spec.output} is being written by job {holder}: wait for it, or name another output")
-        self.output_of(spec).check()
+            raise RequestError(f"{spec.output} is job {holder}'s: wait for it, cancel it, or name another output")
+        self.output_of(spec).check(deadline_s=spec.deadline_s)
+
+
+def check_texts(*texts: str | dict[str, str]) -> None:
+    """Refuse what a request cannot carry."""
+    try:
+        json.dumps(texts, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError("the job file's name, --output and --param must be valid UTF-8") from None
 
 
 def _check(order: Order) -> None:
@@ -165,9 +190,6 @@ def _check(order: Order) -> None:
         raise RequestError("--task-timeout must be a positive number of seconds")
     if not 0 < order.deadline_s <= limits.DEADLINE_S_MAX:
         raise RequestError(f"--deadline must be a positive number of seconds, at most {limits.DEADLINE_S_MAX:.0f}")
-    try:
-        json.dumps([order.params, order.output, order.module], ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise RequestError("the job file's name, --output and --param must be valid UTF-8") from None
+    check_texts(order.params, order.output, order.module)
     if len(json.dumps(order.params)) > limits.PARAMS_BYTES_MAX:
         raise RequestError(f"--param: all parameters together may hold {limits.PARAMS_BYTES_MAX // limits.KIB}KiB")

@@ -14,7 +14,7 @@ from s3mr import limits
 from s3mr.coordinator import barrier, committing
 from s3mr.coordinator.launching import Launcher
 from s3mr.coordinator.leading import FencedError, Lead
-from s3mr.coordinator.sweeping import sweep
+from s3mr.coordinator.sweeping import sweep, sweep_leftovers
 from s3mr.errors import InvariantError, RequestError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduling
@@ -64,7 +64,7 @@ class Ticker:
         if seen.job.released:
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:
-                self._sweep_zombies(seen.job)
+                sweep_leftovers(seen.job, self.store, self.objects, self.output_of(seen.job.spec))
             return Tick(seen.job, left_s, swept=not left_s)
         try:
             wait_s = self._step(lead, seen, stop or self._overdue(seen.job))
@@ -104,12 +104,13 @@ class Ticker:
             capacity=min(self.capacity, job.spec.workers or self.capacity),
             now=now,
         )
-        wait_s = TICK_SOON_S
+        wait_s, wanted = TICK_SOON_S, 0
         for action in actions:
             match action:
                 case scheduling.Forget(attempts):
                     self.store.forget(job.spec.job_id, job.phase, attempts)
                 case scheduling.Launch(attempts, cursor):
+                    wanted += len(attempts)
                     self._guarded(
                         lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, now=now, **changes)
                     )
@@ -118,7 +119,8 @@ class Ticker:
                 case scheduling.Stop(failure):
                     lead.save(phase=Phase.STOPPING, failure=failure)
                 case scheduling.Wait(seconds):
-                    wait_s = seconds
+                    begun = lead.job.attempts - job.attempts
+                    wait_s = seconds if begun == wanted else TICK_SOON_S  # slots are free: tasks had winners already
         if changes and lead.job is job:
             lead.save(**changes)
         return wait_s
@@ -192,12 +194,6 @@ class Ticker:
             self.store.forget(job_id, phase, left)
         self.store.release_output(job.spec.output, job_id=job_id)
         lead.save(released=True)
-
-    def _sweep_zombies(self, job: JobState) -> None:
-        """Sweep what attempts have written that outlived the job: no lease is left."""
-        self.output_of(job.spec).discard_open(committing.part_names(job))
-        if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
-            sweep(self.objects, job.spec.job_id)
 
     def _overdue(self, job: JobState) -> Failure | None:
         if self.clock.now() < job.created_at + job.spec.deadline_s:

@@ -1,49 +1,41 @@
-"""The embedded cloud as one thing: started, used, and gone without a trace.
+"""Where a job runs from here: services, worker processes that use them, and a caretaker for both.
 
-Its folder, its server and its workers live exactly as long as this object, or as the process that holds it.
+`EmbeddedCloud` brings its services, and they live exactly as long as it does, or as the process that holds it. Those of
+an `EndpointCloud` live on, and with them its jobs: another process can take up what this one leaves.
 """
 
-import contextlib
-import json
 import os
-import secrets
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import InvariantError
+from s3mr.local.care import Care
 from s3mr.local.pool import WorkerPool
+from s3mr.model.job import JobSpec
 from s3mr.model.report import Report
 from s3mr.processes.chaos import Chaos
-from s3mr.processes.starting import start
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
 BUCKET = "s3mr-embedded"
 TABLE = "s3mr"
-SERVER_END_S = 5.0
+TEMPORARY_OUTPUT = "s3mr-output"
 
 
-class EmbeddedCloud:
-    """moto's services in a process, a folder for temporary files, and what is needed to get rid of both."""
+class Cloud:
+    """Services, workers, and what is needed to leave nothing behind that nobody will use."""
 
-    def __init__(self) -> None:
-        users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        self._server = start("s3mr.local.server", users_own)
+    def __init__(self, care: Care, settings: Settings) -> None:
+        self.care = care
+        self.folder = care.temporary_folder("s3mr")
+        self.settings = replace(settings, scratch_folder=str(self.folder))
+        self.stack = Stack(self.settings, on_staging=self._staged)
         self._pool: WorkerPool | None = None
-        self._left: set[Path] = set()
-        self.folder = self.temporary_folder("s3mr")
-        port = int(_line(self._server) or 0)
-        if not port:
-            raise InvariantError("the embedded cloud's server did not start; what it said stands above")
-        self.settings = Settings(BUCKET, TABLE, f"http://127.0.0.1:{port}", str(self.folder))
-        self.stack = Stack(self.settings, on_staging=self.remove_at_end)
+        self._outputs: set[Path] = set()  # on their way here, and removed at the end
+        self._stands = False
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +44,11 @@ class EmbeddedCloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a job outlives this process."""
+        return not self.settings.embedded
 
     def start_workers(
         self, count: int, record: Callable[[Report], object], *, chaos: str = "", stderr: int | None = None
@@ -64,64 +61,86 @@ class EmbeddedCloud:
             environment={**os.environ, **settings.to_environment(), "TMPDIR": str(self.folder)},
             stderr=stderr,
             record=record,
-            born=lambda pid: self._tell(kill=pid),
-            buried=lambda pid: self._tell(spare=pid),
+            born=self.care.kill_at_end,
+            buried=self.care.spare,
         )
         return self._pool
 
     def create_stack(self) -> None:
-        """Create the bucket and the table, as a deployment does."""
+        """Create the bucket and the table where they are not there yet, as a deployment does."""
         self.stack.objects.create_bucket()
         self.stack.store.create_table()
 
-    def temporary_folder(self, prefix: str) -> Path:
-        """Make a folder that goes with the cloud; it is announced before it exists, so that none is ever left."""
-        folder = Path(tempfile.gettempdir()) / f"{prefix}-{secrets.token_hex(8)}"
-        self.remove_at_end(folder)
-        with translated_os(f"make the temporary folder {folder} (TMPDIR)"):
-            folder.mkdir(mode=0o700)
-        return folder
+    def temporary_output(self) -> str:
+        """Name a folder for an output that is to be printed."""
+        folder = self.care.temporary_folder(TEMPORARY_OUTPUT)
+        self._outputs.add(folder)
+        return str(folder / "output")
 
-    def remove_at_end(self, path: Path) -> None:
-        """Have ``path`` removed when the cloud ends, also where this process is killed."""
-        self._left.add(path)
-        self._tell(remove=str(path))
+    def job_stands(self) -> None:
+        """Let what the job has written so far outlive this process, as the job does that stands in the table now."""
+        if self.lasting:
+            self._stands = True
+            for path in self._outputs:
+                self.care.keep(path)
 
-    def keep(self, path: Path) -> None:
-        """Take `remove_at_end` back."""
-        self._left.discard(path)
-        self._tell(keep=str(path))
+    def job_is_over(self, spec: JobSpec) -> None:
+        """Have removed what only a job that goes on needs."""
+        if folder := temporary_folder_of(spec):
+            self.care.remove_at_end(folder)
 
     def check(self) -> None:
         """Raise InvariantError if the services are gone."""
-        if self._server.poll() is not None:
-            raise InvariantError(f"the embedded cloud's server has died (status {self._server.returncode})")
 
     def close(self) -> None:
         """End all processes and remove everything."""
         if self._pool:
             self._pool.close()
-        with contextlib.suppress(BrokenPipeError):  # it is dead already
-            if self._server.stdin:
-                self._server.stdin.close()
-        try:
-            self._server.wait(SERVER_END_S)
-        except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait()
-        if self._server.stdout:
-            self._server.stdout.close()
-        for path in self._left:  # the caretaker has done it, unless it was killed
-            shutil.rmtree(path, ignore_errors=True)
+        self.care.close()
 
-    def _tell(self, **line: int | str) -> None:
-        """Tell the caretaker; if it is dead, `check` says so."""
-        pipe = self._server.stdin
-        with contextlib.suppress(BrokenPipeError, ValueError):
-            if pipe:
-                pipe.write(json.dumps(line).encode() + b"\n")
-                pipe.flush()
+    def _staged(self, path: Path) -> None:
+        if not self._stands:
+            self._outputs.add(path)
+            self.care.remove_at_end(path)
 
 
-def _line(process: subprocess.Popen[bytes]) -> bytes:
-    return process.stdout.readline() if process.stdout else b""
+class EmbeddedCloud(Cloud):
+    """moto's services in a process; it is the caretaker, too."""
+
+    def __init__(self) -> None:
+        users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        care = Care("s3mr.local.server", users_own)
+        port = int(care.first_line() or 0)
+        if not port:
+            care.close()
+            raise InvariantError("the embedded cloud's server did not start; what it said stands above")
+        super().__init__(care, Settings(BUCKET, TABLE, f"http://127.0.0.1:{port}", embedded=True))
+
+    def check(self) -> None:
+        """Raise InvariantError if the services are gone."""
+        if self.care.status is not None:
+            raise InvariantError(f"the embedded cloud's server has died (status {self.care.status})")
+
+
+class EndpointCloud(Cloud):
+    """Services that live on."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(Care("s3mr.local.caretaker", os.environ), settings)
+
+
+def open_cloud(endpoint_url: str | None) -> Cloud:
+    """Return the cloud at the endpoint; without one, an embedded one.
+
+    Raises:
+        RequestError: the endpoint is no URL.
+    """
+    if endpoint_url is None:
+        return EmbeddedCloud()
+    return EndpointCloud(Settings.at_endpoint(endpoint_url, os.environ))
+
+
+def temporary_folder_of(spec: JobSpec) -> Path | None:
+    """Return the folder that was made for a job's output alone, if there was one."""
+    folder = Path(spec.output).parent
+    return folder if spec.printed and folder.name.startswith(f"{TEMPORARY_OUTPUT}-") else None

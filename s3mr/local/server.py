@@ -1,30 +1,21 @@
 """The embedded cloud's services: moto's S3 and DynamoDB on 127.0.0.1, in a process of their own.
 
-The process is also the caretaker of the command that started it: its standard input names the processes to kill and
-the folders to remove when the command ends, and ends when the command does, whatever it dies of. Each line is a JSON
-object with one key: ``kill`` or ``spare`` a process group, ``remove`` or ``keep`` a path.
+The process is also the caretaker of the command that started it, and ends with it (`s3mr.local.caretaker`).
 
 moto is exact for one request at a time only, so requests take turns; and it answers HTTP 500 where S3 says
 NoSuchUpload, which is put right here.
 """
 
 import io
-import json
 import logging
 import os
-import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from s3mr.processes.lifeline import follow, kill_group
-
-REMOVE_TRIES = 50
-REMOVE_PAUSE_S = 0.02
+from s3mr.local.caretaker import take_care
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -53,47 +44,9 @@ class Exact:
             return self._app(environ, start_response)
 
 
-class Caretaker:
-    """Kills and removes what the command has left when it ends."""
-
-    def __init__(self) -> None:
-        self._groups: set[int] = set()
-        self._paths: set[str] = set()
-
-    def hear(self, line: bytes) -> None:
-        """Note one line of the command's."""
-        for verb, value in json.loads(line).items():
-            if verb == "kill":
-                self._groups.add(value)
-            elif verb == "spare":
-                self._groups.discard(value)
-            elif verb == "remove":
-                self._paths.add(value)
-            elif verb == "keep":
-                self._paths.discard(value)
-
-    def clean_up(self) -> None:
-        """Kill, remove, and end this process."""
-        for group in self._groups:
-            kill_group(group)
-        for path in self._paths:
-            remove_folder(path)
-        os._exit(0)
-
-
-def remove_folder(path: str) -> None:
-    """Remove a folder in which a process that is just being killed may still write."""
-    for _ in range(REMOVE_TRIES):
-        shutil.rmtree(path, ignore_errors=True)
-        if not Path(path).exists():
-            return
-        time.sleep(REMOVE_PAUSE_S)
-
-
 def main() -> None:
     """Serve until standard input ends; the first line of standard output is the port."""
-    caretaker = Caretaker()
-    lifeline = follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
+    lifeline = take_care()
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     try:
         os.write(1, b"%d\n" % listener.getsockname()[1])  # callers wait in the backlog while moto is imported

@@ -1,5 +1,7 @@
 """The coordinator as AWS calls it: rounds of ticks, deadlines, a cap on attempts, an end from outside, a last sweep."""
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -32,7 +34,7 @@ def test_a_round_goes_on_ticking_for_a_while_and_then_asks_to_be_called_again() 
 
 def test_rounds_lead_a_job_to_its_end_and_the_last_one_comes_after_the_last_lease() -> None:
     one = world()
-    answers = []
+    answers: list[dict[str, Any]] = []
     while not (answers and answers[-1]["done"]):
         answers.append(perform(one.ticker(), {"job_id": one.job_id, "round": len(answers)}, one.clock))
         one.work()
@@ -150,7 +152,7 @@ def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
     def refuse(_request: TaskRequest) -> None:
         raise RequestError("invoke arn: access denied")
 
-    one.invoke = refuse  # type: ignore[method-assign]
+    one.invoke = refuse  # type: ignore[method-assign,assignment]
     state = one.finish()
     assert state.phase is Phase.FAILED
     assert state.failure is not None

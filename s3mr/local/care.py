@@ -1,0 +1,82 @@
+"""A command's side of its caretaker: what must be gone when the command ends, whatever it dies of."""
+
+import contextlib
+import json
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from s3mr.adapters.os_errors import translated_os
+from s3mr.processes.starting import start
+
+END_S = 5.0  # that the caretaker has to clean up
+
+
+class Care:
+    """Holds the caretaker's pipe: it ends with this object, or with this process."""
+
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+        """Start ``module``, which calls `caretaker.take_care`."""
+        self._process = start(module, environment)
+        self._left: set[Path] = set()
+
+    def first_line(self) -> bytes:
+        """Return the first line that the process says; empty where it says none."""
+        return self._process.stdout.readline() if self._process.stdout else b""
+
+    @property
+    def status(self) -> int | None:
+        """How the process has ended; None while it lives."""
+        return self._process.poll()
+
+    def kill_at_end(self, group: int) -> None:
+        """Have a process group killed."""
+        self._tell(kill=group)
+
+    def spare(self, group: int) -> None:
+        """Take `kill_at_end` back."""
+        self._tell(spare=group)
+
+    def remove_at_end(self, path: Path) -> None:
+        """Have a folder removed."""
+        self._left.add(path)
+        self._tell(remove=str(path))
+
+    def keep(self, path: Path) -> None:
+        """Take `remove_at_end` back."""
+        self._left.discard(path)
+        self._tell(keep=str(path))
+
+    def temporary_folder(self, prefix: str) -> Path:
+        """Make a folder that is removed at the end; it is announced before it exists, so that none is ever left."""
+        folder = Path(tempfile.gettempdir()) / f"{prefix}-{secrets.token_hex(8)}"
+        self.remove_at_end(folder)
+        with translated_os(f"make the temporary folder {folder} (TMPDIR)"):
+            folder.mkdir(mode=0o700)
+        return folder
+
+    def close(self) -> None:
+        """Have all of it done, and wait for that."""
+        with contextlib.suppress(BrokenPipeError):  # it is dead already
+            if self._process.stdin:
+                self._process.stdin.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        for path in self._left:  # the caretaker has done it, unless it was killed
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _tell(self, **line: int | str) -> None:
+        """Tell the caretaker; if it is dead, `close` does what it can."""
+        pipe = self._process.stdin
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            if pipe:
+                pipe.write(json.dumps(line).encode() + b"\n")
+                pipe.flush()

@@ -1,0 +1,64 @@
+"""The caretaker of a command: a process that kills and removes what the command has left when it ends.
+
+Its standard input names the processes to kill and the folders to remove, and ends when the command does, whatever that
+dies of. Each line is a JSON object with one key: ``kill`` or ``spare`` a process group, ``remove`` or ``keep`` a path.
+"""
+
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from s3mr.processes.lifeline import follow, kill_group
+
+REMOVE_TRIES = 50
+REMOVE_PAUSE_S = 0.02
+
+
+class Caretaker:
+    """Kills and removes what the command has left when it ends."""
+
+    def __init__(self) -> None:
+        self._groups: set[int] = set()
+        self._paths: set[str] = set()
+
+    def hear(self, line: bytes) -> None:
+        """Note one line of the command's."""
+        for verb, value in json.loads(line).items():
+            if verb == "kill":
+                self._groups.add(value)
+            elif verb == "spare":
+                self._groups.discard(value)
+            elif verb == "remove":
+                self._paths.add(value)
+            elif verb == "keep":
+                self._paths.discard(value)
+
+    def clean_up(self) -> None:
+        """Kill, remove, and end this process."""
+        for group in self._groups:
+            kill_group(group)
+        for path in self._paths:
+            remove_folder(path)
+        os._exit(0)
+
+
+def take_care() -> threading.Thread:
+    """Take care of the command that has started this process, in a thread, which is returned."""
+    caretaker = Caretaker()
+    return follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder in which a process that is just being killed may still write."""
+    for _ in range(REMOVE_TRIES):
+        shutil.rmtree(path, ignore_errors=True)
+        if not Path(path).exists():
+            return
+        time.sleep(REMOVE_PAUSE_S)
+
+
+if __name__ == "__main__":
+    take_care().join()

@@ -1,0 +1,107 @@
+"""Driving one job to its end: tick, woken by every report. Ctrl-C cancels it; a death leaves it to be taken up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from s3mr.coordinator.resuming import launch_again
+from s3mr.coordinator.sweeping import sweep, sweep_leftovers
+from s3mr.coordinator.ticking import Ticker
+from s3mr.errors import JobFailedError, S3mrError, TransientError
+from s3mr.local.cloud import Cloud
+from s3mr.local.pool import WorkerPool
+from s3mr.local.service import until_over
+from s3mr.model.job import JobState, Phase
+
+TROUBLE_MAX = 8  # ticks in a row that may find a service busy
+TROUBLE_PAUSE_S = 0.5
+
+Watch = Callable[[JobState, int], object]  # is shown the job and how many attempts run, after every tick
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One job, and what it runs on from here."""
+
+    cloud: Cloud
+    pool: WorkerPool
+    ticker: Ticker
+    job_id: str
+    watch: Watch
+
+    def to_its_end(self, begin: Callable[[], object], *, again: bool) -> JobState:
+        """Have the job begun, or taken up ``again``, and drive it; return it when it is over.
+
+        Raises:
+            KeyboardInterrupt: it was cancelled; the text says what has become of it.
+            S3mrError: its services are gone, or are busy for too long.
+        """
+        try:
+            begin()
+            self.cloud.job_stands()
+            return self._over(self._drive(again=again))
+        except KeyboardInterrupt:
+            self.pool.close()
+            raise KeyboardInterrupt(self._give_up()) from None
+
+    def failure(self, job: JobState) -> JobFailedError:
+        """Return the error that tells why a job did not succeed."""
+        story = job.failure.story() if job.failure else "the job was cancelled"
+        return JobFailedError(f"{story}{self._advice('when that is mended, go on with')}")
+
+    def _drive(self, *, again: bool) -> JobState:
+        trouble = 0
+        while True:
+            try:
+                if again:
+                    launch_again(self.ticker, self.job_id)
+                    again = False
+                tick = self.ticker.tick(self.job_id)
+                self.watch(tick.job, self.pool.running)
+                if tick.over:
+                    self._leave_nothing(tick.job)
+                    return tick.job
+                self.pool.wait_for_report(tick.wait_s)
+                trouble = 0
+            except S3mrError as error:
+                self.cloud.check()
+                trouble += 1
+                if trouble > TROUBLE_MAX or not isinstance(error, TransientError):
+                    raise self._stranded(error) from error
+                self.cloud.stack.clock.sleep(TROUBLE_PAUSE_S)
+
+    def _leave_nothing(self, job: JobState) -> None:
+        """End the workers, and remove what they have still written; where the cloud goes with us, so does that."""
+        self.pool.close()
+        stack = self.cloud.stack
+        if self.cloud.lasting:
+            sweep_leftovers(job, stack.store, stack.objects, stack.output_of(job.spec))
+
+    def _give_up(self) -> str:
+        """Cancel the job, give up what it holds, and say what has become of it."""
+        stack = self.cloud.stack
+        try:
+            if stack.store.read_job(self.job_id) is None:
+                sweep(stack.objects, self.job_id)
+                return "nothing was written"
+            stack.store.request_cancel(self.job_id, at=stack.clock.now())
+            job = self._over(until_over(self.ticker, self.job_id))
+        except S3mrError as error:
+            return f"what the job held could not be released: {error}{self._advice('release it with')}"
+        if job.phase is Phase.SUCCEEDED:
+            return f"too late: the output had been committed to {job.spec.output}"
+        return f"nothing was written{self._advice('go on with')}"
+
+    def _over(self, job: JobState) -> JobState:
+        self.cloud.job_is_over(job.spec)
+        return job
+
+    def _stranded(self, error: S3mrError) -> S3mrError:
+        """Return the error to raise where the job cannot be driven on."""
+        if not self.cloud.lasting:
+            return error
+        return S3mrError(f"{error}{self._advice('the job stands where it was; go on with')}")
+
+    def _advice(self, what: str) -> str:
+        """Say how to resume the job, if it outlives this command."""
+        url = self.cloud.settings.endpoint_url
+        return f"\n{what}: s3mr resume {self.job_id} --endpoint-url {url}" if self.cloud.lasting else ""

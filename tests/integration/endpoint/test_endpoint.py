@@ -1,0 +1,173 @@
+"""``--endpoint-url``: services that live on, and workers here."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import pytest
+from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_s3 import S3Client
+
+from s3mr.errors import RequestError
+from s3mr.local.cloud import EndpointCloud
+from s3mr.local.driving import Run
+from s3mr.model import keys
+from s3mr.model.job import Phase
+from s3mr.settings import Settings
+from tests.integration.conftest import RUN_S_MAX
+from tests.integration.endpoint.conftest import EXPECTED, Place, lines_in, lines_of
+from tests.integration.test_processes import GONE_S_MAX, until
+
+
+def test_a_job_runs_here_and_its_bucket_and_table_are_at_the_endpoint(place: Place, s3: S3Client) -> None:
+    done = place.s3mr(*place.run("--output", "out", "--json"))
+    assert done.returncode == 0, done.stderr.decode()
+    assert lines_of(place.here / "out") == EXPECTED
+    assert (json.loads(done.stdout)["attempts"], place.newest().phase) == (9, Phase.SUCCEEDED)
+    assert os.environ["S3MR_BUCKET"] in [each["Name"] for each in s3.list_buckets()["Buckets"]]
+    place.assert_nothing_left()
+
+
+def test_without_an_output_the_result_is_printed(place: Place) -> None:
+    done = place.s3mr(*place.run("--quiet"))
+    assert sorted(done.stdout.decode().splitlines()) == EXPECTED, done.stderr.decode()
+    place.assert_nothing_left()
+
+
+def test_inputs_and_outputs_in_s3_are_at_the_endpoint(place: Place, s3: S3Client, bucket: str) -> None:
+    arguments = ["run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
+    done = place.s3mr(*arguments)
+    assert done.returncode == 0, done.stderr.decode()
+    assert lines_in(s3, bucket, "out") == EXPECTED
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    place.assert_nothing_left()
+
+
+def test_intermediates_are_kept_in_a_folder_and_in_the_bucket(place: Place) -> None:
+    done = place.s3mr(*place.run("--output", "out", "--keep-intermediate", "kept"))
+    assert done.returncode == 0, done.stderr.decode()
+    names = {str(path.relative_to(place.here / "kept")) for path in (place.here / "kept").rglob("*") if path.is_file()}
+    job_id = place.newest().spec.job_id
+    assert names == {key for prefix in ("plan", "jobs") for key in place.stack.objects.list(f"{prefix}/{job_id}/")}
+    assert len(names) > 6
+
+
+@pytest.mark.parametrize("hold", ["map c.txt", "busy map c.txt"], ids=["waiting", "busy in C"])
+def test_kill_9_leaves_no_process_and_no_temporary_file_but_the_output_on_its_way(place: Place, hold: str) -> None:
+    place.name("hold", hold)
+    command = place.start(*place.run("--output", "out"))
+    until(lambda: "map c.txt" in place.log(), "a map runs")
+    until(lambda: place.newest().phase is Phase.MAP, "the job stands")
+    command.kill()
+    command.wait()
+    place.assert_no_process()
+    until(lambda: not list(place.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
+    staging = [path.name for path in place.here.iterdir() if path.name.startswith(".")]
+    assert staging == [f".out.s3mr-{place.newest().spec.job_id}"]
+    assert place.s3mr("cancel", place.newest().spec.job_id).returncode == 0
+    assert place.newest().phase is Phase.CANCELLED
+    assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
+
+
+def test_an_endpoint_where_nobody_listens_is_said_before_anything_runs(place: Place) -> None:
+    place.url = "http://127.0.0.1:9"
+    refused = place.s3mr(*place.run("--output", "out"))
+    assert refused.returncode == 2
+    assert b"nothing was started" in refused.stderr
+    assert not (place.here / "log").exists()
+    until(lambda: not list(place.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
+    assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
+
+
+def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place: Place) -> None:
+    place.name("hold", "map c.txt")
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "s3mr.local.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        place.url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        command = place.start(*place.run("--output", "out"))
+        until(lambda: "map c.txt" in place.log(), "a map runs")
+        server.kill()
+    (place.here / "hold").unlink()
+    _, said = command.communicate(timeout=RUN_S_MAX)
+    assert command.returncode == 1
+    assert b"the job stands where it was; go on with: s3mr resume" in said
+
+
+def test_the_bucket_and_the_table_are_created_once_also_by_many_at_once(place: Place, s3: S3Client) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for created in [pool.submit(create, place.url) for _ in range(8)]:
+            created.result()
+    assert [each["Name"] for each in s3.list_buckets()["Buckets"]].count(os.environ["S3MR_BUCKET"]) == 1
+
+
+def create(url: str) -> None:
+    with EndpointCloud(Settings.at_endpoint(url, os.environ)) as cloud:
+        cloud.create_stack()
+        cloud.create_stack()
+
+
+def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(place: Place) -> None:
+    with EndpointCloud(Settings.at_endpoint(place.url, os.environ)) as cloud:
+        cloud.create_stack()
+        pool = cloud.start_workers(1, cloud.stack.recorder().record)
+        run = Run(cloud, pool, cloud.stack.ticker(pool, capacity=1), "job-1", lambda _job, _running: None)
+
+        def begin() -> None:
+            cloud.stack.objects.put(keys.plan("job-1"), b"plan")
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt, match="nothing was written"):
+            run.to_its_end(begin, again=False)
+        assert not list(cloud.stack.objects.list(""))
+
+
+def test_bucket_and_table_are_called_s3mr_unless_they_are_named() -> None:
+    settings = Settings.at_endpoint("http://host:1", {})
+    assert (settings.bucket, settings.table, settings.endpoint_url) == ("s3mr", "s3mr", "http://host:1")
+    assert Settings.from_environment(settings.to_environment()) == settings
+    for wrong in ("host:9000", "s3://bucket", "http://", "http://host:port", ""):
+        with pytest.raises(RequestError, match="--endpoint-url"):
+            Settings.at_endpoint(wrong, {})
+
+
+def test_a_bucket_is_created_in_the_region_of_the_configuration(
+    place: Place, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    create(place.url)
+    place_of = s3.get_bucket_location(Bucket=os.environ["S3MR_BUCKET"])
+    assert place_of["LocationConstraint"] == "eu-central-1"
+
+
+def test_a_table_that_is_not_s3mrs_is_refused(place: Place) -> None:
+    dynamodb: DynamoDBClient = boto3.client("dynamodb", endpoint_url=place.url, region_name="us-east-1")
+    dynamodb.create_table(
+        TableName=os.environ["S3MR_TABLE"],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    refused = place.s3mr(*place.run("--output", "out"))
+    assert refused.returncode == 2
+    assert b"is not one of s3mr's" in refused.stderr
+
+
+def test_dynamodb_may_be_somewhere_else_than_s3(
+    place: Place, serving: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = serving()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", elsewhere)
+    done = place.s3mr(*place.run("--output", "out"))
+    assert done.returncode == 0, done.stderr.decode()
+    assert lines_of(place.here / "out") == EXPECTED
+    dynamodb = {
+        each: boto3.client("dynamodb", endpoint_url=each, region_name="us-east-1") for each in (place.url, elsewhere)
+    }
+    assert os.environ["S3MR_TABLE"] not in dynamodb[place.url].list_tables()["TableNames"]
+    assert os.environ["S3MR_TABLE"] in dynamodb[elsewhere].list_tables()["TableNames"]

@@ -1,0 +1,219 @@
+"""``s3mr resume --endpoint-url``: what a command has left, another one brings to its end."""
+
+import contextlib
+import signal
+import subprocess
+from collections import Counter
+
+import pytest
+from mypy_boto3_s3 import S3Client
+
+from s3mr.errors import RequestError
+from s3mr.model.job import Phase
+from tests.integration.conftest import RUN_S_MAX
+from tests.integration.endpoint.conftest import EXPECTED, INPUTS, Place, lines_in, lines_of
+from tests.integration.test_processes import GONE_S_MAX, until
+
+
+@pytest.mark.parametrize(
+    ("phase", "held"), [(Phase.MAP, "map c.txt"), (Phase.REDUCE, "reduce both")], ids=["in map", "in reduce"]
+)
+@pytest.mark.parametrize("output", ["a folder", "S3", "standard output"])
+def test_what_kill_9_has_stopped_is_taken_up_and_only_the_rest_runs(
+    place: Place, s3: S3Client, bucket: str, phase: Phase, held: str, output: str
+) -> None:
+    there = f"s3://{bucket}/out"
+    options = {"a folder": ("--output", "out"), "S3": ("--output", there), "standard output": ()}[output]
+    job_id = place.killed(phase=phase, held=held, options=options)
+    place.assert_no_process()
+    done = place.s3mr("resume", job_id, "--quiet", "--workers", "2")
+    assert done.returncode == 0, done.stderr.decode()
+    found = {
+        "a folder": lambda: lines_of(place.here / "out"),
+        "S3": lambda: lines_in(s3, bucket, "out"),
+        "standard output": lambda: sorted(done.stdout.decode().splitlines()),
+    }[output]()
+    assert found == EXPECTED
+    state = place.newest()
+    assert (state.spec.job_id, state.attempts, state.retried) == (job_id, 9, 0)
+    assert {what for what, times in Counter(place.log()).items() if times > 1} - {held} <= with_(held)
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    place.assert_nothing_left()
+
+
+def with_(held: str) -> set[str]:
+    """What a reduce task does again when its worker died in it: the words that it had been through before."""
+    return {f"reduce {word}" for word in "abcdef"} if held.startswith("reduce") else set()
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 0.6, 0.8, 1.0, 1.2, 1.6])
+def test_whenever_the_command_is_killed_the_job_is_not_there_or_can_be_taken_up(place: Place, delay_s: float) -> None:
+    command = place.start(*place.run("--output", "out", "--quiet"))
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it may have been quicker
+        command.wait(delay_s)
+    command.kill()
+    command.communicate()
+    place.assert_no_process()
+    until(lambda: not list(place.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
+    try:
+        standing = place.stack.store.newest(1)
+    except RequestError:  # there is no table yet
+        standing = []
+    if not standing:
+        assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
+        return
+    if not standing[0].released:
+        done = place.s3mr("resume", standing[0].spec.job_id, "--quiet")
+        assert done.returncode == 0, done.stderr.decode()
+    assert lines_of(place.here / "out") == EXPECTED
+    place.assert_nothing_left()
+
+
+def test_a_resume_that_is_killed_is_resumed(place: Place) -> None:
+    job_id = place.killed(phase=Phase.MAP, held="map c.txt")
+    place.name("hold", "reduce both")
+    command = place.start("resume", job_id, "--workers", "2")
+    until(lambda: "reduce both" in place.log(), "a reduce runs")
+    command.kill()
+    command.communicate()
+    (place.here / "hold").unlink()
+    done = place.s3mr("resume", job_id)
+    assert done.returncode == 0, done.stderr.decode()
+    assert lines_of(place.here / "out") == EXPECTED
+    assert place.newest().retried == 0
+    place.assert_nothing_left()
+
+
+def test_two_commands_that_take_up_the_same_job_at_once_bring_it_to_one_end(place: Place) -> None:
+    job_id = place.killed(phase=Phase.MAP, held="map c.txt")
+    both = [place.start("resume", job_id, "--workers", "2") for _ in range(2)]
+    for command in both:
+        _, said = command.communicate(timeout=RUN_S_MAX)
+        assert command.returncode == 0 or b"there is nothing to resume" in said, said.decode()
+    assert lines_of(place.here / "out") == EXPECTED
+    assert place.newest().spec.job_id == job_id
+    place.assert_nothing_left()
+
+
+def test_a_command_that_goes_on_beside_one_that_takes_its_job_up_does_no_harm(place: Place) -> None:
+    place.name("hold", "map c.txt")
+    first = place.start(*place.run("--output", "out"))
+    until(lambda: "map c.txt" in place.log() and place.winners(Phase.MAP) == 5, "one map is held")
+    second = place.start("resume", place.newest().spec.job_id, "--workers", "2")
+    until(lambda: place.log().count("map c.txt") == 2, "both run it")
+    (place.here / "hold").unlink()
+    for command in (first, second):
+        _, said = command.communicate(timeout=RUN_S_MAX)
+        assert command.returncode == 0, said.decode()
+    assert lines_of(place.here / "out") == EXPECTED
+    place.assert_nothing_left()
+
+
+def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
+    place: Place, s3: S3Client, bucket: str
+) -> None:
+    place.name("hold", "reduce both")
+    command = place.start(*place.run("--output", f"s3://{bucket}/out"))
+    until(lambda: "reduce both" in place.log(), "a reduce runs")
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=RUN_S_MAX)
+    cancelled = place.newest()
+    assert (command.returncode, cancelled.phase, cancelled.released) == (130, Phase.CANCELLED, True)
+    assert f"nothing was written\ngo on with: s3mr resume {cancelled.spec.job_id}" in said.decode()
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    (place.here / "hold").unlink()
+    done = place.s3mr("resume", cancelled.spec.job_id)
+    assert done.returncode == 0, done.stderr.decode()
+    assert lines_in(s3, bucket, "out") == EXPECTED
+    assert place.newest().spec.resumed_from == cancelled.spec.job_id
+    assert place.newest().attempts == 3
+    place.assert_nothing_left()
+
+
+@pytest.mark.parametrize("output", ["the same", "another", "standard output"])
+def test_what_has_failed_is_resumed_in_a_new_job_and_only_what_is_missing_is_mapped(place: Place, output: str) -> None:
+    place.name("broken", "map c.txt")
+    options = () if output == "standard output" else ("--output", "out")
+    done = place.s3mr(*place.run("--quiet", *options))
+    old = place.newest()
+    assert (done.returncode, old.phase) == (1, Phase.FAILED)
+    assert b"map c.txt is broken" in done.stderr
+    assert f"s3mr resume {old.spec.job_id} --endpoint-url {place.url}".encode() in done.stderr
+    won = place.winners(Phase.MAP)
+    (place.here / "broken").unlink()
+    (place.here / "log").unlink()
+    more = ("--output", "other") if output == "another" else ()
+    done = place.s3mr("resume", old.spec.job_id, "--quiet", *more)
+    assert done.returncode == 0, done.stderr.decode()
+    found = {
+        "the same": lambda: lines_of(place.here / "out"),
+        "another": lambda: lines_of(place.here / "other"),
+        "standard output": lambda: sorted(done.stdout.decode().splitlines()),
+    }[output]()
+    assert found == EXPECTED
+    mapped = [what for what in place.log() if what.startswith("map")]
+    assert len(mapped) == len(INPUTS) - won
+    assert "map c.txt" in mapped
+    new = place.newest()
+    assert (new.spec.resumed_from, new.attempts) == (old.spec.job_id, len(mapped) + 3)
+    place.assert_nothing_left()
+
+
+def test_a_job_without_reduce_is_resumed_from_its_beginning(place: Place) -> None:
+    place.name("broken", "map c.txt")
+    arguments = ["run", "job.py:only_map", "in", "--split-size", "1", "--output", "out"]
+    assert place.s3mr(*arguments).returncode == 1
+    (place.here / "broken").unlink()
+    done = place.s3mr("resume", place.newest().spec.job_id)
+    assert done.returncode == 0, done.stderr.decode()
+    assert lines_of(place.here / "out") == sorted(line for name in "abcdef" for line in (f"{name}\t1", "both\t1"))
+    assert place.newest().attempts == len(INPUTS)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["not ended", "failed"])
+def test_an_input_that_has_changed_or_vanished_is_refused_by_name(place: Place, *, ended: bool) -> None:
+    if ended:
+        place.name("broken", "map c.txt")
+        place.s3mr(*place.run("--output", "out"))
+        job_id = place.newest().spec.job_id
+    else:
+        job_id = place.killed(phase=Phase.MAP, held="map c.txt")
+    before = place.newest()
+    refused = place.s3mr("resume", job_id, folder=place.tmp.parent)
+    assert refused.returncode == 2
+    assert b"vanished since it was planned: in/a.txt; its name is relative" in refused.stderr
+    (place.here / "in/d.txt").write_text("changed")
+    refused = place.s3mr("resume", job_id)
+    assert refused.returncode == 2
+    assert b"changed since it was planned: in/d.txt" in refused.stderr
+    assert place.newest() == before
+
+
+def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
+    refused = place.s3mr("resume", "nobody")
+    assert refused.returncode == 2
+    assert b"there is no such table" in refused.stderr
+    assert place.s3mr(*place.run("--output", "out")).returncode == 0
+    for job_id, said in (("nobody", b"there is no job"), (place.newest().spec.job_id, b"nothing to resume")):
+        refused = place.s3mr("resume", job_id)
+        assert refused.returncode == 2
+        assert said in refused.stderr
+    job_id = place.killed(phase=Phase.MAP, held="map c.txt", options=("--output", "out-2"))
+    refused = place.s3mr("resume", job_id, "--output", "other")
+    assert refused.returncode == 2
+    assert b"has not ended" in refused.stderr
+    refused = place.s3mr(*place.run("--output", "out-2"))
+    assert refused.returncode == 2
+    assert f"is job {job_id}'s".encode() in refused.stderr
+
+
+def test_a_job_that_was_killed_while_it_ended_is_released_and_then_resumed(place: Place) -> None:
+    job_id = place.killed(phase=Phase.MAP, held="map c.txt")
+    place.stack.store.request_cancel(job_id, at=0.0)
+    done = place.s3mr("resume", job_id)
+    assert done.returncode == 0, done.stderr.decode()
+    old = place.stack.store.read_job(job_id)
+    assert old is not None
+    assert (old.phase, old.released, place.newest().spec.resumed_from) == (Phase.CANCELLED, True, job_id)
+    assert lines_of(place.here / "out") == EXPECTED
+    place.assert_nothing_left()

@@ -1,0 +1,224 @@
+"""Taking a job up again over honest fakes: what a dead process left goes on, and two coordinators do no harm."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from s3mr import limits
+from s3mr.adapters.memory_data import MemoryOutput
+from s3mr.api import Job
+from s3mr.coordinator.resuming import Resumer, launch_again
+from s3mr.errors import RequestError
+from s3mr.model.job import Phase
+from tests.unit.test_resuming import TEXT, expected_counts, finished, resumer, total, words
+from tests.world import Killed, World
+
+
+def abandoned(one: World, *, reduce: bool = False) -> None:
+    """The process of the job dies with its workers while their attempts run."""
+    one.submit()
+    one.tick()
+    if reduce:
+        while one.state().phase is not Phase.REDUCE or not one.sent:
+            one.work()
+            one.tick()
+    one.record(one.execute(one.sent.popleft()))
+    one.sent.clear()
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+def test_a_job_whose_process_died_goes_on_at_once_and_at_no_cost(*, reduce: bool) -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one, reduce=reduce)
+    died_at, left = one.clock.now(), one.state().attempts
+    assert resumer(one).take_up(one.job_id).spec.job_id == one.job_id
+    launch_again(one.ticker(), one.job_id)
+    assert one.state().attempts == left
+    assert {request.attempt for request in one.sent} == {1}
+    state = finished(one)
+    assert (state.attempts, state.retried) == (state.spec.map_tasks + state.spec.reducers, 0)
+    assert one.clock.now() - died_at < limits.EVENT_AGE_S, "no lease was waited for"
+
+
+def test_long_after_its_process_died_a_job_still_loses_no_attempt() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+    one.clock.sleep(limits.DEADLINE_S / 2)
+    resumer(one).take_up(one.job_id)
+    launch_again(one.ticker(), one.job_id)
+    assert one.state().last_lease_until > one.clock.now() + one.state().spec.task_timeout_s
+    assert finished(one).retried == 0
+
+
+def test_a_win_that_was_recorded_by_halves_is_found_at_once() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    one.submit()
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    assert report.manifest is not None
+    one.real_store.commit(one.state(), report.manifest)  # and its recorder dies before it forgets the attempt
+    one.sent.clear()
+    launch_again(one.ticker(), one.job_id)
+    seen = one.real_store.observe(one.job_id)
+    assert seen is not None
+    assert report.task not in [live.task for live in seen.live]
+    assert report.task not in [request.task for request in one.sent]
+    finished(one)
+
+
+def test_attempts_that_a_dead_tick_had_logged_and_not_launched_are_launched() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    one.submit()
+    one.accepts_max = 2
+    with pytest.raises(Exception, match="429"):
+        one.tick()
+    one.sent.clear()
+    one.accepts_max = None
+    one.clock.sleep(10_000)
+    launch_again(one.ticker(), one.job_id)
+    assert sorted(request.task for request in one.sent) == list(range(one.state().spec.map_tasks))
+    assert finished(one).retried == 0
+
+
+def test_more_attempts_than_run_here_at_once_are_leased_for_as_long_as_they_wait() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+    one.capacity = 1
+    left = len(one.real_store.observe(one.job_id).live)  # type: ignore[union-attr]
+    assert left > 2
+    launch_again(one.ticker(), one.job_id)
+    for _ in range(left):
+        one.clock.sleep(limits.EVENT_AGE_S)
+        one.record(one.execute(one.sent.popleft()))
+        one.tick()
+    assert one.state().retried == 0
+
+
+def test_a_launching_again_that_dies_at_any_call_is_followed_by_one_that_carries_on() -> None:
+    call = 0
+    while True:
+        call += 1
+        one = World(Job(map=words, reduce=total), TEXT)
+        abandoned(one)
+        one.switch.calls, one.switch.at = 0, call
+        try:
+            launch_again(one.ticker(), one.job_id)
+        except Killed:
+            one.switch.at = None
+            one.sent.clear()
+            launch_again(one.ticker(), one.job_id)
+            assert finished(one).retried == 0
+        else:
+            break
+    assert call > 5
+
+
+def test_taking_up_a_job_that_another_brings_to_its_end_at_that_moment_is_no_error() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+
+    class Late:
+        def check(self, **_: Any) -> None:
+            launch_again(one.ticker(), one.job_id)
+            finished(one)
+            MemoryOutput(one.folder, one.job_id).check(deadline_s=1)
+
+    late: Any = Late()
+    mine = resumer(one)
+    Resumer(replace(mine.submitter, output_of=lambda _: late), mine.parallel).take_up(one.job_id)
+    assert one.state().phase is Phase.SUCCEEDED
+
+
+def test_what_another_coordinator_leads_is_not_launched_again() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+
+    class Overtaken:
+        def __getattr__(self, name: str) -> Any:
+            if name == "replace":
+                one.tick()
+                one.work()
+                one.tick()
+            return getattr(one.store, name)
+
+    store: Any = Overtaken()
+    ticker = one.ticker()
+    launch_again(replace(ticker, store=store, launcher=replace(ticker.launcher, store=store)), one.job_id)
+    assert not one.sent
+    launch_again(one.ticker(), one.job_id)
+    finished(one)
+
+
+def test_taking_up_a_job_that_is_ending_launches_nothing() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
+    launch_again(one.ticker(), one.job_id)
+    assert not one.sent
+    assert one.finish().phase is Phase.CANCELLED
+
+
+def test_a_job_that_was_submitted_by_halves_is_taken_up_only_if_its_output_is_free() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    first = one.submit()
+    one.real_store.release_output("mem://out", job_id=first.spec.job_id)  # it died before it had claimed it
+    rival = one.submit()
+    with pytest.raises(RequestError, match=rival.spec.job_id):
+        resumer(one).take_up(first.spec.job_id)
+    finished(one)
+
+
+def test_two_coordinators_at_once_bring_a_job_to_one_end() -> None:
+    """Each has workers of its own, and knows nothing of the other; they take turns at every step."""
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+    mine, theirs = one.ticker(), one.ticker()
+    for ticker in (mine, theirs):
+        resumer(one).take_up(one.job_id)
+        launch_again(ticker, one.job_id)
+    over = [False, False]
+    for _ in range(200):
+        for number, ticker in enumerate((mine, theirs)):
+            over[number] = ticker.tick(one.job_id).over
+            if one.sent:
+                one.record(one.execute(one.sent.popleft()))
+        if all(over):
+            break
+    state = finished(one)
+    assert (state.attempts, state.retried) == (state.spec.map_tasks + state.spec.reducers, 0)
+
+
+@pytest.mark.parametrize("call", range(1, 60))
+def test_a_coordinator_that_stops_at_any_call_and_goes_on_after_another_has_finished_harms_nothing(call: int) -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    one.submit()
+    slow = one.ticker()
+
+    class Pausing:
+        """A port whose caller is overtaken at one of its calls."""
+
+        calls = 0
+
+        def __init__(self, port: Any) -> None:
+            self._port = port
+
+        def __getattr__(self, name: str) -> Any:
+            value = getattr(self._port, name)
+            return (lambda *args, **kwargs: self._call(value, *args, **kwargs)) if callable(value) else value
+
+        def _call(self, value: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            Pausing.calls += 1
+            if Pausing.calls == call:
+                assert one.finish().phase is Phase.SUCCEEDED
+            return value(*args, **kwargs)
+
+    store, objects = Pausing(slow.store), Pausing(slow.objects)
+    launcher = replace(slow.launcher, store=store, objects=objects)
+    paused = replace(slow, store=store, objects=objects, launcher=launcher)
+    while not paused.tick(one.job_id).over:
+        one.work()
+    one.sent.clear()
+    assert sorted(one.output().splitlines()) == expected_counts()
+    assert not one.folder.uploads
