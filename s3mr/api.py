@@ -1,4 +1,4 @@
-"""`Job`: what a user writes. Four plain functions, and `run`.
+"""`Job`: what a user writes. Four plain functions, and `run` and `submit`.
 
 It imports next to nothing: it is loaded in every worker. What `run` needs is imported when it is called.
 """
@@ -8,19 +8,22 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from s3mr import limits
 from s3mr.errors import RequestError
 from s3mr.importing import under_way
 
 if TYPE_CHECKING:
+    from s3mr.loading import Code
     from s3mr.model.result import JobResult
+    from s3mr.options import Options
 
 MapFunction = Callable[[str, Any], Iterable[tuple[Any, Any]]]
 GroupFunction = Callable[[Any, Iterator[Any]], Iterable[tuple[Any, Any]]]
 PartitionFunction = Callable[[Any, int], int]
-Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Place = str | os.PathLike[str]
+Inputs = Place | Iterable[Place]
 
 _ARGUMENTS: Final = {
     "map": "(source, record)",
@@ -28,6 +31,24 @@ _ARGUMENTS: Final = {
     "combine": "(key, values)",
     "partition": "(key, reducers)",
 }
+
+
+class JobOptions(TypedDict, total=False):
+    """How a job is run, as ``s3mr run --help`` explains. Sizes are bytes, durations seconds, or text as there."""
+
+    reducers: int | None
+    workers: int | None
+    split_size: int | str
+    layout: Literal["auto", "split", "packed"]
+    input_format: str | None
+    memory: int | str | None
+    attempts: int
+    task_timeout_s: float | None
+    deadline: float | str
+    params: Mapping[str, str]
+    include: Iterable[Place]
+    requirements: Place | None
+    requester_pays: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,52 +88,80 @@ class Job:
     def run(
         self,
         inputs: Inputs,
-        output: str | os.PathLike[str] | None = None,
+        output: Place | None = None,
         *,
-        reducers: int | None = None,
-        workers: int | None = None,
-        split_size: int | str = limits.SPLIT_SIZE_BYTES,
-        layout: Literal["auto", "split", "packed"] = "auto",
-        input_format: str | None = None,
-        memory: int | str = limits.MEMORY_BYTES,
-        attempts: int = limits.ATTEMPTS,
-        task_timeout_s: float = limits.TASK_TIMEOUT_S,
-        params: Mapping[str, str] | None = None,
-        keep_intermediate: str | os.PathLike[str] | None = None,
+        stack: str | None = None,
+        endpoint_url: str | None = None,
+        keep_intermediate: Place | None = None,
+        **options: Unpack[JobOptions],
     ) -> "JobResult":
-        """Run the job on this machine and return its result, once its output is whole.
+        """Run the job and return its result, once its output is whole: on this machine, or on the stack of that name.
 
         ``inputs`` are files, folders, globs or ``s3://`` prefixes. ``output`` is a new or empty folder, or an
-        ``s3://`` prefix; without it the result holds its lines (`JobResult.lines`) for as long as it lives. Sizes are
-        bytes, or text such as ``"64MiB"``. The job must be a global of a module that lies in a file: workers import it.
+        ``s3://`` prefix; without it the result holds its lines (`JobResult.lines`) for as long as it lives. On a stack,
+        both are in S3. At an ``endpoint_url`` S3 and DynamoDB are used that live on, with workers on this machine. The
+        job must be a global of a module that lies in a file: workers import it. `JobOptions` has the other options.
 
         Raises:
             RequestError: refused before anything ran.
             JobFailedError: the job failed; there is no output.
         """
+        kept = None if keep_intermediate is None else Path(keep_intermediate)
+        code, given, asked = self._asked(inputs, output, options, endpoint_url=endpoint_url, keep_intermediate=kept)
+        if stack is None:
+            from s3mr.local.running import run_local
+
+            return run_local(self, code, given, asked)
+        from s3mr.remote.home import open_deployment
+        from s3mr.remote.submitting import submit
+        from s3mr.remote.watching import wait
+
+        home = open_deployment(stack, to_submit=True)
+        return wait(home, submit(self, code, given, asked, home).spec.job_id, keep_intermediate=kept)
+
+    def submit(self, inputs: Inputs, output: str, *, stack: str, **options: Unpack[JobOptions]) -> str:
+        """Start the job on the stack of that name, and return its id without waiting: ``s3mr watch ID`` follows it.
+
+        Raises:
+            RequestError: refused; nothing was started.
+        """
+        code, given, asked = self._asked(inputs, output, options)
+        from s3mr.remote.home import open_deployment
+        from s3mr.remote.submitting import submit
+
+        return submit(self, code, given, asked, open_deployment(stack, to_submit=True)).spec.job_id
+
+    def _asked(
+        self,
+        inputs: Inputs,
+        output: Place | None,
+        options: JobOptions,
+        *,
+        endpoint_url: str | None = None,
+        keep_intermediate: Path | None = None,
+    ) -> "tuple[Code, list[str], Options]":
+        """Return where the job's code lies, its inputs, and its options."""
         if under_way():
             raise RequestError(
-                "run() was called while the job's module is being imported: put the call under "
+                "run() or submit() was called while the job's module is being imported: put the call under "
                 'if __name__ == "__main__":'
             )
+        if unknown := options.keys() - JobOptions.__annotations__.keys():
+            raise TypeError(f"no such option: {', '.join(sorted(unknown))}; JobOptions says which there are")
         from s3mr.loading import locate
-        from s3mr.local.running import Options, run_local
+        from s3mr.options import Options
 
-        options = Options(
+        more: dict[str, Any] = {**options, "include": tuple(Path(one) for one in options.get("include", ()))}
+        if more.get("requirements") is not None:
+            more["requirements"] = Path(more["requirements"])
+        asked = Options(
             output=None if output is None else os.fspath(output),
-            reducers=reducers,
-            workers=workers,
-            split_size=split_size,
-            layout=layout,
-            input_format=input_format,
-            memory=memory,
-            attempts=attempts,
-            task_timeout_s=task_timeout_s,
-            params=params or {},
-            keep_intermediate=None if keep_intermediate is None else Path(keep_intermediate),
+            endpoint_url=endpoint_url,
+            keep_intermediate=keep_intermediate,
+            **more,
         )
         given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-        return run_local(self, locate(self), [os.fspath(one) for one in given], options)
+        return locate(self), [os.fspath(one) for one in given], asked
 
 
 def _check_arity(name: str, function: object, arguments: str) -> None:

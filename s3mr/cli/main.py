@@ -7,7 +7,11 @@ from typing import NoReturn
 
 import click
 
-from s3mr.cli.run import run
+from s3mr.cli.doctor import doctor
+from s3mr.cli.ending import cancel, clean
+from s3mr.cli.following import ls, status, watch
+from s3mr.cli.looking import history, logs
+from s3mr.cli.run import resume, run, submit
 from s3mr.errors import JobFailedError, RequestError, S3mrError
 
 EXIT_FAILED = 1  # seen in a task
@@ -15,13 +19,21 @@ EXIT_REFUSED = 2  # seen before anything started
 EXIT_INTERRUPTED = 130  # Ctrl-C, as shells say it
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they are added here: that of a job's life."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="s3mr")
 def commands() -> None:
     """Serverless MapReduce: plain Python map and reduce functions over objects in S3."""
 
 
-commands.add_command(run)
+for command in (run, submit, status, watch, ls, logs, history, cancel, resume, clean, doctor):
+    commands.add_command(command)
 
 
 def main() -> NoReturn:

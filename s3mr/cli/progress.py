@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -35,7 +34,6 @@ class Progress:
         self.stderr: int | None = None  # where user code prints to, so that it stands above the bars
         self._printing: threading.Thread | None = None
         self._tasks: dict[Phase, TaskID] = {}
-        self._started_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -63,9 +61,13 @@ class Progress:
                 continue
             if phase not in self._tasks:
                 self._tasks[phase] = self._bars.add_task(phase, total=total, detail="")
-            done = _done(job, phase)
+            done = job.done_in(phase)
             detail = f"{running} running, {job.retried} retried, {self._rate(job)}" if job.phase is phase else ""
             self._bars.update(self._tasks[phase], completed=done, detail=detail)
+
+    def say(self, text: str) -> None:
+        """Print a line on standard error, above the bars."""
+        self._bars.console.print(Text(text), soft_wrap=True)
 
     def pause(self, action: Callable[[], None]) -> None:
         """Take the bars away for good, then do ``action``, which prints."""
@@ -78,13 +80,5 @@ class Progress:
                 self._bars.console.print(Text(line.rstrip("\n")), soft_wrap=True)
 
     def _rate(self, job: JobState) -> str:
-        elapsed_s = max(time.monotonic() - self._started_at, 1e-3)
+        elapsed_s = max(job.progressed_at - job.phase_started_at, 1e-3)
         return f"{job.done / elapsed_s:.1f} tasks/s"
-
-
-def _done(job: JobState, phase: Phase) -> int:
-    if job.phase is phase:
-        return job.done
-    passed = phase is Phase.MAP and job.phase is Phase.REDUCE
-    finished = job.phase in (Phase.COMMITTING, Phase.SUCCEEDED)
-    return job.spec.tasks(phase) if passed or finished else 0

@@ -1,66 +1,32 @@
-"""``s3mr run``: run a job and print its output, or say where it is."""
+"""``s3mr run``, ``submit`` and ``resume``: have a job done, here or on a stack, and wait for it or not."""
 
-import io
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from s3mr import limits
-from s3mr.errors import RequestError, S3mrError
+from s3mr.cli.options import (
+    Asked,
+    Place,
+    job_id_argument,
+    job_options,
+    json_option,
+    place_option,
+    place_to_run_option,
+    quiet_option,
+)
+from s3mr.cli.streams import data_stream, print_line
+from s3mr.cli.waiting import announcement, tell, wait_here, wait_there
+from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
+    from s3mr.remote.home import Deployment
 
 
 @click.command()
-@click.argument("job")
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option(
-    "--output", metavar="URI", help="A new or empty folder, or s3://bucket/prefix.  [default: standard output]"
-)
-@click.option("--reducers", type=int, metavar="N", help="How many parts the output has.  [default: 2 a worker]")
-@click.option("--workers", type=int, metavar="N", help="How many worker processes run.  [default: one a core]")
-@click.option(
-    "--split-size", default="64MiB", metavar="SIZE", show_default=True, help="How much input a map task reads."
-)
-@click.option(
-    "--layout",
-    type=click.Choice(["auto", "split", "packed"]),
-    default="auto",
-    show_default=True,
-    help="How intermediate objects are laid out: one a map task and reducer, or one a map task.",
-)
-@click.option(
-    "--input-format",
-    metavar="text|whole",
-    help="What a record is: a line, or an entire object.  [default: as the job says, else text]",
-)
-@click.option(
-    "--memory", default="512MiB", metavar="SIZE", show_default=True, help="Memory for sorting and merging, a worker."
-)
-@click.option(
-    "--attempts", type=int, default=limits.ATTEMPTS, metavar="N", show_default=True, help="How often a task is tried."
-)
-@click.option(
-    "--task-timeout",
-    type=float,
-    default=limits.TASK_TIMEOUT_S,
-    metavar="S",
-    show_default=True,
-    help="Seconds after which a task is taken to hang.",
-)
-@click.option(
-    "--param",
-    "params",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A parameter, in functions s3mr.params[NAME]. Repeatable.",
-)
+@job_options
 @click.option(
     "--keep-intermediate",
     type=click.Path(file_okay=False, path_type=Path),
@@ -71,29 +37,12 @@ if TYPE_CHECKING:
     "--chaos",
     default="",
     metavar="crash=.3,stall=.3,dup=.3,seed=7",
-    help="Kill, hang and double executions at random, to see that a job survives.",
+    help="Kill, hang and double executions at random, to see that a job survives. Not on a stack.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object. Needs --output.")
-@click.option("--quiet", is_flag=True, help="No progress and no summary.")
-def run(
-    job: str,
-    inputs: tuple[str, ...],
-    *,
-    output: str | None,
-    reducers: int | None,
-    workers: int | None,
-    split_size: str,
-    layout: Literal["auto", "split", "packed"],
-    input_format: str | None,
-    memory: str,
-    attempts: int,
-    task_timeout: float,
-    params: tuple[str, ...],
-    keep_intermediate: Path | None,
-    chaos: str,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@place_to_run_option
+@json_option
+@quiet_option
+def run(asked: Asked, *, place: Place, keep_intermediate: Path | None, chaos: str, as_json: bool, quiet: bool) -> None:
     """Run JOB over INPUT.
 
     JOB is FILE.py, FILE.py:NAME or package.module:NAME. INPUT is a file, a folder, a glob or an s3:// prefix.
@@ -101,83 +50,132 @@ def run(
     \b
     s3mr run wordcount.py books/*.txt
     s3mr run wordcount.py books/ --output out/
+    s3mr run wordcount.py s3://logs/2026/ --output s3://results/words/ --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    if as_json and output is None:
+    if asked.output is None and place.stack:
+        raise RequestError("--stack needs --output: name s3://bucket/prefix")
+    if asked.output is None and as_json:
         raise RequestError("--json needs --output: standard output is for the result")
-    given = dict(_parameter(param) for param in params)
-    with _data_stream() as data:
-        from s3mr.cli.jobs import find_job
-        from s3mr.cli.progress import Progress
-        from s3mr.cli.summary import summary
-        from s3mr.local.running import Options, run_local
-
-        found, code = find_job(job, given)
-        with Progress(shown=not quiet) as progress:
-            options = Options(
-                output=output,
-                reducers=reducers,
-                workers=workers,
-                split_size=split_size,
-                layout=layout,
-                input_format=input_format,
-                memory=memory,
-                attempts=attempts,
-                task_timeout_s=task_timeout,
-                params=given,
-                keep_intermediate=keep_intermediate,
-                chaos=chaos,
-                stderr=progress.stderr,
-            )
-            print_parts = None if output is not None else lambda result: progress.pause(lambda: _print(result, data))
-            result = run_local(found, code, inputs, options, watch=progress.show, deliver=print_parts)
-        if as_json:
-            _write(io.BytesIO(result.model_dump_json().encode() + b"\n"), data)
-        if not quiet:
-            click.echo(summary(result, shown_output=output), err=True)
+    if chaos and place.stack:
+        raise RequestError("--chaos is for workers here, not for a stack")
+    with data_stream() as data:
+        if place.stack:
+            home, job_id = _submit(asked, place.stack, quiet=quiet, keep_intermediate=keep_intermediate)
+            result = wait_there(home, job_id, keep_intermediate=keep_intermediate, quiet=quiet)
+        else:
+            more = {"keep_intermediate": keep_intermediate, "chaos": chaos, "endpoint_url": place.endpoint_url}
+            result = _run_here(asked, more, data, quiet=quiet)
+        tell(result, data, output=asked.output, as_json=as_json, quiet=quiet)
 
 
-def _parameter(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise RequestError(f"--param {text}: write NAME=VALUE")
-    return name, value
+@click.command()
+@job_options
+@place_option
+@json_option
+@quiet_option
+def submit(asked: Asked, *, place: Place, as_json: bool, quiet: bool) -> None:
+    """Start JOB over INPUT on a stack, and print its id.
+
+    \b
+    s3mr submit wordcount.py s3://logs/2026/ --output s3://results/words/ --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    if place.stack is None:
+        raise RequestError("submit needs --stack NAME: at an endpoint, workers run for as long as s3mr run does")
+    if asked.output is None:
+        raise RequestError("submit needs --output: name s3://bucket/prefix")
+    with data_stream() as data:
+        _home, job_id = _submit(asked, place.stack, quiet=quiet, announced=False)
+        print_line(json.dumps({"job_id": job_id}) if as_json else job_id, data)
 
 
-@contextmanager
-def _data_stream() -> Iterator[BinaryIO]:
-    """Give standard output to data alone: what else writes there, user code above all, goes to standard error."""
-    try:
-        kept = os.dup(1)
-    except OSError:
-        raise RequestError("standard output is closed: there is nowhere to print to") from None
-    os.dup2(2, 1)
-    try:
-        with os.fdopen(os.dup(kept), "wb", buffering=0) as data:
-            yield data
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+@click.command()
+@job_id_argument
+@click.option("--output", metavar="URI", help="Where the output goes.  [default: where it was to go]")
+@click.option(
+    "--workers", type=int, metavar="N", help="How many workers run here, at an endpoint.  [default: one a core]"
+)
+@click.option("--detach", is_flag=True, help="On a stack: do not wait, print the id of the job that goes on.")
+@place_option
+@json_option
+@quiet_option
+def resume(
+    job_id: str, *, output: str | None, workers: int | None, detach: bool, place: Place, as_json: bool, quiet: bool
+) -> None:
+    """Run the rest of a job that did not succeed.
+
+    Job ID has failed, was cancelled, or has lost its workers. What its map tasks have done is taken over as far as it
+    is still there. Inputs must not have changed.
+
+    \b
+    s3mr resume 20260102-030405-0a1b2c3d --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    if detach and place.stack is None:
+        raise RequestError("--detach needs --stack: at an endpoint, the workers are this command's")
+    if workers is not None and place.stack is not None:
+        raise RequestError("--workers is for workers here: on a stack, a resumed job has as many as it had")
+    with data_stream() as data:
+        if place.stack is not None:
+            home, goes_on = _resume_there(place.stack, job_id, output=output, quiet=quiet or detach)
+            if detach:
+                print_line(json.dumps({"job_id": goes_on}) if as_json else goes_on, data)
+                return
+            result = wait_there(home, goes_on, quiet=quiet)
+        else:
+            result = _resume_here(place, job_id, {"output": output, "workers": workers}, data, quiet=quiet)
+        tell(result, data, output=result.output, as_json=as_json, quiet=quiet)
 
 
-def _print(result: "JobResult", data: BinaryIO) -> None:
-    for part in result.part_files():
-        with part.open("rb") as file:
-            _write(file, data)
+def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
+    from s3mr.cli.jobs import find_job
+    from s3mr.local.running import run_local
+
+    found, code = find_job(asked.job, asked.params)
+
+    def running(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
+        options = asked.to_options(stderr=stderr, **more)
+        printing = deliver if options.output is None else None
+        return run_local(found, code, asked.inputs, options, watch=watch, deliver=printing)
+
+    return wait_here(running, data, endpoint_url=more["endpoint_url"], quiet=quiet)
 
 
-def _write(content: BinaryIO, data: BinaryIO) -> None:
-    """Copy ``content`` to standard output.
+def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
+    place.open()  # says what is missing
+    from s3mr.local.running import resume_local
+    from s3mr.options import Options
 
-    Raises:
-        S3mrError: that cannot be written. That its reader has gone stays a BrokenPipeError.
-    """
-    try:
-        while block := content.read(limits.MIB):
-            left = memoryview(block)
-            while left:
-                left = left[data.write(left) :]
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise S3mrError(f"standard output cannot be written: {error.strerror}; the job itself succeeded") from error
+    def resuming(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
+        options = Options(endpoint_url=place.endpoint_url, stderr=stderr, **more)
+        return resume_local(job_id, options, watch=watch, deliver=deliver)
+
+    return wait_here(resuming, data, endpoint_url=place.endpoint_url, quiet=quiet)
+
+
+def _submit(
+    asked: Asked, stack: str, *, quiet: bool, announced: bool = True, keep_intermediate: Path | None = None
+) -> "tuple[Deployment, str]":
+    """Submit the job; if wanted, say how to find it again should this command die."""
+    from s3mr.cli.jobs import find_job
+    from s3mr.remote.home import open_deployment
+    from s3mr.remote.submitting import submit as submit_to
+
+    found, code = find_job(asked.job, asked.params)
+    home = open_deployment(stack, to_submit=True)
+    options = asked.to_options(keep_intermediate=keep_intermediate)
+    if options.requirements and not quiet:
+        click.echo(f"resolving {options.requirements} for {home.description.runtime}", err=True)
+    job_id = submit_to(found, code, asked.inputs, options, home).spec.job_id
+    if announced and not quiet:
+        click.echo(announcement(job_id, home.option), err=True)
+    return home, job_id
+
+
+def _resume_there(stack: str, job_id: str, *, output: str | None, quiet: bool) -> "tuple[Deployment, str]":
+    from s3mr.remote.home import open_deployment
+    from s3mr.remote.resuming import resume as resume_at
+
+    home = open_deployment(stack, to_submit=True)
+    goes_on = resume_at(home, job_id, output=output).spec.job_id
+    if not quiet:
+        click.echo(announcement(goes_on, home.option), err=True)
+    return home, goes_on

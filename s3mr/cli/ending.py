@@ -1,0 +1,56 @@
+"""``s3mr cancel`` and ``s3mr clean``: end a job, and leave nothing of it behind but its output."""
+
+import json
+
+import click
+
+from s3mr.cli.options import Place, job_id_argument, json_option, place_option
+from s3mr.errors import S3mrError
+
+
+@click.command()
+@job_id_argument
+@place_option
+@json_option
+def cancel(job_id: str, *, place: Place, as_json: bool) -> None:
+    """Ask for the end of a job.
+
+    Nothing of its output appears, unless that was being committed already.
+
+    \b
+    s3mr cancel 20260102-030405-0a1b2c3d --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    from s3mr.remote.ending import Answer
+    from s3mr.remote.ending import cancel as ask
+
+    home = place.open()
+    answer = ask(home, job_id)
+    if as_json:
+        click.echo(json.dumps({"job_id": job_id, "answer": answer}))
+    if answer is Answer.TOO_LATE:
+        raise S3mrError(f"too late: the output of job {job_id} is committed")
+    said = {
+        Answer.ASKED: f"asked: job {job_id} ends within seconds (s3mr status {job_id} {home.option})",
+        Answer.CANCELLED: f"job {job_id} is cancelled",
+        Answer.FAILED: f"job {job_id} had failed already",
+    }
+    if not as_json:
+        click.echo(said[answer], err=True)
+
+
+@click.command()
+@job_id_argument
+@place_option
+@json_option
+def clean(job_id: str, *, place: Place, as_json: bool) -> None:
+    """Delete all that a job has left but its output.
+
+    That is its code, plan and intermediate objects, and all that is known of it. It must have ended.
+
+    \b
+    s3mr clean 20260102-030405-0a1b2c3d --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    from s3mr.remote.ending import clean as delete
+
+    delete(place.open(), job_id)
+    click.echo(json.dumps({"job_id": job_id, "cleaned": True}) if as_json else f"job {job_id} is gone", err=not as_json)

@@ -1,0 +1,121 @@
+"""``s3mr status``, ``watch`` and ``ls``: where jobs stand."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from s3mr.cli.options import Place, job_id_argument, json_option, place_option, quiet_option
+from s3mr.cli.streams import data_stream, print_line
+from s3mr.errors import RequestError
+
+if TYPE_CHECKING:
+    from s3mr.remote.status import JobStatus
+
+LS_COUNT = 20
+LS_COUNT_MAX = 1_000
+
+
+@click.command()
+@job_id_argument
+@place_option
+@json_option
+def status(job_id: str, *, place: Place, as_json: bool) -> None:
+    """Say where a job stands, and why it failed.
+
+    \b
+    s3mr status 20260102-030405-0a1b2c3d --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    from s3mr.remote.status import status_of
+
+    found = status_of(place.open(), job_id)
+    click.echo(found.model_dump_json() if as_json else _status(found, now=time.time()))
+
+
+@click.command()
+@job_id_argument
+@place_option
+@json_option
+@quiet_option
+def watch(job_id: str, *, place: Place, as_json: bool, quiet: bool) -> None:
+    """Follow a job until it has ended.
+
+    It exits as s3mr run would. Ctrl-C ends the watching, not the job.
+
+    \b
+    s3mr watch 20260102-030405-0a1b2c3d --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    from s3mr.cli.progress import Progress
+    from s3mr.cli.summary import summary
+    from s3mr.remote.watching import wait
+
+    home = place.open()
+    with data_stream() as data:
+        with Progress(shown=not quiet) as progress:
+            result = wait(home, job_id, watch=progress.show)
+        if as_json:
+            print_line(result.model_dump_json(), data)
+    if not quiet:
+        click.echo(summary(result, shown_output=result.output), err=True)
+
+
+@click.command()
+@click.option("--count", type=int, default=LS_COUNT, metavar="N", show_default=True, help="How many, the newest first.")
+@place_option
+@json_option
+def ls(*, count: int, place: Place, as_json: bool) -> None:
+    """List the newest jobs.
+
+    \b
+    s3mr ls --stack s3mr
+    """  # noqa: D301 - click reads the backspace
+    from s3mr.remote.status import newest
+
+    if not 1 <= count <= LS_COUNT_MAX:
+        raise RequestError(f"--count must be from 1 to {LS_COUNT_MAX}, not {count}")
+    jobs = newest(place.open(), count)
+    if as_json:
+        click.echo(f'{{"jobs":[{",".join(job.model_dump_json() for job in jobs)}]}}')
+    elif jobs:
+        click.echo(_listed(jobs, now=time.time()))
+    else:
+        click.echo("no jobs yet", err=True)
+
+
+def _status(job: "JobStatus", *, now: float) -> str:
+    from s3mr.cli.tables import fields, many, moment
+    from s3mr.model.durations import format_duration
+    from s3mr.model.sizes import format_size
+
+    ending = " (its end was asked for)" if job.cancel_requested and not job.phase.terminal else ""
+    since = "" if job.phase.terminal else f", {format_duration(now - job.phase_started_at)} in this phase"
+    pairs = [("job", job.job_id), ("phase", f"{job.phase}{ending}")]
+    for counts in job.tasks:
+        running = f", {job.running:,} running" if counts.phase is job.phase else ""
+        pairs.append((str(counts.phase), f"{counts.done:,} of {counts.tasks:,} done{running}"))
+    pairs += [
+        ("attempts", f"{job.attempts:,}, {job.retried:,} retried, {many(job.ignored, 'duplicate')} ignored"),
+        ("input", f"{format_size(job.input_bytes)} in {many(job.input_objects, 'object')}"),
+        ("output", job.output),
+        ("begun", f"{moment(job.created_at)}, {format_duration(now - job.created_at)} ago{since}"),
+    ]
+    if job.ended_at is None:
+        pairs.append(("deadline", f"{moment(job.deadline_at)}, in {format_duration(job.deadline_at - now)}"))
+    else:
+        pairs.append(("ended", f"{moment(job.ended_at)}, after {format_duration(job.ended_at - job.created_at)}"))
+    if job.resumed_from:
+        pairs.append(("resumes", job.resumed_from))
+    return fields(pairs) + (f"\n\n{job.failure.story()}" if job.failure else "")
+
+
+def _listed(jobs: "list[JobStatus]", *, now: float) -> str:
+    from s3mr.cli.tables import table
+    from s3mr.model.durations import format_duration
+
+    rows = []
+    for job in jobs:
+        done, tasks = sum(one.done for one in job.tasks), sum(one.tasks for one in job.tasks)
+        took_s = (now if job.ended_at is None else job.ended_at) - job.created_at
+        age = format_duration(now - job.created_at)
+        rows.append((job.job_id, str(job.phase), f"{done:,}/{tasks:,}", age, format_duration(took_s), job.output))
+    return table(("job", "phase", " tasks", " age", " took", "output"), rows)

@@ -1,0 +1,60 @@
+"""Standard output: for data alone, written whole or with a word."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from s3mr import limits
+from s3mr.errors import RequestError, S3mrError
+
+if TYPE_CHECKING:
+    from s3mr.model.result import JobResult
+
+
+@contextmanager
+def data_stream() -> Iterator[BinaryIO]:
+    """Give standard output to data alone: what else writes there, user code above all, goes to standard error."""
+    try:
+        kept = os.dup(1)
+    except OSError:
+        raise RequestError("standard output is closed: there is nowhere to print to") from None
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(kept), "wb", buffering=0) as data:
+            yield data
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def print_parts(result: "JobResult", data: BinaryIO) -> None:
+    """Copy the parts of an output folder to ``data``."""
+    for part in result.part_files():
+        with part.open("rb") as file:
+            write(file, data)
+
+
+def print_line(text: str, data: BinaryIO) -> None:
+    """Write one line of text to ``data``."""
+    write(io.BytesIO(text.encode() + b"\n"), data)
+
+
+def write(content: BinaryIO, data: BinaryIO) -> None:
+    """Copy ``content`` to standard output.
+
+    Raises:
+        S3mrError: that cannot be written. That its reader has gone stays a BrokenPipeError.
+    """
+    try:
+        while block := content.read(limits.MIB):
+            left = memoryview(block)
+            while left:
+                left = left[data.write(left) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise S3mrError(f"standard output cannot be written: {error.strerror}; the job itself succeeded") from error

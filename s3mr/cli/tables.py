@@ -1,0 +1,53 @@
+"""How figures are laid out for a person: aligned columns, names before values, times of this place."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+GAP = "  "
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return ``rows`` below ``header``, each column as wide as it needs; on a terminal, lines are cut to its width.
+
+    Columns whose header begins with a space are aligned to the right.
+    """
+    lines = [[name.strip() for name in header], *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    right = [name.startswith(" ") for name in header]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return "\n".join(
+        shortened(
+            GAP.join(
+                cell.rjust(width) if flush else cell.ljust(width)
+                for cell, width, flush in zip(line, widths, right, strict=True)
+            ).rstrip(),
+            room,
+        )
+        for line in lines
+    )
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return a line for each name and value, the values below each other."""
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"{name:<{width}}{GAP}{value}" for name, value in pairs)
+
+
+def shortened(text: str, room: int | None) -> str:
+    """Return ``text``, cut to ``room`` characters."""
+    return text if room is None or len(text) <= room else f"{text[: room - 1]}…"
+
+
+def moment(at: float) -> str:
+    """Return a time of this place, with its date."""
+    return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def time_of_day(at: float | None) -> str:
+    return "" if at is None else f"{datetime.fromtimestamp(at, UTC).astimezone():%H:%M:%S}"
+
+
+def many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,246 @@
+"""``s3mr doctor``, against stacks in moto's server: what is well, and what is said where something is not."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from moto.core import set_initial_no_auth_action_count
+from moto.server import ThreadedMotoServer
+
+from s3mr.cli.doctor import doctor
+from s3mr.remote.doctor import Outcome, Question, Step, examine, examine_parts
+from s3mr.remote.home import open_deployment
+from tests.integration.moto_stack import KEYS, MotoStack
+
+STEPS = [
+    *("credentials", "stack", "python", "state machine", "functions", "concurrency", "table", "bucket", "logs"),
+    *("input", "output"),
+]
+UNSEEN = "concurrency"  # moto knows no account settings
+FUNCTIONS = ("map", "reduce")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(server: str, tmp_path_factory: pytest.TempPathFactory) -> MotoStack:
+    """A stack in which all is as it should be."""
+    with pytest.MonkeyPatch.context() as patch:
+        become_its_owner(server, patch)
+        made = new_stack(server, "well", tmp_path_factory.mktemp("scratch"))
+    client, record = made.client("lambda"), made.outputs["RecordArn"]
+    for function in FUNCTIONS:
+        client.put_function_event_invoke_config(
+            FunctionName=f"{made.name}-{function}",
+            MaximumRetryAttempts=0,
+            DestinationConfig={"OnSuccess": {"Destination": record}, "OnFailure": {"Destination": record}},
+        )
+    return made
+
+
+def new_stack(server: str, name: str, scratch: Path, **outputs: str) -> MotoStack:
+    return MotoStack(
+        server, name, scratch, InputBucketNames="declared-bucket", OutputBucketNames="tidy-bucket", **outputs
+    )
+
+
+@pytest.fixture(autouse=True)
+def owner(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    become_its_owner(server, monkeypatch)
+
+
+def become_its_owner(server: str, patch: pytest.MonkeyPatch) -> None:
+    """Be a person who may do everything."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server}.items():
+        patch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
+        patch.delenv(name, raising=False)
+
+
+def steps(name: str = "well", **asked: Any) -> dict[str, Step]:
+    return {step.name: step for step in examine(Question(stack=name, **asked))}
+
+
+def failed(found: dict[str, Step]) -> list[str]:
+    return [name for name, step in found.items() if step.outcome is Outcome.FAILED]
+
+
+def test_a_healthy_stack_is_well_in_every_step_and_nothing_stays_behind(stack: MotoStack) -> None:
+    stack.s3.put_object(Bucket=stack.bucket, Key="input/a", Body=b"12345")
+    found = steps(inputs=[f"s3://{stack.bucket}/input/"], output=f"s3://{stack.bucket}/output/one")
+    assert {name: step.outcome for name, step in found.items()} == {
+        **dict.fromkeys(STEPS, Outcome.OK),
+        UNSEEN: Outcome.SKIPPED,
+    }
+    assert "eu-central-1, account 123456789012" in found["stack"].found
+    assert found["input"].found.startswith("1 objects, 5")
+    listed = stack.s3.list_objects_v2(Bucket=stack.bucket)["Contents"]
+    assert [each["Key"] for each in listed] == ["input/a"]
+    assert stack.client("dynamodb").scan(TableName=stack.table)["Count"] == 0
+    assert stack.executions() == []
+
+
+@pytest.mark.usefixtures("stack")
+def test_inputs_and_output_that_nobody_named_are_skipped_with_what_to_add() -> None:
+    found = steps()
+    assert found["input"].outcome is found["output"].outcome is Outcome.SKIPPED
+    assert "--input" in found["input"].found
+    assert "--output" in found["output"].found
+
+
+def test_without_credentials_all_the_rest_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    found = steps()
+    assert list(found) == STEPS
+    assert failed(found) == ["credentials"]
+    assert "no valid AWS credentials" in found["credentials"].found
+    assert {step.outcome for name, step in found.items() if name != "credentials"} == {Outcome.SKIPPED}
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_stack_of_another_region_is_not_found_and_the_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    found = steps()
+    assert failed(found) == ["stack"]
+    assert "there is no stack well in us-west-2" in found["stack"].found
+    assert found["table"].outcome is Outcome.SKIPPED
+
+
+def test_what_is_wrong_with_a_stack_is_said_step_by_step(server: str, tmp_path: Path) -> None:
+    poorly = new_stack(server, "poorly", tmp_path, S3mrVersion="0.0.9", FunctionRuntime="python3.99")
+    poorly.client("stepfunctions").delete_state_machine(stateMachineArn=poorly.outputs["JobsArn"])
+    poorly.client("dynamodb").delete_table(TableName=poorly.table)
+    poorly.s3.delete_bucket(Bucket=poorly.bucket)
+    found = steps("poorly")
+    assert failed(found) == ["state machine", "functions", "table", "bucket"]
+    assert "s3mr 0.0.9 (this command is" in found["stack"].found
+    assert "jobs with compiled packages will be refused" in found["python"].found
+    assert "reach nobody" in found["functions"].found
+    assert "sam deploy" in str(found["functions"].advice)
+    done = CliRunner().invoke(doctor, [], env={"S3MR_STACK": "poorly"})
+    assert done.exit_code == 1
+    assert "✗ functions" in done.stdout
+    assert "→ deploy the stack anew" in done.stdout
+    poorly.deploy(SchemaVersion="99")
+    found = steps("poorly")
+    assert failed(found) == ["stack"]
+    assert "schema 99" in found["stack"].found
+
+
+@pytest.fixture(scope="module")
+def buckets(stack: MotoStack) -> None:
+    for bucket in ("declared-bucket", "tidy-bucket"):
+        stack.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    stack.s3.put_object(Bucket=stack.bucket, Key="output/full/x", Body=b"x")
+    tidy = {"Status": "Enabled", "Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2}}
+    stack.s3.put_bucket_lifecycle_configuration(Bucket="tidy-bucket", LifecycleConfiguration={"Rules": [tidy]})
+
+
+@pytest.mark.usefixtures("buckets")
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (
+            {"inputs": ["s3://elsewhere/in"], "output": "s3://elsewhere/out"},
+            ("may not touch bucket elsewhere", "may not touch bucket elsewhere"),
+        ),
+        (
+            {"inputs": ["s3://declared-bucket/in"], "output": "s3://well-bucket/output/full"},
+            ("no object and no prefix", "not empty"),
+        ),
+        (
+            {"inputs": ["s3://declared-bucket/"], "output": "s3://tidy-bucket/out", "deadline_s": 5 * 86400.0},
+            ("no object and no prefix", "aborts uploads 2 d after"),
+        ),
+    ],
+)
+def test_what_a_job_would_be_refused_for_is_found(asked: dict[str, Any], why: tuple[str, str]) -> None:
+    found = steps(**asked)
+    assert failed(found) == ["input", "output"]
+    assert why[0] in found["input"].found
+    assert why[1] in found["output"].found
+
+
+RIGHTS = {
+    "state machine": [
+        f"states:{one}" for one in ("DescribeStateMachine", "ListExecutions", "DescribeExecution", "StartExecution")
+    ],
+    "table": [
+        f"dynamodb:{one}" for one in ("GetItem", "Query", "BatchGetItem", "PutItem", "DeleteItem", "BatchWriteItem")
+    ],
+    "bucket": [f"s3:{one}" for one in ("PutObject", "GetObject", "ListBucket", "DeleteObject")],
+    "logs": ["logs:FilterLogEvents"],
+}
+
+
+@pytest.fixture
+def examined_without(stack: MotoStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], dict[str, Step]]:
+    """Examine as a person who has every right but these; moto asks for rights meanwhile.
+
+    Not of Lambda: moto refuses every signed request to it there.
+    """
+    iam = stack.client("iam")
+
+    def look(rights: list[str]) -> dict[str, Step]:
+        deployment = open_deployment("well")
+        name = rights[0].replace(":", "-")
+        iam.create_user(UserName=name)
+        statements = [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": rights, "Resource": "*"},
+        ]
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName=name, PolicyName="all-but-some", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        examined: list[Step] = set_initial_no_auth_action_count(0)(
+            lambda: list(examine_parts(deployment, Question(stack="well")))
+        )()
+        return {step.name: step for step in examined if step.name in RIGHTS}
+
+    return look
+
+
+@pytest.mark.parametrize("missing", list(zip_longest(*RIGHTS.values())), ids=str)
+def test_each_right_that_is_missing_is_found_in_its_step_and_the_policy_that_has_it_is_named(
+    examined_without: Callable[[list[str]], dict[str, Step]], missing: tuple[str | None, ...]
+) -> None:
+    expected = {name: right for name, right in zip(RIGHTS, missing, strict=True) if right}
+    found = examined_without(list(expected.values()))
+    assert failed(found) == list(expected)
+    for name, right in expected.items():
+        assert "denied" in found[name].found.lower().replace(" ", "")
+        assert "SubmitPolicyArn" in str(found[name].advice)
+        if name in ("state machine", "table"):
+            assert found[name].found.startswith(f"{right} on ")
+
+
+def test_the_command_prints_a_line_a_step_and_exits_with_0_where_all_is_well(stack: MotoStack) -> None:
+    done = CliRunner().invoke(doctor, ["--stack", stack.name])
+    assert done.exit_code == 0
+    lines = [line for line in done.stdout.splitlines() if line[0] in "✓✗–"]
+    assert [line[2:15].strip() for line in lines] == STEPS
+    assert {line[0] for line in lines} == {"✓", "–"}
+
+
+def test_the_command_prints_one_json_object_for_programs(stack: MotoStack) -> None:
+    done = CliRunner().invoke(doctor, ["--stack", stack.name, "--json"])
+    answer = json.loads(done.stdout)
+    assert (answer["stack"], answer["well"]) == ("well", True)
+    assert [step["name"] for step in answer["steps"]] == STEPS
+    assert answer["steps"][-1]["outcome"] == "skipped"
