@@ -1,0 +1,104 @@
+"""One cloud and one deployed stack for all tests; each takes inputs and outputs of its own."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.deployed.harness.building import build
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.lambda_service import Delivery
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.stack import Stack, deploy
+from tests.deployed.harness.waiting import Waits
+from tests.deployed.run import INPUTS, OUTPUTS, WORKERS, prepare
+
+LAST = "test_every_right_of_every_role_is_used_by_some_test"
+BOOKS_MAX = 8
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that looks back on all others comes last."""
+    items.sort(key=lambda item: item.name == LAST)
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Cloud]:
+    with Cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    return build()
+
+
+@pytest.fixture(scope="session")
+def stack(aws: Cloud, built: Path) -> Stack:
+    return prepare(aws, built)
+
+
+@pytest.fixture(scope="session")
+def key(aws: Cloud) -> str:
+    """A KMS key."""
+    return str(aws.administrators("kms").create_key()["KeyMetadata"]["Arn"])
+
+
+@pytest.fixture(scope="session")
+def encrypted(aws: Cloud, built: Path, stack: Stack, key: str) -> Stack:
+    """A second stack, encrypted with the key, on the buckets of the first."""
+    assert stack.cloud is aws
+    return deploy(aws, built, "sealed", InputBuckets=INPUTS, OutputBuckets=OUTPUTS, WorkersMax=WORKERS, KmsKeyArn=key)
+
+
+@pytest.fixture(scope="session")
+def submitter(aws: Cloud, stack: Stack) -> dict[str, str]:
+    return aws.add_user("submitter", stack.resource("SubmitPolicy"))
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Iterator[int]:
+    return iter(range(0, 100_000, 1_000))
+
+
+@pytest.fixture
+def person(stack: Stack, submitter: dict[str, str], tmp_path: Path, numbers: Iterator[int]) -> Person:
+    first = next(numbers)
+    return Person(stack, submitter, tmp_path, INPUTS, OUTPUTS, iter(range(first, first + 1_000)))
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Waits]:
+    waits = Waits(tmp_path)
+    yield waits
+    waits.open()  # no task waits for a test that has ended
+
+
+@pytest.fixture
+def unkind(aws: Cloud) -> Iterator[Delivery]:
+    """Events are delivered late, and often twice."""
+    aws.service.delivery = Delivery(seed=7, doubled=0.5, late=0.5, late_s_max=1.0)
+    yield aws.service.delivery
+    aws.service.delivery = Delivery()
+
+
+@pytest.fixture(scope="session")
+def books() -> list[str]:
+    """Texts: real books where ``S3MR_BOOKS`` names a folder of some, else made here."""
+    if "S3MR_BOOKS" in os.environ:
+        paths = sorted(path for path in Path(os.environ["S3MR_BOOKS"]).iterdir() if path.is_file())
+        return [path.read_text() for path in sorted(paths, key=lambda path: path.stat().st_size)[:BOOKS_MAX]]
+    random = Random(3)
+    words = ["".join(random.choices("abcdefghijklmnopqrstuvwxyzé", k=random.randint(1, 9))) for _ in range(2_000)]
+    return ["\n".join(" ".join(random.choices(words, k=random.randint(0, 14))) for _ in range(1_500)) for _ in range(5)]
+
+
+@pytest.fixture(scope="session")
+def counted(books: list[str]) -> list[str]:
+    """The words of the books with their counts, sorted, as lines: counted by other means than s3mr's."""
+    counts = Counter(word for text in books for line in text.split("\n") for word in line.split())
+    return sorted(f"{word}\t{count}" for word, count in counts.items())

@@ -1,0 +1,130 @@
+"""The template as `sam build` makes it, and what an environment needs beside the package: an interpreter, AWS's client.
+
+Everything is kept below ``build/deployed`` and made again only when its sources have changed.
+"""
+
+import compileall
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import venv
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Final
+
+from tests.deployed.harness.place import ARCHITECTURE, BUILD, ROOT, RUNTIME
+
+SOURCES: Final = ("template.yaml", "lambdas", "s3mr")
+CLIENT: Final = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
+
+
+def sam(*arguments: str | Path) -> str:
+    """Run the SAM CLI without asking AWS anything, and return what it printed.
+
+    Raises:
+        AssertionError: it has failed; the message is what it said.
+    """
+    environment = {
+        **os.environ,
+        "SAM_CLI_TELEMETRY": "0",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+    }
+    ran = subprocess.run(
+        [_sam_path(), *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    said = ran.stdout + ran.stderr
+    if ran.returncode:
+        raise AssertionError(f"sam {' '.join(map(str, arguments))}: {said}")
+    return said
+
+
+def build(architecture: str = ARCHITECTURE, runtime: str = RUNTIME) -> Path:
+    """Build the template for an architecture, and return the built template's path."""
+    folder = BUILD / architecture
+    template, stamp = folder / "template.yaml", folder / "sources.sha256"
+    sources = fingerprint(_sources()) + runtime
+    if not (template.exists() and stamp.exists() and stamp.read_text() == sources):
+        shutil.rmtree(folder, ignore_errors=True)
+        overrides = f"Architecture={architecture} Runtime={runtime}"
+        sam("build", "--template", ROOT / "template.yaml", "--build-dir", folder, "--parameter-overrides", overrides)
+        stamp.write_text(sources)
+    return template
+
+
+def package(folder: Path) -> tuple[str, Path]:
+    """A copy of a built function's folder that nobody changes, and the SHA-256 of its content that names it."""
+    sha = fingerprint((path, path.relative_to(folder)) for path in _files(folder))
+    kept = BUILD / "packages" / sha
+    if not kept.exists():
+        making = kept.with_suffix(f".{os.getpid()}")
+        shutil.copytree(folder, making)
+        # As if Lambda's environments had a cache: importing does not compile anew in each.
+        compileall.compile_dir(making, quiet=2, workers=0, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+        making.rename(kept)
+    return sha, kept
+
+
+def interpreter() -> Path:
+    """A Python with nothing installed."""
+    folder = BUILD / "runtime" / f"{RUNTIME}-empty"
+    if not folder.exists():
+        venv.create(folder, symlinks=True, with_pip=False)
+    return folder / "bin" / "python"
+
+
+def runtime_client() -> Path:
+    """A folder with AWS's runtime client, and what that needs, alone."""
+    folder = BUILD / "runtime" / f"awslambdaric-{importlib.metadata.version('awslambdaric')}-{RUNTIME}"
+    if not folder.exists():
+        making = folder.with_suffix(f".{os.getpid()}")
+        making.mkdir(parents=True)
+        for name in CLIENT:
+            spec = find_spec(name)
+            assert spec
+            assert spec.origin
+            origin = Path(spec.origin)
+            if spec.submodule_search_locations:
+                shutil.copytree(origin.parent, making / name, ignore=shutil.ignore_patterns("tests"))
+            else:
+                shutil.copy(origin, making)
+        making.rename(folder)
+    return folder
+
+
+def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
+    """The SHA-256 of files and their names, in an order of its own."""
+    digest = hashlib.sha256()
+    for path, name in sorted(files, key=lambda pair: pair[1].as_posix()):
+        digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[tuple[Path, Path]]:
+    for name in SOURCES:
+        path = ROOT / name
+        for file in _files(path) if path.is_dir() else (path,):
+            yield file, file.relative_to(ROOT)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _sam_path() -> str:
+    given, ours = os.environ.get("S3MR_SAM"), ROOT / ".venv" / "sam" / "bin" / "sam"
+    found = given or (str(ours) if ours.exists() else shutil.which("sam"))
+    if not found:
+        raise AssertionError("there is no SAM CLI: `make sam` installs one, or S3MR_SAM names it")
+    return found

@@ -1,0 +1,146 @@
+"""The cloud that a template is deployed into: moto's services on 127.0.0.1, Lambda and IAM as AWS has them.
+
+There is one in a process, because moto's state is the process's.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Final, Self
+
+import boto3
+from botocore.config import Config
+
+from tests.deployed.harness.access import Access
+from tests.deployed.harness.building import interpreter, runtime_client
+from tests.deployed.harness.environment import Environment, Surroundings
+from tests.deployed.harness.environments import Environments
+from tests.deployed.harness.executions import Executions
+from tests.deployed.harness.functions import Version
+from tests.deployed.harness.gate import Gate
+from tests.deployed.harness.lambda_api import LambdaApi
+from tests.deployed.harness.lambda_service import LambdaService
+from tests.deployed.harness.logs import LogStream
+from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.resources import FUNCTIONS, register
+
+EVERYTHING: Final = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+ADMINISTRATOR: Final = "administrator"
+NO_RETRIES: Final = Config(retries={"total_max_attempts": 1}, read_timeout=900, max_pool_connections=50)
+
+
+class Cloud:
+    """Started, used, closed."""
+
+    def __init__(self) -> None:
+        self.access = Access()
+        self.environments = Environments(self._environment)
+        self._client_of_role = lru_cache(maxsize=200)(self._make_client)
+        self.service = LambdaService(
+            FUNCTIONS, self.environments, lambda role, name: self.client(role, "lambda.amazonaws.com", name)
+        )
+        self.gate = Gate(_moto(), self.access, LambdaApi(self.service))
+        self._server = _serve(self.gate)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._surroundings = Surroundings(interpreter(), runtime_client(), self.endpoint)
+        self.executions = Executions(self.client)
+        self.administrator = self.add_user(ADMINISTRATOR)
+        _users()[ADMINISTRATOR].put_policy("everything", EVERYTHING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_user(self, name: str, *policies: str) -> dict[str, str]:
+        """Make a user with managed policies; return the variables with which clients become that user."""
+        from moto.iam.models import iam_backends
+
+        backend = iam_backends[ACCOUNT][PARTITION]
+        backend.create_user(REGION, user_name=name)
+        for policy in policies:
+            backend.attach_user_policy(policy, name)
+        key = backend.create_access_key(name)
+        return {
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.endpoint,
+        }
+
+    def administrators(self, service: str) -> Any:
+        """A client that may do everything."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=self.administrator["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.administrator["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def client(self, role: str, trusted: str, service: str) -> Any:
+        """A client with a role's rights, which ``trusted``, an AWS service, has taken."""
+        return self._client_of_role(role, trusted, service)
+
+    def close(self) -> None:
+        """End everything, and forget what moto knows."""
+        self.executions.close()
+        self.environments.close()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _make_client(self, role: str, trusted: str, service: str) -> Any:
+        taken = self.access.assume(role, trusted, service)
+        return boto3.Session().client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=taken["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=taken["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=taken["AWS_SESSION_TOKEN"],
+            config=NO_RETRIES,
+        )
+
+    def _environment(self, version: Version) -> Environment:
+        credentials = self.access.assume(version.role, "lambda.amazonaws.com", version.function)
+        return Environment(version, self._surroundings, credentials, self._stream)
+
+    def _stream(self, version: Version, name: str) -> LogStream:
+        def client() -> Any:
+            return self.client(version.role, "lambda.amazonaws.com", "logs")
+
+        return LogStream(client, version.log_group, name)
+
+
+def _users() -> dict[str, Any]:
+    from moto.iam.models import iam_backends
+
+    users: dict[str, Any] = iam_backends[ACCOUNT][PARTITION].users
+    return users
+
+
+def _moto() -> Callable[..., Any]:
+    from moto.core.config import default_user_config
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not each request
+    logging.getLogger("moto").setLevel(logging.CRITICAL)  # its interpreter calls each retry an error
+    register()
+    application: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
+    return application
+
+
+def _serve(gate: Gate) -> Any:
+    from werkzeug.serving import make_server
+
+    server = make_server("127.0.0.1", 0, gate, threaded=True)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="cloud", daemon=True).start()
+    return server

@@ -1,0 +1,211 @@
+"""One execution environment: a process under AWS's own runtime client, with nothing but its package to import.
+
+It is frozen between invocations, as Lambda does, keeps its temporary folder from one to the next, and ends with all
+that it has started: when it has taken too long or too much memory, when its runtime has ended, or when it is closed.
+"""
+
+import json
+import queue
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.deployed.harness.functions import Version
+from tests.deployed.harness.logs import LogStream
+from tests.deployed.harness.place import REGION
+from tests.deployed.harness.processes import family, kill_family, private_bytes, send
+from tests.deployed.harness.runtime_api import Happening, Invocation, RuntimeApi
+
+INIT_S_MAX: Final = 60.0  # AWS: 10 s, on a machine that is not this busy
+IDLE_S_MAX: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an invocation came to: the function's answer, or its error with the ``errorType`` that AWS gives."""
+
+    payload: bytes
+    failed: bool
+    alive: bool
+
+    @property
+    def error_type(self) -> str | None:
+        return json.loads(self.payload).get("errorType") if self.failed else None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every environment of a cloud is given: an interpreter, the runtime client's folder, the endpoint."""
+
+    python: Path
+    client: Path
+    endpoint: str
+
+
+class Environment:
+    """A process that serves one version, one invocation at a time. ``log`` makes its log stream."""
+
+    def __init__(
+        self,
+        version: Version,
+        surroundings: Surroundings,
+        credentials: Mapping[str, str],
+        log: Callable[[Version, str], LogStream],
+    ) -> None:
+        self.version = version
+        self.stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version.number}]{secrets.token_hex(16)}"
+        self.temporary = Path(tempfile.mkdtemp(prefix="s3mr-environment-"))
+        self.busy_since: float | None = None
+        self._happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        self._api = RuntimeApi(self._happenings)
+        self._log = log(version, self.stream)
+        self._printed = self._log.print
+        self._fresh = True
+        self._process = subprocess.Popen(
+            [surroundings.python, "-m", "awslambdaric", version.handler],
+            cwd=version.package,
+            env=self._variables(surroundings, credentials),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def invoke(self, invocation: Invocation) -> Outcome:
+        """Run one invocation to its end."""
+        request_id = invocation.request_id
+        if self._fresh:
+            self._fresh = False
+            begun = self._next(INIT_S_MAX)
+            if begun is None or begun.kind != "ready":
+                return self._ended(request_id, begun, INIT_S_MAX)
+        send(family(self.pid), signal.SIGCONT)
+        started = self.busy_since = time.monotonic()
+        self._printed(f"START RequestId: {request_id} Version: {self.version.number}")
+        self._api.invocations.put(invocation)
+        happening = self._next(self.version.timeout_s)
+        self.busy_since = None
+        if happening is None or happening.kind not in ("response", "error"):
+            outcome = self._ended(request_id, happening, self.version.timeout_s)
+        else:
+            outcome = Outcome(happening.body, failed=happening.kind == "error", alive=True)
+            self._freeze()
+        self._printed(f"END RequestId: {request_id}")
+        spent_ms = (time.monotonic() - started) * 1000
+        self._printed(
+            f"REPORT RequestId: {request_id}\tDuration: {spent_ms:.2f} ms\tMemory Size: {self.version.memory_mb} MB"
+        )
+        return outcome
+
+    def is_alive(self) -> bool:
+        """Whether its runtime is still there."""
+        return self._process.poll() is None
+
+    def used_bytes(self) -> int:
+        """Memory in use, of all its processes."""
+        return sum(map(private_bytes, family(self.pid)))
+
+    def kill_largest(self) -> None:
+        """What the system does when an environment's memory has run out."""
+        send([max(family(self.pid), key=private_bytes)], signal.SIGKILL)
+
+    def close(self) -> None:
+        """End all processes, remove the temporary folder."""
+        kill_family(self.pid)
+        self._process.wait()
+        self._reader.join(IDLE_S_MAX)
+        self._api.close()
+        self._log.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _next(self, within_s: float) -> Happening | None:
+        try:
+            return self._happenings.get(timeout=within_s)
+        except queue.Empty:
+            return None
+
+    def _freeze(self) -> None:
+        """Stop all processes, as soon as the runtime asks for the next invocation."""
+        ready = self._next(IDLE_S_MAX)
+        if ready and ready.kind == "ready":
+            send(family(self.pid), signal.SIGSTOP)
+
+    def _ended(self, request_id: str, happening: Happening | None, limit_s: float) -> Outcome:
+        kill_family(self.pid)
+        self._reader.join(IDLE_S_MAX)
+        if happening is None:
+            why, kind = f"Error: Task timed out after {limit_s:.2f} seconds", "Sandbox.Timedout"
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._printed(f"{at} {request_id} Task timed out after {limit_s:.2f} seconds")
+        elif happening.kind == "init_error":
+            return Outcome(happening.body, failed=True, alive=False)
+        else:
+            why, kind = f"Error: Runtime exited with error: {happening.body.decode()}", "Runtime.ExitError"
+        self._printed(f"RequestId: {request_id} {why} {kind}")
+        body = {"errorType": kind, "errorMessage": f"RequestId: {request_id} {why}"}
+        return Outcome(json.dumps(body).encode(), failed=True, alive=False)
+
+    def _wait(self) -> None:
+        status = self._process.wait()
+        names = {signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "aborted"}
+        how = f"exit status {status}" if status >= 0 else f"signal: {names.get(signal.Signals(-status), -status)}"
+        self._happenings.put(Happening("exit", body=how.encode()))
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        with self._process.stdout as lines:
+            for line in lines:
+                text = line.decode(errors="replace").rstrip("\n")
+                if text:
+                    self._printed(text)
+
+    def _variables(self, surroundings: Surroundings, credentials: Mapping[str, str]) -> dict[str, str]:
+        """The variables that Lambda sets, and where its services are here."""
+        version = self.version
+        reserved = {
+            "_HANDLER": version.handler,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+            "AWS_LAMBDA_FUNCTION_NAME": version.function,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
+            "AWS_LAMBDA_FUNCTION_VERSION": version.number,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_FORMAT": version.log_format,
+            "AWS_LAMBDA_LOG_GROUP_NAME": version.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
+            "AWS_LAMBDA_RUNTIME_API": self._api.address,
+            "LAMBDA_TASK_ROOT": str(version.package),
+            "LAMBDA_RUNTIME_DIR": str(surroundings.client),
+            "PYTHONPATH": str(surroundings.client),
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+        }
+        here = {
+            "AWS_ENDPOINT_URL": surroundings.endpoint,
+            "TMPDIR": str(self.temporary),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PYTHONDONTWRITEBYTECODE": "1",  # /var/task is read-only
+        }
+        return {**version.environment, **reserved, **credentials, **here}
+
+
+def until_deadline_ms(version: Version) -> int:
+    """The deadline of an invocation that begins now, in milliseconds since 1970."""
+    return int((time.time() + version.timeout_s) * 1000)

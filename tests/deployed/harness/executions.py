@@ -1,0 +1,144 @@
+"""Step Functions and EventBridge: moto's interpreter, with the rights of roles, and events at an execution's end.
+
+moto's interpreter runs the state machine; its calls of Lambda and of Step Functions go through the cloud's own endpoint
+under the state machine's role. What moto gets wrong is put right here, in one place (see docs/operating.md).
+Source: Step Functions Developer Guide, "EventBridge for Step Functions execution status changes".
+"""
+
+import contextlib
+import datetime as dt
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+from moto.events.models import events_backends
+from moto.stepfunctions.parser.api import ExecutionStatus, InvalidExecutionInput
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sfn
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+from tests.deployed.harness.place import ACCOUNT, REGION
+
+RETRY_FACTOR: Final = 0.02
+Client = Callable[[str, str, str], Any]  # (role ARN, the service that takes the role, the service called)
+
+
+class StartsExecutions:
+    """A client of Step Functions that understands an integration's parameters, which begin with capitals."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def start_execution(self, **given: Any) -> dict[str, Any]:
+        answer = self._client.start_execution(**{name[0].lower() + name[1:]: value for name, value in given.items()})
+        return {"executionArn": answer["executionArn"], "startDate": answer["startDate"].isoformat()}
+
+
+class Hurried:
+    """Time for the interpreter's retries, which wait less than they would on AWS."""
+
+    @staticmethod
+    def sleep(wait_s: float) -> None:
+        time.sleep(wait_s * RETRY_FACTOR)
+
+
+class Executions:
+    """Watches over executions: gives the interpreter its clients, tells of every end."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.events: list[dict[str, Any]] = []
+        lambda_eval_utils.boto_client_for = self._client_for
+        state_task_service_sfn.boto_client_for = self._client_for
+        self._terminated = BaseExecutionWorkerCommunication.terminated
+        self._stop = Execution.stop
+        retrier_decl.time = Hurried
+        InvalidExecutionInput.TYPE = "InvalidExecutionInput"  # moto's error has no code
+        BaseExecutionWorkerCommunication.terminated = lambda told: self._ended(told)  # noqa: PLW0108 - becomes a method
+        Execution.stop = lambda execution, **how: self._stopped(execution, **how)  # noqa: PLW0108 - becomes a method
+
+    def close(self) -> None:
+        """End all executions without a word, and give moto its own back."""
+        for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:
+            for execution in machine.executions:
+                if execution.exec_status is ExecutionStatus.RUNNING:
+                    execution.exec_status = ExecutionStatus.ABORTED
+                    self._stop(execution, dt.datetime.now(tz=dt.UTC), None, None)
+        BaseExecutionWorkerCommunication.terminated = self._terminated
+        Execution.stop = self._stop
+        retrier_decl.time = time
+
+    def _client_for(self, region: str, service: str, state_credentials: Any) -> Any:
+        assert region == REGION
+        client = self._client(state_credentials.role_arn, "states.amazonaws.com", service)
+        return StartsExecutions(client) if service == "stepfunctions" else client
+
+    def _ended(self, told: BaseExecutionWorkerCommunication) -> None:
+        if told.execution.exec_status is not ExecutionStatus.RUNNING:
+            return  # it was stopped before its task had ended
+        self._terminated(told)
+        self._tell(told.execution)
+
+    def _stopped(self, execution: Execution, *, stop_date: dt.datetime, error: str | None, cause: str | None) -> None:
+        """Stop at once, whatever its task is doing: moto waits for the task."""
+        if execution.exec_status is not ExecutionStatus.RUNNING:
+            return
+        self._stop(execution, stop_date, error, cause)
+        execution.exec_status, execution.stop_date = ExecutionStatus.ABORTED, stop_date
+        self._tell(execution)
+
+    def _tell(self, execution: Execution) -> None:
+        threading.Thread(target=self._deliver, args=(event_of(execution),), name="event", daemon=True).start()
+
+    def _deliver(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        for rule in list(events_backends[ACCOUNT][REGION].event_buses["default"].rules.values()):
+            if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):
+                for target in rule.targets:
+                    self._start(target, event)
+
+    def _start(self, target: dict[str, Any], event: dict[str, Any]) -> None:
+        assert ":stateMachine:" in target["Arn"], "only state machines are targets here"
+        path = target.get("InputPath", "$")
+        assert path in {"$", "$.detail"}
+        given = event if path == "$" else event["detail"]
+        with contextlib.suppress(ConnectionError):  # the cloud ends
+            self._client(target["RoleArn"], "events.amazonaws.com", "stepfunctions").start_execution(
+                stateMachineArn=target["Arn"], name=f"{uuid.uuid4()}_{uuid.uuid4()}", input=json.dumps(given)
+            )
+
+
+def event_of(execution: Execution) -> dict[str, Any]:
+    """The event that says how an execution has ended."""
+    status = execution.exec_status
+    succeeded = status is ExecutionStatus.SUCCEEDED
+    detail = {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine.arn,
+        "name": execution.name,
+        "status": status.value,
+        "startDate": int(execution.start_date.timestamp() * 1000),
+        "stopDate": int(execution.stop_date.timestamp() * 1000) if execution.stop_date else None,
+        "input": json.dumps(execution.input_data),
+        "output": json.dumps(execution.output) if succeeded else None,
+        "inputDetails": {"included": True},
+        "outputDetails": {"included": True} if succeeded else None,
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": ACCOUNT,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "region": REGION,
+        "resources": [execution.exec_arn],
+        "detail": detail,
+    }

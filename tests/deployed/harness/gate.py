@@ -1,0 +1,150 @@
+"""The door of the cloud, a WSGI application: every request is read, judged by IAM, and answered in turn.
+
+moto is exact for one request at a time only. Lambda's requests are answered by our own service, and hold nobody up.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from xml.sax.saxutils import escape
+
+from tests.deployed.harness.access import Access, Principal, Refused, UnknownCaller
+from tests.deployed.harness.calls import Call, read_call
+from tests.deployed.harness.lambda_api import Answer, LambdaApi
+from tests.deployed.harness.needs import Need, needs_of
+from tests.deployed.harness.resources import BUCKET_POLICIES, encryption_key
+from tests.deployed.harness.s3_needs import is_batch_delete, key_action, keys_to_delete, place_of
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+class Gate:
+    """Lets in who may, to moto's ``application`` or to Lambda. ``encrypted`` says what transport requests count as."""
+
+    def __init__(self, application: Wsgi, access: Access, functions: LambdaApi) -> None:
+        self._application = application
+        self._access = access
+        self._functions = functions
+        self._turn = threading.Lock()
+        self.encrypted = True
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        call = read_call(environ)
+        try:
+            principal = self._access.principal(call.key_id, call.token)
+            answer = self._lambda(call, principal) if call.service == "lambda" else self._moto(call, principal)
+        except UnknownCaller:
+            answer = refusal(
+                call, "UnrecognizedClientException", "The security token included in the request is invalid."
+            )
+        except Refused as refused:
+            answer = refusal(call, "AccessDeniedException", str(refused))
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
+        return [answer.body]
+
+    def _lambda(self, call: Call, principal: Principal) -> Answer:
+        self._access.check(principal, self._functions.needs(call))
+        return self._functions.answer(call)
+
+    def _moto(self, call: Call, principal: Principal) -> Answer:
+        if call.service != "s3":
+            self._access.check(principal, needs_of(call))
+            return self._forward(call)
+        bucket, key = place_of(call)
+        if is_batch_delete(call):
+            return self._delete_several(call, principal, bucket)
+        for need in self._s3_needs(call, bucket):
+            self._access.check(principal, [need], resource_policy=BUCKET_POLICIES.get(bucket))
+        lost = self._lost_upload(call, bucket)
+        answer = lost or self._forward(call)
+        missing = answer.status == HTTPStatus.NOT_FOUND and key is not None and call.method in {"GET", "HEAD"}
+        if missing and not self._may(principal, "s3:ListBucket", bucket, None):
+            raise Refused(f"{principal.caller} may not know whether {key} exists")
+        return answer
+
+    def _s3_needs(self, call: Call, bucket: str) -> Iterable[Need]:
+        transport = {"aws:securetransport": ("true" if self.encrypted else "false",)}
+        for need in needs_of(call):
+            yield Need(need.action, need.resource, {**need.context, **transport})
+        key, action = encryption_key(bucket), key_action(call)
+        if key and action:
+            yield Need(action, key)
+
+    def _may(self, principal: Principal, action: str, bucket: str, key: str | None) -> bool:
+        resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key is not None else "")
+        return self._access.allows(principal, Need(action, resource), resource_policy=BUCKET_POLICIES.get(bucket))
+
+    def _delete_several(self, call: Call, principal: Principal, bucket: str) -> Answer:
+        """DeleteObjects: each key is judged by itself, and the answer says which were refused."""
+        keys = keys_to_delete(call)
+        refused = []
+        for key in keys:
+            try:
+                need = Need("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{key}")
+                self._access.check(principal, [need], resource_policy=BUCKET_POLICIES.get(bucket))
+            except Refused:
+                refused.append(key)
+        if not refused:
+            return self._forward(call)
+        allowed = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys if key not in refused)
+        if allowed:
+            self._forward(call.with_body(f'<Delete xmlns="{NAMESPACE}">{allowed}</Delete>'.encode()))
+        errors = "".join(
+            f"<Error><Key>{escape(key)}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            for key in refused
+        )
+        body = f'<?xml version="1.0"?><DeleteResult xmlns="{NAMESPACE}">{errors}</DeleteResult>'
+        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+
+    def _lost_upload(self, call: Call, bucket: str) -> Answer | None:
+        """moto answers HTTP 500 where S3 says NoSuchUpload."""
+        from moto.s3.models import s3_backends
+
+        upload = call.query.get("uploadId")
+        buckets = s3_backends["123456789012"]["aws"].buckets
+        if not upload or bucket not in buckets or upload in buckets[bucket].multiparts:
+            return None
+        return s3_error(HTTPStatus.NOT_FOUND, "NoSuchUpload", "The specified upload does not exist.")
+
+    def _forward(self, call: Call) -> Answer:
+        answered: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+            answered.extend((int(status.split(" ", 1)[0]), dict(headers)))
+
+        with self._turn:
+            chunks = self._application(call.for_application(), start_response)
+            try:
+                body = b"".join(chunks)
+            finally:
+                if hasattr(chunks, "close"):
+                    chunks.close()
+        status, headers = answered
+        return Answer(status, body, headers)
+
+
+def refusal(call: Call, kind: str, message: str) -> Answer:
+    """A refusal in the words of the service that was asked."""
+    status = HTTPStatus.FORBIDDEN
+    if call.service == "s3":
+        code = "AccessDenied" if kind == "AccessDeniedException" else "InvalidAccessKeyId"
+        return s3_error(status, code, message) if call.method != "HEAD" else Answer(status)
+    if call.service == "lambda":
+        return Answer.error(status, kind, message)
+    if call.parameters.get("Action"):  # the query protocol
+        code = "AccessDenied" if kind == "AccessDeniedException" else "InvalidClientTokenId"
+        error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+        return Answer(status, f"<ErrorResponse>{error}</ErrorResponse>".encode(), {"Content-Type": "text/xml"})
+    body = json.dumps({"__type": kind, "message": message, "Message": message})
+    return Answer(HTTPStatus.BAD_REQUEST, body.encode(), {"Content-Type": "application/x-amz-json-1.0"})
+
+
+def s3_error(status: int, code: str, message: str) -> Answer:
+    """An error of S3's."""
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
+    )
+    return Answer(status, body.encode(), {"Content-Type": "application/xml"})

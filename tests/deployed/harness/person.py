@@ -1,0 +1,114 @@
+"""Somebody who uses the command on a deployed stack, with the rights of the stack's SubmitPolicy and no others."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, Final
+
+from tests.deployed.harness.stack import Stack
+
+S3MR: Final = Path(sys.executable).with_name("s3mr")
+COMMAND_S_MAX: Final = 120
+Finished = subprocess.CompletedProcess[str]
+
+
+@dataclass
+class Person:
+    """Runs commands in ``folder``; inputs and outputs have prefixes of their own in ``inputs`` and ``outputs``."""
+
+    stack: Stack
+    credentials: dict[str, str]
+    folder: Path
+    inputs: str
+    outputs: str
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def job(self, code: str) -> Path:
+        """Write a job file."""
+        path = self.folder / f"job{next(self._numbers)}.py"
+        path.write_text("from s3mr import Job, params\n" + dedent(code))
+        return path
+
+    def upload(self, *texts: str) -> str:
+        """Upload an object for each text; return the URI of all."""
+        prefix = f"in-{next(self._numbers)}"
+        for number, text in enumerate(texts):
+            self.s3.put_object(Bucket=self.inputs, Key=f"{prefix}/{number}.txt", Body=text.encode())
+        return f"s3://{self.inputs}/{prefix}/"
+
+    def output(self) -> str:
+        """The URI of an output that nobody has used."""
+        return f"s3://{self.outputs}/out-{next(self._numbers)}/"
+
+    def run(self, *arguments: str | Path, expect: int | None = 0) -> Finished:
+        """Run ``s3mr …`` on the stack, to its end.
+
+        Raises:
+            AssertionError: it ends with another status than ``expect``.
+        """
+        finished = subprocess.run(
+            self._command(arguments), cwd=self.folder, env=self._environment(), capture_output=True, text=True,
+            timeout=COMMAND_S_MAX, check=False,
+        )  # fmt: skip
+        said = (
+            f"s3mr {' '.join(map(str, arguments))}: status {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
+        )
+        assert expect is None or finished.returncode == expect, said
+        return finished
+
+    def ask(self, *arguments: str | Path, expect: int | None = 0) -> Any:
+        """Run a command with ``--json`` and return what it answers."""
+        return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
+
+    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        """Start a command; the caller waits for it."""
+        return subprocess.Popen(
+            self._command(arguments), cwd=self.folder, env=self._environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def submit(self, *arguments: str | Path) -> str:
+        """Submit a job and return its id."""
+        return self.run("submit", *arguments).stdout.strip()
+
+    def names(self, output: str) -> list[str]:
+        """The names of an output's objects."""
+        return [key.rpartition("/")[2] for key in self._keys(output)]
+
+    def lines(self, output: str) -> list[str]:
+        """The lines of a committed output, part by part."""
+        assert "_SUCCESS" in self.names(output)
+        found = []
+        for key in self._keys(output):
+            if not key.endswith("_SUCCESS"):
+                found += self.s3.get_object(Bucket=self.outputs, Key=key)["Body"].read().decode().splitlines()
+        return found
+
+    @property
+    def s3(self) -> Any:
+        """S3, with all rights."""
+        return self.stack.cloud.administrators("s3")
+
+    def _keys(self, output: str) -> list[str]:
+        prefix = output.removeprefix(f"s3://{self.outputs}/")
+        return [
+            found["Key"] for found in self.s3.list_objects_v2(Bucket=self.outputs, Prefix=prefix).get("Contents", [])
+        ]
+
+    def _command(self, arguments: tuple[str | Path, ...]) -> list[str]:
+        return [str(S3MR), *map(str, arguments), "--stack", self.stack.name]
+
+    def _environment(self) -> dict[str, str]:
+        return environment(self.credentials)
+
+
+def environment(credentials: dict[str, str]) -> dict[str, str]:
+    """The variables of a command that acts as a user of the cloud."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3MR_", "PYTHON"))}
+    return {**ours, **credentials, "AWS_EC2_METADATA_DISABLED": "true"}

@@ -1,0 +1,93 @@
+"""Run any job as it would run deployed: ``python -m tests.deployed.run JOB INPUT OUTPUT [OPTION …]`` (make deployed).
+
+The template is built, deployed into a cloud in this process, and used by the command as a person would: the input
+folder lies in a declared bucket, the command has the rights of SubmitPolicy, the committed output is fetched.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tests.deployed.harness.building import build
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.person import S3MR, environment
+from tests.deployed.harness.place import REGION
+from tests.deployed.harness.stack import Stack, deploy
+
+INPUTS: Final = "deployed-inputs"
+OUTPUTS: Final = "deployed-outputs"
+PREFIX: Final = "job"
+WORKERS: Final = "3"  # of a job at once: what this machine can do, not what Lambda can
+WRONG: Final = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Deploy, upload, run, fetch; return the command's exit status."""
+    if len(arguments) < 3:
+        return _wrong("make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='OPTION …']")
+    job, given, wanted, *options = arguments
+    inputs, output = Path(given), Path(wanted)
+    if not inputs.exists():
+        return _wrong(f"there is no input {inputs}")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        return _wrong(f"the output {output} exists, and is no empty folder")
+    _say("building the template")
+    built = build()
+    with Cloud() as cloud:
+        stack = prepare(cloud, built)
+        count = upload(cloud.administrators("s3"), inputs)
+        _say(f"deployed as stack {stack.name}; {count} objects uploaded")
+        submitter = cloud.add_user("submitter", stack.resource("SubmitPolicy"))
+        status = subprocess.run(
+            [S3MR, "run", job, f"s3://{INPUTS}/{PREFIX}/", "--stack", stack.name]
+            + ["--output", f"s3://{OUTPUTS}/{PREFIX}/", *options],
+            env=environment(submitter),
+            check=False,
+        ).returncode
+        if status == 0:
+            fetch(cloud.administrators("s3"), output)
+            _say(f"the output is in {output}")
+        for refusal in cloud.access.refusals:
+            _say(f"refused: {refusal.principal} {refusal.action} {refusal.resource}")
+    return status
+
+
+def prepare(cloud: Cloud, built: Path, name: str = "s3mr", **parameters: str) -> Stack:
+    """Make the buckets and a stack that may use them."""
+    s3 = cloud.administrators("s3")
+    for bucket in (INPUTS, OUTPUTS):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return deploy(
+        cloud, built, name, **{"InputBuckets": INPUTS, "OutputBuckets": OUTPUTS, "WorkersMax": WORKERS, **parameters}
+    )
+
+
+def upload(s3: Any, given: Path, prefix: str = PREFIX) -> int:
+    """Upload a file, or all files of a folder, and return how many they are."""
+    files = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else [given]
+    root = given if given.is_dir() else given.parent
+    for path in files:
+        s3.upload_file(str(path), INPUTS, f"{prefix}/{path.relative_to(root).as_posix()}")
+    return len(files)
+
+
+def fetch(s3: Any, output: Path, prefix: str = PREFIX) -> None:
+    """Download all objects of a committed output."""
+    output.mkdir(parents=True, exist_ok=True)
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=OUTPUTS, Prefix=f"{prefix}/"):
+        for found in page.get("Contents", []):
+            s3.download_file(OUTPUTS, found["Key"], str(output / found["Key"].removeprefix(f"{prefix}/")))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"deployed: {text}\n")
+
+
+def _wrong(text: str) -> int:
+    _say(text)
+    return WRONG
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

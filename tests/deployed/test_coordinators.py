@@ -1,0 +1,128 @@
+"""Coordinators that fail, are stopped, or hand over: the job they lead ends well, or gives up what it holds."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.resources import FUNCTIONS
+from tests.deployed.harness.waiting import WAITS, Waits, until
+from tests.deployed.run import OUTPUTS
+
+DENY = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "dynamodb:*", "Resource": "*"}]}
+ROUNDS_MAX = 400
+SETTLE_S = 60.0
+
+
+@pytest.fixture
+def begun(person: Person, gate: Waits) -> tuple[str, str]:
+    """A job that is under way, and waits: its id, and its output."""
+    output = person.output()
+    options = ("--reducers", "1", *gate.options)
+    job_id = person.submit(person.job(WAITS), person.upload("slow!"), "--output", output, *options)
+    until(lambda: gate.reached("slow!"))
+    return job_id, output
+
+
+def test_a_job_whose_execution_is_stopped_gives_up_what_it_holds(
+    aws: Cloud, person: Person, gate: Waits, begun: tuple[str, str]
+) -> None:
+    job_id, output = begun
+    aws.administrators("stepfunctions").stop_execution(executionArn=_execution(person, f"{job_id}-0"))
+    failed = person.run("watch", job_id, expect=1)
+    assert "its execution has ended as ABORTED" in failed.stderr
+    assert person.names(output) == []
+    assert person.s3.list_multipart_uploads(Bucket=OUTPUTS).get("Uploads", []) == []
+    person.run("run", person.job(WAITS), person.upload("x"), "--output", output, *gate.options)
+
+
+def test_a_coordinator_that_fails_for_good_ends_its_job(aws: Cloud, person: Person, begun: tuple[str, str]) -> None:
+    job_id, output = begun
+    execution = _execution(person, f"{job_id}-0")
+    with _denied(aws, "TickRole"):
+        until(lambda: "SayWhy" in _states(aws, execution))
+    failed = person.run("watch", job_id, expect=1)
+    assert "its coordinator failed" in failed.stderr
+    assert person.names(output) == []
+
+
+def test_a_job_whose_release_fails_as_well_is_released_by_the_rule(
+    aws: Cloud, person: Person, begun: tuple[str, str]
+) -> None:
+    job_id, _ = begun
+    execution = _execution(person, f"{job_id}-0")
+    with _denied(aws, "TickRole"):
+        until(lambda: _describe(aws, execution)["status"] == "FAILED")
+    assert "its execution has ended as FAILED" in person.run("watch", job_id, expect=1).stderr
+
+
+def test_a_fresh_execution_takes_over_before_the_history_is_full(
+    aws: Cloud, person: Person, gate: Waits, begun: tuple[str, str]
+) -> None:
+    job_id, output = begun
+    stale = _describe(aws, _execution(person, f"{job_id}-0"))
+    given = json.loads(stale["input"]) | {"number": 7, "answer": {"round": ROUNDS_MAX - 1}}
+    for name in ("again", "and-again"):  # the second finds that its successor exists, which is as good
+        aws.administrators("stepfunctions").start_execution(
+            stateMachineArn=person.stack.outputs["JobsArn"], name=f"{job_id}-{name}", input=json.dumps(given)
+        )
+    gate.open()
+    person.run("watch", job_id)
+    assert person.lines(output) == ["slow!\t1"]
+    for name in ("again", "and-again"):
+        execution = _execution(person, f"{job_id}-{name}")
+        until(lambda: _describe(aws, execution)["status"] == "SUCCEEDED")  # noqa: B023 - awaited here
+        assert "Continued" in _states(aws, execution)
+    assert json.loads(_describe(aws, _execution(person, f"{job_id}-8"))["input"])["number"] == 8
+
+
+def test_a_report_that_cannot_be_recorded_is_tried_again_and_kept_as_a_dead_letter(aws: Cloud, person: Person) -> None:
+    record = {
+        "requestContext": {"condition": "Success"},
+        "responsePayload": {
+            "job_id": "20260101-000000-00000000", "phase": "map", "task": 0, "attempt": 1, "token": "0", "worker": None,
+            "failure": {"kind": "crash", "message": "x", "phase": "map", "task": 0, "attempt": 1},
+        },
+    }  # fmt: skip
+    function, _ = FUNCTIONS.find("s3mr-record")
+    with _denied(aws, "RecordRole"):
+        aws.administrators("lambda").invoke(
+            FunctionName=f"{function.arn}:{function.aliases['live']}",
+            InvocationType="Event",
+            Payload=json.dumps(record),
+        )
+        aws.service.settle(SETTLE_S)
+    letters = person.stack.resource("RecordDeadLetters")
+    (letter,) = aws.administrators("sqs").receive_message(QueueUrl=letters, MessageAttributeNames=["All"])["Messages"]
+    assert json.loads(letter["Body"]) == record
+    assert "AccessDenied" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
+
+
+@contextmanager
+def _denied(aws: Cloud, role: str) -> Iterator[None]:
+    """Deny a role the table."""
+    iam = aws.administrators("iam")
+    name = next(one["RoleName"] for one in iam.list_roles()["Roles"] if one["RoleName"].startswith(f"s3mr-{role}"))
+    iam.put_role_policy(RoleName=name, PolicyName="denied", PolicyDocument=json.dumps(DENY))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName="denied")
+
+
+def _execution(person: Person, name: str) -> str:
+    return person.stack.outputs["JobsArn"].replace(":stateMachine:", ":execution:") + f":{name}"
+
+
+def _describe(aws: Cloud, execution: str) -> dict[str, Any]:
+    described: dict[str, Any] = aws.administrators("stepfunctions").describe_execution(executionArn=execution)
+    return described
+
+
+def _states(aws: Cloud, execution: str) -> list[str]:
+    history = aws.administrators("stepfunctions").get_execution_history(executionArn=execution)["events"]
+    return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]

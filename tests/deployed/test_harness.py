@@ -1,0 +1,264 @@
+"""The harness itself: Lambda's promises, kept with handlers of a few lines and AWS's own runtime client."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.functions import LATEST, Function, InvokeConfig, Version
+from tests.deployed.harness.lambda_service import Delivery, LambdaService
+from tests.deployed.harness.place import ACCOUNT, ARCHITECTURE, REGION, RUNTIME
+from tests.deployed.harness.resources import FUNCTIONS
+
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+SETTLE_S = 30.0
+
+CodeOf = Callable[..., Function]
+
+
+@pytest.fixture(scope="module")
+def role(aws: Cloud) -> str:
+    """A role that may invoke `told`, and use one queue."""
+    iam = aws.administrators("iam")
+    made = iam.create_role(RoleName="harness", AssumeRolePolicyDocument=_policy(TRUST))["Role"]["Arn"]
+    allow = [
+        {
+            "Effect": "Allow",
+            "Action": "lambda:InvokeFunction",
+            "Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:told*",
+        },
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:letters"},
+        {"Effect": "Allow", "Action": "logs:*", "Resource": "*"},
+    ]
+    iam.put_role_policy(RoleName="harness", PolicyName="some", PolicyDocument=_policy(*allow))
+    return str(made)
+
+
+@pytest.fixture
+def function(role: str, tmp_path: Path) -> Iterator[CodeOf]:
+    """Make a function of some code."""
+    made: list[str] = []
+
+    def make(name: str, code: str, *, timeout_s: int = 5, memory_mb: int = 512, **config: Any) -> Function:
+        package = tmp_path / name
+        package.mkdir()
+        (package / "code_of.py").write_text(dedent(code))
+        version = Version(
+            name,
+            LATEST,
+            "code_of.handler",
+            RUNTIME,
+            ARCHITECTURE,
+            role,
+            memory_mb,
+            timeout_s,
+            package,
+            "00",
+            {},
+            "/none",
+        )
+        function = Function(name, version, invoke_configs={LATEST: InvokeConfig(**config)})
+        FUNCTIONS.add(function)
+        made.append(name)
+        return function
+
+    yield make
+    for name in made:
+        FUNCTIONS.remove(name)
+
+
+@pytest.fixture
+def told(function: CodeOf, tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    """A function that keeps the records that it is told of; call it to read them."""
+    kept = tmp_path / "records"
+    kept.touch()
+    function(
+        "told",
+        f"import json\ndef handler(event, context):\n    open({str(kept)!r}, 'a').write(json.dumps(event) + '\\n')",
+    )
+    return lambda: [json.loads(line) for line in kept.read_text().splitlines()]
+
+
+TOLD = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:told:$LATEST"
+
+
+@pytest.fixture
+def service(aws: Cloud) -> Iterator[LambdaService]:
+    yield aws.service
+    aws.service.delivery = Delivery()
+
+
+def _policy(*statements: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def invoke(aws: Cloud, name: str, event: object = None) -> tuple[Any, str | None]:
+    answer = aws.administrators("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+
+def test_an_environment_is_used_again_and_keeps_what_the_last_invocation_left(aws: Cloud, function: CodeOf) -> None:
+    function("counts", "calls = []\ndef handler(event, context):\n    calls.append(event)\n    return len(calls)")
+    assert [invoke(aws, "counts")[0] for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_handler_imports_its_package_and_nothing_of_this_checkout(aws: Cloud, function: CodeOf) -> None:
+    function(
+        "alone",
+        "from importlib.util import find_spec\n"
+        "def handler(event, context):\n    return [find_spec(name) is None for name in event]",
+    )
+    assert invoke(aws, "alone", ["s3mr", "moto", "boto3", "tests", "pip"]) == ([True] * 5, None)
+
+
+def test_an_exception_is_answered_with_its_type_and_its_message(aws: Cloud, function: CodeOf) -> None:
+    function("raises", "def handler(event, context):\n    raise KeyError('gone')")
+    answer, error = invoke(aws, "raises")
+    assert (answer["errorType"], answer["errorMessage"], error) == ("KeyError", "'gone'", "Unhandled")
+
+
+def test_a_function_that_takes_too_long_is_killed_with_all_it_has_started(
+    aws: Cloud, function: CodeOf, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    code = f"""
+        import subprocess, time
+        def handler(event, context):
+            subprocess.Popen(["sh", "-c", "sleep 2; touch {mark}"], start_new_session=True)
+            time.sleep(60)
+    """
+    function("slow", code, timeout_s=1)
+    answer, error = invoke(aws, "slow")
+    assert answer["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
+    assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
+    time.sleep(1.5)
+    assert not mark.exists()
+
+
+def test_a_runtime_that_exits_is_an_error_and_the_next_invocation_starts_afresh(aws: Cloud, function: CodeOf) -> None:
+    function("exits", "import os\ndef handler(event, context):\n    return 'fine' if event else os._exit(3)")
+    answer, _ = invoke(aws, "exits")
+    assert answer["errorType"] == "Runtime.ExitError"
+    assert answer["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
+    assert invoke(aws, "exits", 1) == ("fine", None)
+
+
+def test_a_function_that_uses_too_much_memory_is_killed(aws: Cloud, function: CodeOf) -> None:
+    function(
+        "greedy",
+        "import time\ndef handler(event, context):\n    kept = bytearray(300 << 20)\n    time.sleep(4)",
+        memory_mb=128,
+    )
+    answer, _ = invoke(aws, "greedy")
+    assert answer["errorMessage"].endswith("signal: killed")
+
+
+def test_a_frozen_environment_does_nothing_between_invocations(aws: Cloud, function: CodeOf) -> None:
+    code = """
+        import threading, time
+        beats = []
+        def beat():
+            while True:
+                beats.append(1)
+                time.sleep(0.01)
+        threading.Thread(target=beat, daemon=True).start()
+        def handler(event, context):
+            return len(beats)
+    """
+    function("beats", code)
+    before, _ = invoke(aws, "beats")
+    time.sleep(1)
+    after, _ = invoke(aws, "beats")
+    assert after - before < 50
+
+
+def test_success_is_told_with_the_fields_that_aws_documents(
+    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+) -> None:
+    function("works", "def handler(event, context):\n    return {'got': event}", on_success=TOLD)
+    aws.administrators("lambda").invoke(FunctionName="works", InvocationType="Event", Payload=b'{"a": 1}')
+    service.settle(SETTLE_S)
+    (record,) = told()
+    assert record.keys() == {
+        "version",
+        "timestamp",
+        "requestContext",
+        "requestPayload",
+        "responseContext",
+        "responsePayload",
+    }
+    assert record["requestContext"]["condition"] == "Success"
+    assert record["requestContext"]["functionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:works:$LATEST"
+    assert record["requestPayload"] == {"a": 1}
+    assert record["responsePayload"] == {"got": {"a": 1}}
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
+
+
+def test_a_failure_is_tried_again_as_often_as_configured_and_then_told(
+    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+) -> None:
+    aws.administrators("sqs").create_queue(QueueName="letters")
+    failing = function(
+        "fails", "def handler(event, context):\n    raise ValueError('no')", retries_max=1, on_failure=TOLD
+    )
+    failing.latest = replace(failing.latest, dead_letters=f"arn:aws:sqs:{REGION}:{ACCOUNT}:letters")
+    aws.administrators("lambda").invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"b": 2}')
+    service.settle(SETTLE_S)
+    (record,) = told()
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 2
+    assert record["responseContext"]["functionError"] == "Unhandled"
+    url = f"{aws.endpoint}/{ACCOUNT}/letters"
+    (letter,) = aws.administrators("sqs").receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    assert json.loads(letter["Body"]) == {"b": 2}
+    assert letter["MessageAttributes"]["ErrorMessage"]["StringValue"] == "no"
+
+
+def test_an_event_that_finds_no_room_in_time_is_told_to_be_too_old(
+    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+) -> None:
+    function("full", "def handler(event, context):\n    pass", on_failure=TOLD, event_age_s_max=0).reserved = 0
+    with pytest.raises(ClientError, match="TooManyRequests"):
+        invoke(aws, "full")
+    aws.administrators("lambda").invoke(FunctionName="full", InvocationType="Event", Payload=b"{}")
+    service.settle(SETTLE_S)
+    (record,) = told()
+    assert record["requestContext"]["condition"] == "EventAgeExceeded"
+    assert "responsePayload" not in record
+
+
+def test_who_may_not_invoke_the_destination_is_not_heard(aws: Cloud, function: CodeOf, service: LambdaService) -> None:
+    function("elsewhere", "def handler(event, context):\n    pass")
+    function("mute", "def handler(event, context):\n    pass", on_success=TOLD.replace("told", "elsewhere"))
+    aws.administrators("lambda").invoke(FunctionName="mute", InvocationType="Event", Payload=b"{}")
+    service.settle(SETTLE_S)
+    assert "AccessDenied" in service.undelivered.pop()
+
+
+def test_an_event_may_be_delivered_twice(
+    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+) -> None:
+    service.delivery = Delivery(doubled=1.0)
+    function("twice", "def handler(event, context):\n    return 1", on_success=f"{TOLD}")
+    aws.administrators("lambda").invoke(FunctionName="twice", InvocationType="Event", Payload=b"{}")
+    service.settle(SETTLE_S)
+    ids = [record["requestContext"]["requestId"] for record in told()]
+    assert len(ids) == 4  # two deliveries, and each destination's record twice as well
+    assert len(set(ids)) == 1
+
+
+def test_credentials_that_nobody_has_are_refused(aws: Cloud) -> None:
+    import boto3
+
+    stranger = boto3.client(
+        "dynamodb", endpoint_url=aws.endpoint, region_name=REGION, aws_access_key_id="A", aws_secret_access_key="b"
+    )
+    with pytest.raises(ClientError, match="security token"):
+        stranger.list_tables()

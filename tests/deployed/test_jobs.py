@@ -1,0 +1,171 @@
+"""Whole jobs on the deployed template: they give what a sequential program gives, whatever happens meanwhile."""
+
+import zipfile
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.place import ROOT
+
+WORDCOUNT = ROOT / "examples" / "wordcount.py"
+
+
+def test_words_of_books_are_counted_as_a_sequential_program_counts_them(
+    person: Person, books: list[str], counted: list[str]
+) -> None:
+    output = person.output()
+    options = ("--reducers", "3", "--split-size", "64KiB")
+    result = person.ask("run", WORDCOUNT, person.upload(*books), "--output", output, *options)
+    assert sorted(person.lines(output)) == counted
+    assert (result["parts"], result["retried"]) == (3, 0)
+
+
+@pytest.mark.usefixtures("unkind")
+def test_events_that_come_late_and_twice_change_nothing(person: Person, books: list[str], counted: list[str]) -> None:
+    output = person.output()
+    options = ("--reducers", "2", "--split-size", "64KiB")
+    result = person.ask("run", WORDCOUNT, person.upload(*books), "--output", output, *options)
+    assert sorted(person.lines(output)) == counted
+    assert result["duplicates_ignored"] > 0
+
+
+def test_a_job_without_reduce_writes_a_part_for_each_map_task(person: Person) -> None:
+    job = person.job("def upper(source, line):\n    yield line.upper(), 1\njob = Job(map=upper)")
+    output = person.output()
+    person.run("run", job, person.upload("a", "b"), "--output", output, "--split-size", "1")
+    assert person.names(output) == ["_SUCCESS", "part-00000", "part-00001"]
+    assert person.lines(output) == ["A\t1", "B\t1"]
+
+
+def test_the_stack_s_own_bucket_takes_inputs_and_outputs_too(person: Person) -> None:
+    bucket = person.stack.outputs["BucketName"]
+    person.s3.put_object(Bucket=bucket, Key="input/own/a.txt", Body=b"one two one")
+    person.run(
+        "run", WORDCOUNT, f"s3://{bucket}/input/own/", "--output", f"s3://{bucket}/output/own/", "--reducers", "1"
+    )
+    part = person.s3.get_object(Bucket=bucket, Key="output/own/part-00000")["Body"].read()
+    assert part == b"one\t2\ntwo\t1\n"
+    assert person.s3.get_object(Bucket=bucket, Key="output/own/_SUCCESS")["Body"].read()
+
+
+def test_a_job_uses_the_packages_that_it_requires(person: Person, tmp_path: Path) -> None:
+    wheel(tmp_path / "louder-1.0-py3-none-any.whl", "louder", "def loud(text):\n    return text.upper() + '!'\n")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {tmp_path}\nlouder==1.0\n")
+    code = """
+        def shout(source, line):
+            import louder
+            yield louder.loud(line), 1
+        job = Job(map=shout)
+    """
+    output = person.output()
+    person.run("run", person.job(code), person.upload("hello"), "--output", output, "--requirements", requirements)
+    assert person.lines(output) == ["HELLO!\t1"]
+
+
+def test_a_worker_that_dies_is_replaced_and_its_task_tried_again(person: Person, tmp_path: Path) -> None:
+    code = """
+        import os, pathlib
+        def once(source, line):
+            mark = pathlib.Path(params["mark"])
+            if not mark.exists():
+                mark.touch()
+                os._exit(1)
+            yield line, 1
+        job = Job(map=once)
+    """
+    output = person.output()
+    mark = f"mark={tmp_path / 'mark'}"
+    result = person.ask("run", person.job(code), person.upload("a"), "--output", output, "--param", mark)
+    assert person.lines(output) == ["a\t1"]
+    assert result["retried"] == 1
+    (failed, won) = person.ask("history", result["job_id"], "map/0")["executions"]
+    assert (failed["verdict"], won["verdict"]) == ("failed", "won")
+    assert "status 1" in failed["failure"]["message"]
+
+
+def test_a_function_that_dies_is_reported_by_lambda_and_its_task_tried_again(person: Person, tmp_path: Path) -> None:
+    """The whole environment dies, not only the process that runs user code: Lambda's failure destination says so."""
+    code = """
+        import os, pathlib, signal
+        def kill(source, line):
+            mark = pathlib.Path(params["mark"])
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getppid(), signal.SIGKILL)
+                signal.pause()
+            yield line, 1
+        job = Job(map=kill)
+    """
+    output = person.output()
+    mark = f"mark={tmp_path / 'mark'}"
+    result = person.ask("run", person.job(code), person.upload("a"), "--output", output, "--param", mark)
+    assert person.lines(output) == ["a\t1"]
+    (failed, _won) = person.ask("history", result["job_id"], "map/0")["executions"]
+    assert "signal: killed" in failed["failure"]["message"]
+
+
+def test_an_exception_of_user_code_fails_the_job_and_is_shown_with_its_traceback(person: Person) -> None:
+    code = """
+        def broken(source, line):
+            print("about to break")
+            raise ZeroDivisionError("by " + line)
+            yield
+        job = Job(map=broken)
+    """
+    output = person.output()
+    failed = person.run("run", person.job(code), person.upload("nought"), "--output", output, expect=1)
+    assert "ZeroDivisionError: by nought" in failed.stderr
+    assert "in broken" in failed.stderr
+    assert person.names(output) == []
+    (job, *_) = person.ask("ls", "--count", "1")["jobs"]
+    assert job["failure"]["kind"] == "user"
+    assert "about to break" in person.run("logs", job["job_id"], "--task", "map/0").stdout
+
+
+def test_two_jobs_at_once_have_each_their_own_code(person: Person, tmp_path: Path) -> None:
+    outputs = [person.output(), person.output()]
+    running = []
+    for number, output in enumerate(outputs):
+        folder = tmp_path / f"own-{number}"
+        folder.mkdir()
+        (folder / "shared.py").write_text(f"ANSWER = {number}\n")
+        (folder / "job.py").write_text(dedent(
+            """
+            import shared
+            from s3mr import Job
+            def answer(source, line):
+                yield line, shared.ANSWER
+            job = Job(map=answer)
+            """
+        ))  # fmt: skip
+        arguments = (
+            folder / "job.py",
+            person.upload(*"abcd"),
+            "--output",
+            output,
+            "--split-size",
+            "1",
+            "--workers",
+            "1",
+        )
+        running.append(person.start("run", *arguments))
+    for process in running:
+        said = process.communicate(timeout=100)
+        assert process.returncode == 0, said
+    for number, output in enumerate(outputs):
+        assert person.lines(output) == [f"{letter}\t{number}" for letter in "abcd"]
+
+
+def wheel(path: Path, name: str, code: str) -> None:
+    """Make a wheel of one module."""
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", code)
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{about}/RECORD", "")

@@ -1,0 +1,95 @@
+"""Jobs that are ended, taken up again, or go on while the stack changes under them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.place import ROOT
+from tests.deployed.harness.resources import FUNCTIONS
+from tests.deployed.harness.waiting import WAITS, Waits, until
+from tests.deployed.run import INPUTS, OUTPUTS, WORKERS
+
+TWO_TASKS = ("quick", "slow!")  # with splits of five bytes
+
+
+@pytest.fixture
+def waiting(person: Person, gate: Waits) -> tuple[str, str]:
+    """A job with one task that is done and one that waits: its id, and its output."""
+    output = person.output()
+    options = ("--split-size", "5", "--reducers", "1", *gate.options)
+    job_id = person.submit(person.job(WAITS), person.upload(*TWO_TASKS), "--output", output, *options)
+    until(lambda: gate.reached("slow!") and person.ask("status", job_id)["tasks"][0]["done"] == 1)
+    return job_id, output
+
+
+def test_a_cancelled_job_writes_nothing_and_can_be_resumed(
+    person: Person, gate: Waits, waiting: tuple[str, str]
+) -> None:
+    job_id, output = waiting
+    assert person.ask("cancel", job_id)["answer"] in {"asked", "cancelled"}
+    assert person.run("watch", job_id, expect=1).stderr.count("cancelled")
+    assert person.names(output) == []
+    assert person.s3.list_multipart_uploads(Bucket=OUTPUTS).get("Uploads", []) == []
+
+    gate.open()
+    result = person.ask("resume", job_id)
+    assert person.lines(output) == ["quick\t1", "slow!\t1"]
+    assert result["attempts"] == 2  # the slow map task, and the reduce task: the quick one's winner was adopted
+
+
+def test_a_job_is_cleaned_away_but_for_its_output(aws: Cloud, person: Person) -> None:
+    output = person.output()
+    result = person.ask("run", ROOT / "examples/wordcount.py", person.upload("a b a"), "--output", output)
+    assert "may still write" in person.run("clean", result["job_id"], expect=2).stderr
+    _let_leases_run_out(aws, person, result["job_id"])
+    person.run("clean", result["job_id"])
+    assert person.lines(output) == ["a\t2", "b\t1"]
+    person.run("status", result["job_id"], expect=2)
+
+
+def test_a_deploy_changes_nothing_under_a_running_job(
+    aws: Cloud, person: Person, built: Path, tmp_path: Path, gate: Waits, waiting: tuple[str, str]
+) -> None:
+    job_id, output = waiting
+    before = person.stack.outputs["MapArn"]
+    changed = tmp_path / "built"
+    shutil.copytree(built.parent, changed)
+    for handler in changed.rglob("*_task.py"):
+        handler.write_text(handler.read_text() + "\nprint('changed')\n")
+    for handler in changed.rglob("record.py"):
+        handler.write_text(handler.read_text() + "\nprint('changed')\n")
+    parameters = {"InputBuckets": INPUTS, "OutputBuckets": OUTPUTS, "WorkersMax": WORKERS}
+    person.stack.update(changed / built.name, **parameters)
+    gate.open()
+    person.run("watch", job_id)
+    assert person.lines(output) == ["quick\t1", "slow!\t1"]
+    assert _printed(aws, "s3mr-map") == []
+    assert person.stack.outputs["MapArn"] == before
+
+    function, _ = FUNCTIONS.find("s3mr-map")
+    assert set(function.versions) == {"1", "2"}
+    assert function.aliases["live"] == "2"
+    assert [function.invoke_configs[number].retries_max for number in ("1", "2")] == [0, 0]
+    person.run("run", person.job(WAITS), person.upload("x"), "--output", person.output(), *gate.options)
+    assert until(lambda: _printed(aws, "s3mr-map"))
+    assert until(lambda: _printed(aws, "s3mr-record"))
+
+
+def _let_leases_run_out(aws: Cloud, person: Person, job_id: str) -> None:
+    """As if a quarter of an hour had passed."""
+    dynamodb, table = aws.administrators("dynamodb"), person.stack.outputs["TableName"]
+    key = {"pk": {"S": f"job#{job_id}"}, "sk": {"S": "job"}}
+    job = json.loads(dynamodb.get_item(TableName=table, Key=key)["Item"]["body"]["S"])
+    body = {"S": json.dumps(job | {"last_lease_until": 0.0})}
+    dynamodb.update_item(
+        TableName=table, Key=key, UpdateExpression="SET body = :body", ExpressionAttributeValues={":body": body}
+    )
+
+
+def _printed(aws: Cloud, function: str) -> list[str]:
+    events = aws.administrators("logs").filter_log_events(logGroupName=f"/aws/lambda/{function}")["events"]
+    return [event["message"] for event in events if event["message"] == "changed"]

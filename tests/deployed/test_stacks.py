@@ -1,0 +1,50 @@
+"""Stacks of other parameters: encrypted with a key, without buckets of others; made, used and deleted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.place import ROOT
+from tests.deployed.harness.resources import FUNCTIONS
+from tests.deployed.harness.stack import Stack, deploy
+from tests.deployed.run import INPUTS, OUTPUTS
+
+WORDCOUNT = ROOT / "examples" / "wordcount.py"
+
+
+@pytest.fixture
+def sealed(aws: Cloud, encrypted: Stack, tmp_path: Path, numbers: Iterator[int]) -> Person:
+    first = next(numbers)
+    credentials = aws.add_user(f"sealed-{first}", encrypted.resource("SubmitPolicy"))
+    return Person(encrypted, credentials, tmp_path, INPUTS, OUTPUTS, iter(range(first, first + 1_000)))
+
+
+def test_a_stack_with_a_key_of_its_own_encrypts_what_it_writes_with_it(sealed: Person, key: str) -> None:
+    bucket = sealed.stack.outputs["BucketName"]
+    output = f"s3://{bucket}/output/sealed/"
+    sealed.run("run", WORDCOUNT, sealed.upload("a b a"), "--output", output, "--reducers", "1")
+    head = sealed.s3.head_object(Bucket=bucket, Key="output/sealed/part-00000")
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
+
+
+def test_a_stack_without_buckets_of_others_serves_its_own_and_is_deleted_without_a_trace(
+    aws: Cloud, built: Path, tmp_path: Path
+) -> None:
+    brief = deploy(aws, built, "brief")
+    bucket = brief.outputs["BucketName"]
+    person = Person(brief, aws.add_user("brief", brief.resource("SubmitPolicy")), tmp_path, bucket, bucket)
+    person.s3.put_object(Bucket=bucket, Key="input/a", Body=b"a b a")
+    person.run("run", WORDCOUNT, f"s3://{bucket}/input/", "--output", f"s3://{bucket}/output/", "--reducers", "1")
+    refused = person.run("run", WORDCOUNT, f"s3://{INPUTS}/", "--output", f"s3://{bucket}/output/more/", expect=2)
+    assert "InputBuckets" in refused.stderr
+    aws.service.settle(60)
+    brief.delete()
+    assert not [function.name for function in FUNCTIONS if function.name.startswith("brief")]
+    assert bucket not in [one["Name"] for one in person.s3.list_buckets()["Buckets"]]
+    assert not [name for name in aws.administrators("dynamodb").list_tables()["TableNames"] if name.startswith("brief")]
+    assert not [
+        role for role in aws.administrators("iam").list_roles()["Roles"] if role["RoleName"].startswith("brief")
+    ]

@@ -1,0 +1,70 @@
+"""Every right that the template gives is one that a test has seen used. It looks back on all other tests, and is last.
+
+Which test uses what: jobs (`test_jobs`) most; the Deny of `_SUCCESS` and of plain transport, `test_rights`; dead
+letters, releases and continued executions, `test_coordinators`; cancel, resume and clean, `test_lives`; the key,
+`test_stacks`. A right that nothing uses does not belong into the template.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deployed.harness.access import statements_of
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.policies import Right, Statement, read
+from tests.deployed.harness.resources import BUCKET_POLICIES
+from tests.deployed.harness.stack import Stack
+
+Place = tuple[str, str, str, int]  # whose, which statement, which action, the how manieth of its resources
+
+
+def test_every_right_of_every_role_is_used_by_some_test(
+    aws: Cloud, stack: Stack, encrypted: Stack, request: pytest.FixtureRequest
+) -> None:
+    if not _all_tests_are_run(request):
+        pytest.skip("it looks back on all tests of this folder: run them all")
+    ever_used = set().union(*aws.access.used.values())
+    given, used = set(), set()
+    for one in (stack, encrypted):
+        for place, right in _rights(one):
+            given.add(place)
+            if right in ever_used:
+                used.add(place)
+    assert sorted(given - used) == []
+
+
+def _rights(stack: Stack) -> Iterator[tuple[Place, Right]]:
+    for owner, statement in _statements(stack):
+        for action in statement.actions:
+            for number, resource in enumerate(statement.resources):
+                place = (owner, statement.name, action, number)
+                yield place, Right(statement.policy, statement.name, action, resource)
+
+
+def _statements(stack: Stack) -> Iterator[tuple[str, Statement]]:
+    """The statements of a stack, by the logical ids of whose they are."""
+    for logical_id, resource in stack.template["Resources"].items():
+        if resource["Type"] == "AWS::IAM::Role":
+            arn = f"arn:aws:iam::123456789012:role/{stack.resource(logical_id)}"
+            yield from ((logical_id, statement) for statement in statements_of(arn))
+        elif resource["Type"] == "AWS::IAM::ManagedPolicy":
+            yield from ((logical_id, statement) for statement in _managed(stack, logical_id))
+        elif resource["Type"] == "AWS::S3::BucketPolicy":
+            document = BUCKET_POLICIES[stack.resource("Bucket")]
+            yield from ((logical_id, statement) for statement in read("resource policy", document))
+
+
+def _managed(stack: Stack, logical_id: str) -> tuple[Statement, ...]:
+    iam = stack.cloud.administrators("iam")
+    arn = stack.resource(logical_id)
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    return read(arn.rpartition("/")[2], json.dumps(document))
+
+
+def _all_tests_are_run(request: pytest.FixtureRequest) -> bool:
+    here = {path for path in Path(__file__).parent.glob("test_*.py")}
+    chosen = request.config.getoption("keyword") or any("::" in argument for argument in request.config.args)
+    return not chosen and here <= {item.path for item in request.session.items}

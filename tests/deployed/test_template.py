@@ -1,0 +1,36 @@
+"""The template: linted, built and transformed by the public tools, created, changed and deleted."""
+
+from pathlib import Path
+
+from tests.deployed.harness.building import build, sam
+from tests.deployed.harness.place import ARCHITECTURE, ROOT
+from tests.deployed.harness.stack import Stack
+
+OTHER_ARCHITECTURE = "arm64" if ARCHITECTURE == "x86_64" else "x86_64"
+
+
+def test_the_template_is_valid_and_free_of_lint() -> None:
+    assert "is a valid SAM Template" in sam("validate", "--lint", "--template", ROOT / "template.yaml")
+
+
+def test_the_package_holds_what_runs_in_lambda_and_nothing_of_the_command_or_of_tests(built: Path) -> None:
+    package = built.parent / "TickFunction"
+    found = {path.name for path in package.iterdir()}
+    assert {"tick.py", "record.py", "map_task.py", "reduce_task.py", "s3mr", "boto3"} <= found
+    assert not found & {"moto", "click", "rich", "pytest", "tests", "werkzeug"}
+    assert not {"cli", "local", "remote"} & {path.name for path in (package / "s3mr").iterdir()}
+
+
+def test_the_functions_can_be_built_for_the_other_architecture_too() -> None:
+    built = build(OTHER_ARCHITECTURE)
+    compiled = [path.name for path in built.parent.rglob("*.so")]
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}[OTHER_ARCHITECTURE]
+    assert compiled
+    assert all(machine in name or "abi3" in name for name in compiled if "linux" in name)
+
+
+def test_a_stack_says_what_a_command_needs_to_know(stack: Stack) -> None:
+    outputs = stack.outputs
+    assert outputs["MapArn"].endswith(":function:s3mr-map:live")
+    assert outputs["JobsArn"].endswith(":stateMachine:s3mr-jobs")
+    assert outputs["FunctionArchitecture"] == ARCHITECTURE
