@@ -1,10 +1,11 @@
-"""How long a function's process takes to import its handler, from the built package alone: the part of a cold start that is ours.
+"""How long a function's process takes to import its handler, from the built package alone: our part of a cold start.
 
     sam build --parameter-overrides Architecture=x86_64
     python benchmarks/cold_start.py .aws-sam/build
 
-Prints the median of several fresh processes for each handler and for the workers' child, and for comparison that of boto3
-alone, in milliseconds. A package of the machine's own architecture and Python is needed.
+Prints the median of several fresh processes, in milliseconds, for each handler and for the workers' child, and for
+comparison that of boto3 alone. "The first time", nothing is compiled yet, as in a fresh
+environment. A package of the machine's own architecture and Python is needed.
 """
 
 import argparse
@@ -35,11 +36,16 @@ ENVIRONMENT = {
 
 
 def import_s(package: Path, modules: str, compiled: Path) -> float:
-    """Import ``modules`` in a fresh process that sees the package and nothing else; return the seconds that it takes."""
+    """Import ``modules`` in a fresh process that sees nothing but the package; return the seconds that it takes."""
     ended = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-s", "-S", "-c", TIMED.format(modules)],
         cwd=package,
-        env={**ENVIRONMENT, "PATH": os.environ["PATH"], "PYTHONPATH": str(package), "PYTHONPYCACHEPREFIX": str(compiled)},
+        env={
+            **ENVIRONMENT,
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(package),
+            "PYTHONPYCACHEPREFIX": str(compiled),
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -59,7 +65,7 @@ def main() -> None:
             cold_s = import_s(package, modules, Path(folder) / function)  # compiles, as a fresh environment does
             warm_s = [import_s(package, modules, Path(folder) / function) for _ in range(asked.runs)]
             size_mb = sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) / 1e6
-            print(  # noqa: T201 - a benchmark prints
+            print(
                 f"{name:<30}{statistics.median(warm_s) * 1000:6.0f} ms, the first time {cold_s * 1000:6.0f} ms"
                 f"   (package {size_mb:.0f} MB)"
             )
