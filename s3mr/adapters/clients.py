@@ -4,11 +4,13 @@ import os
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 
 from s3mr.adapters.aws_errors import translated
 
@@ -120,15 +122,25 @@ def _client(service: Any, endpoint: Endpoint | None, meter: Meter, connections_m
 
 def _users_session() -> boto3.session.Session:
     """AWS's own tools read the region from AWS_REGION first; boto3 knows AWS_DEFAULT_REGION alone."""
-    region = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
-    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=region))
+    return _session({"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)})
 
 
 def _embedded_session() -> boto3.session.Session:
     nothing = (None, None, None, None)  # no key of a file, no environment variable, no value
     devnull = (None, None, os.devnull, None)
-    configuration = {"profile": nothing, "config_file": devnull, "credentials_file": devnull}
-    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=configuration))
+    return _session({"profile": nothing, "config_file": devnull, "credentials_file": devnull})
+
+
+def _session(variables: dict[str, Any]) -> boto3.session.Session:
+    session = botocore.session.Session(session_vars=variables)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return boto3.session.Session(botocore_session=session)
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """What botocore knows of services, for all clients of the process: reading it takes longer than all the rest."""
+    return create_loader(data_path)
 
 
 def _at(endpoint: Endpoint, connections_max: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ What the functions do is done here, by the very coordinator and workers, one cal
 import io
 import json
 import zipfile
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,6 @@ class MotoStack:
         self._deploy("create_stack")
         self.stack.store.create_table()
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The user's configuration, as AWS's tools read it."""
-        return {**KEYS, "AWS_ENDPOINT_URL": self._endpoint or ""}
-
     def client(self, service: Any) -> Any:
         return _client(service, self._endpoint)
 
@@ -78,10 +73,10 @@ class MotoStack:
             self._publish(f"{self.name}-{function}", zipped=str(self.outputs).encode())
         self._deploy("update_stack")
 
-    @property
+    @cached_property
     def stack(self) -> Stack:
-        """The ports of the stack's functions; the table and the buckets are at the endpoint, with the users' keys."""
-        return Stack(Settings(self.bucket, self.table, self._endpoint, str(self._scratch)))
+        """The ports of the stack's functions; ``KEYS`` and the endpoint must be in the environment."""
+        return Stack(Settings(self.bucket, self.table, scratch_folder=str(self._scratch)))
 
     def tick(self, job_id: str) -> Tick:
         """Do one tick, and all that it launches; every report is recorded."""

@@ -144,6 +144,15 @@ def test_a_worker_holds_no_right_but_to_read_to_write_and_to_report(name: str) -
     assert invoked == [{"Fn::Sub": "${RecordFunction.Arn}:*"}]
 
 
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_uploads_parts_and_makes_none_of_them_an_object(name: str) -> None:
+    denied = {one["Sid"]: one for one in statements(f"{name}Role") if one["Effect"] == "Deny"}
+    assert denied["NeverCommit"]["Resource"] == "arn:aws:s3:::*_SUCCESS"
+    assert "Condition" not in denied["NeverCommit"]
+    assert denied["NeverComplete"]["Resource"] == "arn:aws:s3:::*part-?????"
+    assert denied["NeverComplete"]["Condition"] == {"Bool": {"s3:ObjectCreationOperation": "true"}}
+
+
 def test_no_output_is_called_like_a_resource_or_a_parameter() -> None:
     """SAM's local resolver takes an output's name for the other thing, and breaks."""
     assert not set(TEMPLATE["Outputs"]) & (set(RESOURCES) | set(TEMPLATE["Parameters"]))

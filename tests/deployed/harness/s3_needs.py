@@ -1,6 +1,7 @@
 """What an S3 request needs: actions on a bucket or on an object, and on the key that encrypts the bucket.
 
-Source: "Required permissions for Amazon S3 API operations", S3 User Guide; KMS actions of multipart uploads: re:Post,
+Source: "Required permissions for Amazon S3 API operations" and "Enforce conditional writes" (which operations create an
+object), S3 User Guide; KMS actions of multipart uploads: re:Post,
 "s3-large-file-encryption-kms-key".
 """
 
@@ -104,6 +105,7 @@ def _object_needs(call: Call, bucket: str, key: str) -> Iterator[S3Need]:
     elif "restore" in call.query:
         yield "s3:RestoreObject", bucket, key, {}
     else:
-        yield "s3:PutObject", bucket, key, {}
+        creates = not call.query.keys() & {"uploads", "partNumber"}
+        yield "s3:PutObject", bucket, key, {"s3:objectcreationoperation": ("true" if creates else "false",)}
         if call.header("x-amz-tagging"):
             yield "s3:PutObjectTagging", bucket, key, {}
