@@ -6,7 +6,7 @@ job#<id>               cancel                         cancel          none
 job#<id>               live#<phase>#<task>#<attempt>  tick, record    none; adding a failure: live, not failed
 job#<id>#<slice>       manifest#<phase>#<task>        record, tick    must not exist
 job#<id>#<slice>       attempt#<phase>#<task>#…       record          none
-output#<uri>           claim                          submit          absent, mine, or its owner has ended
+output#<uri>           claim                          submit          absent, mine, or its owner is released
 jobs                   <id>                           submit          none: a list, for people
 
 Each but the claim expires (TTL) some time after any job of its age has ended, and says its schema's version.

@@ -1,1 +1,1 @@
-"""The embedded cloud: moto's S3 and DynamoDB in a process, and workers that are processes, for one command's life."""
+"""Jobs whose workers are processes here: on the embedded cloud, for one command's life, or at services that live on."""

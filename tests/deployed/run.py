@@ -39,12 +39,9 @@ def main(arguments: list[str]) -> int:
         count = upload(cloud.administrators("s3"), inputs)
         _say(f"deployed as stack {stack.name}; {count} objects uploaded")
         submitter = cloud.add_user("submitter", stack.resource("SubmitPolicy"))
-        status = subprocess.run(
-            [S3MR, "run", job, f"s3://{INPUTS}/{PREFIX}/", "--stack", stack.name]
-            + ["--output", f"s3://{OUTPUTS}/{PREFIX}/", *options],
-            env=environment(submitter),
-            check=False,
-        ).returncode
+        places = (f"s3://{INPUTS}/{PREFIX}/", "--output", f"s3://{OUTPUTS}/{PREFIX}/", "--stack", stack.name)
+        command = [str(S3MR), "run", job, *places, *options]
+        status = subprocess.run(command, env=environment(submitter), check=False).returncode
         if status == 0:
             fetch(cloud.administrators("s3"), output)
             _say(f"the output is in {output}")

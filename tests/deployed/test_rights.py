@@ -17,7 +17,7 @@ UNDECLARED = "undeclared"
 # Each line is one thing that a worker tries. What is allowed is said in the set below, and nowhere else.
 TRIES = """
     table-read: client("dynamodb").get_item(TableName=p.table, Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
-    table-query: client("dynamodb").query(TableName=p.table, KeyConditionExpression="pk = :p", ExpressionAttributeValues=p.x)
+    table-query: client("dynamodb").query(TableName=p.table, KeyConditionExpression=p.of, ExpressionAttributeValues=p.x)
     table-scan: client("dynamodb").scan(TableName=p.table)
     table-put: client("dynamodb").put_item(TableName=p.table, Item={"pk": {"S": "x"}, "sk": {"S": "x"}})
     table-delete: client("dynamodb").delete_item(TableName=p.table, Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
@@ -113,6 +113,7 @@ def places(aws: Cloud, person: Person) -> str:
         "machine": outputs["JobsArn"],
         "letters": person.stack.resource("RecordDeadLetters"),
         "logs": f"/aws/lambda/{person.stack.name}-tick",
+        "of": "pk = :p",
         "x": {":p": {"S": "x"}},
         "events": [{"timestamp": 1, "message": "x"}],
         "role": next(arn for arn in roles if "TickRole" in arn),
@@ -182,6 +183,8 @@ def test_requests_without_tls_are_refused(aws: Cloud, person: Person) -> None:
     try:
         with pytest.raises(ClientError, match="AccessDenied"):
             person.s3.put_object(Bucket=bucket, Key="input/x", Body=b"x")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            person.s3.list_objects_v2(Bucket=bucket)
     finally:
         aws.gate.encrypted = True
     person.s3.put_object(Bucket=bucket, Key="input/x", Body=b"x")

@@ -32,7 +32,8 @@ def test_every_right_of_every_role_is_used_by_some_test(
             given.add(place)
             if right in ever_used:
                 used.add(place)
-    assert sorted(given - used) == []
+    unused = [f"{owner}: {name}, {action}, resource {number}" for owner, name, action, number in sorted(given - used)]
+    assert not unused, "\n".join(["no test has seen used:", *unused])
 
 
 def _rights(stack: Stack) -> Iterator[tuple[Place, Right]]:
@@ -65,6 +66,6 @@ def _managed(stack: Stack, logical_id: str) -> tuple[Statement, ...]:
 
 
 def _all_tests_are_run(request: pytest.FixtureRequest) -> bool:
-    here = {path for path in Path(__file__).parent.glob("test_*.py")}
+    here = set(Path(__file__).parent.glob("test_*.py"))
     chosen = request.config.getoption("keyword") or any("::" in argument for argument in request.config.args)
     return not chosen and here <= {item.path for item in request.session.items}

@@ -76,7 +76,8 @@ class Cloud:
 
     def administrators(self, service: str) -> Any:
         """A client that may do everything."""
-        return boto3.client(
+        session: Any = boto3.Session()
+        return session.client(
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,
@@ -97,7 +98,8 @@ class Cloud:
 
     def _make_client(self, role: str, trusted: str, service: str) -> Any:
         taken = self.access.assume(role, trusted, service)
-        return boto3.Session().client(
+        session: Any = boto3.Session()
+        return session.client(
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,
@@ -140,7 +142,7 @@ def _moto() -> Callable[..., Any]:
 def _serve(gate: Gate) -> Any:
     from werkzeug.serving import make_server
 
-    server = make_server("127.0.0.1", 0, gate, threaded=True)
+    server: Any = make_server("127.0.0.1", 0, gate, threaded=True)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="cloud", daemon=True).start()
     return server

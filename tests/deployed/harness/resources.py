@@ -244,6 +244,10 @@ class BucketResource(CloudFormationModel):  # type: ignore[misc]
         bucket.set_lifecycle(_lifecycle(made_of["Properties"]))
         return bucket
 
+    @classmethod
+    def delete_from_cloudformation_json(cls, name: str, made_of: Any, account: str, region: str) -> None:
+        FakeBucket.delete_from_cloudformation_json(name, made_of, account, region)
+
 
 def _lifecycle(properties: dict[str, Any]) -> list[dict[str, Any]]:
     rules = []
@@ -296,6 +300,10 @@ class RoleResource(CloudFormationModel):  # type: ignore[misc]
             for policy in cloudformation_json["Properties"].get("Policies", [])
         }
         return original_resource
+
+    @classmethod
+    def delete_from_cloudformation_json(cls, name: str, made_of: Any, account: str, region: str) -> None:
+        Role.delete_from_cloudformation_json(name, made_of, account, region)
 
 
 class AlarmResource(Made, CloudFormationModel):  # type: ignore[misc]
