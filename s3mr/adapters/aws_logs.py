@@ -62,6 +62,7 @@ class FunctionLogs:
             logGroupName=group,
             startTime=int(start_at * 1000),
             filterPattern=_pattern(about),
+            interleaved=True,  # in the order of time over all streams: AWS does it in any case, others do not
             PaginationConfig={"PageSize": _PAGE_EVENTS},
             **until,
         )

@@ -43,16 +43,14 @@ def history(job_id: str, task: str, *, place: Place, as_json: bool) -> None:
 @job_id_argument
 @click.option("--task", metavar="TASK", help="Of one task alone: map/3, or 3 with --phase.")
 @click.option("--phase", type=click.Choice(["map", "reduce"]), help="Of the tasks of one phase.")
-@click.option("--all", "everything", is_flag=True, help="Also what the coordinator has logged.")
+@click.option("--all", "everything", is_flag=True, help="All that was logged, also by the coordinator.")
 @click.option("--follow", is_flag=True, help="Wait for more, until the job has ended.")
 @place_option
 @click.option("--json", "as_json", is_flag=True, help="Print each line as the JSON object that it is.")
 def logs(
     job_id: str, *, task: str | None, phase: str | None, everything: bool, follow: bool, place: Place, as_json: bool
 ) -> None:
-    """Print what the workers of a job have logged.
-
-    That is above all what user code has printed.
+    """Print what user code has printed, and what went wrong.
 
     \b
     s3mr logs 20260102-030405-0a1b2c3d --task map/3 --stack s3mr
@@ -102,12 +100,13 @@ def _line(line: "LogLine") -> str:
 
     fields: dict[str, Any] = line.fields
     task = f"{fields['phase']}/{fields['task']}#{fields.get('attempt', '?')}" if "task" in fields else ""
-    level = fields.get("level", "INFO")
     said = str(fields.get("message", ""))
-    if level not in ("INFO", "DEBUG"):
-        said = f"{level}: {said}"
     if fields.get("stream") != "user":
-        known = {name: fields[name] for name in ("verdict", "failure", "exception", "wait_s") if fields.get(name)}
+        failure = fields.get("failure")
+        known = {name: fields[name] for name in ("verdict", "wait_s") if name in fields}
         told = "".join(f" {name}={value}" for name, value in known.items())
-        said = f"[{said}{told}]"
+        why = f": {failure['message']}" if isinstance(failure, dict) and "message" in failure else ""
+        said = f"[{said}{told}{why}]"
+    if fields.get("level", "INFO") not in ("DEBUG", "INFO"):
+        said = f"{fields['level']}: {said}"
     return f"{time_of_day(line.at)}  {task:<12}  {said}"

@@ -7,19 +7,30 @@ from s3mr.remote.home import Deployment, job_in
 
 WORKERS = ("map", "reduce")
 EVERYTHING = ("tick", "record", *WORKERS)
+QUIET = ("DEBUG", "INFO")
 CLOCKS_S = 60.0  # by which clocks may differ, and a function's last lines may come after its job's end
 LATE_S = 30.0  # by which CloudWatch may show a line after one that is younger
 FOLLOW_S = 2.0
 
 
 def log_lines(at: Deployment, about: About, *, everything: bool = False, follow: bool = False) -> Iterator[LogLine]:
-    """Yield the lines about a job in the order of time; ``everything``: those of the coordinator, too.
+    """Yield what user code has printed, and what went wrong, in the order of time; ``everything`` that was logged.
 
     With ``follow``, wait for more until the job has ended.
 
     Raises:
         RequestError: there is no such job.
     """
+    lines = _lines(at, about, everything=everything, follow=follow)
+    yield from lines if everything else filter(_is_for_users, lines)
+
+
+def _is_for_users(line: LogLine) -> bool:
+    fields = line.fields
+    return fields.get("stream") == "user" or bool(fields.get("failure")) or fields.get("level") not in QUIET
+
+
+def _lines(at: Deployment, about: About, *, everything: bool, follow: bool) -> Iterator[LogLine]:
     job = job_in(at, about.job_id)
     groups = [at.log_group(function) for function in (EVERYTHING if everything else WORKERS)]
     start_at = job.created_at - CLOCKS_S

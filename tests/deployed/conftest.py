@@ -16,8 +16,10 @@ from tests.deployed.harness.stack import Stack, deploy
 from tests.deployed.harness.waiting import Waits
 from tests.deployed.run import INPUTS, OUTPUTS, WORKERS, prepare
 
+ROOT_OUTPUT = "deployed-root"  # an output bucket that tests write into at its root
 LAST = "test_every_right_of_every_role_is_used_by_some_test"
 BOOKS_MAX = 8
+BUCKETS = {"InputBuckets": INPUTS, "OutputBuckets": f"{OUTPUTS},{ROOT_OUTPUT}"}
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,7 +44,7 @@ def built() -> Path:
 
 @pytest.fixture(scope="session")
 def stack(aws: Cloud, built: Path) -> Stack:
-    return prepare(aws, built)
+    return prepare(aws, built, **BUCKETS)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +57,7 @@ def key(aws: Cloud) -> str:
 def encrypted(aws: Cloud, built: Path, stack: Stack, key: str) -> Stack:
     """A second stack, encrypted with the key, on the buckets of the first."""
     assert stack.cloud is aws
-    return deploy(aws, built, "sealed", InputBuckets=INPUTS, OutputBuckets=OUTPUTS, WorkersMax=WORKERS, KmsKeyArn=key)
+    return deploy(aws, built, "sealed", **BUCKETS, WorkersMax=WORKERS, KmsKeyArn=key)
 
 
 @pytest.fixture(scope="session")

@@ -52,12 +52,11 @@ def main(arguments: list[str]) -> int:
 
 def prepare(cloud: Cloud, built: Path, name: str = "s3mr", **parameters: str) -> Stack:
     """Make the buckets and a stack that may use them."""
+    given = {"InputBuckets": INPUTS, "OutputBuckets": OUTPUTS, "WorkersMax": WORKERS, **parameters}
     s3 = cloud.administrators("s3")
-    for bucket in (INPUTS, OUTPUTS):
+    for bucket in (*given["InputBuckets"].split(","), *given["OutputBuckets"].split(",")):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    return deploy(
-        cloud, built, name, **{"InputBuckets": INPUTS, "OutputBuckets": OUTPUTS, "WorkersMax": WORKERS, **parameters}
-    )
+    return deploy(cloud, built, name, **given)
 
 
 def upload(s3: Any, given: Path, prefix: str = PREFIX) -> int:

@@ -11,7 +11,7 @@ from tests.deployed.harness.person import Person
 from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.resources import FUNCTIONS
 from tests.deployed.harness.waiting import WAITS, Waits, until
-from tests.deployed.run import INPUTS, OUTPUTS, WORKERS
+from tests.deployed.run import OUTPUTS
 
 TWO_TASKS = ("quick", "slow!")  # with splits of five bytes
 
@@ -62,8 +62,7 @@ def test_a_deploy_changes_nothing_under_a_running_job(
         handler.write_text(handler.read_text() + "\nprint('changed')\n")
     for handler in changed.rglob("record.py"):
         handler.write_text(handler.read_text() + "\nprint('changed')\n")
-    parameters = {"InputBuckets": INPUTS, "OutputBuckets": OUTPUTS, "WorkersMax": WORKERS}
-    person.stack.update(changed / built.name, **parameters)
+    person.stack.update(changed / built.name)
     gate.open()
     person.run("watch", job_id)
     assert person.lines(output) == ["quick\t1", "slow!\t1"]

@@ -30,6 +30,9 @@ TRIES = """
     inputs-list: client("s3").list_objects_v2(Bucket=p.inputs)
     outputs-get: client("s3").get_object(Bucket=p.outputs, Key="x/part-00000")
     outputs-put-other-name: client("s3").put_object(Bucket=p.outputs, Key="x/index.html", Body=b"")
+    outputs-put-part: client("s3").put_object(Bucket=p.outputs, Key="x/part-00000", Body=b"")
+    outputs-complete: client("s3").complete_multipart_upload(Bucket=p.outputs, Key=p.part, UploadId="x", MultipartUpload=p.parts)
+    own-put-part: client("s3").put_object(Bucket=p.bucket, Key="output/x/part-00000", Body=b"")
     outputs-put-success: client("s3").put_object(Bucket=p.outputs, Key="x/_SUCCESS", Body=b"")
     outputs-upload-success: client("s3").create_multipart_upload(Bucket=p.outputs, Key="x/_SUCCESS")
     outputs-delete: client("s3").delete_object(Bucket=p.outputs, Key="x/part-00000")
@@ -113,6 +116,8 @@ def places(aws: Cloud, person: Person) -> str:
         "machine": outputs["JobsArn"],
         "letters": person.stack.resource("RecordDeadLetters"),
         "logs": f"/aws/lambda/{person.stack.name}-tick",
+        "part": "x/part-00000",
+        "parts": {"Parts": [{"PartNumber": 1, "ETag": "x"}]},
         "of": "pk = :p",
         "x": {":p": {"S": "x"}},
         "events": [{"timestamp": 1, "message": "x"}],

@@ -304,9 +304,10 @@ def test_logs_are_those_of_a_job_or_a_task_and_follow_it_to_its_end(
     user = {"level": "INFO", "stream": "user"}
     stack.log("map", line(0, "mapping a", **user), line(1, "mapping b", **user), "REPORT RequestId: x", at=at)
     stack.log("map", line(1, "died", level="ERROR"), line(1, "not mine", **user) | {"job_id": "other"}, at=at + 1)
+    stack.log("map", line(0, "executed", level="INFO", failure=None), at=at + 1)
     stack.log("tick", {"job_id": job_id, "level": "INFO", "message": "ticked", "wait_s": 1}, at=at + 2)
     shown = [text.split("  ", 1)[1] for text in typed("logs", job_id).stdout.decode().splitlines()]
-    assert shown == ["map/0#1       mapping a", "map/1#1       mapping b", "map/1#1       [ERROR: died]"]
+    assert shown == ["map/0#1       mapping a", "map/1#1       mapping b", "map/1#1       ERROR: [died]"]
     assert typed("logs", job_id, "--all").stdout.decode().splitlines()[-1].endswith("[ticked wait_s=1]")
     one = typed("logs", job_id, "--phase", "map", "--task", "0", "--json").stdout.decode().splitlines()
     assert [json.loads(text)["message"] for text in one] == ["mapping a"]

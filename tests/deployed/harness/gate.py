@@ -14,6 +14,7 @@ from tests.deployed.harness.access import Access, Principal, Refused, UnknownCal
 from tests.deployed.harness.calls import Call, read_call
 from tests.deployed.harness.lambda_api import Answer, LambdaApi
 from tests.deployed.harness.needs import Need, needs_of
+from tests.deployed.harness.place import ACCOUNT, PARTITION
 from tests.deployed.harness.resources import BUCKET_POLICIES, encryption_key
 from tests.deployed.harness.s3_needs import is_batch_delete, key_action, keys_to_delete, place_of
 
@@ -22,14 +23,20 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class Gate:
-    """Lets in who may, to moto's ``application`` or to Lambda. ``encrypted`` says what transport requests count as."""
+    """Lets in who may, to moto's ``application`` or to Lambda.
+
+    ``encrypted`` says what transport requests count as. The answer of a request that ``loses`` names is lost: it is
+    done, and the caller hears of an error of the service.
+    """
 
     def __init__(self, application: Wsgi, access: Access, functions: LambdaApi) -> None:
         self._application = application
         self._access = access
         self._functions = functions
         self._turn = threading.Lock()
+        self._completed: set[str] = set()
         self.encrypted = True
+        self.loses: Callable[[Call], bool] = lambda _call: False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         call = read_call(environ)
@@ -58,8 +65,11 @@ class Gate:
             return self._delete_several(call, principal, bucket)
         for need in self._s3_needs(call, bucket):
             self._access.check(principal, [need], resource_policy=BUCKET_POLICIES.get(bucket))
-        lost = self._lost_upload(call, bucket)
-        answer = lost or self._forward(call)
+        answer = self._lost_upload(call, bucket) or self._forward(call)
+        if call.method == "POST" and "uploadId" in call.query and answer.status == HTTPStatus.OK:
+            self._completed.add(call.query["uploadId"])
+        if answer.status < HTTPStatus.BAD_REQUEST and self.loses(call):
+            answer = s3_error(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.")
         missing = answer.status == HTTPStatus.NOT_FOUND and key is not None and call.method in {"GET", "HEAD"}
         if missing and not self._may(principal, "s3:ListBucket", bucket, None):
             raise Refused(f"{principal.caller} may not know whether {key} exists")
@@ -100,12 +110,13 @@ class Gate:
         return Answer(200, body.encode(), {"Content-Type": "application/xml"})
 
     def _lost_upload(self, call: Call, bucket: str) -> Answer | None:
-        """moto answers HTTP 500 where S3 says NoSuchUpload."""
+        """moto answers HTTP 500, or completes once more, where S3 says NoSuchUpload."""
         from moto.s3.models import s3_backends
 
         upload = call.query.get("uploadId")
-        buckets = s3_backends["123456789012"]["aws"].buckets
-        if not upload or bucket not in buckets or upload in buckets[bucket].multiparts:
+        buckets = s3_backends[ACCOUNT][PARTITION].buckets
+        known = bucket in buckets and upload in buckets[bucket].multiparts and upload not in self._completed
+        if not upload or known:
             return None
         return s3_error(HTTPStatus.NOT_FOUND, "NoSuchUpload", "The specified upload does not exist.")
 

@@ -27,24 +27,24 @@ class Person:
     folder: Path
     inputs: str
     outputs: str
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def job(self, code: str) -> Path:
         """Write a job file."""
-        path = self.folder / f"job{next(self._numbers)}.py"
+        path = self.folder / f"job{next(self.numbers)}.py"
         path.write_text("from s3mr import Job, params\n" + dedent(code))
         return path
 
     def upload(self, *texts: str) -> str:
         """Upload an object for each text; return the URI of all."""
-        prefix = f"in-{next(self._numbers)}"
+        prefix = f"in-{next(self.numbers)}"
         for number, text in enumerate(texts):
             self.s3.put_object(Bucket=self.inputs, Key=f"{prefix}/{number}.txt", Body=text.encode())
         return f"s3://{self.inputs}/{prefix}/"
 
     def output(self) -> str:
         """The URI of an output that nobody has used."""
-        return f"s3://{self.outputs}/out-{next(self._numbers)}/"
+        return f"s3://{self.outputs}/out-{next(self.numbers)}/"
 
     def run(self, *arguments: str | Path, expect: int | None = 0) -> Finished:
         """Run ``s3mr …`` on the stack, to its end.
@@ -87,7 +87,7 @@ class Person:
         found = []
         for key in self._keys(output):
             if not key.endswith("_SUCCESS"):
-                found += self.s3.get_object(Bucket=self.outputs, Key=key)["Body"].read().decode().splitlines()
+                found += self.s3.get_object(Bucket=output.split("/")[2], Key=key)["Body"].read().decode().splitlines()
         return found
 
     @property
@@ -96,10 +96,9 @@ class Person:
         return self.stack.cloud.administrators("s3")
 
     def _keys(self, output: str) -> list[str]:
-        prefix = output.removeprefix(f"s3://{self.outputs}/")
-        return [
-            found["Key"] for found in self.s3.list_objects_v2(Bucket=self.outputs, Prefix=prefix).get("Contents", [])
-        ]
+        bucket, _, prefix = output.removeprefix("s3://").partition("/")
+        listed = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return [found["Key"] for found in listed.get("Contents", [])]
 
     def _command(self, arguments: tuple[str | Path, ...]) -> list[str]:
         return [str(S3MR), *map(str, arguments), "--stack", self.stack.name]

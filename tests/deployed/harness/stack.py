@@ -23,6 +23,7 @@ class Stack:
     cloud: Cloud
     name: str
     template: Template
+    parameters: Mapping[str, str]
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -35,13 +36,14 @@ class Stack:
         found = cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
-    def update(self, built: Path, **parameters: str) -> None:
+    def update(self, built: Path) -> None:
         """Deploy again. Functions change before new versions of them are published, which moto would do too early."""
-        new = _transformed(built, self.name, parameters)
+        new = _transformed(built, self.name, self.parameters)
         functions = {name: new["Resources"][name] for name in _functions(self.template) & _functions(new)}
         between = {**self.template, "Resources": {**self.template["Resources"], **functions}}
         for template in (between, new):
-            self.cloud.administrators("cloudformation").update_stack(**_request(self.name, template, parameters))
+            request = _request(self.name, template, self.parameters)
+            self.cloud.administrators("cloudformation").update_stack(**request)
         self.template = new
 
     def delete(self) -> None:
@@ -58,7 +60,7 @@ def deploy(cloud: Cloud, built: Path, name: str, **parameters: str) -> Stack:
     """Make a stack of a built template."""
     template = _transformed(built, name, parameters)
     cloud.administrators("cloudformation").create_stack(**_request(name, template, parameters))
-    return Stack(cloud, name, template)
+    return Stack(cloud, name, template, parameters)
 
 
 def _functions(template: Template) -> set[str]:

@@ -1,0 +1,133 @@
+"""The end of a job, wherever its output lies: below a prefix or at a bucket's root, in the stack's own bucket or not.
+
+Tasks fail half-way, events come twice, answers of S3 are lost, an upload is aborted by somebody else: all of it at
+each place, because a part at a root and one below a prefix need different rights.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deployed.conftest import ROOT_OUTPUT
+from tests.deployed.harness.calls import Call
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.lambda_service import Delivery
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.waiting import Waits, until
+
+HALF_WAY_BYTES = 9 * 1024 * 1024  # more than an upload part: some of it lies in S3 when the task fails
+JOB_S_MAX = 120
+
+FAILS_HALF_WAY = """
+    import os
+    def once():
+        try:
+            os.close(os.open(params["mark"], os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        yield "x" * int(params["bytes"]), 1
+        raise RuntimeError("half-way")
+    def plain(source, line):
+        yield line, 1
+    def failing(source, line):
+        yield from once()
+        yield line, 1
+    def total(key, values):
+        yield from once()
+        yield key, sum(values)
+    mapping = Job(map=failing)
+    reducing = Job(map=plain, reduce=total)
+"""
+
+LOSES_A_PART = """
+    import pathlib, time
+    def letters(source, line):
+        yield "slow!", 1
+        yield "quick", 1
+    def wait(key, values):
+        while key == "slow!" and not pathlib.Path(params["gate"], "open").exists():
+            time.sleep(0.05)
+        yield key, sum(values)
+    job = Job(map=letters, reduce=wait, partition=lambda key, reducers: key == "quick")
+"""
+
+
+@pytest.fixture
+def places(person: Person) -> Iterator[list[str]]:
+    """Outputs at the root and below a prefix, of a declared bucket and of the own one."""
+    own = person.stack.outputs["BucketName"]
+    roots = [(ROOT_OUTPUT, ""), (own, "output/")]
+    for bucket, prefix in roots:
+        _empty(person, bucket, prefix)
+    yield [person.output(), f"s3://{ROOT_OUTPUT}/", f"s3://{own}/output/"]
+    for bucket, prefix in roots:
+        _empty(person, bucket, prefix)
+
+
+@pytest.mark.parametrize("job", ["mapping", "reducing"])
+def test_a_part_is_committed_once_whatever_happens_at_its_place(
+    aws: Cloud, person: Person, places: list[str], tmp_path: Path, job: str
+) -> None:
+    """Its first attempt fails half-way, each event comes twice, each answer to a commit is lost the first time."""
+    file = person.job(FAILS_HALF_WAY)
+    aws.service.delivery = Delivery(doubled=1.0)
+    aws.gate.loses = Loses()
+    try:
+        running = []
+        for number, output in enumerate(places):
+            marked = ("--param", f"mark={tmp_path / str(number)}", "--param", f"bytes={HALF_WAY_BYTES}")
+            arguments = (f"{file}:{job}", person.upload("a"), "--output", output, "--reducers", "1", *marked)
+            running.append(person.start("run", *arguments))
+        for process in running:
+            said = process.communicate(timeout=JOB_S_MAX)
+            assert process.returncode == 0, said
+    finally:
+        aws.service.delivery, aws.gate.loses = Delivery(), lambda _call: False
+    for output in places:
+        assert person.lines(output) == ["a\t1"]
+        assert _uploads(person, output) == []
+
+
+def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
+    person: Person, places: list[str], gate: Waits
+) -> None:
+    file = person.job(LOSES_A_PART)
+    options = ("--reducers", "2", *gate.options)
+    jobs = [person.submit(file, person.upload("x"), "--output", output, *options) for output in places]
+    for output in places:
+        (upload,) = until(lambda: [one for one in _uploads(person, output) if one[0].endswith("part-00001")])  # noqa: B023
+        key, upload_id = upload
+        person.s3.abort_multipart_upload(Bucket=output.split("/")[2], Key=key, UploadId=upload_id)
+    gate.open()
+    for job_id, output in zip(jobs, places, strict=True):
+        assert "the upload is lost" in person.run("watch", job_id, expect=1).stderr
+        assert person.names(output) == []
+        assert _uploads(person, output) == []
+
+
+class Loses:
+    """Loses the first answer to each commit: of a part, or of ``_SUCCESS``."""
+
+    def __init__(self) -> None:
+        self._lost: set[str] = set()
+
+    def __call__(self, call: Call) -> bool:
+        completes = call.method == "POST" and "uploadId" in call.query
+        publishes = call.method == "PUT" and call.path.endswith("/_SUCCESS")
+        if not (completes or publishes) or call.path in self._lost:
+            return False
+        self._lost.add(call.path)
+        return True
+
+
+def _uploads(person: Person, output: str) -> list[tuple[str, str]]:
+    """The open uploads below an output: key and id."""
+    bucket, _, prefix = output.removeprefix("s3://").partition("/")
+    found = person.s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", [])
+    return [(one["Key"], one["UploadId"]) for one in found]
+
+
+def _empty(person: Person, bucket: str, prefix: str) -> None:
+    for found in person.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
+        person.s3.delete_object(Bucket=bucket, Key=found["Key"])
