@@ -33,6 +33,8 @@ ATTEMPTS: Final = 4
 ATTEMPTS_MAX: Final = 100
 USER_ATTEMPTS: Final = 2  # a function that raised is tried once more: it may have met a passing fault
 TRANSIENT_ATTEMPTS: Final = 10  # a budget of their own: throttling costs no attempt
+NO_ROOM_ATTEMPTS: Final = 250  # hours of them: the account's concurrency may be taken for long; the deadline ends it
+ATTEMPT_NUMBER_MAX: Final = 999  # three digits in an item's key
 LOCAL_WORKERS_MAX: Final = 256  # processes of the embedded cloud
 TASK_TIMEOUT_S: Final = 900.0  # Lambda's longest
 DEADLINE_S: Final = 24 * 3600.0  # of a whole job
@@ -84,6 +86,7 @@ assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILU
 assert UPLOAD_PARTS_MAX * UPLOAD_ETAG_BYTES + PARAMS_BYTES_MAX < PAYLOAD_BYTES_MAX
 assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
 assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
+assert ATTEMPTS_MAX + TRANSIENT_ATTEMPTS + NO_ROOM_ATTEMPTS + 1 <= ATTEMPT_NUMBER_MAX  # and one backup
 assert ROUNDS_MAX * ROUND_EVENTS_MAX < HISTORY_EVENTS_MAX
 # A job that runs to its deadline still has its intermediates; one that has ended may be resumed for two days at least.
 assert DEADLINE_S <= DEADLINE_S_MAX <= INTERMEDIATES_S - 2 * 24 * 3600.0

@@ -178,7 +178,7 @@ class JobStore(Protocol):
         """Replace the job if its epoch is ``epoch`` (or the write is our own, retried); else False."""
 
     def newest(self, count: int) -> list[JobState]:
-        """Return the newest jobs, the newest first."""
+        """Return the newest jobs, the newest first; those that another version of s3mr has written are left out."""
 
     def request_cancel(self, job_id: str, *, at: float) -> None:
         """Wish for the job's end; the next tick hears it."""

@@ -7,6 +7,13 @@ import pytest
 from s3mr.local.cloud import EmbeddedCloud
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together, so that what they share is made once: for ``-n 2 --dist loadgroup``."""
+    for item in items:
+        if "deployed" not in item.path.parts:  # all of them are one group
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[EmbeddedCloud]:
     """One embedded cloud for all tests that want its services; each takes keys and job ids of its own."""

@@ -41,6 +41,7 @@ def describe_stack(
         RequestError: there is no such stack, it is none of s3mr, is not whole, or is of another schema than this code.
     """
     found = _find(cloudformation, name)
+    name = found["StackName"]  # it may have been named by its ARN
     _check_status(name, found["StackStatus"], to_submit=to_submit)
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
     _check_schema(name, outputs)

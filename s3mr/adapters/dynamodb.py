@@ -88,7 +88,7 @@ class DynamoDBJobStore:
             return None
         holder: str = standing["job_id"]["S"]
         job = self.read_job(holder)
-        if job is None or not job.released:
+        if job is not None and not job.released:  # without an item, it has expired: a job is written before its claim
             return holder
         standing = self._put(claim, items.CLAIM_MINE, {":job_id": text(holder)})
         if standing is None or not standing or standing["job_id"]["S"] == job_id:
@@ -123,8 +123,9 @@ class DynamoDBJobStore:
         found = {}
         for batch in batched(ids, BATCH_GET_MAX):
             for item in self._get_all([items.job_key(job_id) for job_id in batch]):
-                job = items.read_job(item)
-                found[job.spec.job_id] = job
+                if items.of_this_schema(item):
+                    job = items.read_job(item)
+                    found[job.spec.job_id] = job
         return [found[job_id] for job_id in ids if job_id in found]
 
     def observe(self, job_id: str) -> Observation | None:
@@ -219,7 +220,9 @@ class DynamoDBJobStore:
 
     def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
         slice_ = items.slice_name(job, task % job.spec.slices)
-        return [items.read_attempt(item) for item in self._query(slice_, items.attempt_prefix(phase, task))]
+        prefixes = [items.attempt_prefix(phase, task), items.FORGED + items.attempt_prefix(phase, task)]
+        found = [items.read_attempt(item) for prefix in prefixes for item in self._query(slice_, prefix)]
+        return sorted(found, key=lambda one: (one.attempt, str(one.worker)))
 
     def erase(self, job: JobState) -> None:
         names = [items.slice_name(job, index) for index in range(job.spec.slices)]

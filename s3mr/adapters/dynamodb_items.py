@@ -6,6 +6,7 @@ job#<id>               cancel                         cancel          none
 job#<id>               live#<phase>#<task>#<attempt>  tick, record    none; adding a failure: live, not failed
 job#<id>#<slice>       manifest#<phase>#<task>        record, tick    must not exist
 job#<id>#<slice>       attempt#<phase>#<task>#…       record          none
+job#<id>#<slice>       forged#attempt#…               record          none
 output#<uri>           claim                          submit          absent, mine, or its owner is released
 jobs                   <id>                           submit          none: a list, for people
 
@@ -14,8 +15,10 @@ Each but the claim expires (TTL) some time after any job of its age has ended, a
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from s3mr import limits
-from s3mr.errors import RequestError
+from s3mr.errors import InvariantError, RequestError
 from s3mr.model.job import SCHEMA_VERSION, AttemptId, Failure, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report
@@ -50,6 +53,10 @@ def kept(key: Item, since: float, **attributes: Item) -> Item:
     return {**key, **attributes, **stamps}
 
 
+def of_this_schema(item: Item) -> bool:
+    return bool(item.get("schema_version") == number(SCHEMA_VERSION))
+
+
 def job_item(job: JobState) -> Item:
     key = job_key(job.spec.job_id)
     return kept(key, job.created_at, epoch=number(job.epoch), body=text(job.model_dump_json()))
@@ -61,12 +68,15 @@ def read_job(item: Item) -> JobState:
     Raises:
         RequestError: it was written by a version of s3mr that writes jobs differently.
     """
-    if (version := item.get("schema_version", {}).get("N")) != str(SCHEMA_VERSION):
+    if not of_this_schema(item):
         raise RequestError(
-            f"{item['pk']['S']} has schema {version}, and this is a version of s3mr of schema {SCHEMA_VERSION}: "
+            f"{item['pk']['S']} was written by a version of s3mr of another schema than this one's, {SCHEMA_VERSION}: "
             "use the version that submitted it"
         )
-    return JobState.model_validate_json(item["body"]["S"])
+    try:
+        return JobState.model_validate_json(item["body"]["S"])
+    except ValidationError as error:
+        raise RequestError(f"{item['pk']['S']} cannot be read by this version of s3mr: update it") from error
 
 
 LISTED = "jobs"
@@ -123,12 +133,16 @@ def sealed_item(job: JobState, phase: Phase, task: int) -> Item:
     return kept(manifest_key(job, phase, task), job.created_at, sealed={"BOOL": True})
 
 
+FORGED = "forged#"
+
+
 def attempt_prefix(phase: Phase, task: int) -> str:
     return f"attempt#{phase}#{task:0{TASK_DIGITS}d}#"
 
 
 def attempt_item(job: JobState, report: Report, *, verdict: str, at: float) -> Item:
-    sort = f"{attempt_prefix(report.phase, report.task)}{report.attempt:03d}#{report.worker}"
+    kind = FORGED if verdict == "forged" else ""  # apart: no forgery may write over what became of an attempt
+    sort = f"{kind}{attempt_prefix(report.phase, report.task)}{report.attempt:03d}#{report.worker}"
     return kept(
         slice_key(job, report.task, sort),
         job.created_at,
@@ -140,7 +154,7 @@ def attempt_item(job: JobState, report: Report, *, verdict: str, at: float) -> I
 
 
 def read_attempt(item: Item) -> Logged:
-    _, _, _, attempt, worker = item["sk"]["S"].split("#")
+    *_, attempt, worker = item["sk"]["S"].split("#")
     failure = item["failure"]["S"]
     return Logged(
         attempt=int(attempt),
@@ -152,10 +166,17 @@ def read_attempt(item: Item) -> Logged:
 
 
 def read_manifest(item: Item) -> Manifest | None:
-    """Read a manifest item; None where the task is sealed."""
+    """Read a manifest item; None where the task is sealed.
+
+    Raises:
+        InvariantError: it is no manifest.
+    """
     if "sealed" in item:
         return None
-    manifest = Manifest.model_validate_json(item["body"]["S"])
+    try:
+        manifest = Manifest.model_validate_json(item["body"]["S"])
+    except ValidationError as error:
+        raise InvariantError(f"{item['pk']['S']} / {item['sk']['S']} is no manifest: {error}") from error
     return manifest.model_copy(update={"pieces": item["pieces"]["B"]}) if "pieces" in item else manifest
 
 

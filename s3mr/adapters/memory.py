@@ -73,7 +73,7 @@ class MemoryJobStore:
             holder = self._claims.get(output)
             if holder is not None and holder != job_id:
                 job = self._jobs.get(holder)
-                if job is None or not job.released:
+                if job is not None and not job.released:
                     return holder
             self._claims[output] = job_id
             return None

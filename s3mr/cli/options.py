@@ -26,7 +26,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress and no su
 job_id_argument = click.argument("job_id", metavar="ID")
 
 _ENDPOINT = click.option(
-    "--endpoint-url", metavar="URL", help="S3 and DynamoDB that live on, in place of a stack; workers are here."
+    "--endpoint-url", metavar="URL", help="S3 and DynamoDB that live on, in place of a stack; with workers here."
 )
 _PLACE = (
     click.option(

@@ -22,7 +22,7 @@ class Round(BaseModel, extra="forbid"):
 def perform(ticker: Ticker, event: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """Perform one round; answer where the job stands, and when to ask again."""
     asked = Round.model_validate(event)
-    stop = Failure(kind=FailureKind.INVARIANT, message=asked.stop) if asked.stop else None
+    stop = Failure(kind=FailureKind.INVARIANT, message=asked.stop[: limits.FAILURE_TEXT_MAX]) if asked.stop else None
     tick = drive(ticker, asked.job_id, clock, stop=stop)
     return {
         "phase": tick.job.phase.value,

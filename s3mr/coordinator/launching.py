@@ -49,18 +49,26 @@ class Launcher:
                 cursor=min(cursor, max([job.cursor, *fresh])),
                 attempts=job.attempts + len(batch),
                 retried=job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
-                last_lease_until=now + limits.lease_s(job.spec.task_timeout_s, waiting_s=self.waiting_s),
+                last_lease_until=now + self._lease_s(job),
             )
             self._perform(lead, batch)
             changes = {}
         lead.save(launching=None)
 
-    def repeat(self, lead: Lead) -> None:
-        """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile."""
-        job = lead.save()
-        if job.launching is not None:
-            self._perform(lead, self._not_won(job, job.launching.attempts))
+    def repeat(self, lead: Lead, *, now: float) -> None:
+        """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile.
+
+        Their leases begin anew: the earlier tick may have died long ago.
+        """
+        job = lead.job
+        logged = job.launching and job.launching.model_copy(update={"at": now})
+        job = lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))
+        if logged is not None:
+            self._perform(lead, self._not_won(job, logged.attempts))
         lead.save(launching=None)
+
+    def _lease_s(self, job: JobState) -> float:
+        return limits.lease_s(job.spec.task_timeout_s, waiting_s=self.waiting_s)
 
     def _not_won(self, job: JobState, attempts: Sequence[AttemptId]) -> tuple[AttemptId, ...]:
         won = self.store.manifests(job, job.phase, [one.task for one in attempts])
@@ -69,7 +77,7 @@ class Launcher:
     def _perform(self, lead: Lead, attempts: Sequence[AttemptId]) -> None:
         job = lead.job
         requests = _requests(job, attempts, self.objects)
-        self.store.begin(job.spec.job_id, _live(job, attempts, self.waiting_s))
+        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))
         answers = list(self.parallel.map(self._invoke, requests, width=limits.INVOKE_WIDTH))
         refused = tuple(one for one, answer in zip(attempts, answers, strict=True) if answer is not None)
         if refused:
@@ -85,7 +93,7 @@ class Launcher:
         return None
 
 
-def _live(job: JobState, attempts: Sequence[AttemptId], waiting_s: float) -> list[LiveAttempt]:
+def _live(job: JobState, attempts: Sequence[AttemptId], lease_s: float) -> list[LiveAttempt]:
     assert job.launching is not None  # noqa: S101 - only logged batches are performed
     at = job.launching.at
     return [
@@ -93,7 +101,7 @@ def _live(job: JobState, attempts: Sequence[AttemptId], waiting_s: float) -> lis
             phase=job.launching.phase,
             **dict(one),
             launched_at=at,
-            lease_until=at + limits.lease_s(job.spec.task_timeout_s, waiting_s=waiting_s),
+            lease_until=at + lease_s,
         )
         for one in attempts
     ]

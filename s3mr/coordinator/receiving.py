@@ -49,7 +49,7 @@ def _report(delivery: _Delivery) -> Report:
     where = {"phase": request.phase, "task": request.task, "attempt": request.attempt}
     late = delivery.context.condition == "EventAgeExceeded"
     failure = Failure(
-        kind=FailureKind.TRANSIENT if late else FailureKind.CRASH,
+        kind=FailureKind.NO_ROOM if late else FailureKind.CRASH,
         message=_late() if late else f"the function died: {_error(delivery.response)}",
         **where,
     )

@@ -85,7 +85,7 @@ class Ticker:
         elif stop is not None:
             lead.save(phase=Phase.STOPPING, failure=stop)
         elif job.launching is not None:
-            self._guarded(lead, lambda: self.launcher.repeat(lead))
+            self._guarded(lead, lambda: self.launcher.repeat(lead, now=self.clock.now()))
         else:
             return self._work(lead, seen)
         return TICK_SOON_S

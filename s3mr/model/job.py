@@ -47,6 +47,7 @@ class FailureKind(StrEnum):
     USER = "user"  # the user's function: once more, then the job fails
     REQUEST = "request"  # can never work: the job fails
     TRANSIENT = "transient"  # a service: again, on a budget of its own
+    NO_ROOM = "no-room"  # Lambda had no room for it: again, for hours
     CRASH = "crash"  # the worker died, ran out of time or fell silent: again, within the attempts
     INVARIANT = "invariant"  # a bug or a foreign write: the job stops and keeps its evidence
 

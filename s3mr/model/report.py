@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from s3mr import limits
 from s3mr.model.job import SCHEMA_VERSION, Failure, JobId, JobSpec, Phase, SchemaVersion, TaskPhase, WorkerId
 from s3mr.model.manifest import Manifest
 from s3mr.model.plan import Pointer
@@ -33,8 +34,8 @@ class Report(Value):
     schema_version: SchemaVersion = SCHEMA_VERSION
     job_id: JobId
     phase: TaskPhase
-    task: int = Field(ge=0)
-    attempt: int = Field(ge=1)
+    task: int = Field(ge=0, lt=limits.MAP_TASKS_MAX)
+    attempt: int = Field(ge=1, le=limits.ATTEMPT_NUMBER_MAX)
     token: str
     worker: WorkerId | None
     manifest: Manifest | None = None
@@ -45,6 +46,11 @@ class Report(Value):
         if (self.manifest is None) == (self.failure is None):
             raise ValueError("a report carries either a manifest or a failure")
         return self
+
+    def answers(self, request: TaskRequest) -> bool:
+        """Whether this is the report of that attempt."""
+        asked = (request.spec.job_id, request.phase, request.task, request.attempt, request.token)
+        return asked == (self.job_id, self.phase, self.task, self.attempt, self.token)
 
 
 def attempt_token(secret: str, *, phase: Phase, task: int, attempt: int) -> str:

@@ -1,7 +1,7 @@
 """What becomes of a task, given its attempts: it runs, is launched again, or has failed for good.
 
-Budgets are per kind of failure: a function that raised is tried once more, a service's refusal costs no attempt,
-a worker's death costs one. A backup attempt is outside every budget.
+Budgets are per kind of failure: a function that raised is tried once more, a service's refusal costs no attempt, nor
+does a wait for room that was in vain; a worker's death costs one. A backup attempt is outside every budget.
 """
 
 import hashlib
@@ -50,13 +50,25 @@ def judge_task(spec: JobSpec, attempts: Sequence[LiveAttempt], *, now: float) ->
     if running:
         return Running(running)
     budget_used = spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts
+    last = attempts[-1]
+    waited = last.failure is not None and last.failure.kind is FailureKind.NO_ROOM
+    if waited and last.attempt > limits.NO_ROOM_ATTEMPTS:
+        return _exhausted(counted)
     if budget_used or spent[FailureKind.TRANSIENT] >= limits.TRANSIENT_ATTEMPTS:
         return _exhausted(counted)
-    last = attempts[-1]
     at = now
-    if last.failure and last.failure.kind is FailureKind.TRANSIENT:
-        at = (last.failed_at or now) + _backoff_s(spec.job_id, last, spent[FailureKind.TRANSIENT])
+    if last.failure and (waited or last.failure.kind is FailureKind.TRANSIENT):
+        count = last.attempt if waited else spent[FailureKind.TRANSIENT]
+        at = (last.failed_at or now) + _backoff_s(spec.job_id, last, count)
     return Relaunch(attempt=last.attempt + 1, at=at)
+
+
+def outlived(attempts: Sequence[LiveAttempt]) -> tuple[LiveAttempt, ...]:
+    """Return those attempts of a task that say nothing more: there was no room for them, and others were begun since.
+
+    There may be hundreds of them; their number lives on in that of the last attempt.
+    """
+    return tuple(one for one in attempts[:-1] if one.failure and one.failure.kind is FailureKind.NO_ROOM)
 
 
 def _failure(one: LiveAttempt, *, now: float) -> Failure | None:
@@ -83,4 +95,4 @@ def _backoff_s(job_id: str, last: LiveAttempt, count: int) -> float:
     """Exponential backoff with jitter, ``[0.5, 1.5) * BACKOFF_S * 2**n``; the jitter is a hash: it repeats."""
     name = f"{job_id}|{last.phase}|{last.task}|{last.attempt}".encode()
     jitter = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") / 2**32
-    return min(BACKOFF_S_MAX, BACKOFF_S * 2.0 ** (count - 1)) * (0.5 + jitter)
+    return min(BACKOFF_S_MAX, BACKOFF_S * 2.0 ** min(count - 1, 10)) * (0.5 + jitter)

@@ -9,12 +9,12 @@ from itertools import groupby
 
 from s3mr import limits
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt
-from s3mr.policy.retrying import Relaunch, Running, judge_task
+from s3mr.policy.retrying import Relaunch, Running, judge_task, outlived
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete live attempts of tasks that have a winner."""
+    """Delete live attempts of tasks that have a winner, and those that say nothing more."""
 
     attempts: tuple[AttemptId, ...]
 
@@ -91,7 +91,7 @@ def decide(
     ``capacity`` is how many attempts may run at once.
     """
     tasks = _by_task(live)
-    leftover = tuple(_id(one) for task, attempts in tasks if task in won for one in attempts)
+    leftover = tuple(_id(one) for task, attempts in tasks for one in (attempts if task in won else outlived(attempts)))
     forget = (Forget(leftover),) if leftover else ()
     verdicts = [(attempts, judge_task(job.spec, attempts, now=now)) for task, attempts in tasks if task not in won]
     for _, verdict in verdicts:

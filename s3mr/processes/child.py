@@ -41,7 +41,9 @@ class Child:
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self) -> None:
-        """Start a worker if there is none."""
+        """Start a worker if there is none that lives."""
+        if self._worker is not None and self._worker.poll() is not None:
+            self.bury()  # it has died since its last report
         with self._changing:
             if self._worker is None and not self._closed:
                 self._worker = start("s3mr.processes.worker_process", self.environment, stderr=self.stderr)
@@ -79,10 +81,14 @@ class Child:
         if not line.endswith(b"\n"):
             return _died(request, _how(self.bury(grace_s=DEATH_CHECK_S)))
         try:
-            return Report.model_validate_json(line)
+            report = Report.model_validate_json(line)
         except ValidationError:
             self.bury()
             return _died(request, "the worker answered with what is no report")
+        if not report.answers(request):
+            self.bury()
+            return _died(request, "the worker answered with another attempt's report")
+        return report
 
     def close(self) -> None:
         """Kill the worker, and start no other; who talks with it sees its end, and buries it."""

@@ -1,6 +1,6 @@
-"""All that a child has started, whatever it did to be let go: found by adopting orphans, which only Linux knows.
+"""What a worker function's process does to the processes below it, and keeps from them. Linux knows all of this.
 
-Source: prctl(2), PR_SET_CHILD_SUBREAPER; proc(5), ``/proc/<pid>/stat``.
+Sources: prctl(2), PR_SET_CHILD_SUBREAPER and PR_SET_DUMPABLE; proc(5), ``/proc/<pid>/stat``.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
+_SET_DUMPABLE: Final = 4
 _SET_CHILD_SUBREAPER: Final = 36
 _ROUNDS_MAX: Final = 1_000
 
@@ -20,9 +21,16 @@ def adopt_orphans() -> None:
     Raises:
         OSError: the system refuses.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def hide_memory() -> None:
+    """Keep this process' memory, environment and descriptors from other processes of the same user.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    _prctl(_SET_DUMPABLE, 0)
 
 
 def kill_descendants() -> None:
@@ -38,9 +46,16 @@ def kill_descendants() -> None:
         for pid in below:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):  # a grandchild becomes ours, and is waited for in the next round
-            os.waitpid(-1, 0)
+        _wait_for_the_dead()
     raise ChildProcessError("processes that user code has started cannot be ended")
+
+
+def _wait_for_the_dead() -> None:
+    """Wait until one has died, and take leave of all that have: grandchildren become ours when their parents die."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-1, 0)
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _descendants(root: int) -> list[int]:
@@ -56,3 +71,9 @@ def _descendants(root: int) -> list[int]:
         found += below
         left += below
     return found
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")

@@ -5,22 +5,33 @@ import secrets
 import threading
 from collections.abc import Callable
 
+CATCH_UP_S_MAX = 5.0  # a child that has broken its pipe on purpose is not waited for
+
 
 class Printed:
-    """A pipe for a child's standard error. ``show`` is given each line that is not empty, in a thread of its own."""
+    """A pipe for one child's standard error. ``show`` is given each line that is not empty, in a thread of its own."""
 
     def __init__(self, show: Callable[[str], object]) -> None:
         reading, self.descriptor = os.pipe()
         self._show = show
         self._mark = secrets.token_hex(16)
         self._caught_up = threading.Event()
-        threading.Thread(target=self._read, args=(reading,), name="s3mr-printed", daemon=True).start()
+        self._thread = threading.Thread(target=self._read, args=(reading,), name="s3mr-printed", daemon=True)
+        self._thread.start()
 
     def catch_up(self) -> None:
         """Return when everything that was printed before has been shown: a mark goes through the same pipe."""
         self._caught_up.clear()
-        os.write(self.descriptor, f"\n{self._mark}\n".encode())
-        self._caught_up.wait()
+        try:
+            os.write(self.descriptor, f"\n{self._mark}\n".encode())
+        except BlockingIOError:  # the child has made the pipe refuse what does not fit
+            return
+        self._caught_up.wait(CATCH_UP_S_MAX)
+
+    def close(self) -> None:
+        """Show the last of it; nobody prints here any more."""
+        os.close(self.descriptor)
+        self._thread.join(CATCH_UP_S_MAX)
 
     def _read(self, reading: int) -> None:
         with open(reading, encoding="utf-8", errors="replace") as lines:

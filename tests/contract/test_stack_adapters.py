@@ -68,6 +68,12 @@ def test_a_stack_says_what_it_is_and_names_the_versions_that_are_live(aws: clien
     assert again.input_buckets == frozenset()
 
 
+@pytest.mark.usefixtures("deployed")
+def test_a_stack_that_is_named_by_its_arn_is_called_by_its_name(aws: clients.Meter) -> None:
+    arn = clients.cloudformation_client(aws).describe_stacks(StackName="s3mr")["Stacks"][0]["StackId"]
+    assert described(aws, arn).name == "s3mr"
+
+
 @pytest.mark.parametrize("name", ["other", "no such name!"])
 def test_no_such_stack_is_refused_with_the_region_that_was_looked_in(aws: clients.Meter, name: str) -> None:
     with pytest.raises(RequestError, match=f"no stack {name} in {REGION} .*check --stack, AWS_REGION and AWS_PROFILE"):

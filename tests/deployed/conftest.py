@@ -77,6 +77,13 @@ def person(stack: Stack, submitter: dict[str, str], tmp_path: Path, numbers: Ite
 
 
 @pytest.fixture
+def sealed(aws: Cloud, encrypted: Stack, tmp_path: Path, numbers: Iterator[int]) -> Person:
+    first = next(numbers)
+    credentials = aws.add_user(f"sealed-{first}", encrypted.resource("SubmitPolicy"))
+    return Person(encrypted, credentials, tmp_path, INPUTS, OUTPUTS, iter(range(first, first + 1_000)))
+
+
+@pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Waits]:
     waits = Waits(tmp_path)
     yield waits

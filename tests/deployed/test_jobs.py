@@ -127,7 +127,7 @@ def test_an_exception_of_user_code_fails_the_job_and_is_shown_with_its_traceback
 
 def test_two_jobs_at_once_have_each_their_own_code(person: Person, tmp_path: Path) -> None:
     outputs = [person.output(), person.output()]
-    running = []
+    commands = []
     for number, output in enumerate(outputs):
         folder = tmp_path / f"own-{number}"
         folder.mkdir()
@@ -151,10 +151,8 @@ def test_two_jobs_at_once_have_each_their_own_code(person: Person, tmp_path: Pat
             "--workers",
             "1",
         )
-        running.append(person.start("run", *arguments))
-    for process in running:
-        said = process.communicate(timeout=100)
-        assert process.returncode == 0, said
+        commands.append(("run", *arguments))
+    person.run_all(commands)
     for number, output in enumerate(outputs):
         assert person.lines(output) == [f"{letter}\t{number}" for letter in "abcd"]
 

@@ -4,11 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.resources import FUNCTIONS
 from tests.deployed.harness.waiting import WAITS, Waits, until
 from tests.deployed.run import OUTPUTS
@@ -16,9 +13,8 @@ from tests.deployed.run import OUTPUTS
 TWO_TASKS = ("quick", "slow!")  # with splits of five bytes
 
 
-@pytest.fixture
-def waiting(person: Person, gate: Waits) -> tuple[str, str]:
-    """A job with one task that is done and one that waits: its id, and its output."""
+def begin(person: Person, gate: Waits) -> tuple[str, str]:
+    """Submit a job; when one of its tasks is done and one waits, return its id and its output."""
     output = person.output()
     options = ("--split-size", "5", "--reducers", "1", *gate.options)
     job_id = person.submit(person.job(WAITS), person.upload(*TWO_TASKS), "--output", output, *options)
@@ -26,35 +22,33 @@ def waiting(person: Person, gate: Waits) -> tuple[str, str]:
     return job_id, output
 
 
-def test_a_cancelled_job_writes_nothing_and_can_be_resumed(
-    person: Person, gate: Waits, waiting: tuple[str, str]
+def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(
+    aws: Cloud, sealed: Person, gate: Waits
 ) -> None:
-    job_id, output = waiting
-    assert person.ask("cancel", job_id)["answer"] in {"asked", "cancelled"}
-    assert person.run("watch", job_id, expect=1).stderr.count("cancelled")
-    assert person.names(output) == []
-    assert person.s3.list_multipart_uploads(Bucket=OUTPUTS).get("Uploads", []) == []
+    job_id, output = begin(sealed, gate)
+    assert sealed.ask("cancel", job_id)["answer"] in {"asked", "cancelled"}
+    assert "cancelled" in sealed.run("watch", job_id, expect=1).stderr
+    assert sealed.names(output) == []
+    assert sealed.s3.list_multipart_uploads(Bucket=OUTPUTS).get("Uploads", []) == []
 
     gate.open()
-    result = person.ask("resume", job_id)
-    assert person.lines(output) == ["quick\t1", "slow!\t1"]
+    result = sealed.ask("resume", job_id)
+    assert sealed.lines(output) == ["quick\t1", "slow!\t1"]
     assert result["attempts"] == 2  # the slow map task, and the reduce task: the quick one's winner was adopted
 
-
-def test_a_job_is_cleaned_away_but_for_its_output(aws: Cloud, person: Person) -> None:
-    output = person.output()
-    result = person.ask("run", ROOT / "examples/wordcount.py", person.upload("a b a"), "--output", output)
-    assert "may still write" in person.run("clean", result["job_id"], expect=2).stderr
-    _let_leases_run_out(aws, person, result["job_id"])
-    person.run("clean", result["job_id"])
-    assert person.lines(output) == ["a\t2", "b\t1"]
-    person.run("status", result["job_id"], expect=2)
+    assert "may still write" in sealed.run("clean", job_id, expect=2).stderr
+    _let_leases_run_out(aws, sealed, job_id)
+    sealed.run("clean", job_id)
+    sealed.run("status", job_id, expect=2)
+    bucket = sealed.stack.outputs["BucketName"]
+    assert not sealed.s3.list_objects_v2(Bucket=bucket, Prefix=f"plan/{job_id}/").get("Contents")
+    assert not sealed.s3.list_objects_v2(Bucket=bucket, Prefix=f"jobs/{job_id}/").get("Contents")
 
 
 def test_a_deploy_changes_nothing_under_a_running_job(
-    aws: Cloud, person: Person, built: Path, tmp_path: Path, gate: Waits, waiting: tuple[str, str]
+    aws: Cloud, person: Person, built: Path, tmp_path: Path, gate: Waits
 ) -> None:
-    job_id, output = waiting
+    job_id, output = begin(person, gate)
     before = person.stack.outputs["MapArn"]
     changed = tmp_path / "built"
     shutil.copytree(built.parent, changed)

@@ -1,25 +1,15 @@
 """Stacks of other parameters: encrypted with a key, without buckets of others; made, used and deleted."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.resources import FUNCTIONS
-from tests.deployed.harness.stack import Stack, deploy
-from tests.deployed.run import INPUTS, OUTPUTS
+from tests.deployed.harness.stack import deploy
+from tests.deployed.run import INPUTS
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"
-
-
-@pytest.fixture
-def sealed(aws: Cloud, encrypted: Stack, tmp_path: Path, numbers: Iterator[int]) -> Person:
-    first = next(numbers)
-    credentials = aws.add_user(f"sealed-{first}", encrypted.resource("SubmitPolicy"))
-    return Person(encrypted, credentials, tmp_path, INPUTS, OUTPUTS, iter(range(first, first + 1_000)))
 
 
 def test_a_stack_with_a_key_of_its_own_encrypts_what_it_writes_with_it(sealed: Person, key: str) -> None:

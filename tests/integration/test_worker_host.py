@@ -67,7 +67,7 @@ class Host:
         assert self.process.stdout
         self.process.stdin.write(json.dumps(event) + "\n")
         self.process.stdin.flush()
-        printed = []
+        printed: list[str] = []
         for line in self.process.stdout:
             answer = json.loads(line)
             if "said" not in answer:

@@ -67,7 +67,7 @@ def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World) -> None:
     report, _ = receive(one.recorder, delivery(one.sent[0], "EventAgeExceeded"))
     assert report is not None
     assert report.failure is not None
-    assert report.failure.kind is FailureKind.TRANSIENT
+    assert report.failure.kind is FailureKind.NO_ROOM
     one.sent.clear()
     state = one.finish()
     assert state.phase is Phase.SUCCEEDED

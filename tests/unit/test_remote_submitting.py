@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from s3mr import limits
+from s3mr import Job, limits
 from s3mr.errors import RequestError
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.stack import StackDescription
@@ -129,3 +129,9 @@ def test_reducers_follow_the_size_of_the_input_within_what_one_shuffle_carries(
 ) -> None:
     assert choose_reducers(input_bytes, map_tasks) == reducers
     check_shape(map_tasks, reducers)
+
+
+def test_an_option_that_there_is_not_is_named() -> None:
+    job = Job(map=lambda source, line: [(source, line)])
+    with pytest.raises(TypeError, match="no such option: deadine, memry"):
+        job.run("in", stack="s3mr", memry="1GiB", deadine=3)  # type: ignore[call-arg]

@@ -58,8 +58,19 @@ def test_settings_of_a_version_stay_when_a_deploy_publishes_another() -> None:
         assert config["UpdateReplacePolicy"] == "Retain"
         assert {"Ref": f"{name}Function.Version"} in config["Properties"]["Qualifier"]["Fn::Select"][1]["Fn::Split"]
     for name in ("Tick", "Record", *WORKERS):
-        properties = RESOURCES[f"{name}Function"]["Properties"]
-        assert properties["AutoPublishAliasAllProperties"] is True
+        function = RESOURCES[f"{name}Function"]
+        assert function["Properties"]["AutoPublishAliasAllProperties"] is True
+        assert function["UpdateReplacePolicy"] == "Retain"
+        assert "DeletionPolicy" not in function  # SAM would give it to the versions, and keeps them without
+
+
+def test_a_parameter_that_changes_a_function_publishes_a_version_of_it() -> None:
+    for name in ("Tick", "Record", *WORKERS):
+        properties = {**TEMPLATE["Globals"]["Function"], **RESOURCES[f"{name}Function"]["Properties"]}
+        described = set(re.findall(r"\$\{(\w+)\}", properties.pop("VersionDescription")["Fn::Sub"]))
+        reserved = {"MapReservedConcurrency", "ReduceReservedConcurrency", "CoordinatorReservedConcurrency"}
+        used = set(re.findall(r"'Ref': '(\w+)'", repr(properties))) & set(TEMPLATE["Parameters"])
+        assert described == used - reserved, name
 
 
 def test_what_a_job_needs_outlives_its_longest_deadline() -> None:
@@ -74,7 +85,7 @@ def test_an_execution_hands_over_before_its_history_or_its_time_is_full() -> Non
     definition = RESOURCES["Jobs"]["Properties"]["Definition"]
     judge = definition["States"]["Judge"]["Choices"][1]
     assert judge["NumericGreaterThanEquals"] == limits.ROUNDS_MAX
-    retries = definition["States"]["Tick"]["Retry"][0]["MaxAttempts"]
+    retries = definition["States"]["Tick"]["Retry"][1]["MaxAttempts"]
     assert 9 + 3 * retries < limits.ROUND_EVENTS_MAX
     timeout_s = RESOURCES["TickFunction"]["Properties"]["Timeout"]
     assert limits.ROUND_S + 300 < timeout_s < definition["States"]["Tick"]["TimeoutSeconds"]

@@ -20,10 +20,11 @@ from typing import Final
 
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.logs import LogStream
-from tests.deployed.harness.place import REGION
-from tests.deployed.harness.processes import family, kill_family, private_bytes, send
+from tests.deployed.harness.place import BUILD, REGION
+from tests.deployed.harness.processes import family, kill_all, private_bytes, send
 from tests.deployed.harness.runtime_api import Happening, Invocation, RuntimeApi
 
+FOLDERS: Final = BUILD / "environments"  # where nobody tidies up while an environment still counts on its folder
 INIT_S_MAX: Final = 60.0  # AWS: 10 s, on a machine that is not this busy
 IDLE_S_MAX: Final = 10.0
 
@@ -62,7 +63,8 @@ class Environment:
     ) -> None:
         self.version = version
         self.stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version.number}]{secrets.token_hex(16)}"
-        self.temporary = Path(tempfile.mkdtemp(prefix="s3mr-environment-"))
+        FOLDERS.mkdir(parents=True, exist_ok=True)
+        self.temporary = Path(tempfile.mkdtemp(dir=FOLDERS))
         self.busy_since: float | None = None
         self._happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._api = RuntimeApi(self._happenings)
@@ -126,12 +128,15 @@ class Environment:
 
     def close(self) -> None:
         """End all processes, remove the temporary folder."""
-        kill_family(self.pid)
+        self._kill()
         self._process.wait()
         self._reader.join(IDLE_S_MAX)
         self._api.close()
         self._log.close()
         shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _kill(self) -> None:
+        kill_all(f"AWS_LAMBDA_LOG_STREAM_NAME={self.stream}")
 
     def _next(self, within_s: float) -> Happening | None:
         try:
@@ -146,7 +151,7 @@ class Environment:
             send(family(self.pid), signal.SIGSTOP)
 
     def _ended(self, request_id: str, happening: Happening | None, limit_s: float) -> Outcome:
-        kill_family(self.pid)
+        self._kill()
         self._reader.join(IDLE_S_MAX)
         if happening is None:
             why, kind = f"Error: Task timed out after {limit_s:.2f} seconds", "Sandbox.Timedout"

@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -66,12 +67,25 @@ class Person:
         """Run a command with ``--json`` and return what it answers."""
         return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
 
-    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
-        """Start a command; the caller waits for it."""
-        return subprocess.Popen(
-            self._command(arguments), cwd=self.folder, env=self._environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+    def run_all(self, commands: Sequence[Sequence[str | Path]]) -> None:
+        """Run several commands at once, each to its end.
+
+        Raises:
+            AssertionError: one fails; the others are killed.
+        """
+        with ExitStack() as stack:
+            running = []
+            for command in commands:
+                process = subprocess.Popen(
+                    self._command(tuple(command)), cwd=self.folder, env=self._environment(), text=True,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                )  # fmt: skip
+                stack.enter_context(process)
+                stack.callback(process.kill)
+                running.append(process)
+            for process in running:
+                said = process.communicate(timeout=COMMAND_S_MAX)
+                assert process.returncode == 0, said
 
     def submit(self, *arguments: str | Path) -> str:
         """Submit a job and return its id."""

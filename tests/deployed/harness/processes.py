@@ -1,10 +1,14 @@
-"""All processes of an environment, found in ``/proc``: to freeze, to thaw, to measure and to kill them."""
+"""All processes of an environment, found in ``/proc``: to freeze, to thaw, to measure and to kill them.
+
+They descend from its first one, or carry its mark: an environment variable ``NAME=value`` that they inherit, by which
+those are found whose parents have died before.
+"""
 
 import contextlib
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -21,17 +25,27 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def send(pids: list[int], number: signal.Signals) -> None:
+def marked(mark: str) -> list[int]:
+    """All processes that carry a mark."""
+    found = []
+    for pid, _parent in _all():
+        with contextlib.suppress(OSError):  # gone, or not ours to look into
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def send(pids: Iterable[int], number: signal.Signals) -> None:
     """Send a signal to each that still is."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
-def kill_family(pid: int) -> None:
-    """Kill a process and its descendants, also those that are born meanwhile."""
-    send(family(pid), signal.SIGSTOP)  # who is stopped has no more children
-    send(family(pid), signal.SIGKILL)
+def kill_all(mark: str) -> None:
+    """Kill all that carry a mark, and what descends from them, also those that are born meanwhile."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped has no more children
+        send({pid for found in marked(mark) for pid in family(found)}, number)
 
 
 def private_bytes(pid: int) -> int:

@@ -1,0 +1,78 @@
+"""What people do with the rights of SubmitPolicy, and what these do not let them do."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.person import Person
+from tests.deployed.harness.place import ROOT
+from tests.deployed.run import OUTPUTS
+
+WORDCOUNT = ROOT / "examples" / "wordcount.py"
+
+
+def test_doctor_finds_nothing_wrong(person: Person) -> None:
+    person.run("doctor", "--input", person.upload("a"), "--output", person.output())
+    person.run("doctor", "--json")
+
+
+def test_who_may_submit_may_upload_inputs_into_the_stack_s_bucket_and_read_all_logs(person: Person) -> None:
+    bucket, key = person.stack.outputs["BucketName"], "input/mine/a.txt"
+    _own(person, "s3").put_object(Bucket=bucket, Key=key, Body=b"a b a")
+    output = person.output()
+    result = person.ask("run", WORDCOUNT, f"s3://{bucket}/input/mine/", "--output", output)
+    assert sorted(person.lines(output)) == ["a\t2", "b\t1"]
+    logged = person.run("logs", result["job_id"], "--all", "--json").stdout.splitlines()
+    assert {json.loads(line)["function_name"] for line in logged} == {
+        f"s3mr-{one}" for one in ("tick", "record", "map", "reduce")
+    }
+
+
+def test_a_job_whose_coordinator_cannot_be_started_leaves_nothing(aws: Cloud, person: Person) -> None:
+    deny = {"Effect": "Deny", "Action": "states:StartExecution", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    iam, output = aws.administrators("iam"), person.output()
+    iam.put_user_policy(UserName="submitter", PolicyName="denied", PolicyDocument=policy)
+    try:
+        refused = person.run("run", WORDCOUNT, person.upload("a"), "--output", output, expect=2)
+    finally:
+        iam.delete_user_policy(UserName="submitter", PolicyName="denied")
+    assert "states:StartExecution" in refused.stderr
+    person.run("run", WORDCOUNT, person.upload("a"), "--output", output)  # nobody else holds it
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "asked"),
+    [
+        ("lambda", "invoke", {"FunctionName": "s3mr-tick:live", "Payload": b"{}"}),
+        ("s3", "put_object", {"Bucket": OUTPUTS, "Key": "x/part-00000", "Body": b""}),
+        ("s3", "get_object", {"Bucket": OUTPUTS, "Key": "x/part-00000"}),
+        ("dynamodb", "delete_table", {"TableName": "{table}"}),
+        ("dynamodb", "scan", {"TableName": "{table}"}),
+        ("cloudformation", "delete_stack", {"StackName": "s3mr"}),
+        ("stepfunctions", "delete_state_machine", {"stateMachineArn": "{machine}"}),
+    ],
+)
+def test_who_may_submit_may_not_do_what_the_stack_does_for_them(
+    person: Person, service: str, operation: str, asked: dict[str, Any]
+) -> None:
+    named = {"{table}": person.stack.outputs["TableName"], "{machine}": person.stack.outputs["JobsArn"]}
+    given = {name: named.get(value, value) if isinstance(value, str) else value for name, value in asked.items()}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(_own(person, service), operation)(**given)
+
+
+def _own(person: Person, service: str) -> Any:
+    """A client with the person's own rights."""
+    session: Any = boto3.Session()
+    return session.client(
+        service,
+        endpoint_url=person.credentials["AWS_ENDPOINT_URL"],
+        region_name=person.credentials["AWS_REGION"],
+        aws_access_key_id=person.credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=person.credentials["AWS_SECRET_ACCESS_KEY"],
+    )
