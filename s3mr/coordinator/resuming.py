@@ -206,12 +206,8 @@ def launch_again(ticker: Ticker, job_id: str) -> None:
     try:
         for batch in batches:
             now = ticker.clock.now()
-            lease_s = limits.lease_s(job.spec.task_timeout_s, waiting_s=launcher.waiting_s)
-            lead.save(
-                launching=Launch(phase=phase, at=now, attempts=batch),
-                last_lease_until=max(lead.job.last_lease_until, now + lease_s),
-            )
-            launcher.repeat(lead)
+            lead.save(launching=Launch(phase=phase, at=now, attempts=batch))
+            launcher.repeat(lead, now=now)
     except FencedError:
         return  # somebody leads the job: what is left is theirs
 
