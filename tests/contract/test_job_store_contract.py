@@ -247,6 +247,24 @@ def test_ignored_completions_are_counted_and_other_verdicts_are_not(
     assert store.count_ignored(job) == 2
 
 
+def test_a_forgery_writes_over_nothing_that_was_logged(store: JobStore, job: JobState, died: Report) -> None:
+    forged = died.model_copy(update={"failure": died.failure and died.failure.model_copy(update={"message": "lies"})})
+    store.log_attempt(job, died, verdict="failed", at=1.0)
+    store.log_attempt(job, forged, verdict="forged", at=2.0)
+    logged = store.logged(job, Phase.MAP, 1)
+    assert sorted(one.verdict for one in logged) == ["failed", "forged"]
+    assert {one.failure.message for one in logged if one.failure and one.verdict == "failed"} == {"gone"}
+
+
+def test_a_claim_whose_job_has_been_forgotten_is_free(store: JobStore, job: JobState) -> None:
+    output = f"s3://b/{job.spec.job_id}"
+    store.claim_output(output, job_id=job.spec.job_id)
+    store.erase(job)
+    rival = new_job()
+    store.create(rival)
+    assert store.claim_output(output, job_id=rival.spec.job_id) is None
+
+
 @pytest.fixture
 def completion(job: JobState) -> Callable[[str], Report]:
     return lambda worker: Report(

@@ -19,6 +19,8 @@ from s3mr.model.job import BundleRef, JobSpec, Phase
 from s3mr.model.plan import MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer, encode_plan
 from s3mr.model.report import Report, TaskRequest
+from s3mr.processes.host import UNCLEAN_STATUS
+from tests.integration.test_processes import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
 
@@ -175,6 +177,100 @@ def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
     assert report.manifest is not None
     assert printed == ["False False ['s3mr-bundles']"]
     assert not Path(f"/proc/{daemon}").exists()
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "(folder / 'x' / 'y').mkdir(parents=True); (folder / 'x' / 'y' / 'f').touch(); (folder / 'x').chmod(0)",
+        "[(os.mkdir(str(n)), os.chdir(str(n))) for n in range(1500)]",
+        "os.symlink('/etc', folder / 'link')",
+    ],
+    ids=["closed", "deep", "link"],
+)
+def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environment(host: Host, left: str) -> None:
+    code = f"""
+    import os, tempfile
+    from pathlib import Path
+    def map(source, line):
+        folder = Path(tempfile.gettempdir())
+        os.chdir(folder)
+        if line == "one":
+            {left}
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    assert host.run(code)[0].manifest is not None
+    look = said("sorted(os.listdir(tempfile.gettempdir()))")
+    try:
+        assert host.run(look)[1] == ["['s3mr-bundles']"]
+    except AssertionError:
+        assert host.process.wait(10) == UNCLEAN_STATUS
+    assert Path("/etc/passwd").exists()
+
+
+def test_what_one_bundle_does_to_its_pipe_does_not_reach_the_next(host: Host) -> None:
+    assert host.run(said("os.set_blocking(2, False)"))[0].manifest is not None
+    many = """
+    def map(source, line):
+        for number in range(3000):
+            print(number, "x" * 40)
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    report, printed = host.run(many)
+    assert report.manifest is not None
+    assert len(printed) == 6000
+
+
+def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
+    forge = """
+    import os
+    def map(source, line):
+        for number in range(3, 30):
+            try:
+                os.write(number, b'{"schema_version":1,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
+                    b'"worker":null,"failure":{"kind":"crash","message":"forged"}}\\n')
+            except OSError:
+                pass
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    report, _ = host.run(forge)
+    assert report.failure is not None
+    assert "the worker answered with" in report.failure.message  # the forgery, or both reports at once
+    assert host.run(said("4"))[1] == ["4"]
+
+
+def test_a_child_that_died_after_its_report_costs_the_next_attempt_nothing(host: Host) -> None:
+    die = host.temporary / "die"
+    code = f"""
+    import os, threading, time
+    def die_when_told():
+        while not os.path.exists({str(die)!r}):
+            time.sleep(0.01)
+        os._exit(3)
+    threading.Thread(target=die_when_told, daemon=True).start()
+    def map(source, line):
+        if line == "one":
+            print(os.getpid())
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    _, printed = host.run(code)
+    die.touch()
+    child = Path(f"/proc/{printed[0]}/stat")
+    until(lambda: not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z", "the child has died")
+    die.unlink()
+    report, again = host.run(code)
+    assert report.manifest is not None
+    assert again != printed
+
+
+def test_the_host_hides_its_memory_from_its_children() -> None:
+    code = "from s3mr.processes.descendants import hide_memory; import ctypes; hide_memory()\n"
+    code += "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
 
 
 def test_the_same_bundle_keeps_its_child(host: Host) -> None:

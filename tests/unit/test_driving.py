@@ -11,7 +11,7 @@ from s3mr.coordinator.driving import drive, perform
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import Failure, FailureKind, Phase
 from s3mr.model.report import TaskRequest
-from tests.world import World
+from tests.world import Killed, World
 
 COUNT = Job(map=lambda _, line: [(word, 1) for word in line.split()], reduce=lambda key, ones: [(key, sum(ones))])
 KEEP = Job(map=lambda source, line: [(source, line)])
@@ -157,3 +157,20 @@ def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
     assert state.phase is Phase.FAILED
     assert state.failure is not None
     assert "access denied" in state.failure.message
+
+
+def test_what_is_launched_again_long_after_its_tick_died_has_its_whole_lease() -> None:
+    one = world()
+    one.switch.at = one.switch.calls + 4  # in the middle of launching
+    with pytest.raises(Killed):
+        one.tick()
+    one.switch.at = None
+    one.clock.sleep(10_000.0)
+    one.tick()
+    assert one.sent
+    live = one.real_store.observe(one.job_id)
+    assert live is not None
+    assert {attempt.attempt for attempt in live.live} == {1}
+    assert min(attempt.lease_until for attempt in live.live) >= one.clock.now() + 60.0
+    assert one.state().last_lease_until >= one.clock.now() + 60.0
+    assert one.finish().retried == 0

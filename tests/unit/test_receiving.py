@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from s3mr import limits
 from s3mr.api import Job
 from s3mr.coordinator.receiving import receive
 from s3mr.coordinator.recording import Verdict
@@ -105,3 +106,19 @@ def test_a_record_from_which_lambda_dropped_the_payloads_leaves_the_attempt_to_i
     assert receive(one.recorder, event) == (None, Verdict.UNREADABLE)
     one.sent.clear()
     assert one.finish().retried == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"task": 10**1200}, {"attempt": 10**1200}, {"attempt": limits.ATTEMPT_NUMBER_MAX + 1}, {"task": -1}]
+)
+def test_a_forged_report_of_no_task_is_unreadable_and_not_stored(one: World, change: dict[str, Any]) -> None:
+    request = one.sent[0]
+    report = {**one.execute(request).model_dump(mode="json"), **change}
+    assert receive(one.recorder, delivery(request, response=report)) == (None, Verdict.UNREADABLE)
+
+
+def test_a_manifest_that_could_not_be_read_back_is_no_manifest(one: World) -> None:
+    request = one.sent[0]
+    report = one.execute(request).model_dump(mode="json")
+    report["manifest"]["duration_s"] = float("inf")
+    assert receive(one.recorder, delivery(request, response=report)) == (None, Verdict.UNREADABLE)

@@ -193,3 +193,23 @@ def test_no_budget_is_ever_exceeded(failures: list[FailureKind | None], attempts
 def test_the_same_observation_gives_the_same_decision_in_any_order(tasks: list[int], capacity: int) -> None:
     attempts = [live(task) for task in tasks]
     assert actions(job(20), attempts, capacity=capacity) == actions(job(20), attempts[::-1], capacity=capacity)
+
+
+def test_a_task_for_which_there_is_no_room_is_tried_for_hours_and_costs_no_attempt() -> None:
+    none = FailureKind.NO_ROOM
+    for attempt in (1, 10, limits.NO_ROOM_ATTEMPTS):
+        verdict = judge_task(spec(attempts=1), [live(0, attempt, kind=none)], now=NOW)
+        assert isinstance(verdict, Relaunch)
+        assert verdict.attempt == attempt + 1
+        assert NOW - 2 < verdict.at < NOW + 90
+    verdict = judge_task(spec(), [live(0, limits.NO_ROOM_ATTEMPTS + 1, kind=none)], now=NOW)
+    assert isinstance(verdict, Failure)
+
+
+def test_of_attempts_without_room_only_the_last_one_is_kept() -> None:
+    none, crash = FailureKind.NO_ROOM, FailureKind.CRASH
+    attempts = [live(0, 1, kind=none), live(0, 2, kind=crash), live(0, 3, kind=none), live(0, 4, kind=none)]
+    decided = actions(job(1), attempts)
+    (forget,) = [action for action in decided if isinstance(action, Forget)]
+    assert [one.attempt for one in forget.attempts] == [1, 3]
+    assert judge_task(spec(), attempts, now=NOW) == judge_task(spec(), [attempts[1], attempts[3]], now=NOW)
