@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TESTS := $(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,15 +14,18 @@ demo: .venv/demo  ## Count the words of some text in this checkout, and print th
 	@$(BIN)/s3mr run examples/wordcount.py LICENSE CONTRIBUTING.md docs/glossary.md --output build/demo
 	@cat build/demo/part-* | LC_ALL=C sort -t "$$(printf '\t')" -k 2,2nr -k 1,1 | sed 20q
 
-test: .venv/dev  ## Run all tests.
-	$(BIN)/python -m pytest -q
+test: .venv/dev .venv/sam/.done  ## Run all tests.
+	$(TESTS)
 
-check: .venv/dev  ## The gate: format, lint, types, import contracts, tests.
+check: .venv/dev .venv/sam/.done  ## The gate: format, lint, types, import contracts, tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(TESTS)
+
+deployed: .venv/dev .venv/sam/.done  ## Run JOB=FILE over INPUT=FOLDER into OUTPUT=FOLDER on the built template, as AWS would.
+	@$(BIN)/python -m tests.deployed.run "$(JOB)" "$(INPUT)" "$(OUTPUT)" $(ARGS)
 
 format: .venv/dev  ## Format, and mend what lint can mend.
 	$(BIN)/ruff check --fix .
