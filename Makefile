@@ -25,6 +25,8 @@ check: .venv/dev .venv/sam/.done  ## The gate: format, lint, types, import contr
 	$(TESTS)
 
 deployed: .venv/dev .venv/sam/.done  ## Run JOB=FILE over INPUT=FOLDER into OUTPUT=FOLDER on the built template, as AWS would.
+	@test -n "$(JOB)" -a -n "$(INPUT)" -a -n "$(OUTPUT)" || \
+	  (echo "make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='options of s3mr run']"; exit 2)
 	@$(BIN)/python -m tests.deployed.run "$(JOB)" "$(INPUT)" "$(OUTPUT)" $(ARGS)
 
 format: .venv/dev  ## Format, and mend what lint can mend.
