@@ -41,10 +41,13 @@ FAILS_HALF_WAY = """
 
 LOSES_A_PART = """
     import pathlib, time
+    import boto3
     def letters(source, line):
         yield "slow!", 1
         yield "quick", 1
     def wait(key, values):
+        if key == "quick":  # a worker's rights are enough to leave an upload of another part open
+            boto3.client("s3").create_multipart_upload(Bucket=params["bucket"], Key=params["prefix"] + "part-00000")
         while key == "slow!" and not pathlib.Path(params["gate"], "open").exists():
             time.sleep(0.05)
         yield key, sum(values)
@@ -59,7 +62,8 @@ def places(person: Person) -> Iterator[list[str]]:
     roots = [(ROOT_OUTPUT, ""), (own, "output/")]
     for bucket, prefix in roots:
         _empty(person, bucket, prefix)
-    yield [person.output(), f"s3://{ROOT_OUTPUT}/", f"s3://{own}/output/"]
+    # The roots first: they must be empty when their job is submitted.
+    yield [f"s3://{ROOT_OUTPUT}/", f"s3://{own}/output/", person.output(), f"s3://{own}/output/{next(person.numbers)}/"]
     for bucket, prefix in roots:
         _empty(person, bucket, prefix)
 
@@ -73,12 +77,14 @@ def test_a_part_is_committed_once_whatever_happens_at_its_place(
     aws.service.delivery = Delivery(doubled=1.0)
     aws.gate.loses = Loses()
     try:
-        commands = []
+        jobs = []
         for number, output in enumerate(places):
             marked = ("--param", f"mark={tmp_path / str(number)}", "--param", f"bytes={HALF_WAY_BYTES}")
             reducers = ("--reducers", "1") if job == "reducing" else ()
-            commands.append(("run", f"{file}:{job}", person.upload("a"), "--output", output, *reducers, *marked))
-        person.run_all(commands)
+            options = (*reducers, *marked, "--deadline", "3d")
+            jobs.append(person.submit(f"{file}:{job}", person.upload("a"), "--output", output, *options))
+        for job_id in jobs:
+            person.run("watch", job_id)
     finally:
         aws.service.delivery, aws.gate.loses = Delivery(), lambda _call: False
     for output in places:
@@ -90,11 +96,14 @@ def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
     person: Person, places: list[str], gate: Waits
 ) -> None:
     file = person.job(LOSES_A_PART)
-    options = ("--reducers", "2", *gate.options)
-    jobs = [person.submit(file, person.upload("x"), "--output", output, *options) for output in places]
+    jobs = []
     for output in places:
-        (upload,) = until(lambda: [one for one in _uploads(person, output) if one[0].endswith("part-00001")])  # noqa: B023
-        key, upload_id = upload
+        bucket, _, prefix = output.removeprefix("s3://").partition("/")
+        named = ("--param", f"bucket={bucket}", "--param", f"prefix={prefix}")
+        options = ("--output", output, "--reducers", "2", *named, *gate.options)
+        jobs.append(person.submit(file, person.upload("x"), *options))
+    for output in places:
+        ((key, upload_id),) = until(lambda: _uploads(person, output, "part-00001"))  # noqa: B023 - awaited here
         person.s3.abort_multipart_upload(Bucket=output.split("/")[2], Key=key, UploadId=upload_id)
     gate.open()
     for job_id, output in zip(jobs, places, strict=True):
@@ -118,10 +127,10 @@ class Loses:
         return True
 
 
-def _uploads(person: Person, output: str) -> list[tuple[str, str]]:
-    """The open uploads below an output: key and id."""
+def _uploads(person: Person, output: str, part: str = "part-") -> list[tuple[str, str]]:
+    """The open uploads of an output's parts, or of one: key and id."""
     bucket, _, prefix = output.removeprefix("s3://").partition("/")
-    found = person.s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", [])
+    found = person.s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix + part).get("Uploads", [])
     return [(one["Key"], one["UploadId"]) for one in found]
 
 

@@ -41,8 +41,19 @@ def test_a_job_whose_coordinator_cannot_be_started_leaves_nothing(aws: Cloud, pe
         refused = person.run("run", WORDCOUNT, person.upload("a"), "--output", output, expect=2)
     finally:
         iam.delete_user_policy(UserName="submitter", PolicyName="denied")
-    assert "states:StartExecution" in refused.stderr
+    assert "starting the coordinator" in refused.stderr
     person.run("run", WORDCOUNT, person.upload("a"), "--output", output)  # nobody else holds it
+
+
+def test_a_deadline_beyond_the_output_bucket_s_own_rule_for_open_uploads_is_refused(person: Person) -> None:
+    abort = {"ID": "brief", "Status": "Enabled", "Filter": {"Prefix": ""}}
+    rule = {**abort, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
+    person.s3.put_bucket_lifecycle_configuration(Bucket=OUTPUTS, LifecycleConfiguration={"Rules": [rule]})
+    try:
+        asked = ("submit", WORDCOUNT, person.upload("a"), "--output", person.output(), "--deadline", "2d")
+        assert "at most 1d" in person.run(*asked, expect=2).stderr
+    finally:
+        person.s3.delete_bucket_lifecycle(Bucket=OUTPUTS)
 
 
 @pytest.mark.parametrize(

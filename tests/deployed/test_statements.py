@@ -2,7 +2,8 @@
 
 Which test uses what: jobs (`test_jobs`) most; the Deny of `_SUCCESS` and of plain transport, `test_rights`; dead
 letters, releases and continued executions, `test_coordinators`; parts that are taken back, `test_commits`; cancel,
-resume and clean, `test_lives`; what people ask, `test_people`; the key, `test_stacks`. A right that nothing uses does not belong into the template.
+resume and clean, `test_lives`; what people ask, `test_people`; the key, `test_stacks`. A right that nothing uses does
+not belong into the template.
 """
 
 import json

@@ -111,7 +111,7 @@ class Person:
 
     def _keys(self, output: str) -> list[str]:
         bucket, _, prefix = output.removeprefix("s3://").partition("/")
-        listed = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        listed = self.s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/")
         return [found["Key"] for found in listed.get("Contents", [])]
 
     def _command(self, arguments: tuple[str | Path, ...]) -> list[str]:
