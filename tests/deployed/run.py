@@ -6,6 +6,7 @@ folder lies in a declared bucket, the command has the rights of SubmitPolicy, th
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ OUTPUTS: Final = "deployed-outputs"
 PREFIX: Final = "job"
 WORKERS: Final = "3"  # of a job at once: what this machine can do, not what Lambda can
 WRONG: Final = 2
+INTERRUPTED: Final = 130
+FAILURES: Final = ("[ERROR]", "Task timed out", "Runtime exited")  # as Lambda and its runtime client say it
 
 
 def main(arguments: list[str]) -> int:
@@ -45,8 +48,8 @@ def main(arguments: list[str]) -> int:
         if status == 0:
             fetch(cloud.administrators("s3"), output)
             _say(f"the output is in {output}")
-        for refusal in cloud.access.refusals:
-            _say(f"refused: {refusal.principal} {refusal.action} {refusal.resource}")
+        for line in complaints(cloud, stack):
+            _say(line)
     return status
 
 
@@ -57,6 +60,19 @@ def prepare(cloud: Cloud, built: Path, name: str = "s3mr", **parameters: str) ->
     for bucket in (*given["InputBuckets"].split(","), *given["OutputBuckets"].split(",")):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     return deploy(cloud, built, name, **given)
+
+
+def complaints(cloud: Cloud, stack: Stack) -> Iterator[str]:
+    """What who changes the template or a handler wants to know: rights that were missing, functions that failed."""
+    for refusal in cloud.access.refusals:
+        yield f"refused: {refusal.principal} {refusal.action} {refusal.resource}"
+    yield from (f"not delivered: {what}" for what in cloud.service.undelivered)
+    logs = cloud.administrators("logs")
+    for function in ("tick", "record", "map", "reduce"):
+        group = f"/aws/lambda/{stack.name}-{function}"
+        for event in logs.filter_log_events(logGroupName=group)["events"]:
+            if any(sign in event["message"] for sign in FAILURES):
+                yield f"{function}: {event['message']}"
 
 
 def upload(s3: Any, given: Path, prefix: str = PREFIX) -> int:
@@ -86,4 +102,7 @@ def _wrong(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -4,6 +4,7 @@ Everything is kept below ``build/deployed`` and made again only when its sources
 """
 
 import compileall
+import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import venv
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -52,6 +54,11 @@ def sam(*arguments: str | Path) -> str:
 
 def build(architecture: str = ARCHITECTURE, runtime: str = RUNTIME) -> Path:
     """Build the template for an architecture, and return the built template's path."""
+    with _alone():
+        return _build(architecture, runtime)
+
+
+def _build(architecture: str, runtime: str) -> Path:
     folder = BUILD / architecture
     template, stamp = folder / "template.yaml", folder / "sources.sha256"
     sources = fingerprint(_sources()) + runtime
@@ -67,40 +74,51 @@ def package(folder: Path) -> tuple[str, Path]:
     """A copy of a built function's folder that nobody changes, and the SHA-256 of its content that names it."""
     sha = fingerprint((path, path.relative_to(folder)) for path in _files(folder))
     kept = BUILD / "packages" / sha
+    with _alone():
+        _keep(folder, kept)
+    return sha, kept
+
+
+def _keep(folder: Path, kept: Path) -> None:
     if not kept.exists():
         making = kept.with_suffix(f".{os.getpid()}")
         shutil.copytree(folder, making)
         # As if Lambda's environments had a cache: importing does not compile anew in each.
         compileall.compile_dir(making, quiet=2, workers=0, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
         making.rename(kept)
-    return sha, kept
 
 
 def interpreter() -> Path:
     """A Python with nothing installed."""
     folder = BUILD / "runtime" / f"{RUNTIME}-empty"
-    if not folder.exists():
-        venv.create(folder, symlinks=True, with_pip=False)
+    with _alone():
+        if not folder.exists():
+            venv.create(folder, symlinks=True, with_pip=False)
     return folder / "bin" / "python"
 
 
 def runtime_client() -> Path:
     """A folder with AWS's runtime client, and what that needs, alone."""
     folder = BUILD / "runtime" / f"awslambdaric-{importlib.metadata.version('awslambdaric')}-{RUNTIME}"
-    if not folder.exists():
-        making = folder.with_suffix(f".{os.getpid()}")
-        making.mkdir(parents=True)
-        for name in CLIENT:
-            spec = find_spec(name)
-            assert spec
-            assert spec.origin
-            origin = Path(spec.origin)
-            if spec.submodule_search_locations:
-                shutil.copytree(origin.parent, making / name, ignore=shutil.ignore_patterns("tests"))
-            else:
-                shutil.copy(origin, making)
-        making.rename(folder)
+    with _alone():
+        if not folder.exists():
+            _copy_client(folder)
     return folder
+
+
+def _copy_client(folder: Path) -> None:
+    making = folder.with_suffix(f".{os.getpid()}")
+    making.mkdir(parents=True)
+    for name in CLIENT:
+        spec = find_spec(name)
+        assert spec
+        assert spec.origin
+        origin = Path(spec.origin)
+        if spec.submodule_search_locations:
+            shutil.copytree(origin.parent, making / name, ignore=shutil.ignore_patterns("tests"))
+        else:
+            shutil.copy(origin, making)
+    making.rename(folder)
 
 
 def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
@@ -109,6 +127,15 @@ def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
     for path, name in sorted(files, key=lambda pair: pair[1].as_posix()):
         digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else makes anything below ``build/deployed`` meanwhile."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _sources() -> Iterator[tuple[Path, Path]]:

@@ -12,7 +12,7 @@ from tests.deployed.harness.environment import Environment, Outcome
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.runtime_api import Invocation
 
-PER_VERSION_MAX: Final = 4
+PER_VERSION_MAX: Final = 6
 IDLE_MAX: Final = 12
 MEMORY_CHECK_S: Final = 0.1
 MIB: Final = 1024 * 1024
