@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TESTS := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp build/tests
+TESTS := mkdir -p build && $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp build/tests
 
 .PHONY: help demo test check deployed format lock clean
 
