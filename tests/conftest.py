@@ -7,6 +7,7 @@ import pytest
 from s3mr.local.cloud import EmbeddedCloud
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file together, so that what they share is made once: for ``-n 2 --dist loadgroup``."""
     for item in items:

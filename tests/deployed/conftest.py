@@ -22,7 +22,7 @@ BOOKS_MAX = 8
 BUCKETS = {"InputBuckets": INPUTS, "OutputBuckets": f"{OUTPUTS},{ROOT_OUTPUT}"}
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The test that looks back on all others comes last."""
     items.sort(key=lambda item: item.name == LAST)

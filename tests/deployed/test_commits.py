@@ -104,7 +104,9 @@ def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
         jobs.append(person.submit(file, person.upload("x"), *options))
     for output in places:
         ((key, upload_id),) = until(lambda: _uploads(person, output, "part-00001"))  # noqa: B023 - awaited here
-        person.s3.abort_multipart_upload(Bucket=output.split("/")[2], Key=key, UploadId=upload_id)
+        upload = {"Bucket": output.split("/")[2], "Key": key, "UploadId": upload_id}
+        until(lambda: person.s3.list_parts(**upload).get("Parts"))  # noqa: B023 - awaited here
+        person.s3.abort_multipart_upload(**upload)
     gate.open()
     for job_id, output in zip(jobs, places, strict=True):
         assert "the upload is lost" in person.run("watch", job_id, expect=1).stderr

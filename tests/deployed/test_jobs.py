@@ -16,7 +16,7 @@ def test_words_of_books_are_counted_as_a_sequential_program_counts_them(
     person: Person, books: list[str], counted: list[str]
 ) -> None:
     output = person.output()
-    options = ("--reducers", "3", "--split-size", "64KiB")
+    options = ("--reducers", "3", "--split-size", sixth_of(books))
     result = person.ask("run", WORDCOUNT, person.upload(*books), "--output", output, *options)
     assert sorted(person.lines(output)) == counted
     assert (result["parts"], result["retried"]) == (3, 0)
@@ -25,7 +25,7 @@ def test_words_of_books_are_counted_as_a_sequential_program_counts_them(
 @pytest.mark.usefixtures("unkind")
 def test_events_that_come_late_and_twice_change_nothing(person: Person, books: list[str], counted: list[str]) -> None:
     output = person.output()
-    options = ("--reducers", "2", "--split-size", "64KiB")
+    options = ("--reducers", "2", "--split-size", sixth_of(books))
     result = person.ask("run", WORDCOUNT, person.upload(*books), "--output", output, *options)
     assert sorted(person.lines(output)) == counted
     assert result["duplicates_ignored"] > 0
@@ -155,6 +155,11 @@ def test_two_jobs_at_once_have_each_their_own_code(person: Person, tmp_path: Pat
     person.run_all(commands)
     for number, output in enumerate(outputs):
         assert person.lines(output) == [f"{letter}\t{number}" for letter in "abcd"]
+
+
+def sixth_of(books: list[str]) -> str:
+    """The size of splits that makes a handful of map tasks."""
+    return str(sum(len(text.encode()) for text in books) // 6)
 
 
 def wheel(path: Path, name: str, code: str) -> None:
