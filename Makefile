@@ -3,7 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Deployed tests share one cloud in one process, and the last of them looks back on all; the others use both cores.
-TESTS := $(BIN)/python -m pytest -q tests/deployed && $(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/deployed
+define TESTS
+folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+  $(BIN)/python -m pytest -q --basetemp "$$folder/deployed" tests/deployed && \
+  $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" --ignore tests/deployed
+endef
 
 .PHONY: help demo test check deployed format lock clean
 
