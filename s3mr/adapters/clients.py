@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
 
@@ -100,11 +99,6 @@ def logs_client(meter: Meter) -> "CloudWatchLogsClient":
 
 def sts_client(meter: Meter) -> "STSClient":
     client: STSClient = _client("sts", None, meter)
-    return client
-
-
-def service_quotas_client(meter: Meter) -> "ServiceQuotasClient":
-    client: ServiceQuotasClient = _client("service-quotas", None, meter)
     return client
 
 

@@ -217,7 +217,6 @@ CLIENTS: list[Callable[[clients.Meter], Any]] = [
     clients.step_functions_client,
     clients.logs_client,
     clients.sts_client,
-    clients.service_quotas_client,
 ]
 
 

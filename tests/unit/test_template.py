@@ -10,6 +10,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from s3mr import limits
+from s3mr.errors import TransientError
 from s3mr.model.job import SCHEMA_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,10 @@ def test_an_execution_hands_over_before_its_history_or_its_time_is_full() -> Non
     definition = RESOURCES["Jobs"]["Properties"]["Definition"]
     judge = definition["States"]["Judge"]["Choices"][1]
     assert judge["NumericGreaterThanEquals"] == limits.ROUNDS_MAX
-    retries = definition["States"]["Tick"]["Retry"][1]["MaxAttempts"]
+    busy, other = definition["States"]["Tick"]["Retry"]
+    assert TransientError.__name__ in busy["ErrorEquals"]  # what a function raises has its class's name
+    assert busy["MaxAttempts"] * busy["MaxDelaySeconds"] / 2 > 2_400  # with full jitter: throttling may last
+    retries = other["MaxAttempts"]
     assert 9 + 3 * retries < limits.ROUND_EVENTS_MAX
     timeout_s = RESOURCES["TickFunction"]["Properties"]["Timeout"]
     assert limits.ROUND_S + 300 < timeout_s < definition["States"]["Tick"]["TimeoutSeconds"]
