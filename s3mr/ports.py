@@ -108,8 +108,12 @@ class Output(Protocol):
             InvariantError: another object is in the way, or the upload is proven lost.
         """
 
-    def discard_open(self, names: Iterable[str]) -> None:
-        """Remove what losers and zombies left open under exactly these part names."""
+    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
+        """Remove what losers and zombies left open under exactly these part names.
+
+        ``still_ours`` is asked between looking and removing whether no other job may have begun to write here: so
+        whatever was seen is ours, however long the caller may have stood still.
+        """
 
     def publish(self, success: bytes) -> None:
         """Write ``_SUCCESS`` last; from here the output is whole. Repeating it is harmless.
@@ -119,7 +123,30 @@ class Output(Protocol):
         """
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Remove everything of a job that will not succeed: open parts, and completed ones proven ours."""
+        """Remove those of a job's parts that were completed and are proven ours; in a folder, all that it has made."""
+
+
+class Published(Protocol):
+    """A job's output as everybody sees it, once it is committed. Reading it changes nothing."""
+
+    @property
+    def place(self) -> str:
+        """The folder or ``s3://`` prefix, as it was named."""
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of what lies there; what lies deeper is one name, which ends with ``/``.
+
+        Raises:
+            RequestError: it must not be listed.
+        """
+
+    def stream(self, name: str) -> Iterator[bytes] | None:
+        """Return an object's bytes, in blocks of at most 1 MiB; None: there is none of that name.
+
+        Raises:
+            RequestError: it must not be read.
+            InvariantError: it cannot be read as one object: it was replaced or has vanished under the reading.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import google_crc32c
@@ -110,11 +110,13 @@ class MemoryOutput:
         self._folder.objects[part.name] = bytes(upload.data)
         self._folder.identities[part.name] = upload.identity
 
-    def discard_open(self, names: Iterable[str]) -> None:
+    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
         """Abort all uploads of exactly these parts."""
         wanted = frozenset(names)
-        for number in [number for number, upload in self._folder.uploads.items() if upload.name in wanted]:
-            del self._folder.uploads[number]
+        found = [number for number, upload in self._folder.uploads.items() if upload.name in wanted]
+        if found and still_ours():
+            for number in found:
+                self._folder.uploads.pop(number, None)
 
     def publish(self, success: bytes) -> None:
         """Put ``_SUCCESS`` unless another one stands there."""
@@ -122,9 +124,7 @@ class MemoryOutput:
             raise InvariantError(f"another job's output is in the way: {SUCCESS}")
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Abort these parts' uploads, and delete those completed ones that are ours."""
-        parts = tuple(parts)
-        self.discard_open(part.name for part in parts)
+        """Delete those parts that were completed and are ours."""
         for part in parts:
             if self._is_ours(part):
                 del self._folder.objects[part.name], self._folder.identities[part.name]
@@ -173,3 +173,27 @@ class MemoryPartWriter:
         if self._number not in self._folder.uploads:
             raise InvariantError(f"the upload was aborted: {self._number}")
         return self._folder.uploads[self._number]
+
+
+class MemoryPublished:
+    """What everybody sees in a `MemoryFolder`."""
+
+    place = "memory"
+
+    def __init__(self, folder: MemoryFolder) -> None:
+        self._folder = folder
+
+    def names(self) -> Iterator[str]:
+        """Yield the names, sorted."""
+        yield from sorted({name[: name.find("/") + 1] or name for name in self._folder.objects})
+
+    def stream(self, name: str) -> Iterator[bytes] | None:
+        """Return an object's bytes; None: there is none."""
+        data = self._folder.objects.get(name)
+        return None if data is None else self._blocks(name, data)
+
+    def _blocks(self, name: str, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), limits.MIB):
+            if self._folder.objects.get(name) is not data:
+                raise InvariantError("it vanished or was replaced while it was read")
+            yield data[at : at + limits.MIB]

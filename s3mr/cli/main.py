@@ -12,10 +12,12 @@ from s3mr.cli.ending import cancel, clean
 from s3mr.cli.following import ls, status, watch
 from s3mr.cli.looking import history, logs
 from s3mr.cli.run import resume, run, submit
-from s3mr.errors import JobFailedError, RequestError, S3mrError
+from s3mr.cli.verifying import verify
+from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError
 
 EXIT_FAILED = 1  # seen in a task
 EXIT_REFUSED = 2  # seen before anything started
+EXIT_DETACHED = 75  # out of sight, and goes on: EX_TEMPFAIL of sysexits.h
 EXIT_INTERRUPTED = 130  # Ctrl-C, as shells say it
 
 
@@ -32,12 +34,15 @@ def commands() -> None:
     """Serverless MapReduce: plain Python map and reduce functions over objects in S3."""
 
 
-for command in (run, submit, status, watch, ls, logs, history, cancel, resume, clean, doctor):
+for command in (run, submit, status, watch, ls, logs, history, cancel, resume, clean, verify, doctor):
     commands.add_command(command)
 
 
 def main() -> NoReturn:
-    """Run the command and exit: 0 it succeeded, 2 refused before anything started, 1 failed later, 130 Ctrl-C."""
+    """Run the command and exit.
+
+    0: it succeeded; 2: refused before anything started; 1: failed later; 75: out of sight, and goes on; 130: Ctrl-C.
+    """
     for asked in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(asked, _interrupt)
     try:
@@ -55,6 +60,8 @@ def main() -> NoReturn:
         status = _say(error, EXIT_REFUSED)
     except JobFailedError as error:
         status = _say(error, EXIT_FAILED, "the job failed: ")
+    except DetachedError as error:
+        status = _say(error, EXIT_DETACHED)
     except S3mrError as error:
         status = _say(error, EXIT_FAILED)
     except BrokenPipeError:

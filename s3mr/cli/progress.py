@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
@@ -82,3 +82,37 @@ class Progress:
     def _rate(self, job: JobState) -> str:
         elapsed_s = max(job.progressed_at - job.phase_started_at, 1e-3)
         return f"{job.done / elapsed_s:.1f} tasks/s"
+
+
+class Reading:
+    """A bar on standard error while an output is read; nothing where that is no terminal."""
+
+    def __init__(self, *, shown: bool) -> None:
+        console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("reading "),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+        )
+        self._task = self._bars.add_task("reading", total=None)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, total_bytes: int) -> None:
+        """Say how much there is to read."""
+        self._bars.update(self._task, total=total_bytes)
+
+    def advance(self, read_bytes: int) -> None:
+        """Say how much more was read; from any thread."""
+        self._bars.advance(self._task, read_bytes)

@@ -4,7 +4,6 @@
 return; `complete` only goes forward from a cursor, and may be repeated from any death.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 
 from s3mr import limits
@@ -15,6 +14,7 @@ from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Books, Part
 from s3mr.model.statistics import Counters
+from s3mr.model.success import Success
 from s3mr.ports import JobStore, ObjectStore, Output, Parallel
 
 COMPLETE_WIDTH = 16  # uploads completed at once
@@ -66,7 +66,7 @@ def complete(
             done += 1
         if done < job.spec.tasks(job.spec.last_phase):
             save_cursor(done)
-    output.discard_open(part_names(job))
+    output.discard_open(part_names(job), still_ours=lambda: store.claimed_by(job.spec.output) == job.spec.job_id)
     output.publish(success(job, winning_parts(job, store)))
 
 
@@ -82,13 +82,7 @@ def winning_parts(job: JobState, store: JobStore) -> Iterator[Part]:
 
 def success(job: JobState, parts: Iterable[Part]) -> bytes:
     """Return the content of ``_SUCCESS``: a function of the job and its winners alone, so that it may be repeated."""
-    described = [
-        {"name": part.name, "size_bytes": part.size_bytes, "records": part.records, "crc32c": f"{part.crc32c:08x}"}
-        for part in parts
-    ]
-    counters = job.counters.model_dump(exclude={"busy_s", "requests"})
-    document = {"job_id": job.spec.job_id, "counters": counters, "parts": described}
-    return json.dumps(document, indent=1).encode() + b"\n"
+    return Success.of(job.spec.job_id, job.counters, parts).encode()
 
 
 def _unbalanced(task: int, expected: Books, read: Books | None) -> str:

@@ -1,0 +1,83 @@
+"""``_SUCCESS``: what a committed output says of itself. The commit writes it, and `verifying` believes none of it."""
+
+import json
+from collections.abc import Iterable
+from typing import Self
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from s3mr import limits
+from s3mr.model import keys
+from s3mr.model.job import JobId
+from s3mr.model.manifest import Part
+from s3mr.model.statistics import Counters
+from s3mr.model.value import Value
+
+
+class _Exact(Value):
+    """A value whose JSON must have the very types: no number as a text, no fraction that is whole."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Totals(_Exact):
+    """Those of a job's counters that are a function of its input and its code alone."""
+
+    records_in: int
+    bytes_in: int
+    pairs_mapped: int
+    shuffle_records: int
+    shuffle_bytes: int
+    records_out: int
+    bytes_out: int
+
+    @classmethod
+    def of(cls, counters: Counters) -> Self:
+        return cls(**counters.model_dump(include=set(cls.model_fields)))
+
+
+class PartEntry(_Exact):
+    """One part as ``_SUCCESS`` describes it."""
+
+    name: str
+    size_bytes: int = Field(ge=0)
+    records: int = Field(ge=0)
+    crc32c: str = Field(pattern=r"^[0-9a-f]{8}$")
+
+    @classmethod
+    def of(cls, part: Part) -> Self:
+        return cls(name=part.name, size_bytes=part.size_bytes, records=part.records, crc32c=f"{part.crc32c:08x}")
+
+
+class Success(_Exact):
+    """The content of ``_SUCCESS``."""
+
+    job_id: JobId
+    counters: Totals
+    parts: tuple[PartEntry, ...] = Field(max_length=limits.MAP_TASKS_MAX)
+
+    @classmethod
+    def of(cls, job_id: str, counters: Counters, parts: Iterable[Part]) -> Self:
+        return cls(job_id=job_id, counters=Totals.of(counters), parts=tuple(map(PartEntry.of, parts)))
+
+    def encode(self) -> bytes:
+        """Return the file; the same value, the same bytes."""
+        return json.dumps(self.model_dump(), indent=1).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Self:
+        """Return what `encode` has written. Parts are named by their numbers, without a gap.
+
+        Raises:
+            ValueError: it has not; the text says in one line what is wrong.
+        """
+        try:
+            read = cls.model_validate_json(encoded)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        for number, part in enumerate(read.parts):
+            if part.name != keys.part(number):
+                raise ValueError(f"part {number} is named {part.name!r}")
+        return read

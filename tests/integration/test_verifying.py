@@ -1,0 +1,86 @@
+"""``s3mr verify`` over folders and prefixes, as a person types it: what it says, and how it exits."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mypy_boto3_s3 import S3Client
+
+from tests.integration.conftest import Finished
+from tests.integration.test_s3 import COUNT, aws, bucket, endpoint
+
+__all__ = ["aws", "bucket", "endpoint"]  # fixtures: an S3 of the user's own
+
+Run = Callable[..., Finished]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def out(s3mr: Run, job_file: Write, tmp_path: Path) -> Path:
+    """An output in two parts."""
+    job_file(COUNT)
+    (tmp_path / "in.txt").write_text("to be or not to be\n")
+    done = s3mr("run", "job.py:job", "in.txt", "--output", "out", "--reducers", "2", "--quiet")
+    assert done.returncode == 0, done.stderr.decode()
+    return tmp_path / "out"
+
+
+def test_a_folder_that_was_committed_is_proven(s3mr: Run, out: Path) -> None:
+    job_id = json.loads((out / "_SUCCESS").read_bytes())["job_id"]
+    size_bytes = sum(path.stat().st_size for path in out.glob("part-*"))
+    done = s3mr("verify", "out/")
+    said = f"proven: 2 parts, 4 records, {size_bytes} bytes, as job {job_id} has committed them\n"
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, said, b"")
+
+
+def test_every_difference_is_named_with_both_sides_and_the_exit_status_is_1(s3mr: Run, out: Path) -> None:
+    whole = (out / "part-00000").read_bytes()
+    (out / "part-00000").write_bytes(whole.swapcase())
+    (out / "part-00001").unlink()
+    (out / "part-00002").write_bytes(b"x\t1\n")
+    done = s3mr("verify", "out")
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert [line[:2] for line in lines[1:-1]] == [
+        ["part-00000", "crc32c"],
+        ["part-00001", "existence"],
+        ["part-00002", "existence"],
+    ]
+    assert " ".join(lines[-1]) == "not proven: 3 differences"
+    told = json.loads(s3mr("verify", "out", "--json").stdout)
+    assert (told["output"], told["proven"], told["differences_count"]) == ("out", False, 3)
+    crc32c = told["differences"][0]
+    assert (crc32c["name"], crc32c["what"]) == ("part-00000", "crc32c")
+    assert crc32c["expected"] in (out / "_SUCCESS").read_text()
+    assert crc32c["found"] != crc32c["expected"]
+
+
+def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for what in ("empty", "nowhere"):
+        done = s3mr("verify", what)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.decode() == f"s3mr: not committed: there is no _SUCCESS in {what}\n"
+    assert s3mr("verify", "s3://B/out").stderr.startswith(b"s3mr: not an S3 URI")
+    assert s3mr("verify").returncode == 2
+    job = s3mr("verify", "20260102-030405-0a1b2c3d", S3MR_STACK="")
+    assert (job.returncode, job.stderr[:16]) == (2, b"s3mr: say where:")
+
+
+@pytest.mark.usefixtures("out")
+def test_a_prefix_is_proven_where_the_users_configuration_says_and_where_an_option_does(
+    s3mr: Run, aws: S3Client, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"s3://{bucket}/results/out"
+    assert s3mr("run", "job.py:job", "in.txt", "--output", uri, "--reducers", "2", "--quiet").returncode == 0
+    assert s3mr("verify", uri).stdout.startswith(b"proven: 2 parts, 4 records, ")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody listens
+    assert s3mr("verify", f"{uri}/", "--endpoint-url", endpoint).returncode == 0
+    body = aws.get_object(Bucket=bucket, Key="results/out/part-00001")["Body"].read()
+    aws.put_object(Bucket=bucket, Key="results/out/part-00001", Body=body[:-1])
+    differs = s3mr("verify", uri, "--json", "--endpoint-url", endpoint)
+    assert differs.returncode == 1
+    assert [one["what"] for one in json.loads(differs.stdout)["differences"]] == ["size_bytes", "records", "crc32c"]
+    none = s3mr("verify", f"s3://{bucket}/results", "--endpoint-url", endpoint)
+    assert (none.returncode, b"not committed" in none.stderr) == (2, True)

@@ -1,0 +1,110 @@
+"""The books before the commit: every way in which they can fail to balance is told, and none other."""
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from s3mr.api import Job
+from s3mr.coordinator.committing import prepare
+from s3mr.errors import InvariantError, UserCodeError
+from s3mr.model.job import JobState, Phase
+from s3mr.model.manifest import Books, Manifest
+from s3mr.ports import JobStore
+from tests.unit.word_count import WORD_COUNT, words, world
+from tests.world import World
+
+Change = Callable[[list[Manifest]], object]
+
+
+class Winners:
+    """A table that holds just these winners."""
+
+    def __init__(self, manifests: list[Manifest]) -> None:
+        self._manifests = manifests
+
+    def all_manifests(self, _job: JobState, _phase: Phase) -> Iterator[Manifest]:
+        return iter(self._manifests)
+
+
+def last_winners(job: Job) -> tuple[World, list[Manifest]]:
+    """A job whose last task has just won, and the winners of its last phase."""
+    one = world(job)
+    state = one.submit()
+    while True:
+        winners = list(one.real_store.all_manifests(state, state.spec.last_phase))
+        if len(winners) == state.spec.tasks(state.spec.last_phase):
+            return one, winners
+        one.tick()
+        one.work()
+
+
+def prepared(job: Job, change: Change = lambda _winners: None) -> int:
+    """Prepare the commit over winners of which ``change`` has made others; return the records that would be out."""
+    one, winners = last_winners(job)
+    change(winners)
+    return prepare(one.state(), cast("JobStore", Winners(winners)), one.real_objects).records_out
+
+
+def read(winners: list[Manifest], **books: int) -> None:
+    """Have the second reducer say that it has read more."""
+    told = winners[1].books
+    assert told is not None
+    winners[1] = winners[1].model_copy(update={"books": told + Books(**books)})
+
+
+def consumed(winners: list[Manifest], more_bytes: int) -> None:
+    """Have a map task say that it has consumed other bytes."""
+    counters = winners[0].counters
+    more = counters.model_copy(update={"bytes_in": counters.bytes_in + more_bytes})
+    winners[0] = winners[0].model_copy(update={"counters": more})
+
+
+@pytest.mark.parametrize("job", [WORD_COUNT, Job(map=words)], ids=["with reduce", "without"])
+def test_true_books_balance_and_their_counters_are_those_of_the_winners(job: Job) -> None:
+    _, winners = last_winners(job)
+    assert prepared(job) == sum(one.counters.records_out for one in winners) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda winners: read(winners, records=1), "reduce task 1 read"),
+        (lambda winners: read(winners, checksum=1), "reduce task 1 read"),
+        (lambda winners: winners.__setitem__(1, winners[1].model_copy(update={"books": None})), "task 1 read nothing"),
+        (lambda winners: winners.pop(), "reduce task 2 of 3 has no winner"),
+        (lambda winners: winners.pop(1), "reduce task 1 of 3 has no winner"),
+        (lambda winners: winners.clear(), "reduce task 0 of 3 has no winner"),
+    ],
+)
+def test_a_reducer_that_did_not_read_what_maps_wrote_for_it_or_is_not_there_stops_the_commit(
+    change: Change, said: str
+) -> None:
+    with pytest.raises(InvariantError, match=said):
+        prepared(WORD_COUNT, change)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda winners: consumed(winners, 1), "map tasks consumed"),
+        (lambda winners: consumed(winners, -1), "map tasks consumed"),
+        (lambda winners: winners.pop(), "map tasks have a winner"),
+    ],
+)
+def test_a_byte_of_the_input_read_twice_or_not_at_all_stops_the_commit_of_a_job_without_reduce(
+    change: Change, said: str
+) -> None:
+    with pytest.raises(InvariantError, match=said):
+        prepared(Job(map=words), change)
+
+
+def test_winners_whose_keys_are_of_two_types_stop_the_commit() -> None:
+    def retyped(winners: list[Manifest]) -> None:
+        winners[:2] = [
+            one.model_copy(update={"key_type": key_type})
+            for one, key_type in zip(winners, ("int", "str"), strict=False)
+        ]
+
+    with pytest.raises(UserCodeError, match="mixed types"):
+        prepared(Job(map=words), retyped)
