@@ -9,7 +9,7 @@ folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
   $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" --ignore tests/deployed
 endef
 
-.PHONY: help demo test check deployed format lock clean
+.PHONY: help demo test check audit deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: .venv/dev .venv/sam/.done  ## The gate: format, lint, types, import contr
 	$(BIN)/lint-imports
 	$(TESTS)
 
+audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
+	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit
+
 deployed: .venv/dev .venv/sam/.done  ## Run JOB=FILE over INPUT=FOLDER into OUTPUT=FOLDER on the built template, as AWS would.
 	@test -n "$(JOB)" -a -n "$(INPUT)" -a -n "$(OUTPUT)" || \
 	  (echo "make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='options of s3mr run']"; exit 2)
@@ -44,15 +47,17 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	  --extra local --extra dev --upgrade --output-file .ci/requirements.txt pyproject.toml
 	echo aws-sam-cli | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --upgrade --output-file .ci/sam.txt -
+	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	  --upgrade --output-file .ci/audit.txt -
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
 	  --upgrade lambdas/pyproject.toml > lambdas/pins
 	(echo '# What the functions are made of: this project, and what it needs, at locked versions (make lock).'; \
 	  echo ./lambdas; cat lambdas/pins) > lambdas/requirements.txt && rm lambdas/pins
 
-.venv/sam/.done: .venv/bin/python .ci/sam.txt
-	$(BIN)/python -m venv .venv/sam
-	.venv/sam/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-	  -r .ci/sam.txt
+# Tools that need other versions than we do, each in an environment of its own.
+.venv/sam/.done .venv/audit/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
+	$(BIN)/python -m venv .venv/$*
+	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 clean:  ## Remove what was made.

@@ -1,0 +1,85 @@
+"""``make audit``: everything that is locked is asked about, and what cannot be asked about does not pass."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+AUDIT = ROOT / ".ci" / "audit.py"
+LOCKS = sorted([*(ROOT / ".ci").glob("*.txt"), ROOT / "lambdas" / "requirements.txt"])
+ASKED = """#!/bin/sh
+echo "$@" >> {folder}/asked
+for last; do :; done
+cat "$last" >> {folder}/packages
+test -z "{fails}" || ! grep -q '^{fails}==' "$last"
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """In place of pip-audit: notes what it is asked, and finds nothing."""
+    return written(tmp_path, fails="")
+
+
+def written(folder: Path, *, fails: str) -> Path:
+    path = folder / "pip-audit"
+    path.write_text(ASKED.format(folder=folder, fails=fails))
+    path.chmod(0o755)
+    return path
+
+
+def audit(pip_audit: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(AUDIT), str(pip_audit)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_every_package_of_every_lock_is_asked_about_whatever_system_it_is_for(stand_in: Path) -> None:
+    done = audit(stand_in)
+    assert done.returncode == 0, done.stderr
+    asked = (stand_in.parent / "packages").read_text().splitlines()
+    text = "\n".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
+    locked = {
+        f"{name.lower()}=={version}" for name, version in re.findall(r"^([\w.-]+)==([\w.+-]+)", text, re.MULTILINE)
+    }
+    assert set(asked) == locked
+    assert len(asked) == len(locked)
+    assert {"boto3", "pywin32", "aws-sam-cli", "pip-audit", "aws-lambda-powertools"} <= {
+        line.partition("==")[0] for line in asked
+    }
+    assert done.stdout == f"passed: {len(locked)} packages, none with a known vulnerability\n"
+
+
+def test_a_package_that_cannot_be_asked_about_is_not_skipped(stand_in: Path) -> None:
+    audit(stand_in)
+    for options in (stand_in.parent / "asked").read_text().splitlines():
+        assert "--strict" in options.split()
+        assert "--ignore-vuln" not in options
+
+
+@pytest.mark.parametrize("package", ["boto3", "networkx", "aws-sam-cli", "xxhash"])
+def test_one_failure_is_the_failure_of_all_and_the_rest_is_asked_about_all_the_same(
+    tmp_path: Path, package: str
+) -> None:
+    done = audit(written(tmp_path, fails=package))
+    assert (done.returncode, done.stdout) == (1, "not passed\n")
+    assert len((tmp_path / "asked").read_text().splitlines()) == 2  # one package is locked in two versions
+
+
+def test_a_line_of_a_lock_that_names_no_version_is_a_failure(tmp_path: Path, stand_in: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "lambdas").mkdir()
+    for lock in (".ci/requirements.txt", ".ci/sam.txt", ".ci/audit.txt", "lambdas/requirements.txt"):
+        (tmp_path / lock).write_text(
+            "# a comment\n./lambdas\nboto3==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:0\n"
+        )
+    (tmp_path / ".ci" / "audit.py").write_bytes(AUDIT.read_bytes())
+    command = [sys.executable, str(tmp_path / ".ci" / "audit.py"), str(stand_in)]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    with (tmp_path / ".ci" / "sam.txt").open("a") as lock_file:
+        lock_file.write("requests>=2\n")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "no package with its version: requests>=2" in done.stderr
