@@ -61,6 +61,8 @@ PAYLOAD_BYTES_MAX: Final = 256 * KIB  # a request and its report together, in a 
 UPLOAD_PART_BYTES: Final = 8 * MIB
 UPLOAD_PARTS_MAX: Final = 2_500  # S3 takes 10,000; a report that names them all must stay small
 UPLOAD_ETAG_BYTES: Final = 40  # in JSON
+SUCCESS_PART_BYTES: Final = 200  # what `_SUCCESS` says of one part, at most
+SUCCESS_BYTES_MAX: Final = 32 * MIB  # a `_SUCCESS` that is read back
 PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
 
 # The coordinator on AWS. A round is one execution of the state machine's loop, and one call of tick's function.
@@ -84,6 +86,7 @@ PIECE_COLUMN_BYTES: Final = 12
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES < ITEM_BYTES_MAX
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILURE_TEXT_MAX < PAYLOAD_BYTES_MAX
 assert UPLOAD_PARTS_MAX * UPLOAD_ETAG_BYTES + PARAMS_BYTES_MAX < PAYLOAD_BYTES_MAX
+assert MAP_TASKS_MAX * SUCCESS_PART_BYTES + 64 * KIB < SUCCESS_BYTES_MAX
 assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
 assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
 assert ATTEMPTS_MAX + TRANSIENT_ATTEMPTS + NO_ROOM_ATTEMPTS + 1 <= ATTEMPT_NUMBER_MAX  # and one backup
@@ -91,6 +94,11 @@ assert ROUNDS_MAX * ROUND_EVENTS_MAX < HISTORY_EVENTS_MAX
 # A job that runs to its deadline still has its intermediates; one that has ended may be resumed for two days at least.
 assert DEADLINE_S <= DEADLINE_S_MAX <= INTERMEDIATES_S - 2 * 24 * 3600.0
 assert INTERMEDIATES_S < RECORDS_S
+
+
+def start_s(*, waiting_s: float = EVENT_AGE_S) -> float:
+    """How long after its launch an attempt may begin; half of the margin is for clocks, half for the report's way."""
+    return waiting_s + LEASE_MARGIN_S / 2
 
 
 def lease_s(task_timeout_s: float, *, waiting_s: float = EVENT_AGE_S) -> float:

@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -95,7 +95,7 @@ class FolderOutput:
             return False
         return True
 
-    def discard_open(self, names: Iterable[str]) -> None:
+    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:  # noqa: ARG002 - the staging folder is this job's alone
         """Remove what workers left under their own names for exactly these parts."""
         wanted = frozenset(names)
         _remove_temporary(self.staging, wanted)

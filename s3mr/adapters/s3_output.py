@@ -8,7 +8,7 @@ Every upload carries ``<job>/<part>/<worker>`` as metadata, so that after an unc
 whether it is ours. Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject (conditional).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -93,7 +93,7 @@ class S3Output:
                     raise
                 self._check_completed(part, error)
 
-    def discard_open(self, names: Iterable[str]) -> None:
+    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
         """Abort all uploads, of whatever worker, whose key is exactly that of one of these parts."""
         keys = {self._prefix + name for name in names}
         with translated(f"listing uploads below {self._uri()}"):
@@ -101,9 +101,11 @@ class S3Output:
                 Bucket=self._bucket, Prefix=self._prefix
             )
             for page in pages:
-                for upload in page.get("Uploads", []):
-                    if upload["Key"] in keys:
-                        abort_upload(self._client, S3Uri(self._bucket, upload["Key"]), upload["UploadId"])
+                found = [upload for upload in page.get("Uploads", []) if upload["Key"] in keys]
+                if found and not still_ours():
+                    return
+                for upload in found:
+                    abort_upload(self._client, S3Uri(self._bucket, upload["Key"]), upload["UploadId"])
 
     def publish(self, success: bytes) -> None:
         """Put ``_SUCCESS``. Repeating it is harmless.
@@ -123,12 +125,7 @@ class S3Output:
                         raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}") from error
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Abort all uploads at the keys of ``parts``, and delete those of them that were completed.
-
-        An object that is not proven ours stays. What losers left under other names is for `discard_open`.
-        """
-        parts = tuple(parts)
-        self.discard_open(part.name for part in parts)
+        """Delete those of ``parts`` that were completed. An object that is not proven ours stays."""
         for part in parts:
             with translated(f"removing {self._uri(part.name)}"):
                 found = self._head(part.name)

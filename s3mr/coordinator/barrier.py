@@ -53,8 +53,14 @@ def write_shuffle_index(
 
 
 def read_books(spec: JobSpec, objects: ObjectStore) -> Sequence[Books]:
-    """Return, for each partition, what its reducer must have read."""
+    """Return, for each partition, what its reducer must have read.
+
+    Raises:
+        InvariantError: the books are damaged.
+    """
     packed = b"".join(objects.stream(keys.index_books(spec.job_id)))
+    if len(packed) != spec.reducers * _BOOKS.size:
+        raise InvariantError(f"the books of {spec.reducers} partitions have {len(packed)} bytes")
     return [Books(records=records, checksum=checksum) for records, checksum in _BOOKS.iter_unpack(packed)]
 
 

@@ -76,7 +76,7 @@ class Launcher:
 
     def _perform(self, lead: Lead, attempts: Sequence[AttemptId]) -> None:
         job = lead.job
-        requests = _requests(job, attempts, self.objects)
+        requests = _requests(job, attempts, self.objects, waiting_s=self.waiting_s)
         self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))
         answers = list(self.parallel.map(self._invoke, requests, width=limits.INVOKE_WIDTH))
         refused = tuple(one for one, answer in zip(attempts, answers, strict=True) if answer is not None)
@@ -107,7 +107,11 @@ def _live(job: JobState, attempts: Sequence[AttemptId], lease_s: float) -> list[
     ]
 
 
-def _requests(job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore) -> list[TaskRequest]:
+def _requests(
+    job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore, *, waiting_s: float
+) -> list[TaskRequest]:
+    assert job.launching is not None  # noqa: S101 - only logged batches are performed
+    start_by = job.launching.at + limits.start_s(waiting_s=waiting_s)
     pointers = _pointers(job, attempts, objects) if job.phase is Phase.MAP else {}
     return [
         TaskRequest(
@@ -116,6 +120,7 @@ def _requests(job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore
             task=one.task,
             attempt=one.attempt,
             token=attempt_token(job.secret, phase=job.phase, task=one.task, attempt=one.attempt),
+            start_by=start_by,
             plan=pointers.get(one.task),
         )
         for one in attempts

@@ -13,13 +13,13 @@ class FencedError(Exception):
 class Lead:
     """One tick's right to write one job.
 
-    The first write raises the epoch, on condition that nobody has since it was read; each later write demands the
-    epoch so taken. So a tick that pauses and wakes up after another has begun cannot write.
+    Every write raises the epoch, on condition that nobody has since this tick last read or wrote the job. So a tick
+    that pauses and wakes up after another has begun cannot write; nor can one that has read what another was still
+    about to change; nor does a write of one's own count that arrives after a later one.
     """
 
     def __init__(self, store: JobStore, job: JobState) -> None:
         self._store = store
-        self._epoch = job.epoch
         self.job = job
 
     def save(self, **changes: Any) -> JobState:  # noqa: ANN401 - any of JobState's fields
@@ -28,8 +28,7 @@ class Lead:
         Raises:
             FencedError: another tick has taken over.
         """
-        taken = self.job.epoch if self.job.epoch != self._epoch else self._epoch + 1
-        changed = JobState.model_validate({**dict(self.job), **changes, "epoch": taken})
+        changed = JobState.model_validate({**dict(self.job), **changes, "epoch": self.job.epoch + 1})
         if not self._store.replace(changed, epoch=self.job.epoch):
             raise FencedError
         self.job = changed

@@ -17,7 +17,7 @@ def sweep_leftovers(job: JobState, store: JobStore, objects: ObjectStore, output
 
     Where another job writes to the same output by then, what is open there is its own, or falls to its own end.
     """
-    if store.claimed_by(job.spec.output) in (None, job.spec.job_id):
-        output.discard_open(part_names(job))
+    mine = (None, job.spec.job_id)
+    output.discard_open(part_names(job), still_ours=lambda: store.claimed_by(job.spec.output) in mine)
     if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
         sweep(objects, job.spec.job_id)

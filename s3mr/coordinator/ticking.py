@@ -23,6 +23,10 @@ from s3mr.ports import Clock, JobStore, ObjectStore, Observation, Output, Parall
 TICK_SOON_S = 0.0
 
 
+class NoSuchJobError(RequestError):
+    """The table holds no such job: none was ever submitted, or it has been cleaned up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """What a tick answers: where the job stands now, and when to tick again if nothing is reported before."""
@@ -54,12 +58,12 @@ class Ticker:
         """Take the job one step further; with ``stop``, towards its end, unless it has ended or is committing.
 
         Raises:
-            RequestError: there is no such job.
+            NoSuchJobError: there is no such job.
             TransientError: a service is busy; tick again.
         """
         seen = self.store.observe(job_id)
         if seen is None:
-            raise RequestError(f"there is no job {job_id}")
+            raise NoSuchJobError(f"there is no job {job_id}")
         lead = Lead(self.store, seen.job)
         if seen.job.released:
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
@@ -93,6 +97,9 @@ class Ticker:
     def _work(self, lead: Lead, seen: Observation) -> float:
         """Launch what the policy asks for, or leave the phase."""
         job, now = lead.job, self.clock.now()
+        if not job.attempts and (refusal := self._claim(job)) is not None:
+            lead.save(phase=Phase.STOPPING, failure=refusal)
+            return TICK_SOON_S
         live = [one for one in seen.live if one.phase is job.phase]
         asked = scheduling.suspects(job, live, now=now)
         won = frozenset(self.store.manifests(job, job.phase, asked))
@@ -112,7 +119,8 @@ class Ticker:
                 case scheduling.Launch(attempts, cursor):
                     wanted += len(attempts)
                     self._guarded(
-                        lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, now=now, **changes)
+                        lead,
+                        partial(self.launcher.launch, lead, attempts, cursor=cursor, now=self.clock.now(), **changes),
                     )
                 case scheduling.Advance():
                     self._guarded(lead, lambda: self._advance(lead, now))
@@ -124,6 +132,13 @@ class Ticker:
         if changes and lead.job is job:
             lead.save(**changes)
         return wait_s
+
+    def _claim(self, job: JobState) -> Failure | None:
+        """Claim the output of a job that has begun nothing yet: who submitted it may have died before that."""
+        holder = self.store.claim_output(job.spec.output, job_id=job.spec.job_id)
+        if holder is None:
+            return None
+        return Failure(kind=FailureKind.REQUEST, message=f"{job.spec.output} is job {holder}'s: name another output")
 
     def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> dict[str, int | float]:
         """Return what has changed in the job's progress: tasks done, when that grew, the median duration."""
@@ -187,7 +202,8 @@ class Ticker:
                 sweep(self.objects, job_id)
         else:
             output = self.output_of(job.spec)
-            output.discard_open(committing.part_names(job))
+            mine = partial(self.store.claimed_by, job.spec.output)
+            output.discard_open(committing.part_names(job), still_ours=lambda: mine() == job_id)
             output.withdraw(committing.winning_parts(job, self.store))
         for phase in (Phase.MAP, Phase.REDUCE):
             left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]

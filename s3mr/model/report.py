@@ -22,6 +22,7 @@ class TaskRequest(Value):
     task: int = Field(ge=0)
     attempt: int = Field(ge=1)
     token: str
+    start_by: float  # seconds since the epoch: what begins later could outlive its lease, and does nothing
     plan: Pointer | None = None  # map only
 
 

@@ -33,6 +33,8 @@ def execute(request: TaskRequest, functions: Functions, surroundings: Surroundin
     """
     worker = surroundings.entropy.hex(_WORKER_DIGITS)
     started_at = surroundings.clock.now()
+    if started_at > request.start_by:
+        return _too_late(request, worker=worker, late_s=started_at - request.start_by)
     run = run_map if request.phase is Phase.MAP else run_reduce
     try:
         outcome = run(request, worker=worker, user_code=UserCode(functions), surroundings=surroundings)
@@ -82,6 +84,18 @@ def _meaning(error: Exception) -> tuple[FailureKind, str]:
         if isinstance(error, kind):
             return _KINDS[kind], str(error)
     raise error
+
+
+def _too_late(request: TaskRequest, *, worker: str, late_s: float) -> Report:
+    """Return the report of an execution that would outlive its lease, and has done nothing."""
+    failure = Failure(
+        kind=FailureKind.NO_ROOM,
+        message=f"it was to begin {late_s:.0f} s earlier",
+        phase=request.phase,
+        task=request.task,
+        attempt=request.attempt,
+    )
+    return _report(request, worker=worker, failure=failure)
 
 
 def _report(

@@ -148,7 +148,7 @@ def test_two_workers_on_one_part_never_touch_each_others_bytes(place: Place, out
     second.write(b"second")
     loser, winner = first.finish(records=1), second.finish(records=1)
     output.complete(winner)
-    output.discard_open(["part-00000"])
+    output.discard_open(["part-00000"], still_ours=lambda: True)
     output.publish(b"{}")
     assert loser.upload != winner.upload
     assert place.seen()["part-00000"] == b"second"
@@ -175,7 +175,7 @@ def test_an_abandoned_part_leaves_nothing(place: Place, output: Output) -> None:
 
 def test_an_upload_that_was_discarded_is_lost(place: Place, output: Output) -> None:
     part = upload(output, "part-00000", b"content")
-    output.discard_open(["part-00000"])
+    output.discard_open(["part-00000"], still_ours=lambda: True)
     with pytest.raises(InvariantError, match="the upload is lost"):
         output.complete(part)
     assert place.seen() == {}
@@ -194,18 +194,26 @@ def test_discarding_touches_exactly_the_named_parts(place: Place, output: Output
     kept = upload(output, "part-00001", b"kept")
     for worker in (W1, W2, W3):
         upload(output, "part-00000", b"loser", worker=worker)
-    output.discard_open(["part-00000", "part-0000", "part-00002"])
+    output.discard_open(["part-00000", "part-0000", "part-00002"], still_ours=lambda: True)
     assert place.left_open() == 1
     output.complete(kept)
     output.publish(b"{}")
     assert place.seen() == {"part-00001": b"kept", "_SUCCESS": b"{}"}
 
 
+def test_discarding_leaves_what_may_be_another_jobs(place: Place, output: Output) -> None:
+    theirs = place.output("job-2")
+    theirs.check(deadline_s=1.0)
+    upload(theirs, "part-00000", b"theirs")
+    output.discard_open(["part-00000"], still_ours=lambda: False)
+    assert place.left_open() == 1
+
+
 def test_discarding_again_or_nothing_is_harmless(place: Place, output: Output) -> None:
     upload(output, "part-00000", b"x")
     for _ in range(2):
-        output.discard_open(["part-00000"])
-    output.discard_open([])
+        output.discard_open(["part-00000"], still_ours=lambda: True)
+    output.discard_open([], still_ours=lambda: True)
     assert place.left_open() == 0
 
 
@@ -213,6 +221,7 @@ def test_a_withdrawn_job_leaves_nothing_open_or_completed(place: Place, output: 
     completed, open_one = upload(output, "part-00000", b"completed"), upload(output, "part-00001", b"open")
     output.complete(completed)
     for _ in range(2):
+        output.discard_open(["part-00000", "part-00001"], still_ours=lambda: True)
         output.withdraw([completed, open_one])
     assert place.seen() == {}
     assert place.left_open() == 0
@@ -268,7 +277,7 @@ def test_a_zombie_that_goes_on_after_the_end_is_never_seen(place: Place, output:
     zombie = output.open_part("part-00000", worker=W2)
     zombie.write(b"zombie")
     output.complete(winner)
-    output.discard_open(["part-00000"])
+    output.discard_open(["part-00000"], still_ours=lambda: True)
     output.publish(b"{}")
     try:
         zombie.write(b"more")

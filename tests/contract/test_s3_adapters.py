@@ -13,6 +13,7 @@ from mypy_boto3_s3 import S3Client
 from s3mr import limits
 from s3mr.adapters.s3_inputs import S3Inputs
 from s3mr.adapters.s3_output import S3Output, upload_part_bytes
+from s3mr.adapters.s3_store import S3ObjectStore
 from s3mr.adapters.s3_uri import parse_s3_uri
 from s3mr.errors import InvariantError, RequestError, TransientError
 
@@ -73,12 +74,27 @@ def test_a_connection_that_breaks_for_the_fifth_time_is_transient(s3: S3Client, 
         stream(Breaking(s3, after_bytes=10, times=5, quietly=quietly), bytes(1000))
 
 
-def test_more_than_a_page_of_keys_is_found(s3: S3Client) -> None:
+def more_than_a_page() -> list[str]:
+    """Keys of objects in the bucket."""
     inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # a thousand requests would take seconds
-    for number in range(1_005):
-        inside.put_object("bucket", f"many/{number:04}", b"")
+    keys = [f"many/{number:04}" for number in range(1_005)]
+    for key in keys:
+        inside.put_object("bucket", key, b"")
+    return keys
+
+
+def test_more_than_a_page_of_keys_is_found(s3: S3Client) -> None:
+    keys = more_than_a_page()
     found = S3Inputs(s3).find(["s3://bucket/many"]).objects
-    assert [each.source for each in found] == [f"s3://bucket/many/{number:04}" for number in range(1_005)]
+    assert [each.source for each in found] == [f"s3://bucket/{key}" for key in keys]
+
+
+def test_more_keys_than_a_page_holds_are_listed_sorted_below_their_prefix_and_deleted(s3: S3Client) -> None:
+    keys, store = more_than_a_page(), S3ObjectStore(s3, "bucket")
+    store.put("many-others", b"")
+    assert list(store.list("many/")) == keys
+    store.delete(store.list("many/"))
+    assert list(store.list("many")) == ["many-others"]
 
 
 def test_the_whole_bucket_can_be_named_and_folder_markers_are_no_input(s3: S3Client) -> None:
@@ -194,7 +210,7 @@ def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -
 def test_writing_into_an_aborted_upload_is_told(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     writer = output.open_part("part-00000", worker=WORKER)
-    output.discard_open(["part-00000"])
+    output.discard_open(["part-00000"], still_ours=lambda: True)
     with pytest.raises(InvariantError, match="NoSuchUpload"):
         writer.finish(records=0)
     writer.abandon()

@@ -107,7 +107,7 @@ class Host:
         self.cloud.stack.objects.put(keys.plan(spec.job_id), b"".join(plan))
         self.cloud.stack.objects.put(keys.bundle(spec.job_id), bundle)
         pointer = decode_pointer(b"".join(plan)[-POINTER_BYTES:])
-        return TaskRequest(spec=spec, phase=Phase.MAP, task=0, attempt=1, token="t", plan=pointer)
+        return TaskRequest(spec=spec, phase=Phase.MAP, task=0, attempt=1, token="t", start_by=2.0e9, plan=pointer)
 
     def close(self) -> None:
         if self.process.stdin:

@@ -54,6 +54,19 @@ def test_a_round_refuses_what_is_no_request_for_one() -> None:
         perform(one.ticker(), {"job_id": "20260101-000000-00000000"}, one.clock)
 
 
+def test_a_job_that_is_cleaned_up_before_its_last_round_is_done_and_one_that_never_was_is_refused() -> None:
+    one = world()
+    one.finish()
+    one.clock.sleep(one.state().last_lease_until - one.clock.now())
+    one.real_store.erase(one.state())
+    gone = {"phase": "gone", "round": 8, "wait_s": 0, "done": True}
+    assert perform(one.ticker(), {"job_id": one.job_id, "round": 7}, one.clock) == gone
+    assert perform(one.ticker(), {"job_id": one.job_id, "round": 7, "stop": "it failed"}, one.clock) == gone
+    for first in ({"job_id": one.job_id}, {"job_id": one.job_id, "stop": "it failed"}):
+        with pytest.raises(RequestError, match="there is no job"):
+            perform(one.ticker(), first, one.clock)
+
+
 def test_a_job_whose_coordinator_failed_ends_with_that_reason_and_holds_nothing() -> None:
     one = world(KEEP, split_size_bytes=100)
     one.tick()

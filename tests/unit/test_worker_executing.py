@@ -1,151 +1,18 @@
+"""An attempt's execution: what map, combine and reduce do right and wrong, and what of it is reported."""
+
 import errno
-import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-import google_crc32c
 import pytest
 
-from s3mr.adapters.memory import MemoryObjectStore
 from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeError
-from s3mr.model import keys
-from s3mr.model.job import BundleRef, FailureKind, JobSpec, Phase
-from s3mr.model.manifest import Part, unpack_pieces
-from s3mr.model.report import Report, TaskRequest
-from s3mr.shuffle.index import encode_segment
-from s3mr.worker.executing import execute, failed
-from s3mr.worker.surroundings import Surroundings
+from s3mr.model.job import FailureKind, Phase
+from s3mr.model.manifest import unpack_pieces
+from s3mr.model.report import Report
+from s3mr.worker.executing import failed
 from s3mr.worker.user_code import Functions, UserCode
-
-Texts = list[list[str]]
-
-
-class Records:
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-        self.consumed_bytes = 0
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        for line in self._lines:
-            self.consumed_bytes += len(line) + 1
-            yield "input.txt", line
-
-
-class Writer:
-    def __init__(self, output: "Folder", name: str, worker: str) -> None:
-        self._output, self._name, self._worker, self._data = output, name, worker, b""
-
-    def write(self, data: bytes) -> None:
-        self._data += data
-
-    def finish(self, *, records: int) -> Part:
-        self._output.parts[self._name] = self._data
-        return Part(
-            name=self._name,
-            worker=self._worker,
-            upload="u",
-            etags=(),
-            size_bytes=len(self._data),
-            records=records,
-            crc32c=google_crc32c.value(self._data),
-        )
-
-    def abandon(self) -> None:
-        self._output.abandoned.append(self._name)
-
-
-class Folder:
-    """As much of an output as workers use."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, bytes] = {}
-        self.abandoned: list[str] = []
-
-    def open_part(self, name: str, *, worker: str) -> Writer:
-        return Writer(self, name, worker)
-
-
-class OneByOne:
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any], *, width: int) -> Iterator[Any]:
-        assert width > 0
-        return map(function, items)
-
-
-class Ticking:
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def now(self) -> float:
-        self._now += 1
-        return self._now
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
-
-
-class Counting:
-    def __init__(self) -> None:
-        self._drawn = 0
-
-    def hex(self, digits: int) -> str:
-        self._drawn += 1
-        return f"{self._drawn:0{digits}x}"
-
-
-class Cloud:
-    """A job's surroundings, and its coordinator in ten lines."""
-
-    def __init__(self, texts: Texts, functions: Functions, *, reducers: int = 3, layout: str = "packed") -> None:
-        self.texts, self.functions = texts, functions
-        self.store, self.output = MemoryObjectStore(), Folder()
-        self.scratch: Callable[[], BinaryIO] = io.BytesIO
-        self.format_pair: Callable[[Any, Any], bytes] = lambda key, value: f"{key}\t{value}\n".encode()
-        self.entropy = Counting()
-        self.spec = JobSpec.model_validate(
-            {
-                "job_id": "job",
-                "bundle": BundleRef(sha256="0" * 64, module="m", name="n"),
-                "map_tasks": len(texts),
-                "reducers": reducers,
-                "layout": layout,
-                "input_format": "text",
-                "input_objects": 1,
-                "input_bytes": 1,
-                "plan_index_offset_bytes": 0,
-                "memory_bytes": 16 * 1024 * 1024,
-                "attempts": 4,
-                "task_timeout_s": 9.0,
-                "params": {},
-                "output": "out",
-            }
-        )
-
-    def run(self, phase: Phase, task: int) -> Report:
-        request = TaskRequest.model_validate(
-            {"spec": self.spec, "phase": phase, "task": task, "attempt": 2, "token": "t"}
-        )
-        surroundings = Surroundings(
-            store=self.store,
-            output=self.output,  # type: ignore[arg-type] # workers only open parts
-            parallel=OneByOne(),
-            clock=Ticking(),
-            entropy=self.entropy,
-            scratch=self.scratch,
-            open_records=lambda asked: Records(self.texts[asked.task]),
-            format_pair=self.format_pair,
-        )
-        return execute(request, self.functions, surroundings)
-
-    def map_all(self) -> list[Report]:
-        reports = [self.run(Phase.MAP, task) for task in range(self.spec.map_tasks)]
-        entries = []
-        for report in reports:
-            assert report.manifest is not None, report.failure
-            assert report.manifest.pieces is not None
-            entries.append((report.manifest.worker, list(unpack_pieces(report.manifest.pieces))))
-        columns = encode_segment(entries, layout=self.spec.layout, reducers=self.spec.reducers)
-        self.store.put(keys.index_segment("job", 0), b"".join(columns))
-        return reports
+from tests.unit.workshop import Cloud
 
 
 def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
@@ -158,6 +25,8 @@ def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
 
 
 TEXTS = [["to be or", "not to be"], [], ["be", "", "that is"]]
+
+
 COUNTS = b"be\t3\nis\t1\nnot\t1\nor\t1\nthat\t1\nto\t2\n"
 
 
@@ -233,6 +102,8 @@ WRONG_IN_ANY_JOB = [
     (of_record(["ab"]), "map yielded 'ab'"),
     (of_record([(1, 2, 3)]), "tuple of 3"),
 ]
+
+
 WRONG_IN_A_SHUFFLE = [
     (of_record([("a", {1})]), "sorted"),
     (of_record([(None, 1)]), "NoneType"),
@@ -387,16 +258,24 @@ def test_each_error_becomes_the_failure_that_the_coordinator_acts_on(
     assert words_in_it in failure.message
 
 
+def test_an_attempt_that_begins_so_late_that_it_could_outlive_its_lease_does_nothing() -> None:
+    cloud = Cloud([["a"]], Functions(map=words, reduce=total))
+    report = cloud.run(Phase.MAP, 0, start_by=0.5)
+    assert report.failure is not None
+    assert report.failure.kind is FailureKind.NO_ROOM
+    assert not cloud.store.objects
+
+
 def test_an_error_without_a_meaning_is_the_death_of_the_worker() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
-    request = TaskRequest.model_validate({"spec": cloud.spec, "phase": "map", "task": 0, "attempt": 1, "token": "t"})
+    request = cloud.request(Phase.MAP, 0)
     with pytest.raises(LookupError, match="ours"):
         failed(request, worker=None, error=LookupError("ours"))
 
 
 def test_what_the_system_refuses_is_a_crash_that_may_go_better_elsewhere() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
-    request = TaskRequest.model_validate({"spec": cloud.spec, "phase": "map", "task": 0, "attempt": 1, "token": "t"})
+    request = cloud.request(Phase.MAP, 0)
     failure = failed(request, worker=None, error=OSError(errno.EMFILE, "too many")).failure
     assert failure is not None
     assert failure.kind is FailureKind.CRASH

@@ -1,0 +1,223 @@
+"""The cloud of a simulation: it runs tick, record and the workers as Lambda and Step Functions do, at their worst.
+
+Sources: AWS Lambda developer guide, "Asynchronous invocation" (at least once; event age; two retries; destinations);
+Step Functions developer guide, "Error handling" (a state's retriers).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+from s3mr.coordinator.driving import perform
+from s3mr.coordinator.receiving import receive
+from s3mr.coordinator.recording import Recorder
+from s3mr.coordinator.ticking import NoSuchJobError, Ticker
+from s3mr.errors import TransientError
+from s3mr.model.report import Report, TaskRequest
+from tests.simulation.faults import Faults
+from tests.simulation.forging import forgeries, garbled
+from tests.simulation.loop import End, Loop, Process
+from tests.simulation.ports import VirtualClock
+from tests.simulation.scenario import Scenario
+
+RECORD_TRIES: Final = 3  # the first, and Lambda's two retries …
+RECORD_RETRY_S: Final = (20.0, 120.0)
+TICK_TRIES: Final = 8  # the template's retriers
+TICK_TIMEOUT_S: Final = 900.0
+ROOM_AGAIN_S: Final = 2.0
+
+
+class Witness(Protocol):
+    """Is told what befalls attempts and jobs, so that a failure can be judged."""
+
+    def harm(self, request: TaskRequest, fault: str) -> None: ...
+
+    def invoked(self, request: TaskRequest, payload: str) -> None: ...
+
+    def executes(self, process: Process) -> None: ...
+
+    def delivered(self, event: object) -> None: ...
+
+    def recorded(self, event: object, report: Report | None, verdict: str) -> None: ...
+
+    def crashed(self, process: Process, error: Exception) -> None: ...
+
+    def stopped(self, job_id: str) -> None: ...
+
+    def round_over(self, job_id: str) -> None: ...
+
+
+class Cloud:
+    """Functions and executions. ``worker`` executes a request in the current process."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        loop: Loop,
+        faults: Faults,
+        witness: Witness,
+        *,
+        ticker: Callable[["Cloud"], Ticker],
+        recorder: Callable[[], Recorder],
+        worker: Callable[[TaskRequest], Report],
+    ) -> None:
+        self._scenario, self._loop, self._faults, self._witness = scenario, loop, faults, witness
+        self._clock = VirtualClock(loop)
+        self._ticker = ticker(self)
+        self._make_recorder = recorder
+        self._recorder = recorder()
+        self._worker = worker
+        self._running = 0
+        self._executions: defaultdict[str, int] = defaultdict(int)  # by job: those that go on
+        self.swept: set[str] = set()  # jobs that need no coordinator any more
+
+    # Workers.
+
+    def invoke(self, request: TaskRequest) -> None:
+        """Take an invocation (the `Invoker` port): from here it is delivered at least once, or lost."""
+        payload, where = request.model_dump_json(), f"{request.phase} {request.task}"
+        self._witness.invoked(request, payload)
+        if self._faults.strikes("lose-invocation", where):
+            self._witness.harm(request, "lose-invocation")
+            return
+        copies = 2 + self._faults.below(2) if self._faults.strikes("repeat-invocation", where) else 1
+        for _ in range(copies):
+            late = self._faults.strikes("late-invocation", where)
+            delay_s = self._faults.between(0, self._scenario.waiting_s) if late else self._faults.latency_s()
+            until = self._loop.now + self._scenario.waiting_s
+            self._loop.after(delay_s, partial(self._start, payload, until))
+
+    def _start(self, payload: str, until: float) -> None:
+        request = TaskRequest.model_validate_json(payload)
+        if self._running >= self._scenario.concurrency:
+            left_s = until - self._loop.now
+            if left_s > 0:
+                self._loop.after(min(ROOM_AGAIN_S, left_s), partial(self._start, payload, until))
+            else:
+                self._arrive(request, _failure(request, "EventAgeExceeded"))
+            return
+        self._running += 1
+        process = self._loop.spawn(
+            "worker", partial(self._execute, request), partial(self._worked, request), work=request, skew_s=self._skew()
+        )
+        self._witness.executes(process)
+        self._loop.after(self._scenario.task_timeout_s, partial(self._time_out, process))
+
+    def _execute(self, request: TaskRequest) -> dict[str, Any]:
+        if self._faults.strikes("hang", f"{request.phase} {request.task}"):
+            self._loop.suspend(self._faults.between(0, 2 * self._scenario.task_timeout_s))
+        return self._worker(request).model_dump(mode="json")
+
+    def _time_out(self, process: Process) -> None:
+        if process.alive:
+            self._witness.harm(process.work, "time-out")
+            process.kill()
+
+    def _worked(self, request: TaskRequest, end: End) -> None:
+        self._running -= 1
+        if end.error is not None:
+            self._witness.crashed(Process(self._loop, "worker", -1, request, 0), end.error)
+        elif not end.killed:
+            self._arrive(request, {"requestContext": {"condition": "Success"}, "responsePayload": end.value})
+        elif not self._faults.strikes("no-destination", f"{request.phase} {request.task}"):
+            self._arrive(request, _failure(request, "RetriesExhausted"))
+
+    # Reports.
+
+    def _arrive(self, request: TaskRequest, event: dict[str, Any]) -> None:
+        """Deliver what a destination says of one execution."""
+        where = f"{request.phase} {request.task}"
+        if self._faults.strikes("forge", where):
+            for forged in forgeries(request, event, self._faults):
+                self._loop.after(self._faults.between(0, 3), partial(self._record, None, forged, RECORD_TRIES))
+        if self._faults.strikes("lose-report", where):
+            self._witness.harm(request, "lose-report")
+            return
+        if self._faults.strikes("garble", where):
+            self._witness.harm(request, "garble")
+            event = garbled(event, self._faults)
+        copies = 2 + self._faults.below(2) if self._faults.strikes("repeat-report", where) else 1
+        for number in range(copies):
+            late = self._faults.strikes("late-report", where)
+            if late and not number:
+                self._witness.harm(request, "late-report")
+            delay_s = self._faults.between(0, 300) if late else self._faults.latency_s()
+            self._loop.after(delay_s, partial(self._record, request, event, RECORD_TRIES))
+
+    def _record(self, request: TaskRequest | None, event: dict[str, Any], tries: int) -> None:
+        if not self._faults.below(4):
+            self._recorder = self._make_recorder()  # a new environment remembers nothing
+
+        def body() -> None:
+            self._witness.delivered(event)
+            report, verdict = receive(self._recorder, event)
+            self._witness.recorded(event, report, verdict)
+
+        def ended(end: End) -> None:
+            if end.error is not None and not isinstance(end.error, TransientError):
+                self._witness.crashed(process, end.error)
+            elif end.killed or end.error is not None:
+                if request is not None:
+                    self._witness.harm(request, "record")
+                if tries > 1:
+                    again = partial(self._record, None, event, tries - 1)
+                    self._loop.after(self._faults.between(*RECORD_RETRY_S), again)
+
+        process = self._loop.spawn("record", body, ended, work=request, skew_s=self._skew())
+
+    # The coordinator.
+
+    def coordinate(self, job_id: str, *, stop: str | None = None) -> None:
+        """Start an execution of the state machine for a job."""
+        self._executions[job_id] += 1
+        self._round({"job_id": job_id, "round": 0, "stop": stop}, TICK_TRIES)
+
+    def has_coordinator(self, job_id: str) -> bool:
+        """Whether an execution goes on, or none is needed."""
+        return self._executions[job_id] > 0 or job_id in self.swept
+
+    def _round(self, event: dict[str, Any], tries: int) -> None:
+        job_id = event["job_id"]
+
+        def body() -> dict[str, Any]:
+            return perform(self._ticker, dict(event), self._clock)
+
+        def ended(end: End) -> None:
+            self._witness.round_over(job_id)
+            if end.error is not None and not isinstance(end.error, TransientError):
+                self._witness.crashed(process, end.error)
+            if isinstance(end.error, NoSuchJobError) or self._faults.strikes("lose-coordinator", job_id):
+                self._executions[job_id] -= 1
+            elif end.value is None:
+                self._again(event, tries)
+            elif end.value["done"]:
+                self._executions[job_id] -= 1
+                self.swept.add(job_id)
+            else:
+                following = {**event, "round": end.value["round"]}
+                self._loop.after(end.value["wait_s"], partial(self._round, following, TICK_TRIES))
+
+        process = self._loop.spawn("tick", body, ended, work=job_id, skew_s=self._skew())
+        self._loop.after(TICK_TIMEOUT_S, process.kill)
+
+    def _again(self, event: dict[str, Any], tries: int) -> None:
+        """Try a round again; where that has been in vain, the execution fails, and another one ends the job."""
+        if tries > 1:
+            self._loop.after(2.0 ** (TICK_TRIES - tries + 1), partial(self._round, event, tries - 1))
+            return
+        self._executions[event["job_id"]] -= 1
+        self._witness.stopped(event["job_id"])
+        self._loop.after(1.0, lambda: self.coordinate(event["job_id"], stop="its execution failed"))
+
+    def _skew(self) -> float:
+        skew_s = self._scenario.skew_s
+        return self._faults.between(-skew_s, skew_s) if skew_s and not self._faults.healed else 0.0
+
+
+def _failure(request: TaskRequest, condition: str) -> dict[str, Any]:
+    return {
+        "requestContext": {"condition": condition},
+        "requestPayload": request.model_dump(mode="json"),
+        "responsePayload": {"errorMessage": "Runtime exited without providing a reason"},
+    }

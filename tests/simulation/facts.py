@@ -1,0 +1,65 @@
+"""What the watcher knows of a simulated world, and the first invariant that was seen broken.
+
+The code under test does not know the watcher. The numbers of invariants are those of the design's section 8.
+"""
+
+from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
+from s3mr.adapters.memory_data import MemoryFolder
+from s3mr.model import keys
+from s3mr.model.job import JobState, Phase
+from s3mr.model.manifest import Manifest, unpack_pieces
+from tests.simulation.history import History
+from tests.simulation.loop import Loop
+
+
+class Facts:
+    """The whole state, at all times."""
+
+    def __init__(
+        self, loop: Loop, table: MemoryJobStore, bucket: MemoryObjectStore, folder: MemoryFolder, history: History
+    ) -> None:
+        self.violation: str | None = None
+        self.loop, self.table, self.bucket, self.folder, self.history = loop, table, bucket, folder, history
+        self.jobs: dict[str, JobState] = {}  # as they were last seen
+        self.erased: set[str] = set()
+        self.winners: dict[tuple[str, Phase, int], Manifest] = {}
+
+    def broken(self, invariant: str, what: str) -> None:
+        """Keep a violation, if it is the first."""
+        self.violation = self.violation or f"{invariant}: {what}"
+
+    def check(self, holds: bool, invariant: str, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+        """Keep a violation unless the invariant holds."""
+        if not holds:
+            self.broken(invariant, what)
+
+    def parts_of(self, job: JobState) -> dict[str, str]:
+        """Return the identity that each part of the job must have."""
+        mine = (one.part for key, one in self.winners.items() if key[0] == job.spec.job_id)
+        return {part.name: f"{job.spec.job_id}/{part.name}/{part.worker}" for part in mine if part is not None}
+
+    def check_all_won(self, job: JobState) -> None:
+        """S3: every task has a winner."""
+        for phase in (Phase.MAP, job.spec.last_phase):
+            for task in range(job.spec.tasks(phase)):
+                self.check((job.spec.job_id, phase, task) in self.winners, "S3", f"{phase} {task} has no winner")
+
+    def check_stored(self, job: JobState, manifest: Manifest) -> None:
+        """S3: the objects of a winner exist, unless the world has made them vanish."""
+        if self.history.damages:
+            return
+        for key, size_bytes in _stored(job, manifest):
+            body = self.bucket.objects.get(key)
+            self.check(body is not None and len(body) == size_bytes, "S3", f"{key} of a winner is not there")
+        part = manifest.part
+        if part is not None and job.phase.working:
+            self.check(part.upload in self.folder.uploads, "S3", f"the upload of winner {part.name} is not there")
+
+
+def _stored(job: JobState, manifest: Manifest) -> list[tuple[str, int]]:
+    """Return the keys and sizes of the intermediate objects that a map winner names."""
+    lengths = [piece.length_bytes for piece in unpack_pieces(manifest.pieces or b"")]
+    name = keys.packed_pieces(job.spec.job_id, worker=manifest.worker, map_task=manifest.task)
+    if job.spec.layout == "packed":
+        return [(name, sum(lengths))] if any(lengths) else []
+    return [(f"{name}-{number}", length) for number, length in enumerate(lengths) if length]

@@ -1,0 +1,90 @@
+"""What goes wrong, and when: drawn from a seed, numbered as it strikes, and healed in the end."""
+
+from bisect import bisect
+from collections import Counter
+from itertools import accumulate
+from random import Random
+from typing import NamedTuple
+
+from tests.simulation.loop import START, Loop
+from tests.simulation.scenario import Scenario
+
+
+class Strike(NamedTuple):
+    """A fault that struck: the how-manieth, when, which, where."""
+
+    number: int
+    at_s: float
+    fault: str
+    where: str
+
+
+class Faults:
+    """Draws faults. ``allowed`` are the numbers of those that may strike, where a failure is being shrunk."""
+
+    def __init__(self, scenario: Scenario, loop: Loop, allowed: frozenset[int] | None = None) -> None:
+        self.struck: list[Strike] = []
+        self.counts: Counter[str] = Counter()
+        self.healed = False
+        self._loop = loop
+        self._allowed = allowed
+        self._number = 0
+        self._random = Random(f"s3mr/{scenario.seed}/faults")
+        self._latency = Random(f"s3mr/{scenario.seed}/latency")
+        self._rates = scenario.rates
+        self._storm = scenario.storm
+        self._io = {
+            kind: (list(rates), list(accumulate(rates.values()))) for kind, rates in scenario.io_rates.items() if rates
+        }
+
+    def strikes(self, fault: str, where: str) -> bool:
+        """Whether ``fault`` strikes on this occasion."""
+        rate = self._rates.get(fault)
+        if rate is None or self.healed or self._random.random() >= rate:
+            return False
+        return self._strike(fault, where)
+
+    def of_io(self, kind: str, where: str) -> str | None:
+        """Return the fault that hits an operation of such a process, if any does."""
+        if self.healed:
+            return None
+        if self._storm is not None and self._storm[0] <= self._loop.now - START < self._storm[1]:
+            return "refuse" if self._strike("refuse", where) else None
+        names_and_rates = self._io.get(kind)
+        if names_and_rates is None:
+            return None
+        names, bounds = names_and_rates
+        drawn = self._random.random()
+        if drawn >= bounds[-1]:
+            return None
+        fault = names[bisect(bounds, drawn)]
+        return fault if self._strike(fault, where) else None
+
+    def scheduled(self, fault: str, where: str) -> bool:
+        """Whether a fault that the scenario has set for this moment strikes."""
+        return not self.healed and self._strike(fault, where)
+
+    def latency_s(self) -> float:
+        """How long an operation takes: 5 to 40 ms, and once in a thousand times 400 times as long."""
+        latency_s = 0.005 + 0.035 * self._latency.random()
+        if not self.healed and self._latency.random() < 0.001 and self._strike("slow", "anywhere"):
+            return 400 * latency_s
+        return latency_s
+
+    def between(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+    def below(self, number: int) -> int:
+        return self._random.randrange(number)
+
+    def shuffled(self, items: list[int]) -> list[int]:
+        """Return ``items`` in an order by chance."""
+        return self._random.sample(items, len(items))
+
+    def _strike(self, fault: str, where: str) -> bool:
+        self._number += 1
+        if self._allowed is not None and self._number not in self._allowed:
+            return False
+        self.struck.append(Strike(self._number, self._loop.now - START, fault, where))
+        self.counts[fault] += 1
+        return True

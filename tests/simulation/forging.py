@@ -1,0 +1,52 @@
+"""What a malicious or broken sender may put before `record`: it holds the right to call it, and no more."""
+
+import copy
+from typing import Any
+
+from s3mr.model.report import TaskRequest
+from tests.simulation.faults import Faults
+
+OTHER_WORKER = "0123456789abcdef"
+
+
+def forgeries(request: TaskRequest, event: dict[str, Any], faults: Faults) -> list[dict[str, Any]]:
+    """Return events that speak for what their sender has no token for, or of what it cannot have done.
+
+    All come from ``request``'s attempt, whose own token user code can read.
+    """
+    request_payload = {**request.model_dump(mode="json")}
+    elsewhere = {**request_payload, "task": request.task + 1}
+    without = {**request_payload, "token": "0" * 64}
+    later = {**request_payload, "attempt": request.attempt + 1}
+    made: list[dict[str, Any]] = [
+        {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": one, "responsePayload": None}
+        for one in (elsewhere, without, later)
+    ]
+    manifest = (event.get("responsePayload") or {}).get("manifest")
+    if manifest is not None:
+        for changes in (
+            {"task": manifest["task"] + 1},
+            {"attempt": manifest["attempt"] + 1},
+            {"worker": OTHER_WORKER},
+            {"pieces": "AAAA"},
+            {"part": {**manifest["part"], "name": "part-00099"} if manifest["part"] else manifest["part"]},
+        ):
+            outer = {name: value for name, value in changes.items() if name in ("task", "attempt")}
+            forged = copy.deepcopy(event)
+            forged["responsePayload"]["manifest"].update(changes)
+            forged["responsePayload"].update(outer)
+            if forged != event:
+                made.append(forged)
+    return [made[faults.below(len(made))]]
+
+
+def garbled(event: dict[str, Any], faults: Faults) -> dict[str, Any]:
+    """Return what may arrive instead of a report: payloads that were left out, or are something else."""
+    choices: list[dict[str, Any]] = [
+        {"requestContext": event["requestContext"]},
+        {**event, "responsePayload": None, "requestPayload": None},
+        {**event, "responsePayload": ["no", "report"], "requestPayload": "no request"},
+        {"requestContext": {"condition": "Unheard"}, "responsePayload": event.get("responsePayload")},
+        {},
+    ]
+    return choices[faults.below(len(choices))]

@@ -1,0 +1,211 @@
+"""The safety invariants S1 to S14, looked at after every effect on the table, the bucket and the output.
+
+What is said of a violation is the invariant's number in the design's section 8, and what was seen.
+"""
+
+import json
+from collections import defaultdict
+from typing import Any, Final
+
+from s3mr import limits
+from s3mr.model import keys
+from s3mr.model.job import FailureKind, JobState, LiveAttempt, Phase
+from s3mr.model.manifest import Manifest
+from s3mr.model.report import Report, TaskRequest, attempt_token
+from tests.simulation.facts import Facts
+from tests.simulation.loop import Process
+from tests.simulation.visible import Visible
+
+_ORDER: Final = (
+    Phase.MAP, Phase.REDUCE, Phase.COMMITTING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED
+)  # fmt: skip
+_FREE: Final = (FailureKind.TRANSIENT, FailureKind.NO_ROOM)  # failures that cost no attempt
+_PORTS: Final = {
+    "worker": ("objects", "inputs", "output", "part"),
+    "record": ("table",),
+    "tick": ("table", "objects", "output", "invoker"),
+    "person": ("table", "objects", "inputs", "output"),
+}
+_ALLOWED: Final = {  # to workers
+    "objects": ("put", "stream"),
+    "inputs": ("stream",),
+    "output": ("open_part",),
+    "part": ("write", "finish", "abandon"),
+}
+
+
+class Invariants:
+    """Watches one world; what it finds is in the `Facts`."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts, self._check = facts, facts.check
+        self._visible = Visible(facts)
+        self._workers: dict[str, Process] = {}  # who first used a worker id
+        self._leaders: dict[tuple[str, int], Process] = {}  # who wrote under an epoch
+        self._begun: defaultdict[tuple[str, Phase, int], dict[int, bool]] = defaultdict(dict)  # attempt: backup
+        self._logged: set[tuple[str, Phase, int, int]] = set()
+        self._failures: dict[tuple[str, Phase, int, int], FailureKind] = {}
+
+    # Operations.
+
+    def before(self, process: Process, port: str, method: str, args: tuple[Any, ...]) -> None:
+        """S12: nobody may do more than their role."""
+        self._check(port in _PORTS[process.kind], "S12", f"{process.name} used {port}.{method}")
+        if process.kind != "worker":
+            return
+        self._check(method in _ALLOWED[port], "S12", f"{process.name} used {port}.{method}")
+        job = self._facts.jobs[process.work.spec.job_id]
+        if port != "inputs" and method != "stream" and job.spec.job_id not in self._facts.erased:
+            late_s = self._facts.loop.now - job.last_lease_until - process.skew_s
+            self._check(
+                late_s < limits.LEASE_MARGIN_S, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease"
+            )
+        if port == "objects" and method == "put":
+            own = f"{keys.job_prefix(process.work.spec.job_id)}map/worker-"
+            self._check(args[0].startswith(own), "S12", f"{process.name} put {args[0]}")
+            self._uses_worker(process, args[0].removeprefix(own).split("-")[0])
+
+    def after(self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
+        """Look at what the operation has changed."""
+        if port == "table":
+            if method == "record_failure" and answer:
+                key = (args[0], more["phase"], more["attempt"].task, more["attempt"].attempt)
+                self._failures[key] = more["failure"].kind
+            self._after_table(process, method, args)
+        elif port == "objects" and method in ("put", "copy", "delete"):
+            self._visible.after_objects(process, method, args)
+        elif port == "output" and method != "check":
+            if method == "open_part":
+                self._uses_worker(process, answer._worker)
+                self._visible.opened(answer._number)
+            self._visible.after_output()
+
+    # Attempts and executions.
+
+    def invoked(self, request: TaskRequest, payload: str) -> None:
+        """S5: no reducer starts before all map winners are fixed. S13: a request is small enough."""
+        if request.spec.job_id in self._facts.erased:
+            return  # somebody stood still for so long that the job is no more
+        job = self._facts.jobs[request.spec.job_id]
+        self._check(len(payload) < limits.PAYLOAD_BYTES_MAX // 2, "S13", f"a request of {len(payload)} bytes")
+        token = attempt_token(job.secret, phase=request.phase, task=request.task, attempt=request.attempt)
+        self._check(request.token == token, "S1", "a token that is not the attempt's")
+        begun = request.attempt in self._begun[request.spec.job_id, request.phase, request.task]
+        self._check(begun, "S8", f"{request.phase} {request.task} was invoked before it was written down")
+        if request.phase is Phase.REDUCE:
+            won = sum(key[:2] == (job.spec.job_id, Phase.MAP) for key in self._facts.winners)
+            self._check(won == job.spec.map_tasks, "S5", f"a reducer was started with {won} map winners")
+
+    def delivered(self, event: object) -> None:
+        """S13: a report is small enough."""
+        self._check(len(json.dumps(event)) < limits.PAYLOAD_BYTES_MAX, "S13", "a report is too large")
+
+    def recorded(self, event: object, report: Report | None, verdict: str) -> None:
+        """A report that won must be the attempt's own."""
+        if report is not None and verdict == "won":
+            job = self._facts.jobs[report.job_id]
+            token = attempt_token(job.secret, phase=report.phase, task=report.task, attempt=report.attempt)
+            self._check(report.token == token, "S1", f"a forged report won: {event}")
+
+    def crashed(self, process: Process, error: Exception) -> None:
+        """Nothing but a busy service may end tick, record or a worker with an error."""
+        self._facts.broken("bug", f"{process.name} raised {type(error).__name__}: {error}")
+
+    def _uses_worker(self, process: Process, worker: str) -> None:
+        first = self._workers.setdefault(worker, process)
+        self._check(first is process, "S8", f"{process.name} and {first.name} are both worker {worker}")
+
+    # The table.
+
+    def _after_table(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
+        if method in ("create", "replace"):
+            self._job_written(process, self._facts.table.read_job(args[0].spec.job_id))
+        elif method == "commit":
+            self._winners_kept()
+        elif method == "begin":
+            for one in args[1]:
+                self._begin(args[0], one)
+        elif method == "erase":
+            self._erased(args[0].spec.job_id)
+        elif method == "seal":
+            self._winners_kept()
+
+    def _job_written(self, process: Process, job: JobState | None) -> None:
+        if job is None:
+            return
+        before = self._facts.jobs.get(job.spec.job_id)
+        if before == job:
+            return
+        self._facts.jobs[job.spec.job_id] = job
+        leader = self._leaders.setdefault((job.spec.job_id, job.epoch), process)
+        self._check(leader is process, "S9", f"{leader.name} and {process.name} both wrote under epoch {job.epoch}")
+        if before is None:
+            return
+        name = f"job {job.spec.job_id}"
+        self._check(before.epoch <= job.epoch <= before.epoch + 1, "S9", f"{name}: epoch {before.epoch} → {job.epoch}")
+        self._check(
+            _ORDER.index(before.phase) <= _ORDER.index(job.phase), "S9", f"{name}: {before.phase} → {job.phase}"
+        )
+        self._check(not before.phase.terminal or job.phase is before.phase, "S6", f"{name}: {before.phase} changed")
+        self._check(
+            job.phase is not Phase.SUCCEEDED or before.phase in (Phase.COMMITTING, Phase.SUCCEEDED),
+            "S9",
+            f"{name} succeeded without a commit",
+        )
+        self._check((job.spec, job.secret) == (before.spec, before.secret), "S9", f"{name}: what was asked changed")
+        self._launches(before, job)
+        self._check(before.phase.working or job.cancelled == before.cancelled, "S9", f"{name}: cancelled too late")
+        if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
+            self._visible.committing(job)
+            self._facts.check_all_won(job)
+        if job.phase is Phase.SUCCEEDED and before.phase is not Phase.SUCCEEDED:
+            self._visible.succeeded(job)
+
+    def _launches(self, before: JobState, job: JobState) -> None:
+        """S8: attempt numbers are new, or those of the logged batch again."""
+        if job.launching is None:
+            return
+        logged = () if before.launching is None else before.launching.attempts
+        for one in job.launching.attempts:
+            begun = self._begun[job.spec.job_id, job.launching.phase, one.task]
+            new = one.attempt not in begun or one in logged
+            self._logged.add((job.spec.job_id, job.launching.phase, one.task, one.attempt))
+            self._check(new, "S8", f"{job.launching.phase} {one.task}, attempt {one.attempt} was begun before")
+
+    def _begin(self, job_id: str, one: LiveAttempt) -> None:
+        """S8: what is begun was logged. S10: it is within the budget."""
+        job = self._facts.jobs[job_id]
+        begun, what = self._begun[job_id, one.phase, one.task], f"{one.phase} {one.task}"
+        if one.attempt not in begun:
+            logged = (job_id, one.phase, one.task, one.attempt) in self._logged
+            self._check(logged, "S8", f"{what}, attempt {one.attempt} was not logged first")
+        begun[one.attempt] = one.backup
+        kinds = {attempt: self._failures.get((job_id, one.phase, one.task, attempt)) for attempt in begun}
+        costly = [attempt for attempt, backup in begun.items() if not backup and kinds[attempt] not in _FREE]
+        self._check(
+            len(costly) <= job.spec.attempts or one.backup,
+            "S10",
+            f"{what}: {len(costly)} attempts that count of {job.spec.attempts}",
+        )
+        raised = [attempt for attempt, kind in kinds.items() if kind is FailureKind.USER and not begun[attempt]]
+        self._check(len(raised) <= limits.USER_ATTEMPTS, "S10", f"{what} raised {len(raised)} times")
+        backups = [attempt for attempt, backup in begun.items() if backup and kinds[attempt] not in _FREE]
+        self._check(len(backups) <= 1, "S10", f"{what} has two backup attempts")
+
+    def _winners_kept(self) -> None:
+        """S1: winners stand for ever. S3: what a winner names is there. S6: nothing wins after the end."""
+        standing = self._facts.table._winners
+        for key, manifest in self._facts.winners.items():
+            if standing.get(key) is not manifest:
+                self._facts.broken("S1", f"the winner of {key} was replaced by {standing.get(key)}")
+        for key, found in standing.items():
+            if key in self._facts.winners or not isinstance(found, Manifest) or key[0] in self._facts.erased:
+                continue  # what comes after a clean names a job that is no more
+            self._facts.winners[key] = found
+            job = self._facts.jobs[key[0]]
+            self._check(not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
+            self._facts.check_stored(job, found)
+
+    def _erased(self, job_id: str) -> None:
+        self._facts.erased.add(job_id)
+        self._facts.winners = {key: one for key, one in self._facts.winners.items() if key[0] != job_id}

@@ -1,0 +1,68 @@
+"""What a job must write: the same computation in a few lines that share only the hash and the lines with s3mr."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from s3mr.formats.lines import format_pair
+from s3mr.model import keys
+from s3mr.shuffle.partitioning import stable_hash
+from s3mr.worker.user_code import Functions
+from tests.simulation.scenario import Scenario
+
+POISON = "k0"  # the key on which a poisoned function raises
+
+
+def emit(_source: str, line: str) -> Iterator[tuple[str, int]]:
+    """The map function: a key, and how long its line is."""
+    if line:
+        yield line, len(line)
+
+
+def total(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
+    yield key, sum(values)
+
+
+def tag(source: str, line: str) -> Iterator[tuple[str, str]]:
+    """The map function of a job whose reduce shows the order of its values."""
+    if line:
+        yield line, source[-1]
+
+
+def join(key: str, values: Iterator[str]) -> Iterator[tuple[str, str]]:
+    yield key, "".join(values)
+
+
+def functions(scenario: Scenario) -> Functions:
+    """Return the functions of the scenario's job, well behaved."""
+    if scenario.map_only:
+        return Functions(map=emit)
+    if scenario.combining == "join":
+        return Functions(map=tag, reduce=join)
+    return Functions(map=emit, reduce=total, combine=total if scenario.combining == "sum-combined" else None)
+
+
+def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] | bytes:
+    """Return what each part must hold; for a job without reduce, what all of them hold one after another."""
+    job = functions(scenario)
+    records = [(source, line) for source in sorted(sources) for line in _lines(sources[source])]
+    pairs: list[tuple[Any, Any]] = [pair for source, line in records for pair in job.map(source, line)]
+    if job.reduce is None:
+        return b"".join(format_pair(*pair) for pair in pairs)
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    parts = {keys.part(number): b"" for number in range(scenario.reducers)}
+    for key in sorted(groups):
+        for pair in job.reduce(key, iter(groups[key])):
+            parts[keys.part(stable_hash(key) % scenario.reducers)] += format_pair(*pair)
+    return parts
+
+
+def records_in(sources: dict[str, bytes]) -> int:
+    """How many records the inputs hold."""
+    return sum(len(_lines(content)) for content in sources.values())
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode().removesuffix("\n").split("\n") if content else []

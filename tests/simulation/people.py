@@ -1,0 +1,138 @@
+"""The people of a simulation: they submit, cancel, resume and clean up, and their machines die like all others."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from s3mr.adapters.memory import MemoryJobStore
+from s3mr.coordinator.resuming import Resumer
+from s3mr.coordinator.submitting import Order
+from s3mr.coordinator.sweeping import sweep
+from s3mr.errors import RequestError
+from s3mr.model.job import JobState, Phase
+from s3mr.ports import JobStore, ObjectStore
+from tests.simulation.cloud import Cloud
+from tests.simulation.faults import Faults
+from tests.simulation.loop import End, Loop
+
+
+class Person:
+    """Somebody who wants one job done, and keeps at it until it is done or refused.
+
+    ``table`` is the truth, which a person would see with `s3mr ls`; whatever a person does goes through ports.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        faults: Faults,
+        cloud: Cloud,
+        table: MemoryJobStore,
+        resumer: Resumer,
+        order: Order,
+        *,
+        resumes: bool,
+    ) -> None:
+        self.jobs: list[str] = []  # the newest last
+        self.refused: RequestError | None = None
+        self._loop, self._faults, self._cloud, self._table = loop, faults, cloud, table
+        self._resumer, self._order, self._resumes = resumer, order, resumes
+
+    def made(self, job_id: str) -> None:
+        """Note that a job of mine was written down."""
+        if job_id not in self.jobs:
+            self.jobs.append(job_id)
+
+    @property
+    def store(self) -> JobStore:
+        return self._resumer.submitter.store
+
+    @property
+    def objects(self) -> ObjectStore:
+        return self._resumer.submitter.objects
+
+    def begin(self) -> None:
+        """Submit the job."""
+        submitter = self._resumer.submitter
+        self._do(lambda: submitter.submit(submitter.plan(self._order)), self._started)
+
+    def cancel(self) -> None:
+        """Ask for the end of whatever goes on, and see to it that somebody hears."""
+        for job_id in self.jobs:
+            job = self._job(job_id)
+            if job is not None and not job.released:
+                wish = partial(self.store.request_cancel, job_id, at=self._loop.now)
+                self._do(wish, partial(self._see_to_it, job_id), otherwise=self.cancel)
+
+    def look(self) -> None:
+        """See to it that what is mine goes on: take up, or begin anew, what has stopped; resume what has failed."""
+        if self.refused is not None:
+            return
+        job = self._job(self.jobs[-1]) if self.jobs else None
+        if job is None or (job.released and job.cursor == job.attempts == 0 and job.phase is Phase.FAILED):
+            self.begin()  # it never was, or was given up by who submitted it
+        elif not job.released:
+            self._do(
+                lambda: self._resumer.take_up(job.spec.job_id),
+                self._started,
+                refused=partial(self._give_up, job.spec.job_id),
+            )
+        elif job.phase is not Phase.SUCCEEDED and self._resumes:
+            self._resumes = False
+            self._do(lambda: self._resumer.plan_again(job.spec.job_id), self._started)
+
+    def clean(self) -> None:
+        """Delete what ended jobs have left."""
+        for job_id in self.jobs:
+            job = self._job(job_id)
+            if job is not None and job.released:
+                self._do(partial(self._clean, job), lambda _: None, otherwise=self.clean)
+
+    def _clean(self, job: JobState) -> None:
+        sweep(self.objects, job.spec.job_id)
+        self.store.erase(job)
+
+    def _started(self, job: JobState) -> None:
+        self._see_to(job.spec.job_id)
+
+    def _see_to_it(self, job_id: str, _answer: object) -> None:
+        self._see_to(job_id)
+
+    def _see_to(self, job_id: str) -> None:
+        if not self._cloud.has_coordinator(job_id):
+            self._cloud.coordinate(job_id)
+
+    def _give_up(self, job_id: str, error: RequestError) -> None:
+        """Cancel a job that cannot be taken up, because its output is another one's; unless it has ended meanwhile."""
+        job = self._job(job_id)
+        if job is None or job.released:
+            self.look()
+            return
+        self.refused = error
+        self.cancel()
+
+    def _refuse(self, error: RequestError) -> None:
+        self.refused = error
+
+    def _do(
+        self,
+        body: Callable[[], Any],
+        then: Callable[[Any], object],
+        *,
+        refused: Callable[[RequestError], object] | None = None,
+        otherwise: Callable[[], object] | None = None,
+    ) -> None:
+        """Do something; whatever it meets, go on somehow."""
+
+        def ended(end: End) -> None:
+            if isinstance(end.error, RequestError):
+                (refused or self._refuse)(end.error)
+            elif end.killed or end.error is not None:
+                self._loop.after(self._faults.between(1, 6), otherwise or self.look)
+            else:
+                then(end.value)
+
+        self._loop.spawn("person", body, ended, work=self)
+
+    def _job(self, job_id: str) -> JobState | None:
+        return self._table.read_job(job_id)

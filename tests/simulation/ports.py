@@ -1,0 +1,250 @@
+"""The ports of a simulated process: every call takes virtual time, may be hit by a fault, and is watched.
+
+What a port does is done by the memory adapters; the contract suite holds them equal to the services.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from random import Random
+from typing import Any, Final, Protocol, TypeVar
+
+from s3mr.batching import batched
+from s3mr.errors import S3mrError, TransientError
+from s3mr.ports import Observation
+from tests.simulation.faults import Faults
+from tests.simulation.loop import START, Killed, Loop, Process
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+#: Which argument of a method is a batch that a service may carry out in part.
+BATCHES: Final = {"begin": 1, "forget": 2, "seal": 2, "delete": 0, "discard_open": 0, "withdraw": 0}
+_PLAIN: Final = frozenset((str, bytes, int, float, type(None)))
+SLOW_S: Final = 8.0
+PAUSE_S: Final = 0.2
+PAUSE_OCTAVES: Final = 10.0  # up to 200 s
+LATE_EFFECT_S: Final = (0.01, 4.0)
+
+
+class Watcher(Protocol):
+    """Sees every operation's effect, before anybody else can do anything."""
+
+    def before(self, process: Process, port: str, method: str, args: tuple[Any, ...]) -> None: ...
+
+    def after(
+        self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any
+    ) -> None: ...
+
+    def harmed(self, process: Process, fault: str) -> None: ...
+
+
+class Deaths:
+    """Deaths that a sweep has chosen: at which operation of the whole run, before or after its effect."""
+
+    def __init__(self, chosen: dict[int, str] | None = None) -> None:
+        self.chosen = chosen or {}
+        self.operations = 0  # by processes that may die
+        self.met = 0
+
+    def at_this(self) -> str | None:
+        self.operations += 1
+        fault = self.chosen.get(self.operations)
+        self.met += fault is not None
+        return fault
+
+
+class Operations:
+    """Carries out the operations of all processes."""
+
+    def __init__(self, loop: Loop, faults: Faults, watcher: Watcher, deaths: Deaths, *, keeps_trace: bool) -> None:
+        self.trace: list[str] = []
+        self.count = 0
+        self._keeps_trace = keeps_trace
+        self._hash = hashlib.blake2b(digest_size=8)
+        self._loop, self._faults, self._watcher, self._deaths = loop, faults, watcher, deaths
+
+    def port(self, real: Any, name: str) -> Any:
+        """Return ``real`` as simulated processes see it."""
+        return _Port(real, name, self)
+
+    def note(self, line: str) -> None:
+        """Add a line to the trace, and to its hash."""
+        line = f"{self._loop.now - START:10.3f} {line}"
+        self._hash.update(line.encode())
+        if self._keeps_trace:
+            self.trace.append(line)
+
+    @property
+    def digest(self) -> str:
+        """The hash of all that has happened so far."""
+        return self._hash.hexdigest()
+
+    def call(self, port: str, method: str, action: Callable[..., Any], args: tuple[Any, ...], more: Any) -> Any:
+        """Carry out one operation for the current process."""
+        process = self._loop.current
+        if process is None or not process.alive:
+            raise Killed
+        self.count += 1
+        where = f"{process.name} {port}.{method}"
+        args = tuple(_repeatable(one) for one in args)
+        fault = self._faults.of_io(process.kind, where)
+        if method == "write" and fault in ("repeat", "late-effect"):
+            fault = "lose-answer"  # bytes are sent under a number: sending them again changes nothing
+        if process.kind != "person":
+            fault = self._deaths.at_this() or fault
+        latency_s = self._faults.latency_s()
+        self._loop.suspend(SLOW_S if fault == "slow" else latency_s)
+        self.note(f"{where} {_shown(args)} {fault or ''}")
+        if fault is not None:
+            self._watcher.harmed(process, fault)
+        self._watcher.before(process, port, method, args)
+
+        def effect() -> Any:
+            answer = action(*args, **more)
+            if isinstance(answer, Iterator):
+                answer = self._read(process, port, list(answer), where)
+            self._watcher.after(process, port, method, args, more, answer)
+            return answer
+
+        return self._with(fault, process, method, args, effect)
+
+    def _with(self, fault: str | None, process: Process, method: str, args: tuple[Any, ...], effect: Any) -> Any:
+        """Return the answer to an operation that ``fault`` hits."""
+        match fault:
+            case "refuse":
+                raise TransientError("503 Slow Down")
+            case "die-before":
+                _die(process)
+            case "late-effect":
+                self._loop.after(self._faults.between(*LATE_EFFECT_S), lambda: _quietly(effect))
+                raise TransientError("timed out")
+            case "partial" if method in BATCHES:
+                batch = args[BATCHES[method]]
+                del batch[self._faults.below(len(batch) + 1) :]
+                effect()
+                raise TransientError("some of it was not processed")
+        answer = self._observed_twice(effect, process) if method == "observe" else effect()
+        match fault:
+            case "repeat":
+                answer = effect()
+            case "die-after":
+                _die(process)
+            case "lose-answer":
+                raise TransientError("the connection was closed")
+            case "pause":
+                self._loop.suspend(PAUSE_S * 2 ** self._faults.between(0, PAUSE_OCTAVES))
+        return self.port(answer, "part") if method == "open_part" else answer
+
+    def _observed_twice(self, effect: Callable[[], Observation | None], process: Process) -> Observation | None:
+        """Observe a job; where the fault strikes, as a query does that is answered in two pages."""
+        first = effect()
+        if first is None or not self._faults.strikes("torn", process.name):
+            return first
+        self._loop.suspend(self._faults.latency_s())
+        second = effect()
+        return first if second is None else Observation(first.job, first.cancel_requested, second.live)
+
+    def _read(self, process: Process, port: str, answer: list[Any], where: str) -> Iterator[Any]:
+        """Return what was read; of the stack's bucket and the inputs it may arrive damaged.
+
+        A flipped byte of an input has no checksum of ours to meet: that is left to the transport.
+        """
+        if port in ("objects", "inputs") and answer and isinstance(answer[0], bytes):
+            if self._faults.strikes("truncate", where):
+                self._watcher.harmed(process, "truncate")
+                answer[-1] = answer[-1][: self._faults.below(len(answer[-1]))]
+            elif port == "objects" and self._faults.strikes("flip", where):
+                self._watcher.harmed(process, "flip")
+                damaged = bytearray(answer[0])
+                damaged[self._faults.below(len(damaged))] ^= 1 << self._faults.below(8)
+                answer[0] = bytes(damaged)
+        return iter(answer)
+
+
+class _Port:
+    def __init__(self, real: Any, name: str, operations: Operations) -> None:
+        self._real, self._name, self._call = real, name, operations.call
+
+    def __getattr__(self, method: str) -> Any:
+        action, name, carry_out = getattr(self._real, method), self._name, self._call
+
+        def call(*args: Any, **more: Any) -> Any:
+            return carry_out(name, method, action, args, more)
+
+        self.__dict__[method] = call
+        return call
+
+
+class VirtualClock:
+    """The current process's clock."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def now(self) -> float:
+        """The time, as this process believes it to be."""
+        process = self._loop.current
+        return self._loop.now + (process.skew_s if process else 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        """Stand still."""
+        self._loop.suspend(seconds)
+
+
+class SeededEntropy:
+    """Unpredictable but for the seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(f"s3mr/{seed}/entropy")
+
+    def hex(self, digits: int) -> str:
+        """That many hexadecimal digits."""
+        return f"{self._random.getrandbits(4 * digits):0{digits}x}"
+
+
+class AnyOrder:
+    """Calls that overlap: of those under way at once, any may come first."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def map(self, function: Callable[[T], U], items: Iterable[T], *, width: int) -> Iterator[U]:
+        """Yield the answers in the items' order; an error is raised in its turn."""
+        for batch in batched(items, width):
+            answers: dict[int, U] = {}
+            errors: dict[int, Exception] = {}
+            for number in self._faults.shuffled(list(range(len(batch)))):
+                try:
+                    answers[number] = function(batch[number])
+                except Exception as error:  # noqa: BLE001 - raised again in its turn
+                    errors[number] = error
+            for number in range(len(batch)):
+                if number in errors:
+                    raise errors[number]
+                yield answers[number]
+
+
+def _die(process: Process) -> None:
+    process.alive = False
+    raise Killed
+
+
+def _quietly(effect: Callable[[], Any]) -> None:
+    with suppress(S3mrError, Killed):  # whoever asked was told long ago that it may not have happened
+        effect()
+
+
+def _repeatable(argument: Any) -> Any:
+    """Return an argument with which an operation can be carried out again, or later."""
+    if type(argument) in _PLAIN:
+        return argument
+    if isinstance(argument, io.IOBase):
+        argument.seek(0)
+        return argument.read()
+    return list(argument) if isinstance(argument, Iterator | list | tuple) else argument
+
+
+def _shown(args: tuple[Any, ...]) -> str:
+    return " ".join(one for one in args if isinstance(one, str))

@@ -1,0 +1,173 @@
+"""What one seed means: a job, a cloud, and what goes wrong in it. Drawn once, before anything runs."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Final, Literal
+
+from s3mr.model.job import Phase
+
+Combining = Literal["sum", "sum-combined", "join"]  # join: reduce joins its values, so that their order shows
+
+#: Faults of single I/O operations, by the kind of process that they hit; rates are per operation.
+IO_FAULTS: Final = (
+    "refuse",  # a service is busy: nothing happened
+    "lose-answer",  # it happened, and the caller is told that it may not have
+    "repeat",  # it happened twice, as where a client sends a request again; the second answer is told
+    "late-effect",  # the caller is told that it may not have happened; it happens later
+    "partial",  # a batch happened in part
+    "die-before",
+    "die-after",
+    "pause",  # the process stands still for long, after the effect
+    "slow",  # the operation takes very long
+)
+#: Faults of what is read, and of the world between the processes; rates are per occasion.
+OTHER_FAULTS: Final = (
+    "torn",  # a job is read at one moment, its live attempts at a later one
+    "flip",
+    "truncate",
+    "lose-invocation",
+    "repeat-invocation",
+    "late-invocation",
+    "lose-report",
+    "repeat-report",
+    "late-report",
+    "forge",  # somebody speaks for an attempt without its token, or for another one with it
+    "garble",  # what arrives is no report
+    "hang",  # a worker stands still until its time is over
+    "raise",  # a user's function raises, this once
+    "lose-coordinator",  # its execution is aborted, and nobody hears of it
+    "no-destination",  # a dead worker's death is not reported
+)
+INTENSITIES: Final = (0.01, 0.03, 0.1, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """See the module. Times ``_at_s`` are seconds after the start."""
+
+    seed: int
+    texts: tuple[bytes, ...]  # the input objects
+    split_size_bytes: int
+    reducers: int
+    layout: Literal["split", "packed"]
+    combining: Combining
+    keys: int  # distinct ones
+    skewed: bool  # most records have one key
+    attempts: int = 4
+    task_timeout_s: float = 6.0
+    waiting_s: float = 60.0  # an invocation's event age
+    capacity: int = 1000  # attempts that the coordinator runs at once …
+    concurrency: int = 1000  # … and that the cloud does
+    deadline_s: float = 24 * 3600.0
+    poison: bool = False  # the user's function always raises on one record
+    io_rates: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind of process
+    rates: dict[str, float] = field(default_factory=dict)
+    skew_s: float = 0.0  # how far clocks differ, at most
+    storm: tuple[float, float] | None = None  # from when to when every operation is refused
+    heals_at_s: float = 0.0  # from here on nothing goes wrong any more
+    cancel_at_s: float | None = None
+    cancel_in: Phase | None = None  # as soon as the job is there
+    second_coordinator_at_s: float | None = None
+    rival_at_s: float | None = None  # somebody submits another job to the same output
+    input_changes_at_s: float | None = None
+    object_vanishes_at_s: float | None = None
+    upload_vanishes_at_s: float | None = None
+    resumes: bool = False  # a job that did not succeed is resumed
+    cleans: bool = False  # and in the end everything is cleaned up
+
+    @property
+    def map_only(self) -> bool:
+        return self.reducers == 0
+
+
+def draw(seed: int) -> Scenario:
+    """Return the scenario of ``seed``."""
+    random = Random(f"s3mr/{seed}")
+    map_tasks, reducers = _shape(random)
+    split_size_bytes = random.choice((7, 20, 48))
+    keys, skewed = random.choice((1, 3, 12)), random.random() < 0.3
+    calm = random.random() < 0.1  # nothing goes wrong
+    heals_at_s = random.uniform(5, 240)
+    few = random.random() < 0.5  # faults of one or two kinds only, so that each meets the others' absence as well
+    names = [*IO_FAULTS, *OTHER_FAULTS]
+    chosen = () if calm else random.sample(names, random.randint(1, 2) if few else random.randint(3, len(names)))
+    rates = {name: random.choice(INTENSITIES) for name in chosen}
+    for name in ("flip", "truncate"):  # they end a job: seldom, or nothing else would ever be seen
+        if random.random() < 0.7:
+            rates.pop(name, None)
+
+    def at(chance: float, until_s: float) -> float | None:
+        return random.uniform(0, until_s) if random.random() < chance and not calm else None
+
+    storm_at_s = at(0.1, 30)
+    scenario = Scenario(
+        seed=seed,
+        texts=_texts(random, map_tasks * split_size_bytes, keys=keys, skewed=skewed),
+        split_size_bytes=split_size_bytes,
+        reducers=reducers,
+        layout=random.choice(("split", "packed")),
+        combining=random.choice(("sum", "sum-combined", "join")),
+        keys=keys,
+        skewed=skewed,
+        attempts=random.choice((1, 2, 4, 4)),
+        waiting_s=random.choice((5.0, 60.0)),
+        capacity=random.choice((1, 3, 1000, 1000)),
+        concurrency=random.choice((1, 4, 1000, 1000)),
+        deadline_s=random.choice((40.0, 24 * 3600.0)) if random.random() < 0.1 else 24 * 3600.0,
+        poison=random.random() < 0.03,
+        io_rates={kind: _io_rates(random, rates) for kind in ("person", "tick", "record", "worker")},
+        rates={name: rate for name, rate in rates.items() if name in OTHER_FAULTS},
+        skew_s=random.choice((0.0, 0.0, 8.0)) if not calm else 0.0,
+        storm=None if storm_at_s is None else (storm_at_s, storm_at_s + random.uniform(1, 60)),
+        heals_at_s=heals_at_s,
+        cancel_at_s=at(0.12, 20),
+        cancel_in=random.choice((Phase.REDUCE, Phase.COMMITTING, Phase.COMMITTING)) if random.random() < 0.06 else None,
+        second_coordinator_at_s=at(0.25, 10),
+        rival_at_s=at(0.08, 10),
+        input_changes_at_s=at(0.05, 2),
+        object_vanishes_at_s=at(0.03, 5),
+        upload_vanishes_at_s=at(0.03, 8),
+        resumes=random.random() < 0.5,
+        cleans=random.random() < 0.3,
+    )
+    return _contended(scenario, random) if random.random() < 0.1 and not calm else scenario
+
+
+def _contended(scenario: Scenario, random: Random) -> Scenario:
+    """Two coordinators that stand still again and again, and somebody who cancels in between: races."""
+    pauses = {"pause": random.choice((0.03, 0.1, 0.2))}
+    return replace(
+        scenario,
+        second_coordinator_at_s=random.uniform(0, 2),
+        cancel_at_s=random.uniform(0, 5) if random.random() < 0.7 else None,
+        io_rates={**scenario.io_rates, "tick": pauses},
+        rates={name: rate for name, rate in scenario.rates.items() if name not in ("flip", "truncate")},
+    )
+
+
+def _shape(random: Random) -> tuple[int, int]:
+    """Mostly small shapes: what can go wrong in a large one can nearly always go wrong in a small one."""
+    size = random.random()
+    few, some, many = (0, 4), (5, 16), (17, 64)
+    map_tasks = random.randint(*(few if size < 0.8 else some if size < 0.97 else many))
+    reducers = random.randint(0, 3) if random.random() < 0.85 else random.randint(4, 16)
+    return map_tasks, reducers
+
+
+def _texts(random: Random, size_bytes: int, *, keys: int, skewed: bool) -> tuple[bytes, ...]:
+    """Return objects of ``size_bytes`` in all, whose lines are ``key`` and a few that are empty."""
+    objects = random.randint(1, 5)
+    lines: list[list[bytes]] = [[] for _ in range(objects)]
+    left = size_bytes
+    while left > 0:
+        key = 0 if skewed and random.random() < 0.8 else random.randrange(keys)
+        line = b"\n" if random.random() < 0.05 else b"k%d\n" % key
+        lines[random.randrange(objects)].append(line)
+        left -= len(line)
+    return tuple(b"".join(one).removesuffix(b"\n") if random.random() < 0.5 else b"".join(one) for one in lines)
+
+
+def _io_rates(random: Random, rates: dict[str, float]) -> dict[str, float]:
+    """Return the rates of the I/O faults that hit one kind of process: it may be spared."""
+    spared = random.random() < 0.3
+    return {} if spared else {name: rates[name] / 3 for name in IO_FAULTS if name in rates}

@@ -1,0 +1,71 @@
+"""Run many seeds, on some processes, and tell what was found."""
+
+import hashlib
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from tests.simulation.scenario import draw
+from tests.simulation.shrinking import shrink
+from tests.simulation.world import Outcome, World
+
+TOLD_MAX: Final = 3  # violations that are shrunk and told in full
+TRACE_LINES_MAX: Final = 150
+CHUNK_SEEDS: Final = 25
+
+
+def run(seeds: range, *, processes: int = 1) -> int:
+    """Run ``seeds``, print violations and a summary, and return how many violations there were."""
+    began_at = time.perf_counter()
+    jobs: Counter[str] = Counter()
+    faults = operations = violations = 0
+    digest = hashlib.blake2b(digest_size=8)
+    for outcome in _outcomes(seeds, processes):
+        jobs.update(str(phase) for phase in outcome.phases)
+        faults += len(outcome.strikes)
+        operations += outcome.operations
+        digest.update(outcome.digest.encode())
+        if outcome.violation is not None:
+            violations += 1
+            print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
+            if violations <= TOLD_MAX:
+                print("\n".join(story(outcome.seed)), flush=True)
+    took_s = time.perf_counter() - began_at
+    ends = ", ".join(f"{count:,} {phase}" for phase, count in sorted(jobs.items()))
+    print(
+        f"{len(seeds):,} seeds from {seeds.start}: {violations} violations; jobs: {ends}; {faults:,} faults in "
+        f"{operations:,} operations; {len(seeds) / took_s:.0f} seeds/s; trace {digest.hexdigest()}"
+    )
+    return violations
+
+
+def story(seed: int) -> Iterator[str]:
+    """Yield the lines that tell how a seed fails, with as few faults as are needed."""
+    scenario = draw(seed)
+    small = shrink(scenario, World(scenario, keeps_trace=True).run())
+    yield f"  with {len(small.strikes)} faults: {small.violation}"
+    yield from (f"  {at_s:10.3f} {fault}: {where}" for _, at_s, fault, where in small.strikes)
+    yield f"  the last of {len(small.trace):,} operations:"
+    yield from (f"  {line}" for line in small.trace[-TRACE_LINES_MAX:])
+    yield f"  again: make simulate SEEDS=1 SEED={seed}"
+
+
+def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[Outcome]:
+    """Yield outcomes in the order of the seeds."""
+    if processes == 1:
+        yield from map(_simulate, seeds)
+        return
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        yield from pool.imap(_simulate, seeds, chunksize=CHUNK_SEEDS)
+
+
+def _simulate(seed: int) -> Outcome:
+    return World(draw(seed)).run()
+
+
+def first_violation(seeds: Iterable[int]) -> Outcome | None:
+    """Return the outcome of the first seed that breaks an invariant."""
+    return next(islice((one for one in map(_simulate, seeds) if one.violation is not None), 1), None)

@@ -1,0 +1,101 @@
+"""What may be seen in the bucket and in the output, and what may go: invariants S2, S3, S5, S7, S8 and S11."""
+
+import json
+from typing import Any
+
+from s3mr.model import keys
+from s3mr.model.job import JobState, Phase
+from tests.simulation.facts import Facts
+from tests.simulation.loop import Process
+
+
+class Visible:
+    """Looks at the bucket and the output after every effect on them."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._bodies: dict[str, bytes] = {}  # of every object ever stored
+        self._opened_at: dict[str, float] = {}  # uploads
+        self._committing_at: dict[str, float] = {}  # jobs
+
+    def after_objects(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
+        """S5: no object ever changes. S11: what a winner names is deleted only after the end."""
+        if method == "delete":
+            for key in args[0]:
+                self._may_go(process, key)
+            return
+        key = args[0] if method == "put" else args[1]
+        body = self._facts.bucket.objects.get(key)
+        if body is not None:
+            known = self._bodies.setdefault(key, body)
+            self._facts.check(known == body, "S5", f"object {key} was overwritten with something else")
+
+    def opened(self, upload: str) -> None:
+        """Note when an upload was opened."""
+        self._opened_at[upload] = self._facts.loop.now
+
+    def committing(self, job: JobState) -> None:
+        """Note when a job began to commit."""
+        self._committing_at[job.spec.job_id] = self._facts.loop.now
+
+    def after_output(self) -> None:
+        """S2, S7: only a committed job's winners are ever visible."""
+        facts = self._facts
+        for name, identity in facts.folder.identities.items():
+            job = facts.jobs[identity.split("/")[0]]
+            if job.spec.job_id in facts.erased:
+                continue
+            shown = not job.phase.working and (job.phase is Phase.SUCCEEDED or not job.released)
+            facts.check(shown, "S2", f"{name} is visible while its job is {job.phase}")
+            facts.check(facts.parts_of(job).get(name) == identity, "S2", f"{name} is not its winner's: {identity}")
+        self._check_success()
+        self._check_open()
+
+    def succeeded(self, job: JobState) -> None:
+        """S2, S3: the output is exactly the winners' parts, and all is there. S7: losers' uploads are gone."""
+        facts = self._facts
+        facts.check_all_won(job)
+        parts = facts.parts_of(job)
+        visible = {name for name in facts.folder.objects if name != keys.SUCCESS}
+        facts.check(visible == set(parts), "S2", f"the output holds {sorted(visible)}, the winners {sorted(parts)}")
+        facts.check(keys.SUCCESS in facts.folder.objects, "S2", "a job succeeded without _SUCCESS")
+        for (job_id, phase, _), manifest in facts.winners.items():
+            if job_id == job.spec.job_id and phase is Phase.MAP:
+                facts.check_stored(job, manifest)
+        began_at = self._committing_at.get(job.spec.job_id, 0.0)
+        left = [number for number in facts.folder.uploads if self._opened_at[number] < began_at]
+        facts.check(not left, "S7", f"losers' uploads are still open after the commit: {left}")
+
+    def _check_success(self) -> None:
+        """S2: ``_SUCCESS`` comes last, and from a job that is committed."""
+        facts = self._facts
+        success = facts.folder.objects.get(keys.SUCCESS)
+        if success is None:
+            return
+        job = facts.jobs[json.loads(success)["job_id"]]
+        if job.spec.job_id not in facts.erased:
+            committed = job.phase in (Phase.COMMITTING, Phase.SUCCEEDED)
+            facts.check(committed, "S2", f"_SUCCESS stands there, and the job is {job.phase}")
+            whole = set(facts.parts_of(job)) == set(facts.folder.identities)
+            facts.check(whole, "S2", "_SUCCESS came before all of the parts")
+
+    def _check_open(self) -> None:
+        """S11: no winner's open upload is dropped while its job goes on."""
+        facts = self._facts
+        if facts.history.damages:
+            return
+        for key, manifest in facts.winners.items():
+            job, part = facts.jobs[key[0]], manifest.part
+            if part is not None and (job.phase.working or job.phase is Phase.COMMITTING):
+                there = part.upload in facts.folder.uploads or part.name in facts.folder.identities
+                facts.check(there, "S11", f"the open upload of winner {part.name} was dropped")
+
+    def _may_go(self, process: Process, key: str) -> None:
+        """S11: a coordinator deletes only what a success has made useless; the rest is kept until somebody cleans."""
+        job = self._facts.jobs.get(key.split("/")[1])
+        if process.kind == "person":
+            ended = job is None or job.phase.terminal
+            self._facts.check(ended, "S11", f"{key} was deleted while its job went on")
+        else:
+            done = job is not None and job.phase is Phase.SUCCEEDED
+            self._facts.check(done, "S11", f"{process.name} deleted {key}")

@@ -1,0 +1,209 @@
+"""Attempts over honest fakes: which of them wins, what a lost, failed or slow one costs, who may speak for one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from s3mr import limits
+from s3mr.api import Job
+from s3mr.coordinator.recording import Verdict
+from s3mr.model.job import FailureKind, Phase
+from tests.unit.word_count import WORD_COUNT, assert_nothing_held, finished, total, words, world
+from tests.world import World, died
+
+
+def test_first_attempt_to_commit_wins_and_every_other_is_ignored_and_counted() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    request = one.sent[0]
+    first, second = one.execute(request), one.execute(request)
+    assert first.worker != second.worker
+    assert one.record(second) is Verdict.WON
+    assert one.record(first) is Verdict.IGNORED
+    assert one.record(second) is Verdict.IGNORED
+    finished(one)
+    assert one.state().ignored == 3  # the request itself was executed once more
+
+
+def test_two_executions_of_a_last_phase_attempt_leave_one_part_and_no_open_upload() -> None:
+    one = world()
+    one.submit()
+    while one.state().phase is not Phase.REDUCE or not one.sent:
+        one.work()
+        one.tick()
+    request = one.sent[0]
+    one.record(one.execute(request))
+    one.execute(request)  # a zombie that never reports
+    finished(one)
+    assert not one.folder.uploads
+
+
+def test_a_report_after_the_end_changes_nothing() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    request = one.sent[0]
+    late = one.execute(request)
+    finished(one)
+    before = one.state()
+    assert one.record(late) is Verdict.IGNORED
+    assert one.record(died(request)) is Verdict.IGNORED
+    assert one.state() == before
+
+
+def test_a_forged_token_is_refused_and_the_true_report_still_wins() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    forged = report.model_copy(update={"token": "0" * 64})
+    assert one.record(forged) is Verdict.FORGED
+    assert one.record(report) is Verdict.WON
+    finished(one)
+
+
+def test_a_token_speaks_for_its_own_attempt_only() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    mine, other = one.execute(one.sent[0]), one.execute(one.sent[1])
+    assert other.manifest is not None
+    stolen = other.model_copy(update={"token": mine.token})
+    assert one.record(stolen) is Verdict.FORGED
+    assert mine.manifest is not None
+    posing = mine.model_copy(update={"manifest": other.manifest})
+    assert one.record(posing) is Verdict.FAILED
+    finished(one)
+
+
+@pytest.mark.parametrize("change", [{"name": "part-00001"}, {"worker": "f" * 16}])
+def test_a_report_names_no_part_but_its_own(change: dict[str, str]) -> None:
+    one = world(Job(map=words))
+    one.submit()
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    assert report.manifest is not None
+    assert report.manifest.part is not None
+    part = report.manifest.part.model_copy(update=change)
+    posing = report.model_copy(update={"manifest": report.manifest.model_copy(update={"part": part})})
+    assert one.record(posing) is Verdict.FAILED
+    assert one.finish().phase is Phase.SUCCEEDED
+
+
+def test_a_report_of_an_unknown_job_is_unknown() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    report = one.execute(one.sent[0]).model_copy(update={"job_id": "another"})
+    assert one.record(report) is Verdict.UNKNOWN
+
+
+def test_a_crashed_worker_costs_an_attempt_and_the_task_is_launched_again() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    one.record(died(one.sent.popleft()))
+    finished(one)
+    assert one.state().retried == 1
+
+
+def test_a_silent_worker_is_lost_when_its_lease_has_run_out_and_not_before() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    silent = one.sent.popleft()
+    one.work()
+    one.clock.sleep(limits.lease_s(60) - 1)
+    one.tick()
+    assert not one.sent
+    one.clock.sleep(1)
+    one.tick()
+    assert [(again.task, again.attempt) for again in one.sent] == [(silent.task, 2)]
+    finished(one)
+
+
+def test_a_task_that_kills_every_worker_fails_the_job_after_its_attempts() -> None:
+    one = world()
+    one.submit(attempts=3)
+    killed = 0
+    while not one.tick().over:
+        for _ in range(len(one.sent)):
+            request = one.sent.popleft()
+            killed += request.task == 0
+            one.record(died(request) if request.task == 0 else one.execute(request))
+    state = one.state()
+    assert killed == 3
+    assert state.phase is Phase.FAILED
+    assert state.failure is not None
+    assert (state.failure.kind, state.failure.task, state.failure.attempt) == (FailureKind.CRASH, 0, 3)
+    assert_nothing_held(one)
+
+
+def test_a_function_that_raises_is_tried_once_more_and_then_fails_the_job() -> None:
+    def raises(_source: str, line: str) -> Iterator[tuple[str, int]]:
+        if "lazy" in line:
+            raise ValueError("too lazy")
+        yield line, 1
+
+    one = world(Job(map=raises, reduce=total))
+    one.submit()
+    state = one.finish()
+    assert state.phase is Phase.FAILED
+    assert state.failure is not None
+    assert state.failure.attempt == 2
+    assert (state.failure.source, state.failure.record) == ("a.txt", "'the lazy dog'")
+    assert "ValueError: too lazy" in (state.failure.traceback or "")
+    assert_nothing_held(one)
+
+
+def test_throttling_costs_no_attempt_and_is_tried_again_later() -> None:
+    one = world()
+    one.submit(attempts=1)
+    one.tick()
+    throttled = one.sent.popleft()
+    one.work()
+    for attempt in range(2, 6):
+        one.record(died(throttled, FailureKind.TRANSIENT))
+        one.tick()
+        assert not one.sent, "it waits before it tries again"
+        one.clock.sleep(100)
+        one.tick()
+        throttled = one.sent.popleft()
+        assert (throttled.task, throttled.attempt) == (0, attempt)
+    one.record(one.execute(throttled))
+    finished(one)
+
+
+def test_throttling_without_end_fails_the_job() -> None:
+    one = world()
+    one.submit()
+    launched = 0
+    while not one.tick().over:
+        launched += len(one.sent)
+        while one.sent:
+            one.record(died(one.sent.popleft(), FailureKind.TRANSIENT))
+        one.clock.sleep(100)
+    assert one.state().phase is Phase.FAILED
+    assert launched == limits.TRANSIENT_ATTEMPTS * one.state().spec.map_tasks
+
+
+def test_a_straggler_gets_one_backup_and_the_first_to_finish_wins() -> None:
+    one = World(WORD_COUNT, {f"{number:02d}": b"a b c\n" for number in range(12)})
+    one.submit(split_size_bytes=1)
+    one.tick()
+    straggler = one.sent.popleft()
+    one.work()
+    one.clock.sleep(limits.BACKUP_LONGER_S + 1)
+    one.tick()
+    (backup,) = one.sent
+    assert (backup.task, backup.attempt) == (straggler.task, 2)
+    one.clock.sleep(20)
+    one.tick()
+    assert len(one.sent) == 1, "one backup, not more"
+    late = one.execute(straggler)
+    one.work()
+    assert one.record(late) is Verdict.IGNORED
+    state = one.finish()
+    assert state.phase is Phase.SUCCEEDED
+    assert (state.retried, state.ignored) == (0, 1)
