@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import built  # noqa: F401 - before all that needs compiled code
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 

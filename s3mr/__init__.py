@@ -2,6 +2,7 @@
 
 from s3mr.api import Job
 from s3mr.errors import (
+    DetachedError,
     InvariantError,
     JobFailedError,
     RequestError,
@@ -12,6 +13,7 @@ from s3mr.errors import (
 from s3mr.parameters import params
 
 __all__ = [
+    "DetachedError",
     "InvariantError",
     "Job",
     "JobFailedError",

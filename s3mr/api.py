@@ -105,6 +105,7 @@ class Job:
         Raises:
             RequestError: refused before anything ran.
             JobFailedError: the job failed; there is no output.
+            DetachedError: a job on a stack cannot be seen any more; it goes on.
         """
         kept = None if keep_intermediate is None else Path(keep_intermediate)
         code, given, asked = self._asked(inputs, output, options, endpoint_url=endpoint_url, keep_intermediate=kept)
@@ -117,7 +118,7 @@ class Job:
         from s3mr.remote.watching import wait
 
         home = open_deployment(stack, to_submit=True)
-        return wait(home, submit(self, code, given, asked, home).spec.job_id, keep_intermediate=kept)
+        return wait(home, submit(self, code, given, asked, home), keep_intermediate=kept)
 
     def submit(self, inputs: Inputs, output: str, *, stack: str, **options: Unpack[JobOptions]) -> str:
         """Start the job on the stack of that name, and return its id without waiting: ``s3mr watch ID`` follows it.

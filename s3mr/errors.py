@@ -5,7 +5,8 @@ S3mrError
 ├── RequestError     can never work as asked: refuse, and name what to change
 ├── TransientError   a service is busy or out of reach: try again within the budget
 ├── InvariantError   a bug of ours or a foreign write: stop the job, keep the evidence
-└── JobFailedError   the job that was waited for has failed: nothing was written to its output
+├── JobFailedError   the job that was waited for has failed: nothing was written to its output
+└── DetachedError    the job that was waited for cannot be seen any more, and goes on: look again later
 
 Errors of libraries are translated into these once, in the adapter that calls the library.
 """
@@ -50,3 +51,7 @@ class InvariantError(S3mrError):
 
 class JobFailedError(S3mrError):
     """A job ended without success; the text is the whole story, with the user's traceback where there is one."""
+
+
+class DetachedError(S3mrError):
+    """A job that lives on by itself is out of sight; the text says why, and how to find it again."""

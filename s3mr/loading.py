@@ -133,15 +133,17 @@ def _below(root: Path, path: Path) -> Path | None:
     return None
 
 
-def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[Path]:
     """Yield what is no folder, sorted, through links to folders too, but never twice around."""
-    here = folder.resolve()
-    if here in above:
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "__pycache__":
-            continue
-        if path.is_dir():
-            yield from _files_below(path, above | {here})
-        else:
+    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    while waiting:  # no recursion: folders may be nested deeper than Python's stack
+        path, above = waiting.pop()
+        if not path.is_dir():
             yield path
+            continue
+        found = path.stat()
+        here = (found.st_dev, found.st_ino)
+        if here not in above:
+            below = sorted(path.iterdir(), reverse=True)
+            named = [one for one in below if not one.name.startswith(".") and one.name != "__pycache__"]
+            waiting += [(one, above | {here}) for one in named]

@@ -37,6 +37,7 @@ class Options:
     include: Sequence[Path] = ()
     requirements: Path | None = None
     keep_intermediate: Path | None = None
+    leave_intermediate: bool = False  # in the stack's bucket, for whoever watches
     endpoint_url: str | None = None  # of services that live on, with workers here
     chaos: str = ""  # workers here only
     stderr: int | None = None  # a file descriptor for what user code prints here; ours where None
@@ -95,7 +96,7 @@ def order_of(
         attempts=options.attempts,
         task_timeout_s=around.task_timeout_s,
         params={**(job.params or {}), **options.params},
-        keep_intermediate=options.keep_intermediate is not None,
+        keep_intermediate=options.keep_intermediate is not None or options.leave_intermediate,
         deadline_s=parse_duration(options.deadline) if isinstance(options.deadline, str) else options.deadline,
         requester_pays=options.requester_pays,
         workers=around.workers,

@@ -12,6 +12,7 @@ from s3mr.adapters.dynamodb import DynamoDBJobStore
 from s3mr.adapters.files import LocalInputs
 from s3mr.adapters.folder_output import FolderOutput
 from s3mr.adapters.inputs import AnyInputs
+from s3mr.adapters.published import FolderPublished, S3Published
 from s3mr.adapters.s3_inputs import S3Inputs
 from s3mr.adapters.s3_output import S3Output
 from s3mr.adapters.s3_store import S3ObjectStore
@@ -23,7 +24,7 @@ from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Submitter
 from s3mr.coordinator.ticking import Ticker
 from s3mr.model.job import JobSpec
-from s3mr.ports import Inputs, Invoker, Output
+from s3mr.ports import Inputs, Invoker, Output, Parallel, Published
 from s3mr.settings import Settings
 from s3mr.worker.handling import TaskHandler
 from s3mr.worker.job_code import JobCode
@@ -151,3 +152,16 @@ class Stack:
             code=JobCode(Path(self._settings.scratch_folder or tempfile.gettempdir()) / "s3mr-bundles"),
             requests_sent=self.meter.counts,
         )
+
+
+def published_at(place: str, *, endpoint_url: str | None = None) -> Published:
+    """Return the output that stands at a folder or an ``s3://`` prefix, whoever has committed it."""
+    if not is_s3(place):
+        return FolderPublished(place)
+    endpoint = Endpoint(endpoint_url, embedded=False) if endpoint_url else None
+    return S3Published(s3_client(endpoint, Meter(), connections_max=THREADS_MAX), place)
+
+
+def parallel() -> Parallel:
+    """Return threads for commands that need nothing else of a stack."""
+    return Threads(threads_max=THREADS_MAX)

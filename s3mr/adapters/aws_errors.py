@@ -61,7 +61,15 @@ _ADVICE: Final = {
     "RequestExpired": "this machine's clock is wrong: set it",
     "InvalidObjectState": "it is archived: restore it from Glacier first",
 }
-_DENIED: Final = "access denied: check the credentials in use, their IAM policy and the bucket's policy"
+_DENIED: Final = (
+    "check the credentials in use, their IAM policy (for jobs on a stack, the one that its output SubmitPolicyArn "
+    "names) and the bucket's policy"
+)
+_READS: Final = ("GetObject", "HeadObject", "CopyObject")
+_GONE: Final = (
+    ", or it is gone (who may not list a bucket is not told): look whether it is there (aws s3 ls); if not, run the "
+    "job again; else"
+)
 _CREDENTIALS: Final = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -121,5 +129,14 @@ def _of_answer(what: str, error: boto.ClientError) -> S3mrError:
     if code in _THROTTLED or status >= 500 or status == 429:
         return TransientError(f"{what}: {error}")
     if status in (401, 403) or code.startswith("AccessDenied"):
-        return RequestError(f"{what}: {_DENIED} ({code})")
+        return RequestError(f"{what}: {_denied(error)}")
     return InvariantError(f"{what}: {error}")
+
+
+def _denied(error: boto.ClientError) -> str:
+    """Return what AWS says, which mostly names the right and the resource, and what to check.
+
+    Source: S3 API reference, GetObject: without s3:ListBucket, an object that does not exist is answered with 403.
+    """
+    also = _GONE if error.operation_name in _READS else ":"
+    return f"access denied{also} {_DENIED} ({error})"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEPLOY: Final = "sam build && sam deploy"
 _NOTHING: Final = "-"  # an output may not be empty
+_NO_CONCURRENCY: Final = "-1"  # is reserved
 _ALIAS: Final = "live"
 _USABLE: Final = {  # what was deployed stands, whole
     "CREATE_COMPLETE",
@@ -64,6 +65,8 @@ def describe_stack(
             memory_mb=int(outputs["WorkerMemoryMb"]),
             timeout_s=int(outputs["WorkerTimeoutS"]),
             workers_max=int(outputs["AttemptsMax"]),
+            map_reserved=_reserved(outputs["MapReserved"]),
+            reduce_reserved=_reserved(outputs["ReduceReserved"]),
         )
     except KeyError as error:
         raise _unreadable(name, f"{error} is missing") from error
@@ -130,6 +133,10 @@ def _live(client: "LambdaClient", alias: str) -> str:
     with translated(f"reading {alias}"):
         version = client.get_alias(FunctionName=function, Name=_ALIAS)["FunctionVersion"]
     return f"{function}:{version}"
+
+
+def _reserved(output: str) -> int | None:
+    return None if output == _NO_CONCURRENCY else int(output)
 
 
 def _names(output: str) -> frozenset[str]:

@@ -1,12 +1,21 @@
 """``s3mr status``, ``watch`` and ``ls``: where jobs stand."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from s3mr.cli.options import Place, job_id_argument, json_option, place_option, quiet_option
-from s3mr.cli.streams import data_stream, print_line
+from s3mr.cli.options import (
+    Place,
+    job_id_argument,
+    json_option,
+    keep_intermediate_option,
+    place_option,
+    quiet_option,
+)
+from s3mr.cli.streams import data_stream
+from s3mr.cli.waiting import tell, wait_there
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,42 +30,39 @@ LS_COUNT_MAX = 1_000
 @place_option
 @json_option
 def status(job_id: str, *, place: Place, as_json: bool) -> None:
-    """Say where a job stands, and why it failed.
+    """Say where a job stands, whether a coordinator runs for it, and why it failed.
 
     \b
     s3mr status 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
     from s3mr.remote.status import status_of
 
-    found = status_of(place.open(), job_id)
-    click.echo(found.model_dump_json() if as_json else _status(found, now=time.time()))
+    home = place.open()
+    found = status_of(home, job_id)
+    click.echo(found.model_dump_json() if as_json else _status(found, home.option, now=time.time()))
 
 
 @click.command()
 @job_id_argument
+@keep_intermediate_option
 @place_option
 @json_option
 @quiet_option
-def watch(job_id: str, *, place: Place, as_json: bool, quiet: bool) -> None:
+def watch(job_id: str, *, place: Place, keep_intermediate: Path | None, as_json: bool, quiet: bool) -> None:
     """Follow a job until it has ended.
 
-    It exits as s3mr run would. Ctrl-C ends the watching, not the job.
+    One that has lost its coordinator gets another. It exits as s3mr run would; with 75 where the job is out of sight
+    (no network, expired credentials) and goes on. Ctrl-C ends the watching, not the job.
 
     \b
     s3mr watch 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.cli.progress import Progress
-    from s3mr.cli.summary import summary
-    from s3mr.remote.watching import wait
+    from s3mr.remote.home import job_in
 
     home = place.open()
     with data_stream() as data:
-        with Progress(shown=not quiet) as progress:
-            result = wait(home, job_id, watch=progress.show)
-        if as_json:
-            print_line(result.model_dump_json(), data)
-    if not quiet:
-        click.echo(summary(result, shown_output=result.output), err=True)
+        result = wait_there(home, job_in(home, job_id), keep_intermediate=keep_intermediate, quiet=quiet)
+        tell(result, data, output=result.output, as_json=as_json, quiet=quiet)
 
 
 @click.command()
@@ -82,7 +88,7 @@ def ls(*, count: int, place: Place, as_json: bool) -> None:
         click.echo("no jobs yet", err=True)
 
 
-def _status(job: "JobStatus", *, now: float) -> str:
+def _status(job: "JobStatus", option: str, *, now: float) -> str:
     from s3mr.cli.tables import fields, many, moment
     from s3mr.model.durations import format_duration
     from s3mr.model.sizes import format_size
@@ -90,6 +96,9 @@ def _status(job: "JobStatus", *, now: float) -> str:
     ending = " (its end was asked for)" if job.cancel_requested and not job.phase.terminal else ""
     since = "" if job.phase.terminal else f", {format_duration(now - job.phase_started_at)} in this phase"
     pairs = [("job", job.job_id), ("phase", f"{job.phase}{ending}")]
+    if job.coordinator is not None:
+        none = f"none runs: s3mr watch {job.job_id} {option} starts another one"
+        pairs.append(("coordinator", "runs" if job.coordinator else none))
     for counts in job.tasks:
         running = f", {job.running:,} running" if counts.phase is job.phase else ""
         pairs.append((str(counts.phase), f"{counts.done:,} of {counts.tasks:,} done{running}"))

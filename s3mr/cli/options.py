@@ -23,6 +23,12 @@ STACK_VARIABLE = "S3MR_STACK"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress and no summary.")
+keep_intermediate_option = click.option(
+    "--keep-intermediate",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Copy plan and intermediate objects there.",
+)
 job_id_argument = click.argument("job_id", metavar="ID")
 
 _ENDPOINT = click.option(

@@ -12,6 +12,7 @@ from s3mr.cli.options import (
     job_id_argument,
     job_options,
     json_option,
+    keep_intermediate_option,
     place_option,
     place_to_run_option,
     quiet_option,
@@ -21,24 +22,22 @@ from s3mr.cli.waiting import announcement, tell, wait_here, wait_there
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
+    from s3mr.model.job import JobState
     from s3mr.model.result import JobResult
     from s3mr.remote.home import Deployment
 
-
-@click.command()
-@job_options
-@click.option(
-    "--keep-intermediate",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="Copy plan and intermediate objects there.",
-)
-@click.option(
+_chaos_option = click.option(
     "--chaos",
     default="",
     metavar="crash=.3,stall=.3,dup=.3,seed=7",
     help="Kill, hang and double executions at random, to see that a job survives. Not on a stack.",
 )
+
+
+@click.command()
+@job_options
+@keep_intermediate_option
+@_chaos_option
 @place_to_run_option
 @json_option
 @quiet_option
@@ -56,12 +55,11 @@ def run(asked: Asked, *, place: Place, keep_intermediate: Path | None, chaos: st
         raise RequestError("--stack needs --output: name s3://bucket/prefix")
     if asked.output is None and as_json:
         raise RequestError("--json needs --output: standard output is for the result")
-    if chaos and place.stack:
-        raise RequestError("--chaos is for workers here, not for a stack")
+    _refuse_chaos_there(chaos, place)
     with data_stream() as data:
         if place.stack:
-            home, job_id = _submit(asked, place.stack, quiet=quiet, keep_intermediate=keep_intermediate)
-            result = wait_there(home, job_id, keep_intermediate=keep_intermediate, quiet=quiet)
+            home, job = _submit(asked, place.stack, quiet=quiet, keep_intermediate=keep_intermediate)
+            result = wait_there(home, job, keep_intermediate=keep_intermediate, quiet=quiet)
         else:
             more = {"keep_intermediate": keep_intermediate, "chaos": chaos, "endpoint_url": place.endpoint_url}
             result = _run_here(asked, more, data, quiet=quiet)
@@ -70,10 +68,15 @@ def run(asked: Asked, *, place: Place, keep_intermediate: Path | None, chaos: st
 
 @click.command()
 @job_options
+@click.option(
+    "--keep-intermediate",
+    is_flag=True,
+    help="Leave plan and intermediate objects in the bucket; s3mr watch --keep-intermediate FOLDER copies them.",
+)
 @place_option
 @json_option
 @quiet_option
-def submit(asked: Asked, *, place: Place, as_json: bool, quiet: bool) -> None:
+def submit(asked: Asked, *, place: Place, keep_intermediate: bool, as_json: bool, quiet: bool) -> None:
     """Start JOB over INPUT on a stack, and print its id.
 
     \b
@@ -84,8 +87,8 @@ def submit(asked: Asked, *, place: Place, as_json: bool, quiet: bool) -> None:
     if asked.output is None:
         raise RequestError("submit needs --output: name s3://bucket/prefix")
     with data_stream() as data:
-        _home, job_id = _submit(asked, place.stack, quiet=quiet, announced=False)
-        print_line(json.dumps({"job_id": job_id}) if as_json else job_id, data)
+        _home, job = _submit(asked, place.stack, quiet=quiet, announced=False, leave_intermediate=keep_intermediate)
+        _print_id(job, data, as_json=as_json)
 
 
 @click.command()
@@ -95,11 +98,20 @@ def submit(asked: Asked, *, place: Place, as_json: bool, quiet: bool) -> None:
     "--workers", type=int, metavar="N", help="How many workers run here, at an endpoint.  [default: one a core]"
 )
 @click.option("--detach", is_flag=True, help="On a stack: do not wait, print the id of the job that goes on.")
+@_chaos_option
 @place_option
 @json_option
 @quiet_option
 def resume(
-    job_id: str, *, output: str | None, workers: int | None, detach: bool, place: Place, as_json: bool, quiet: bool
+    job_id: str,
+    *,
+    output: str | None,
+    workers: int | None,
+    detach: bool,
+    chaos: str,
+    place: Place,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Run the rest of a job that did not succeed.
 
@@ -113,16 +125,23 @@ def resume(
         raise RequestError("--detach needs --stack: at an endpoint, the workers are this command's")
     if workers is not None and place.stack is not None:
         raise RequestError("--workers is for workers here: on a stack, a resumed job has as many as it had")
+    _refuse_chaos_there(chaos, place)
     with data_stream() as data:
         if place.stack is not None:
             home, goes_on = _resume_there(place.stack, job_id, output=output, quiet=quiet or detach)
             if detach:
-                print_line(json.dumps({"job_id": goes_on}) if as_json else goes_on, data)
+                _print_id(goes_on, data, as_json=as_json)
                 return
             result = wait_there(home, goes_on, quiet=quiet)
         else:
-            result = _resume_here(place, job_id, {"output": output, "workers": workers}, data, quiet=quiet)
+            more = {"output": output, "workers": workers, "chaos": chaos}
+            result = _resume_here(place, job_id, more, data, quiet=quiet)
         tell(result, data, output=result.output, as_json=as_json, quiet=quiet)
+
+
+def _refuse_chaos_there(chaos: str, place: Place) -> None:
+    if chaos and place.stack:
+        raise RequestError("--chaos is for workers here, not for a stack")
 
 
 def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
@@ -152,8 +171,13 @@ def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO
 
 
 def _submit(
-    asked: Asked, stack: str, *, quiet: bool, announced: bool = True, keep_intermediate: Path | None = None
-) -> "tuple[Deployment, str]":
+    asked: Asked,
+    stack: str,
+    *,
+    quiet: bool,
+    announced: bool = True,
+    **more: Any,  # noqa: ANN401 - fields of Options
+) -> "tuple[Deployment, JobState]":
     """Submit the job; if wanted, say how to find it again should this command die."""
     from s3mr.cli.jobs import find_job
     from s3mr.remote.home import open_deployment
@@ -161,21 +185,26 @@ def _submit(
 
     found, code = find_job(asked.job, asked.params)
     home = open_deployment(stack, to_submit=True)
-    options = asked.to_options(keep_intermediate=keep_intermediate)
+    options = asked.to_options(**more)
     if options.requirements and not quiet:
         click.echo(f"resolving {options.requirements} for {home.description.runtime}", err=True)
-    job_id = submit_to(found, code, asked.inputs, options, home).spec.job_id
+    job = submit_to(found, code, asked.inputs, options, home)
     if announced and not quiet:
-        click.echo(announcement(job_id, home.option), err=True)
-    return home, job_id
+        click.echo(announcement(job.spec.job_id, home.option), err=True)
+    return home, job
 
 
-def _resume_there(stack: str, job_id: str, *, output: str | None, quiet: bool) -> "tuple[Deployment, str]":
+def _resume_there(stack: str, job_id: str, *, output: str | None, quiet: bool) -> "tuple[Deployment, JobState]":
     from s3mr.remote.home import open_deployment
     from s3mr.remote.resuming import resume as resume_at
 
     home = open_deployment(stack, to_submit=True)
-    goes_on = resume_at(home, job_id, output=output).spec.job_id
+    goes_on = resume_at(home, job_id, output=output)
     if not quiet:
-        click.echo(announcement(goes_on, home.option), err=True)
+        click.echo(announcement(goes_on.spec.job_id, home.option), err=True)
     return home, goes_on
+
+
+def _print_id(job: "JobState", data: BinaryIO, *, as_json: bool) -> None:
+    job_id = job.spec.job_id
+    print_line(json.dumps({"job_id": job_id}) if as_json else job_id, data)

@@ -40,5 +40,6 @@ def _requests(counts: dict[str, int]) -> str:
     services: Counter[str] = Counter()
     for name, count in counts.items():
         services[name.partition(":")[0]] += count
-    known = {"S3": services["s3"], "DynamoDB": services["dynamodb"]}  # a stack's coordinator keeps no count of its own
-    return ", ".join(f"{name} {count:,}" for name, count in known.items() if count) or "none"
+    known = {"S3": services["s3"], "DynamoDB": services["dynamodb"]}
+    whose = "" if services["dynamodb"] else " (of workers alone)"  # a stack's coordinator keeps no count of its own
+    return (", ".join(f"{name} {count:,}" for name, count in known.items() if count) or "none") + whose

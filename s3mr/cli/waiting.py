@@ -49,13 +49,13 @@ def wait_here(run: Here, data: BinaryIO, *, endpoint_url: str | None, quiet: boo
         )
 
 
-def wait_there(home: "Home", job_id: str, *, keep_intermediate: "Path | None" = None, quiet: bool) -> "JobResult":
+def wait_there(home: "Home", job: "JobState", *, keep_intermediate: "Path | None" = None, quiet: bool) -> "JobResult":
     """Wait for a job that goes on by itself."""
     from s3mr.cli.progress import Progress
     from s3mr.remote.watching import wait
 
     with Progress(shown=not quiet) as progress:
-        return wait(home, job_id, watch=progress.show, keep_intermediate=keep_intermediate)
+        return wait(home, job, watch=progress.show, keep_intermediate=keep_intermediate)
 
 
 def announcement(job_id: str, option: str) -> str:

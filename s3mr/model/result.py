@@ -15,7 +15,7 @@ class JobResult(Value):
     job_id: JobId
     output: str  # a folder or s3:// URI
     parts: int
-    counters: Counters
+    counters: Counters  # of a stack, `requests` are those of workers alone: its coordinator keeps no count
     input_objects: int
     skipped_objects: int  # hidden by a name that begins with _ or .
     map_tasks: int

@@ -24,6 +24,8 @@ class StackDescription(Value):
     memory_mb: int = Field(gt=0)  # of a worker
     timeout_s: int = Field(gt=0)  # of a worker
     workers_max: int = Field(gt=0)  # attempts at once
+    map_reserved: int | None = Field(default=None, ge=0)  # concurrency, and its limit
+    reduce_reserved: int | None = Field(default=None, ge=0)
 
     @property
     def account(self) -> str:

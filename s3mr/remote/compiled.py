@@ -15,6 +15,10 @@ _ELSEWHERE: Final = re.compile(r"\.(pyd|dylib)$")  # Windows, macOS
 _TAG: Final = re.compile(r"\.((?:cpython|pypy|graalpy)[^.]*|abi3[^.]*)\.so$")  # PEP 3149: names its Python
 _ELF_MAGIC: Final = b"\x7fELF"
 _SHOWN_MAX: Final = 3
+_PACK_ANEW: Final = (
+    "Name the package in --requirements, so that the wheel for that platform is taken, or deploy the stack with this "
+    "machine's Architecture and Runtime"
+)
 
 
 def compiled(files: Iterable[str]) -> list[str]:
@@ -36,21 +40,24 @@ def check_compiled(
     Raises:
         RequestError: a file is for another Python or platform, or this Python is not the functions'.
     """
+    check_loadable(files, platform, advice=_PACK_ANEW)
     found = compiled(files)
-    if not found:
-        return
-    if foreign := _foreign(found, files, platform):
-        raise RequestError(
-            f"compiled for another platform than the stack's, {platform}: {_some(foreign)}. Name the package in "
-            "--requirements, so that the wheel for that platform is taken, or deploy the stack with this machine's "
-            "Architecture and Runtime"
-        )
-    if python != platform.version:
+    if found and python != platform.version:
         raise RequestError(
             f"the bundle has compiled code ({_some(found)}), and this is Python {python[0]}.{python[1]}, but the stack "
             f"runs {platform.runtime}: run s3mr with the stack's Python, or deploy the stack with "
             f"Runtime=python{python[0]}.{python[1]}"
         )
+
+
+def check_loadable(files: Mapping[str, Path], platform: Platform, *, advice: str) -> None:
+    """Refuse a bundle whose compiled files the functions could not load; ``advice`` says what to do about it.
+
+    Raises:
+        RequestError: a file is for another Python or platform.
+    """
+    if foreign := _foreign(compiled(files), files, platform):
+        raise RequestError(f"compiled for another platform than the stack's, {platform}: {_some(foreign)}. {advice}")
 
 
 def _foreign(names: Iterable[str], files: Mapping[str, Path], platform: Platform) -> list[str]:

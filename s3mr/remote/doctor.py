@@ -6,7 +6,7 @@ a small object below ``plan/`` and one below ``jobs/``, is deleted again.
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -158,23 +158,32 @@ def _concurrency(at: Deployment, _question: Question) -> str:
         there = examining.concurrency(clients.lambda_client(None, at.stack.meter))
     except S3mrError as error:
         raise _SkippedError(f"the account's quota cannot be seen ({error})") from error
-    return room(there, attempts_max=at.description.workers_max)
+    stack = at.description
+    reserved = {"MapReservedConcurrency": stack.map_reserved, "ReduceReservedConcurrency": stack.reduce_reserved}
+    return room(there, attempts_max=stack.workers_max, reserved=reserved)
 
 
-def room(there: examining.Concurrency, *, attempts_max: int) -> str:
+def room(there: examining.Concurrency, *, attempts_max: int, reserved: Mapping[str, int | None]) -> str:
     """Say whether a job finds room for as many attempts as it may have at once.
+
+    ``reserved`` is what the parameters of that name keep for a worker's function, which is also its limit.
 
     Raises:
         S3mrError: it does not.
     """
-    if there.unreserved >= attempts_max:
-        return f"room for {there.unreserved:,} executions; a job may have {attempts_max:,} attempts at once"
+    rooms = {name: there.unreserved if kept is None else kept for name, kept in reserved.items()}
+    scarcest, least = min(rooms.items(), key=lambda named: named[1])
+    if least >= attempts_max:
+        return f"room for {least:,} executions at once; a job may have {attempts_max:,} attempts at once"
+    if reserved[scarcest] is None:
+        why = f"{least:,} of the account's {there.limit:,} concurrent executions are not reserved"
+        more = "raise the account's quota (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
+    else:
+        why, more = f"{scarcest} is {least:,}", f"deploy with a higher {scarcest}"
     raise _PoorlyError(
-        f"a job may have {attempts_max:,} attempts at once (WorkersMax), and of the account's {there.limit:,} "
-        f"executions {there.unreserved:,} are not reserved: what is more waits, is dropped after a minute, and begins "
-        "again",
-        f"raise Lambda's quota (Service Quotas, L-B99A9384), deploy with WorkersMax={there.unreserved}, or submit with "
-        f"--workers {there.unreserved}",
+        f"a job may have {attempts_max:,} attempts at once (WorkersMax), and {why}: what is more waits, is dropped "
+        "after a minute, and begins again",
+        f"{more}, deploy with WorkersMax={least}, or submit with --workers {least}",
     )
 
 

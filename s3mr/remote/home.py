@@ -38,6 +38,9 @@ class Home(Protocol):
     def stack(self) -> Ports:
         """The ports."""
 
+    def has_coordinator(self, job_id: str) -> bool | None:
+        """Whether a coordinator runs for a job; None where that cannot be seen from here."""
+
     def carry_on(self, job_id: str) -> None:
         """See to it, as far as that is possible from here, that a job has a coordinator."""
 
@@ -68,6 +71,10 @@ class Deployment:
         """Return the log group of one of the functions: tick, record, map or reduce."""
         return f"/aws/lambda/{self.description.name}-{function}"
 
+    def has_coordinator(self, job_id: str) -> bool:
+        last = self.machine.latest(job_id)
+        return last is not None and last.running
+
     def carry_on(self, job_id: str) -> None:
         self.machine.ensure(job_id, tick=self.description.tick)
 
@@ -85,6 +92,9 @@ class Services:
     @property
     def option(self) -> str:
         return f"--endpoint-url {self.endpoint_url}"
+
+    def has_coordinator(self, job_id: str) -> None:
+        """It is a command's, here or elsewhere: nobody knows."""
 
     def carry_on(self, job_id: str) -> None:
         """Do nothing: the job goes on where its workers are; without any, ``s3mr resume`` takes it up."""

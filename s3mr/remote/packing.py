@@ -1,13 +1,17 @@
-"""Packing a job's code for a stack: its files, what was included, its requirements, in one bundle that fits there."""
+"""Packing a job's code for a stack: its files, what was included, its requirements, in one bundle that fits there.
+
+A bundle that was packed for a stack as it was before is looked at again: it may have been deployed anew.
+"""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from s3mr.bundle import make_bundle
+from s3mr.bundle import make_bundle, open_bundle
 from s3mr.loading import Code
+from s3mr.model.job import BundleRef
 from s3mr.model.stack import StackDescription
-from s3mr.remote.compiled import check_compiled
+from s3mr.remote.compiled import check_compiled, check_loadable
 from s3mr.remote.platform import Platform
 from s3mr.remote.requirements import resolve
 
@@ -29,3 +33,21 @@ def pack(
             files |= resolve(requirements, platform, Path(folder) / "installed")
         check_compiled(files, platform)
         return make_bundle(files)
+
+
+def check_packed(bundle: bytes, ref: BundleRef, stack: StackDescription) -> None:
+    """See that the functions of ``stack``, as it is now, can load what was packed for it before.
+
+    Raises:
+        RequestError: they cannot: it was deployed with another Runtime or Architecture meanwhile.
+        InvariantError: the bundle is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="s3mr-bundle-") as folder:
+        root = open_bundle(bundle, ref.sha256, Path(folder))
+        files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+        check_loadable(
+            files,
+            Platform(stack.runtime, stack.architecture),
+            advice="Run the job again, which packs its code anew, or deploy the stack with the Runtime and the "
+            "Architecture that it had",
+        )

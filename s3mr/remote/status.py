@@ -20,6 +20,7 @@ class JobStatus(Value):
 
     job_id: JobId
     phase: Phase
+    coordinator: bool | None  # whether one runs; None: nobody has looked, or it holds nothing any more
     tasks: tuple[TaskCounts, ...]  # of each phase that has some
     running: int  # tasks begun that have no winner yet
     attempts: int  # begun so far
@@ -46,8 +47,13 @@ def status_of(home: Home, job_id: str) -> JobStatus:
     seen = home.stack.store.observe(job_id)
     if seen is None:
         raise no_job(home, job_id)
-    ignored = max(seen.job.ignored, home.stack.store.count_ignored(seen.job))
-    return describe(seen.job, ignored=ignored, live=seen.live, cancel_requested=seen.cancel_requested)
+    return describe(
+        seen.job,
+        ignored=max(seen.job.ignored, home.stack.store.count_ignored(seen.job)),
+        live=seen.live,
+        cancel_requested=seen.cancel_requested,
+        coordinator=None if seen.job.released else home.has_coordinator(job_id),
+    )
 
 
 def newest(home: Home, count: int) -> list[JobStatus]:
@@ -56,7 +62,12 @@ def newest(home: Home, count: int) -> list[JobStatus]:
 
 
 def describe(
-    job: JobState, *, ignored: int, live: Sequence[LiveAttempt] | None = None, cancel_requested: bool = False
+    job: JobState,
+    *,
+    ignored: int,
+    live: Sequence[LiveAttempt] | None = None,
+    cancel_requested: bool = False,
+    coordinator: bool | None = None,
 ) -> JobStatus:
     """Return where ``job`` stands; without its live attempts, what runs is what was begun and is not done."""
     if live is None:
@@ -66,6 +77,7 @@ def describe(
     return JobStatus(
         job_id=job.spec.job_id,
         phase=job.phase,
+        coordinator=coordinator,
         tasks=tuple(
             TaskCounts(phase=phase, tasks=job.spec.tasks(phase), done=job.done_in(phase))
             for phase in (Phase.MAP, Phase.REDUCE)

@@ -4,16 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from s3mr.errors import JobFailedError, S3mrError, TransientError
+from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError, TransientError
 from s3mr.local.keeping import copy_objects
 from s3mr.model.job import JobState, Phase
 from s3mr.model.result import JobResult
-from s3mr.remote.home import Home, job_in
+from s3mr.remote.home import Home, no_job
 
 POLL_S = 1.0  # at first; the longer the job takes, the less a second matters
 POLL_S_MAX = 5.0
 SLOWER_EVERY_S = 60.0
 RELEASE_S_MAX = 60.0
+STILL_S_MAX = 60.0  # a job that does not change for so long may have lost its coordinator
 BLIND_S_MAX = 300.0  # services that are out of reach for so long are not waited for
 
 Watch = Callable[[JobState, int], object]  # is shown the job, and how many of its tasks run
@@ -21,7 +22,7 @@ Watch = Callable[[JobState, int], object]  # is shown the job, and how many of i
 
 def wait(
     home: Home,
-    job_id: str,
+    job: JobState,
     *,
     watch: Watch = lambda _job, _running: None,
     keep_intermediate: Path | None = None,
@@ -29,37 +30,53 @@ def wait(
     """Wait for a job, and return its result; if wanted, copy its plan and intermediate objects to a folder.
 
     Raises:
-        RequestError: there is no such job.
+        RequestError: its intermediates are wanted, and were not to be kept; or somebody has cleaned it away meanwhile.
         JobFailedError: it failed or was cancelled; there is no output.
-        S3mrError: it cannot be seen any more; it goes on.
+        DetachedError: it cannot be seen any more; it goes on.
         KeyboardInterrupt: with a text that says how to find the job again.
     """
-    first = job_in(home, job_id)
+    job_id = job.spec.job_id
+    if keep_intermediate is not None and not job.spec.keep_intermediate:
+        raise RequestError(
+            f"--keep-intermediate: job {job_id} was submitted without it, and deletes what it no longer needs"
+        )
     with _detaching(home, job_id):
-        job = _follow(home, first, watch)
+        ended = _follow(home, job, watch)
+    if ended is None:
+        raise no_job(home, job_id)
     if keep_intermediate is not None:
-        copy_objects(home.stack.objects, job_id, keep_intermediate, became=job.phase)
-    if job.phase is Phase.SUCCEEDED:
-        return JobResult.of(job)
-    raise JobFailedError(job.failure.story() if job.failure else f"{job_id} was cancelled")
+        copy_objects(home.stack.objects, job_id, keep_intermediate, became=ended.phase)
+    if ended.phase is Phase.SUCCEEDED:
+        return JobResult.of(ended)
+    raise JobFailedError(ended.failure.story() if ended.failure else f"{job_id} was cancelled")
 
 
-def _follow(home: Home, job: JobState, watch: Watch) -> JobState:
-    """Look at the job again and again, until it has ended; return it as it is then."""
+def _follow(home: Home, job: JobState, watch: Watch) -> JobState | None:
+    """Look at the job again and again, until it has ended; return it as it is then, or None if it is gone.
+
+    See to it that it has a coordinator, at first and whenever it has not changed for a while.
+    """
     job_id, clock = job.spec.job_id, home.stack.clock
-    began_at = seen_at = clock.now()
+    began_at = seen_at = changed_at = clock.now()
     watch(job, job.in_flight)
-    if not job.phase.terminal:
+    if not job.released:
         home.carry_on(job_id)
     while not _over(job, clock.now()):
         clock.sleep(min(POLL_S + (clock.now() - began_at) / SLOWER_EVERY_S, POLL_S_MAX))
         try:
-            job = job_in(home, job_id)
+            found = home.stack.store.read_job(job_id)
+            if found == job and clock.now() - changed_at >= STILL_S_MAX:
+                home.carry_on(job_id)
+                changed_at = clock.now()
         except TransientError:
             if clock.now() - seen_at > BLIND_S_MAX:
                 raise
             continue
+        if found is None:
+            return None
         seen_at = clock.now()
+        if found != job:
+            job, changed_at = found, seen_at
         watch(job, job.in_flight)
     return job
 
@@ -81,4 +98,4 @@ def _detaching(home: Home, job_id: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(advice) from None
     except S3mrError as error:
-        raise S3mrError(f"{error}\n{advice}") from error
+        raise DetachedError(f"{error}\n{advice}") from error

@@ -58,11 +58,11 @@ def test_an_object_shorter_than_the_range_is_an_invariant_broken(objects: Object
         read(objects, "a", start, stop)
 
 
-def test_more_keys_than_a_page_holds_are_listed_sorted_below_their_prefix_and_deleted(objects: ObjectStore) -> None:
-    for number in range(1050):
+def test_keys_are_listed_sorted_below_their_prefix_and_deleted(objects: ObjectStore) -> None:
+    for number in reversed(range(12)):
         objects.put(f"many/{number:04d}", b"")
     objects.put("many-others", b"")
-    assert list(objects.list("many/")) == [f"many/{number:04d}" for number in range(1050)]
+    assert list(objects.list("many/")) == [f"many/{number:04d}" for number in range(12)]
     objects.delete(objects.list("many/"))
     assert list(objects.list("many")) == ["many-others"]
 

@@ -15,9 +15,9 @@ DAY_S = 24 * 3600.0
 EXPIRES = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def error(code: str, status: int) -> ClientError:
+def error(code: str, status: int, operation: str = "AnyOperation") -> ClientError:
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "AnyOperation")
+    return ClientError(answer, operation)
 
 
 class Guarded:
@@ -56,7 +56,7 @@ class Guarded:
         unpaid = self._pays and arguments.get("RequestPayer") != "requester"
         foreign = self._owner and arguments.get("ExpectedBucketOwner", self._owner) != self._owner
         if name == self._denied or unpaid or foreign:
-            raise error("AccessDenied", 403)
+            raise error("AccessDenied", 403, name.title().replace("_", ""))
         answer = real(**arguments)
         if "RestoreStatus" in arguments.get("OptionalObjectAttributes", []):
             for each in answer.get("Contents", []):
@@ -125,6 +125,12 @@ def test_a_bucket_that_may_be_listed_but_not_read_is_refused_when_the_job_is_pla
     guarded = Guarded(s3, denied="get_object")
     with pytest.raises(RequestError, match=r"reading s3://bucket/in/full: access denied.*--requester-pays reads it"):
         inputs(guarded).find(["s3://bucket/in"])
+
+
+def test_a_worker_that_may_not_list_says_of_an_input_that_is_gone_that_it_may_be(s3: S3Client) -> None:
+    guarded = Guarded(s3, denied="get_object")  # as S3 answers who may not list the bucket
+    with pytest.raises(RequestError, match=r"s3://bucket/in/gone: access denied, or it is gone .*run the job again"):
+        list(inputs(guarded).stream("s3://bucket/in/gone", etag='"1"', start=0, stop=1))
 
 
 def test_objects_that_are_encrypted_with_their_owners_own_key_are_refused_when_the_job_is_planned(s3: S3Client) -> None:

@@ -12,11 +12,13 @@ from tests.deployed.harness.building import build
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_service import Delivery
 from tests.deployed.harness.person import Person
+from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
 from tests.deployed.harness.waiting import Waits
 from tests.deployed.run import INPUTS, OUTPUTS, WORKERS, prepare
 
 ROOT_OUTPUT = "deployed-root"  # an output bucket that tests write into at its root
+VAULT = "deployed-vault"  # an input and output bucket that a key of its own encrypts
 LAST = "test_every_right_of_every_role_is_used_by_some_test"
 BOOKS_MAX = 8
 BUCKETS = {"InputBuckets": INPUTS, "OutputBuckets": f"{OUTPUTS},{ROOT_OUTPUT}"}
@@ -55,9 +57,14 @@ def key(aws: Cloud) -> str:
 
 @pytest.fixture(scope="session")
 def encrypted(aws: Cloud, built: Path, stack: Stack, key: str) -> Stack:
-    """A second stack, encrypted with the key, on the buckets of the first."""
+    """A second stack, encrypted with the key, on the buckets of the first and one that another key encrypts."""
     assert stack.cloud is aws
-    return deploy(aws, built, "sealed", **BUCKETS, WorkersMax=WORKERS, KmsKeyArn=key)
+    other, s3 = aws.administrators("kms").create_key()["KeyMetadata"]["Arn"], aws.administrators("s3")
+    s3.create_bucket(Bucket=VAULT, CreateBucketConfiguration={"LocationConstraint": REGION})
+    by_default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": other}}
+    s3.put_bucket_encryption(Bucket=VAULT, ServerSideEncryptionConfiguration={"Rules": [by_default]})
+    buckets = {name: f"{given},{VAULT}" for name, given in BUCKETS.items()}
+    return deploy(aws, built, "sealed", **buckets, WorkersMax=WORKERS, KmsKeyArn=key, DataKmsKeyArns=other)
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.resources import FUNCTIONS
 from tests.deployed.harness.waiting import WAITS, Waits, until
 from tests.deployed.run import OUTPUTS
 
-DENY = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "dynamodb:*", "Resource": "*"}]}
+TABLE, START = "dynamodb:*", "states:StartExecution"
+NO_JOB = "20260101-000000-00000000"
 ROUNDS_MAX = 400
 SETTLE_S = 60.0
 
@@ -43,7 +44,7 @@ def test_a_job_whose_execution_is_stopped_gives_up_what_it_holds(
 def test_a_coordinator_that_fails_for_good_ends_its_job(aws: Cloud, person: Person, begun: tuple[str, str]) -> None:
     job_id, output = begun
     execution = _execution(person, f"{job_id}-0")
-    with _denied(aws, "TickRole"):
+    with _denied(aws, "TickRole", TABLE):
         until(lambda: "SayWhy" in _states(aws, execution))
     failed = person.run("watch", job_id, expect=1)
     assert "its coordinator failed" in failed.stderr
@@ -55,7 +56,7 @@ def test_a_job_whose_release_fails_as_well_is_released_by_the_rule(
 ) -> None:
     job_id, _ = begun
     execution = _execution(person, f"{job_id}-0")
-    with _denied(aws, "TickRole"):
+    with _denied(aws, "TickRole", TABLE):
         until(lambda: _describe(aws, execution)["status"] == "FAILED")
     assert "its execution has ended as FAILED" in person.run("watch", job_id, expect=1).stderr
 
@@ -84,12 +85,12 @@ def test_a_report_that_cannot_be_recorded_is_tried_again_and_kept_as_a_dead_lett
     record = {
         "requestContext": {"condition": "Success"},
         "responsePayload": {
-            "job_id": "20260101-000000-00000000", "phase": "map", "task": 0, "attempt": 1, "token": "0", "worker": None,
+            "job_id": NO_JOB, "phase": "map", "task": 0, "attempt": 1, "token": "0", "worker": None,
             "failure": {"kind": "crash", "message": "x", "phase": "map", "task": 0, "attempt": 1},
         },
     }  # fmt: skip
     function, _ = FUNCTIONS.find("s3mr-record")
-    with _denied(aws, "RecordRole"):
+    with _denied(aws, "RecordRole", TABLE):
         aws.administrators("lambda").invoke(
             FunctionName=f"{function.arn}:{function.aliases['live']}",
             InvocationType="Event",
@@ -100,22 +101,54 @@ def test_a_report_that_cannot_be_recorded_is_tried_again_and_kept_as_a_dead_lett
     assert "AccessDenied" in letter["MessageAttributes"]["ErrorMessage"]["StringValue"]
 
 
+def test_a_release_that_cannot_be_started_is_kept_as_a_dead_letter(
+    aws: Cloud, person: Person, begun: tuple[str, str]
+) -> None:
+    job_id, _ = begun
+    execution = _execution(person, f"{job_id}-0")
+
+    def kept() -> dict[str, Any] | None:
+        letters = _letters(aws, person)
+        return next((one for one in letters if execution in json.loads(one["Body"]).get("resources", ())), None)
+
+    with _denied(aws, "JobsEndedRole", START):
+        aws.administrators("stepfunctions").stop_execution(executionArn=execution)
+        letter = until(kept)
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "AccessDeniedException"
+    person.run("cancel", job_id)  # which starts another coordinator
+    person.run("watch", job_id, expect=1)
+
+
+def test_coordinators_of_a_job_that_has_been_cleaned_up_end_well(aws: Cloud, person: Person) -> None:
+    led = {"job_id": NO_JOB, "tick": person.stack.outputs["TickArn"], "number": 0, "answer": {"round": 7}}
+    ended = {"executionArn": "arn", "status": "FAILED", "input": json.dumps(led)}
+    for name, given in (("led", led), ("ended", ended)):
+        aws.administrators("stepfunctions").start_execution(
+            stateMachineArn=person.stack.outputs["JobsArn"], name=f"cleaned-{name}", input=json.dumps(given)
+        )
+    for name, last in (("led", "Tick"), ("ended", "Release")):
+        execution = _execution(person, f"cleaned-{name}")
+        until(lambda: _describe(aws, execution)["status"] == "SUCCEEDED")  # noqa: B023 - awaited here
+        assert _states(aws, execution).count(last) == 1
+
+
 def _letters(aws: Cloud, person: Person) -> list[dict[str, Any]]:
     """The dead letters; tasks of jobs that have ended may have sent some as well."""
-    queue = person.stack.resource("RecordDeadLetters")
+    queue = person.stack.resource("DeadLetters")
     answer = aws.administrators("sqs").receive_message(
         QueueUrl=queue, MessageAttributeNames=["All"], MaxNumberOfMessages=10
     )
-    letters: list[dict[str, Any]] = answer["Messages"]
+    letters: list[dict[str, Any]] = answer.get("Messages", [])
     return letters
 
 
 @contextmanager
-def _denied(aws: Cloud, role: str) -> Iterator[None]:
-    """Deny a role the table."""
+def _denied(aws: Cloud, role: str, action: str) -> Iterator[None]:
+    """Deny a role what it may do otherwise."""
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
     iam = aws.administrators("iam")
     name = next(one["RoleName"] for one in iam.list_roles()["Roles"] if one["RoleName"].startswith(f"s3mr-{role}"))
-    iam.put_role_policy(RoleName=name, PolicyName="denied", PolicyDocument=json.dumps(DENY))
+    iam.put_role_policy(RoleName=name, PolicyName="denied", PolicyDocument=json.dumps(deny))
     try:
         yield
     finally:

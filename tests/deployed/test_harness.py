@@ -1,7 +1,6 @@
 """The harness itself: Lambda's promises, kept with handlers of a few lines and AWS's own runtime client."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,15 @@ from botocore.exceptions import ClientError
 
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.functions import LATEST, Function, InvokeConfig, Version
+from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import Delivery, LambdaService
 from tests.deployed.harness.place import ACCOUNT, ARCHITECTURE, REGION, RUNTIME
-from tests.deployed.harness.resources import FUNCTIONS
+from tests.deployed.harness.waiting import until
 
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 SETTLE_S = 30.0
+STOPPED = "T"
+GONE = ("", "Z")  # not there any more, or dead and not yet buried
 
 CodeOf = Callable[..., Function]
 
@@ -99,6 +101,14 @@ def _policy(*statements: Any) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
+def state_of(pid: int) -> str:
+    """How Linux calls the state of a process; nothing where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
 def invoke(aws: Cloud, name: str, event: object = None) -> tuple[Any, str | None]:
     answer = aws.administrators("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
     return json.loads(answer["Payload"].read()), answer.get("FunctionError")
@@ -127,19 +137,20 @@ def test_an_exception_is_answered_with_its_type_and_its_message(aws: Cloud, func
 def test_a_function_that_takes_too_long_is_killed_with_all_it_has_started(
     aws: Cloud, function: CodeOf, tmp_path: Path
 ) -> None:
-    mark = tmp_path / "mark"
+    started = tmp_path / "started"
     code = f"""
-        import subprocess, time
+        import pathlib, subprocess, time
         def handler(event, context):
-            subprocess.Popen(["sh", "-c", "sleep 2; touch {mark}"], start_new_session=True)
+            child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+            pathlib.Path({str(started)!r}).write_text(str(child.pid))
             time.sleep(60)
     """
     function("slow", code, timeout_s=1)
     answer, error = invoke(aws, "slow")
     assert answer["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
     assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
-    time.sleep(1.5)
-    assert not mark.exists()
+    child = int(started.read_text())
+    until(lambda: state_of(child) in GONE)
 
 
 def test_a_runtime_that_exits_is_an_error_and_the_next_invocation_starts_afresh(aws: Cloud, function: CodeOf) -> None:
@@ -162,21 +173,15 @@ def test_a_function_that_uses_too_much_memory_is_killed(aws: Cloud, function: Co
 
 def test_a_frozen_environment_does_nothing_between_invocations(aws: Cloud, function: CodeOf) -> None:
     code = """
-        import threading, time
-        beats = []
-        def beat():
-            while True:
-                beats.append(1)
-                time.sleep(0.01)
-        threading.Thread(target=beat, daemon=True).start()
+        import os, subprocess
+        child = subprocess.Popen(["sleep", "60"], start_new_session=True)
         def handler(event, context):
-            return len(beats)
+            return os.getpid(), child.pid
     """
-    function("beats", code)
-    before, _ = invoke(aws, "beats")
-    time.sleep(1)
-    after, _ = invoke(aws, "beats")
-    assert after - before < 50
+    function("sleeps", code)
+    mine, _ = invoke(aws, "sleeps")
+    until(lambda: [state_of(pid) for pid in mine] == [STOPPED] * 2)
+    assert invoke(aws, "sleeps") == (mine, None)
 
 
 def test_success_is_told_with_the_fields_that_aws_documents(

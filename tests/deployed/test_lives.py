@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.resources import FUNCTIONS
 from tests.deployed.harness.waiting import WAITS, Waits, until
 from tests.deployed.run import OUTPUTS
 

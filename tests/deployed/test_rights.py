@@ -114,7 +114,7 @@ def places(aws: Cloud, person: Person) -> str:
         "inputs": INPUTS,
         "outputs": OUTPUTS,
         "machine": outputs["JobsArn"],
-        "letters": person.stack.resource("RecordDeadLetters"),
+        "letters": person.stack.resource("DeadLetters"),
         "logs": f"/aws/lambda/{person.stack.name}-tick",
         "part": "x/part-00000",
         "of": "pk = :p",

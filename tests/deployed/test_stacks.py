@@ -1,11 +1,13 @@
 """Stacks of other parameters: encrypted with a key, without buckets of others; made, used and deleted."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from tests.deployed.conftest import VAULT
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.place import ROOT
-from tests.deployed.harness.resources import FUNCTIONS
 from tests.deployed.harness.stack import deploy
 from tests.deployed.run import INPUTS
 
@@ -18,6 +20,19 @@ def test_a_stack_with_a_key_of_its_own_encrypts_what_it_writes_with_it(sealed: P
     sealed.run("run", WORDCOUNT, sealed.upload("a b a"), "--output", output, "--reducers", "1")
     head = sealed.s3.head_object(Bucket=bucket, Key="output/sealed/part-00000")
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
+
+
+KEPT = """
+    job = Job(map=lambda source, line: [(line, 1)])
+"""
+
+
+def test_buckets_that_other_keys_encrypt_are_read_and_written_where_these_are_declared(sealed: Person) -> None:
+    vault = replace(sealed, inputs=VAULT, outputs=VAULT)
+    for job in (WORDCOUNT, vault.job(KEPT)):
+        output = vault.output()
+        vault.run("run", job, vault.upload("a"), "--output", output)
+        assert vault.lines(output) == ["a\t1"]
 
 
 def test_a_stack_without_buckets_of_others_serves_its_own_and_is_deleted_without_a_trace(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployed.conftest import ROOT_OUTPUT
+from tests.deployed.conftest import ROOT_OUTPUT, VAULT
 from tests.deployed.harness.access import statements_of
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.policies import Right, Statement, read
-from tests.deployed.harness.resources import BUCKET_POLICIES
+from tests.deployed.harness.resources import BUCKET_POLICIES, QUEUE_POLICIES
 from tests.deployed.harness.stack import Stack
 from tests.deployed.run import INPUTS, OUTPUTS
 
@@ -54,7 +54,7 @@ def _kind(resource: str, bucket: str) -> str:
     """
     for name, kind in (
         (bucket, "{own}"),
-        *((one, "{outputs}") for one in (OUTPUTS, ROOT_OUTPUT)),
+        *((one, "{outputs}") for one in (OUTPUTS, ROOT_OUTPUT, VAULT)),
         (INPUTS, "{inputs}"),
     ):
         resource = resource.replace(f":::{name}", f":::{kind}")
@@ -72,6 +72,9 @@ def _statements(stack: Stack) -> Iterator[tuple[str, Statement]]:
             yield from ((logical_id, statement) for statement in _managed(stack, logical_id))
         elif resource["Type"] == "AWS::S3::BucketPolicy":
             document = BUCKET_POLICIES[stack.resource("Bucket")]
+            yield from ((logical_id, statement) for statement in read("resource policy", document))
+        elif resource["Type"] == "AWS::SQS::QueuePolicy":
+            document = QUEUE_POLICIES[stack.resource("DeadLetters")]
             yield from ((logical_id, statement) for statement in read("resource policy", document))
 
 

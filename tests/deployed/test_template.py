@@ -1,8 +1,11 @@
 """The template: linted, built and transformed by the public tools, created, changed and deleted."""
 
+import subprocess
 from pathlib import Path
 
-from tests.deployed.harness.building import build, sam
+import pytest
+
+from tests.deployed.harness.building import build, interpreter, sam
 from tests.deployed.harness.place import ARCHITECTURE, ROOT
 from tests.deployed.harness.stack import Stack
 
@@ -21,12 +24,26 @@ def test_the_package_holds_what_runs_in_lambda_and_nothing_of_the_command_or_of_
     assert not {"cli", "local", "remote"} & {path.name for path in (package / "s3mr").iterdir()}
 
 
-def test_the_functions_can_be_built_for_the_other_architecture_too() -> None:
-    built = build(OTHER_ARCHITECTURE)
-    compiled = [path.name for path in built.parent.rglob("*.so")]
+@pytest.fixture(scope="module")
+def foreign() -> Path:
+    """What is built for a processor that this machine does not have."""
+    return build(OTHER_ARCHITECTURE).parent
+
+
+def test_the_functions_can_be_built_for_the_other_architecture_too(foreign: Path) -> None:
+    compiled = [path.name for path in foreign.rglob("*.so")]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[OTHER_ARCHITECTURE]
     assert compiled
     assert all(machine in name or "abi3" in name for name in compiled if "linux" in name)
+
+
+@pytest.mark.parametrize("handler", ["tick", "record", "map_task", "reduce_task"])
+def test_a_function_that_was_built_for_another_machine_says_so(foreign: Path, handler: str) -> None:
+    command = [str(interpreter()), "-S", "-c", f"import {handler}"]
+    environment = {"PYTHONPATH": str(foreign / "TickFunction"), "PYTHONDONTWRITEBYTECODE": "1"}
+    tried = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert tried.returncode == 1
+    assert "give sam build and sam deploy the same Runtime and Architecture" in tried.stderr.splitlines()[-1]
 
 
 def test_a_stack_says_what_a_command_needs_to_know(stack: Stack) -> None:

@@ -58,6 +58,8 @@ class MotoStack:
             "WorkerMemoryMb": "512",
             "WorkerTimeoutS": "60",
             "AttemptsMax": "4",
+            "MapReserved": "-1",
+            "ReduceReserved": "-1",
             **outputs,
         }
         self._deploy("create_stack")

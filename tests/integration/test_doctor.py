@@ -1,4 +1,4 @@
-"""``s3mr doctor``, against stacks in moto's server: what is well, and what is said where something is not."""
+"""``s3mr doctor``, on stacks in the moto of this process: what is well, and what is said where something is not."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from moto import mock_aws
 from moto.core import set_initial_no_auth_action_count
-from moto.server import ThreadedMotoServer
 
 from s3mr.cli.doctor import doctor
 from s3mr.remote.doctor import Outcome, Question, Step, examine, examine_parts
@@ -24,20 +24,18 @@ UNSEEN = "concurrency"  # moto knows no account settings
 FUNCTIONS = ("map", "reduce")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+@pytest.fixture(scope="module", autouse=True)
+def _aws() -> Iterator[None]:
+    with mock_aws(config={"core": {"mock_credentials": False}}):
+        yield
 
 
 @pytest.fixture(scope="module")
-def stack(server: str, tmp_path_factory: pytest.TempPathFactory) -> MotoStack:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> MotoStack:
     """A stack in which all is as it should be."""
     with pytest.MonkeyPatch.context() as patch:
-        become_its_owner(server, patch)
-        made = new_stack(server, "well", tmp_path_factory.mktemp("scratch"))
+        become_its_owner(patch)
+        made = new_stack("well", tmp_path_factory.mktemp("scratch"))
     client, record = made.client("lambda"), made.outputs["RecordArn"]
     for function in FUNCTIONS:
         client.put_function_event_invoke_config(
@@ -48,22 +46,22 @@ def stack(server: str, tmp_path_factory: pytest.TempPathFactory) -> MotoStack:
     return made
 
 
-def new_stack(server: str, name: str, scratch: Path, **outputs: str) -> MotoStack:
+def new_stack(name: str, scratch: Path, **outputs: str) -> MotoStack:
     return MotoStack(
-        server, name, scratch, InputBucketNames="declared-bucket", OutputBucketNames="tidy-bucket", **outputs
+        None, name, scratch, InputBucketNames="declared-bucket", OutputBucketNames="tidy-bucket", **outputs
     )
 
 
 @pytest.fixture(autouse=True)
-def owner(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    become_its_owner(server, monkeypatch)
+def owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    become_its_owner(monkeypatch)
 
 
-def become_its_owner(server: str, patch: pytest.MonkeyPatch) -> None:
+def become_its_owner(patch: pytest.MonkeyPatch) -> None:
     """Be a person who may do everything."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": server}.items():
+    for name, value in KEYS.items():
         patch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         patch.delenv(name, raising=False)
 
 
@@ -120,8 +118,8 @@ def test_a_stack_of_another_region_is_not_found_and_the_region_is_said(monkeypat
     assert found["table"].outcome is Outcome.SKIPPED
 
 
-def test_what_is_wrong_with_a_stack_is_said_step_by_step(server: str, tmp_path: Path) -> None:
-    poorly = new_stack(server, "poorly", tmp_path, S3mrVersion="0.0.9", FunctionRuntime="python3.99")
+def test_what_is_wrong_with_a_stack_is_said_step_by_step(tmp_path: Path) -> None:
+    poorly = new_stack("poorly", tmp_path, S3mrVersion="0.0.9", FunctionRuntime="python3.99")
     poorly.client("stepfunctions").delete_state_machine(stateMachineArn=poorly.outputs["JobsArn"])
     poorly.client("dynamodb").delete_table(TableName=poorly.table)
     poorly.s3.delete_bucket(Bucket=poorly.bucket)

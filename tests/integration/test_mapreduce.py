@@ -208,7 +208,7 @@ def test_crashes_and_stalls(
     job_file(WORD_COUNT)
     done = s3mr(
         *("run", "job.py:plain", books, "--output", "out", "--split-size", "600KiB", "--reducers", "3", "--json"),
-        *("--chaos", f"crash=.33,stall=.33,dup=.2,seed={seed}", "--task-timeout", "3", "--workers", "3"),
+        *("--chaos", f"crash=.33,stall=.33,dup=.2,seed={seed}", "--task-timeout", "2", "--workers", "3"),
     )
     assert done.returncode == 0, done.stderr.decode()
     assert b'"retried":0' not in done.stdout, "the seed drew no fault"

@@ -5,10 +5,10 @@ from s3mr.adapters.aws_errors import code_of, status_of, translated
 from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
 
 
-def answer(code: str, status: int) -> boto.ClientError:
+def answer(code: str, status: int, operation: str = "GetObject", why: str = "why") -> boto.ClientError:
     return boto.ClientError(
-        {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        "GetObject",
+        {"Error": {"Code": code, "Message": why}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        operation,
     )
 
 
@@ -64,3 +64,25 @@ def test_other_errors_pass() -> None:
 def test_an_answer_without_details_has_empty_ones() -> None:
     error = boto.ClientError({}, "HeadObject")
     assert (code_of(error), status_of(error)) == ("", 0)
+
+
+def test_a_missing_right_is_named_as_aws_names_it_with_where_it_is_given() -> None:
+    machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:s3mr-jobs"
+    why = f"User: arn:aws:iam::123456789012:user/ada is not authorized to perform: states:StartExecution on: {machine}"
+    with pytest.raises(RequestError) as refused, translated("starting the coordinator of job 1"):
+        raise answer("AccessDeniedException", 400, "StartExecution", why)
+    said = str(refused.value)
+    assert said.startswith("starting the coordinator of job 1: access denied: check the credentials in use")
+    assert why in said
+    assert "SubmitPolicyArn" in said
+    assert "gone" not in said
+
+
+@pytest.mark.parametrize("operation", ["GetObject", "HeadObject"])
+def test_a_denied_read_may_be_of_an_object_that_is_gone_and_both_causes_are_named(operation: str) -> None:
+    with pytest.raises(RequestError) as refused, translated("reading s3://bucket/key"):
+        raise answer("AccessDenied" if operation == "GetObject" else "403", 403, operation)
+    said = str(refused.value)
+    assert said.startswith("reading s3://bucket/key: access denied, or it is gone")
+    assert "look whether it is there (aws s3 ls); if not, run the job again; else check the credentials" in said
+    assert operation in said

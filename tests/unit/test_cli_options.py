@@ -55,7 +55,7 @@ def test_commands_stand_in_the_order_of_a_jobs_life_and_fit_a_line_each() -> Non
     printed = CliRunner().invoke(commands, ["--help"], terminal_width=80).output
     listed = [line.split()[0] for line in printed.partition("Commands:\n")[2].splitlines()]
     assert listed == [
-        "run", "submit", "status", "watch", "ls", "logs", "history", "cancel", "resume", "clean", "doctor"
+        "run", "submit", "status", "watch", "ls", "logs", "history", "cancel", "resume", "clean", "verify", "doctor"
     ]  # fmt: skip
     for name in listed:
         assert commands.commands[name].get_short_help_str(200).endswith(".")

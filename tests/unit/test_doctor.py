@@ -6,15 +6,33 @@ from s3mr.adapters.examining import Concurrency, InvokeSettings
 from s3mr.errors import S3mrError
 from s3mr.remote.doctor import check_settings, room
 
+ACCOUNT = Concurrency(limit=1000, unreserved=100)
+RESERVED: dict[str, int | None] = {"MapReservedConcurrency": None, "ReduceReservedConcurrency": None}
+
 
 def test_an_account_with_room_for_all_attempts_is_well() -> None:
-    assert "room for 100 executions" in room(Concurrency(limit=1000, unreserved=100), attempts_max=100)
+    assert "room for 100 executions" in room(ACCOUNT, attempts_max=100, reserved=RESERVED)
 
 
 def test_an_account_with_less_room_is_not_and_the_numbers_that_would_do_are_named() -> None:
-    with pytest.raises(S3mrError, match=r"900 attempts at once .* 1,000 executions 899 are not reserved") as found:
-        room(Concurrency(limit=1000, unreserved=899), attempts_max=900)
-    assert "WorkersMax=899" in getattr(found.value, "advice", "")
+    with pytest.raises(S3mrError, match=r"101 attempts at once .* 100 of the account's 1,000 concurrent") as found:
+        room(ACCOUNT, attempts_max=101, reserved=RESERVED)
+    advice = getattr(found.value, "advice", "")
+    assert "AWS Lambda, Concurrent executions, L-B99A9384" in advice
+    assert "WorkersMax=100" in advice
+
+
+def test_concurrency_that_is_reserved_for_the_workers_is_room_whatever_the_account_has_left() -> None:
+    reserved = {"MapReservedConcurrency": 900, "ReduceReservedConcurrency": 900}
+    assert "room for 900 executions" in room(ACCOUNT, attempts_max=900, reserved=reserved)
+    with pytest.raises(S3mrError, match="100 of the account's"):
+        room(ACCOUNT, attempts_max=900, reserved={**reserved, "ReduceReservedConcurrency": None})
+
+
+def test_concurrency_that_is_reserved_for_a_worker_is_its_limit_too() -> None:
+    with pytest.raises(S3mrError, match="ReduceReservedConcurrency is 20: ") as found:
+        room(ACCOUNT, attempts_max=50, reserved={**RESERVED, "ReduceReservedConcurrency": 20})
+    assert getattr(found.value, "advice", "").startswith("deploy with a higher ReduceReservedConcurrency, ")
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,27 @@ def test_links_to_folders_are_followed_and_loops_end(job_root: Path) -> None:
     }
 
 
+def test_files_and_folders_come_in_the_order_of_their_names(job_root: Path) -> None:
+    for name in ("sub/deep.csv", "sub/deep/y/z", "sub/a"):
+        (job_root / name).parent.mkdir(exist_ok=True)
+        (job_root / name).touch()
+    assert list(included(job_root, "root/sub")) == ["sub/a", "sub/deep/x.csv", "sub/deep/y/z", "sub/deep.csv"]
+
+
+def test_folders_may_be_nested_deeper_than_python_s_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    deep = Path("deep", *["d"] * 400)  # as many as are still removed by what recurses
+    deep.mkdir(parents=True)
+    for file in (tmp_path / "a_job.py", deep / "x"):
+        file.touch()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(350)
+    try:
+        assert list(included(tmp_path, "deep")) == [f"{deep}/x"]
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def test_a_link_that_leads_below_the_root_from_elsewhere_means_what_it_leads_to(job_root: Path) -> None:
     Path("alias").symlink_to("root")
     assert included(job_root, "alias/data.json") == {"data.json": "root/data.json"}

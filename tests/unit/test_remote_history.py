@@ -7,8 +7,8 @@ from s3mr.coordinator.recording import Verdict
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from s3mr.remote.history import Execution, history, parse_task
-from tests.unit.test_coordinator import world
-from tests.unit.test_remote_jobs import far
+from tests.unit.far_away import far
+from tests.unit.word_count import world
 from tests.world import World, died
 
 

@@ -1,109 +1,28 @@
-"""Resuming over honest fakes: what is taken up, what is adopted, what is refused, and deaths at every call."""
+"""Resuming over honest fakes: what is adopted, and what runs again."""
 
-import io
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryOutput
-from s3mr.adapters.system import InTurn
 from s3mr.api import Job
 from s3mr.coordinator.recording import Verdict
-from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Submitter
-from s3mr.errors import RequestError
 from s3mr.model import keys
-from s3mr.model.job import JobState, Phase, WorkerFunctions
+from s3mr.model.job import Phase, WorkerFunctions
 from s3mr.model.manifest import unpack_pieces
-from tests.world import Killed, World, died
-
-TEXT = {
-    "a.txt": b"the quick brown fox\njumps over\nthe lazy dog\n",
-    "b.txt": b"the end\n\nof the fox",
-    "empty.txt": b"",
-}
-
-
-def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
-    for word in line.split():
-        yield word, 1
-
-
-def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
-    yield word, sum(counts)
-
-
-class Faulty:
-    """A job that raises while it is broken: for some records in map, or for every key in reduce."""
-
-    def __init__(self, phase: Phase = Phase.MAP) -> None:
-        self.broken = True
-        self._phase = phase
-
-    def job(self) -> Job:
-        return Job(map=self._map, reduce=self._reduce)
-
-    def _map(self, source: str, line: str) -> Iterator[tuple[str, int]]:
-        if self.broken and self._phase is Phase.MAP and "end" in line:
-            raise ValueError("broken")
-        return words(source, line)
-
-    def _reduce(self, word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
-        if self.broken and self._phase is Phase.REDUCE:
-            raise ValueError("broken")
-        return total(word, counts)
-
-
-def resumer(one: World) -> Resumer:
-    """What a new process would make."""
-    submitter = Submitter(
-        inputs_of=lambda _: one.reader,
-        objects=one.objects,
-        store=one.store,
-        output_of=lambda spec: one.switch.wrap(MemoryOutput(one.folder, spec.job_id)),
-        clock=one.clock,
-        entropy=one.entropy,
-        scratch=io.BytesIO,
-    )
-    return Resumer(submitter, InTurn())
-
-
-def failed(faulty: Faulty, **order: Any) -> World:
-    """A world in which the job has failed, and is no longer broken."""
-    one = World(faulty.job(), TEXT)
-    one.submit(**order)
-    assert one.finish().phase is Phase.FAILED
-    faulty.broken = False
-    return one
-
-
-def resumed(one: World, job_id: str | None = None, **changes: Any) -> JobState:
-    state = resumer(one).plan_again(job_id or one.job_id, **changes)
-    one.job_id = state.spec.job_id
-    return state
-
-
-def expected_counts() -> list[str]:
-    text = b"\n".join(TEXT.values()).decode().split()
-    return sorted(f"{word}\t{text.count(word)}" for word in set(text))
-
-
-def finished(one: World) -> JobState:
-    state = one.finish()
-    assert state.phase is Phase.SUCCEEDED, state.failure
-    assert sorted(one.output().splitlines()) == expected_counts()
-    assert not one.folder.uploads
-    assert not list(one.real_objects.list(keys.job_prefix(one.job_id)))
-    assert not list(one.real_objects.list(keys.plan_prefix(one.job_id)))
-    return state
-
-
-def map_winners(one: World, job_id: str) -> set[int]:
-    job = one.real_store.read_job(job_id)
-    assert job is not None
-    return {manifest.task for manifest in one.real_store.all_manifests(job, Phase.MAP)}
+from tests.unit.resumed_jobs import (
+    TEXT,
+    Faulty,
+    failed,
+    finished,
+    map_winners,
+    resumed,
+    resumer,
+    stored,
+    total,
+    words,
+)
+from tests.world import World, died
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
@@ -169,10 +88,6 @@ def test_adopted_tasks_do_not_make_a_tick_wait_while_nothing_runs() -> None:
         one.work()
         assert one.tick().wait_s == 0 or one.sent
     raise AssertionError("the map phase did not come to its end")
-
-
-def stored(one: World, job_id: str) -> list[str]:
-    return list(one.real_objects.list(keys.job_prefix(job_id)))
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
@@ -250,116 +165,6 @@ def test_the_output_and_the_functions_may_be_named_anew_and_nothing_else_changes
     assert new == old.model_copy(update=changed)
     assert new.job_id != old.job_id
     assert resumer(one).plan(old.job_id).output == old.output
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"b.txt": b"the end\n\nof the dog"}, "changed since it was planned: b.txt"),
-        ({}, "vanished since it was planned: b.txt"),
-    ],
-)
-def test_an_input_that_is_not_what_it_was_is_refused_by_name(change: dict[str, bytes], said: str) -> None:
-    one = failed(Faulty())
-    del one.reader.objects["b.txt"]
-    one.reader.objects.update(change)
-    before = dict(one.real_objects.objects)
-    with pytest.raises(RequestError, match=said):
-        resumer(one).plan_again(one.job_id)
-    assert one.real_objects.objects == before
-    assert len(one.real_store.newest(10)) == 1
-
-
-def test_what_cannot_be_resumed_is_refused() -> None:
-    one = World(Job(map=words, reduce=total), TEXT)
-    one.submit()
-    with pytest.raises(RequestError, match="let it come to its end"):
-        resumer(one).plan_again(one.job_id)
-    finished(one)
-    with pytest.raises(RequestError, match="nothing to resume"):
-        resumer(one).plan_again(one.job_id)
-    with pytest.raises(RequestError, match="nothing to take up"):
-        resumer(one).take_up(one.job_id)
-    for refused in (resumer(one).plan_again, resumer(one).take_up):
-        with pytest.raises(RequestError, match="there is no job nobody"):
-            refused("nobody")
-
-
-@pytest.mark.parametrize("key", [keys.plan, keys.bundle])
-def test_a_job_that_was_cleaned_cannot_be_resumed(key: Callable[[str], str]) -> None:
-    one = failed(Faulty())
-    del one.real_objects.objects[key(one.job_id)]
-    with pytest.raises(RequestError, match="is gone"):
-        resumer(one).plan_again(one.job_id)
-
-
-def test_an_output_that_is_full_or_another_jobs_is_refused_and_the_new_job_holds_nothing() -> None:
-    one = failed(Faulty())
-    one.folder.objects["theirs"] = b""
-    with pytest.raises(RequestError, match="not empty"):
-        resumer(one).plan_again(one.job_id)
-    del one.folder.objects["theirs"]
-    old, rival = one.job_id, one.submit()
-    with pytest.raises(RequestError, match=rival.spec.job_id):
-        resumer(one).plan_again(old)
-    refused = max(one.real_store.newest(10), key=lambda job: job.spec.job_id)
-    assert (refused.phase, refused.released, refused.spec.resumed_from) == (Phase.FAILED, True, old)
-    assert one.real_store.claimed_by("mem://out") == rival.spec.job_id
-    finished(one)
-
-
-def killed_at(call: int, *, after: bool) -> tuple[World, str] | None:
-    """A resume that dies at its ``call``-th call; None: it had fewer."""
-    one = failed(Faulty())
-    old, one.switch.calls = one.job_id, 0
-    one.switch.at, one.switch.after = call, after
-    try:
-        resumer(one).plan_again(old)
-    except Killed:
-        one.switch.at = None
-        return one, old
-    return None
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_a_resume_that_dies_at_any_call_may_be_repeated(*, after: bool) -> None:
-    call = 0
-    while (world := killed_at(call := call + 1, after=after)) is not None:
-        one, old = world
-        try:
-            resumed(one, old)
-        except RequestError as error:  # it died in the last call but one: it holds the output, and can be driven
-            (holder,) = [job.spec.job_id for job in one.real_store.newest(9) if job.spec.job_id in str(error)]
-            one.job_id = resumer(one).take_up(holder).spec.job_id
-        state = finished(one)
-        assert state.attempts == state.spec.map_tasks + state.spec.reducers - len(map_winners(one, old))
-    assert call > 20
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_the_job_that_a_dying_resume_has_left_can_be_taken_up_with_all_that_there_is_to_adopt(*, after: bool) -> None:
-    call, seen = 0, 0
-    while (world := killed_at(call := call + 1, after=after)) is not None:
-        one, old = world
-        left = [job for job in one.real_store.newest(9) if job.spec.job_id != old]
-        for job in left:
-            seen += 1
-            one.job_id = resumer(one).take_up(job.spec.job_id).spec.job_id
-            state = finished(one)
-            assert state.attempts == state.spec.map_tasks + state.spec.reducers - len(map_winners(one, old))
-    assert seen > 10
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_the_job_that_a_dying_resume_has_left_can_be_cancelled(*, after: bool) -> None:
-    call = 0
-    while (world := killed_at(call := call + 1, after=after)) is not None:
-        one, old = world
-        for job in (job for job in one.real_store.newest(9) if job.spec.job_id != old):
-            one.job_id = job.spec.job_id
-            one.real_store.request_cancel(one.job_id, at=one.clock.now())
-            assert one.finish().phase is Phase.CANCELLED
-        assert one.real_store.claimed_by("mem://out") is None
 
 
 def test_a_zombies_upload_is_left_alone_where_another_job_writes_by_then() -> None:

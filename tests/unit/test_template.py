@@ -106,6 +106,41 @@ def test_every_state_that_can_fail_leads_to_a_release() -> None:
     assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
 
 
+def test_a_round_says_that_it_is_not_the_first_wherever_its_job_may_be_cleaned_up() -> None:
+    states = RESOURCES["Jobs"]["Properties"]["Definition"]["States"]
+    for name in ("Tick", "Release"):
+        assert states[name]["Parameters"]["Payload"]["round.$"] == "$.answer.round"
+    assert states["SayWhy"]["Parameters"]["answer.$"] == "$.answer"  # a job that never was stays an error
+    for given in (states["NameJob"]["Parameters"], states["Continue"]["Parameters"]["Input"]):
+        assert given["answer"] == {"round": 1}
+
+
+def test_a_release_that_cannot_be_started_is_tried_again_and_then_kept() -> None:
+    (target,) = RESOURCES["JobsEndedRule"]["Properties"]["Targets"]
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": DAY_S, "MaximumRetryAttempts": 185}
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+    policy = RESOURCES["DeadLettersPolicy"]["Properties"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert policy["Queues"] == [{"Ref": "DeadLetters"}]
+    assert (statement["Principal"], statement["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["JobsEndedRule", "Arn"]}}}
+    (dimension,) = RESOURCES["DeadLettersAlarm"]["Properties"]["Dimensions"]
+    assert dimension["Value"] == {"Fn::GetAtt": ["DeadLetters", "QueueName"]}
+
+
+def test_services_take_a_role_for_this_account_alone_where_they_say_for_whom_they_act() -> None:
+    trusts = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Role"]
+    conditions = {}
+    for (trust,) in (one["AssumeRolePolicyDocument"]["Statement"] for one in trusts):
+        conditions[trust["Principal"]["Service"]] = trust.get("Condition")
+    this_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert conditions == {
+        "states.amazonaws.com": this_account,
+        "events.amazonaws.com": this_account,
+        "lambda.amazonaws.com": None,  # it says nothing when it takes an execution role
+    }
+
+
 def test_versions_agree() -> None:
     assert TEMPLATE["Outputs"]["SchemaVersion"]["Value"] == str(SCHEMA_VERSION)
     assert TEMPLATE["Outputs"]["S3mrVersion"]["Value"] == PROJECT["version"] == PACKAGE["project"]["version"]
@@ -129,7 +164,8 @@ def test_what_the_functions_are_made_of_is_locked() -> None:
 def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone() -> None:
     packed = set(PACKAGE["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].values())
     ours = {f"s3mr/{path.name}" for path in (ROOT / "s3mr").iterdir() if path.name not in ("__pycache__", "py.typed")}
-    assert ours - packed == {"s3mr/cli", "s3mr/local", "s3mr/options.py", "s3mr/remote", "s3mr/loading.py"}
+    here = {"s3mr/cli", "s3mr/local", "s3mr/options.py", "s3mr/remote", "s3mr/loading.py", "s3mr/verifying.py"}
+    assert ours - packed == here
     assert not packed - ours
 
 
@@ -157,6 +193,20 @@ def test_a_worker_holds_no_right_but_to_read_to_write_and_to_report(name: str) -
     }
     invoked = [one["Resource"] for one in statements(f"{name}Role") if one["Action"] == "lambda:InvokeFunction"]
     assert invoked == [{"Fn::Sub": "${RecordFunction.Arn}:*"}]
+
+
+def test_who_reads_or_writes_buckets_of_others_may_use_the_keys_that_encrypt_them_and_no_other() -> None:
+    assert TEMPLATE["Parameters"]["DataKmsKeyArns"]["Default"] == ""
+    for owner in OWNERS:
+        keys = {"UseKey": "KmsKeyArn", "UseDataKeys": "DataKmsKeyArns", "ReadInputsWithDataKeys": "DataKmsKeyArns"}
+        found = {one["Sid"]: one for one in statements(owner) if "kms:" in str(one["Action"])}
+        assert {sid: one["Resource"]["Ref"] for sid, one in found.items()} == {sid: keys[sid] for sid in found}
+        workers = owner in ("TickRole", "MapRole", "ReduceRole")
+        expected = {"UseKey", "UseDataKeys"} if workers else {"UseKey", "ReadInputsWithDataKeys"}
+        assert found.keys() == (expected if workers or owner == "SubmitPolicy" else set()), owner
+        for sid, one in found.items():
+            reads = sid == "ReadInputsWithDataKeys"
+            assert one["Action"] == ("kms:Decrypt" if reads else ["kms:Decrypt", "kms:GenerateDataKey"])
 
 
 @pytest.mark.parametrize("name", WORKERS)

@@ -90,6 +90,17 @@ class Access:
             self.used[principal.name].update(judgement.rights)
         return judgement.allowed
 
+    def lets(self, service: str, document: str, need: Need) -> bool:
+        """Whether a resource's own policy, or a role's trust, lets an AWS service do something; its use is noted."""
+        given = json.loads(document)["Statement"]
+        about = [{"Resource": need.resource, **one} for one in given if service in _listed(one["Principal"]["Service"])]
+        judgement = judge(
+            read("resource policy", json.dumps({"Statement": about})), need.action, need.resource, need.context
+        )
+        with self._turn:
+            self.used[service].update(judgement.rights)
+        return judgement.allowed
+
     def assume(self, role_arn: str, service: str, session: str) -> Mapping[str, str]:
         """Take a role as an AWS service does; return the credentials' environment variables.
 
@@ -100,9 +111,8 @@ class Access:
         from moto.sts.models import sts_backends
 
         role = iam_backends[ACCOUNT][PARTITION].get_role_by_arn(role_arn)
-        trust = json.loads(role.assume_role_policy_document)["Statement"]
-        trusted = (given for given in trust if given["Effect"] == "Allow" and given["Action"] == "sts:AssumeRole")
-        if not any(service in _listed(given["Principal"].get("Service", [])) for given in trusted):
+        source = {} if service == "lambda.amazonaws.com" else {"aws:sourceaccount": (ACCOUNT,)}  # Lambda names none
+        if not self.lets(service, role.assume_role_policy_document, Need("sts:AssumeRole", role_arn, source)):
             raise Refused(f"{service} may not assume {role_arn}")
         taken = sts_backends[ACCOUNT][PARTITION].assume_role(REGION, session, role_arn, None, 43_200, None)
         return {

@@ -17,14 +17,16 @@ from tests.deployed.harness.access import Access
 from tests.deployed.harness.building import interpreter, runtime_client
 from tests.deployed.harness.environment import Environment, Surroundings
 from tests.deployed.harness.environments import Environments
+from tests.deployed.harness.events import Rules
 from tests.deployed.harness.executions import Executions
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.gate import Gate
 from tests.deployed.harness.lambda_api import LambdaApi
+from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import LambdaService
 from tests.deployed.harness.logs import LogStream
 from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
-from tests.deployed.harness.resources import FUNCTIONS, register
+from tests.deployed.harness.resources import register
 
 EVERYTHING: Final = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
 ADMINISTRATOR: Final = "administrator"
@@ -45,7 +47,7 @@ class Cloud:
         self._server = _serve(self.gate)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._surroundings = Surroundings(interpreter(), runtime_client(), self.endpoint)
-        self.executions = Executions(self.client)
+        self.executions = Executions(self.client, Rules(self.client, self.access).deliver)
         self.administrator = self.add_user(ADMINISTRATOR)
         _users()[ADMINISTRATOR].put_policy("everything", EVERYTHING)
 

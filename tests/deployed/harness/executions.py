@@ -1,11 +1,10 @@
-"""Step Functions and EventBridge: moto's interpreter, with the rights of roles, and events at an execution's end.
+"""Step Functions: moto's interpreter, with the rights of roles; every end of an execution is told to EventBridge.
 
 moto's interpreter runs the state machine; its calls of Lambda and of Step Functions go through the cloud's own endpoint
 under the state machine's role. What moto gets wrong is put right here, in one place (see docs/operating.md).
 Source: Step Functions Developer Guide, "EventBridge for Step Functions execution status changes".
 """
 
-import contextlib
 import datetime as dt
 import json
 import threading
@@ -14,7 +13,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
-from moto.events.models import events_backends
 from moto.stepfunctions.parser.api import ExecutionStatus, InvalidExecutionInput
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
@@ -26,6 +24,7 @@ from tests.deployed.harness.place import ACCOUNT, REGION
 
 RETRY_FACTOR: Final = 0.02
 Client = Callable[[str, str, str], Any]  # (role ARN, the service that takes the role, the service called)
+Event = dict[str, Any]
 
 
 class StartsExecutions:
@@ -50,9 +49,9 @@ class Hurried:
 class Executions:
     """Watches over executions: gives the interpreter its clients, tells of every end."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, tell: Callable[[Event], None]) -> None:
         self._client = client
-        self.events: list[dict[str, Any]] = []
+        self._told = tell
         lambda_eval_utils.boto_client_for = self._client_for
         state_task_service_sfn.boto_client_for = self._client_for
         self._terminated = BaseExecutionWorkerCommunication.terminated
@@ -93,27 +92,10 @@ class Executions:
         self._tell(execution)
 
     def _tell(self, execution: Execution) -> None:
-        threading.Thread(target=self._deliver, args=(event_of(execution),), name="event", daemon=True).start()
-
-    def _deliver(self, event: dict[str, Any]) -> None:
-        self.events.append(event)
-        for rule in list(events_backends[ACCOUNT][REGION].event_buses["default"].rules.values()):
-            if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):
-                for target in rule.targets:
-                    self._start(target, event)
-
-    def _start(self, target: dict[str, Any], event: dict[str, Any]) -> None:
-        assert ":stateMachine:" in target["Arn"], "only state machines are targets here"
-        path = target.get("InputPath", "$")
-        assert path in {"$", "$.detail"}
-        given = event if path == "$" else event["detail"]
-        with contextlib.suppress(ConnectionError):  # the cloud ends
-            self._client(target["RoleArn"], "events.amazonaws.com", "stepfunctions").start_execution(
-                stateMachineArn=target["Arn"], name=f"{uuid.uuid4()}_{uuid.uuid4()}", input=json.dumps(given)
-            )
+        threading.Thread(target=self._told, args=(event_of(execution),), name="event", daemon=True).start()
 
 
-def event_of(execution: Execution) -> dict[str, Any]:
+def event_of(execution: Execution) -> Event:
     """The event that says how an execution has ended."""
     status = execution.exec_status
     succeeded = status is ExecutionStatus.SUCCEEDED

@@ -1,0 +1,123 @@
+"""Waiting for a job on a stack: to its end, or until the command is told to go, or sees nothing any more."""
+
+import json
+import re
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.integration.conftest import Finished
+from tests.integration.moto_stack import MotoStack
+from tests.integration.stack.conftest import COUNTED, Run, asked, job_ids, output, start, submitted
+
+
+def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_no_variable(
+    typed: Run, stack: MotoStack, tmp_path: Path
+) -> None:
+    running = start(stack, tmp_path, "--json", "--keep-intermediate", "kept")
+    (job_id,) = job_ids(stack)
+    stack.bring_to_its_end(job_id)
+    printed, said = running.communicate(timeout=60)
+    assert running.returncode == 0, said.decode()
+    assert json.loads(printed)["output"] == f"s3://{stack.bucket}/output/out"
+    assert said.decode().startswith(f"job      {job_id} (--stack {stack.name})\n")
+    assert "duplicates ignored" in said.decode()
+    assert re.search(r"^requests S3 \d+ \(of workers alone\)$", said.decode(), re.MULTILINE)
+    assert output(stack) == COUNTED
+    assert (tmp_path / "kept/plan" / job_id / "bundle.zip").is_file()
+    assert list((tmp_path / "kept/jobs" / job_id / "map").iterdir())
+    again = typed("run", *asked(stack))
+    assert again.returncode == 2
+    assert b"not empty" in again.stderr
+
+
+def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
+    typed: Run, stack: MotoStack, tmp_path: Path
+) -> None:
+    running = start(stack, tmp_path)
+    (job_id,) = job_ids(stack)
+    stack.tick(job_id)
+    running.send_signal(signal.SIGINT)
+    printed, said = running.communicate(timeout=60)
+    assert (running.returncode, printed) == (130, b"")
+    assert f"job {job_id} goes on" in said.decode()
+    assert f"  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
+    assert b"Traceback" not in said
+    assert not json.loads(typed("status", job_id, "--json").stdout)["cancel_requested"]
+    asking = typed("cancel", job_id)
+    assert (asking.returncode, asking.stdout) == (0, b"")
+    assert "(its end was asked for)" in typed("status", job_id).stdout.decode()
+    stack.bring_to_its_end(job_id)
+    watched = typed("watch", job_id)
+    assert (watched.returncode, watched.stderr) == (1, f"s3mr: the job failed: {job_id} was cancelled\n".encode())
+    assert json.loads(typed("cancel", job_id, "--json").stdout) == {"job_id": job_id, "answer": "cancelled"}
+    assert output(stack) == []
+
+
+def test_a_user_exception_ends_the_command_with_their_traceback_and_none_of_ours(
+    typed: Run, stack: MotoStack, tmp_path: Path
+) -> None:
+    running = start(stack, tmp_path, job="fails")
+    (job_id,) = job_ids(stack)
+    stack.bring_to_its_end(job_id)
+    printed, said = running.communicate(timeout=60)
+    assert (running.returncode, printed) == (1, b"")
+    text = said.decode()
+    assert "ValueError: as planned" in text
+    assert "source: s3://" in text
+    assert 'job.py", line' in text
+    assert text.count("Traceback") == 1
+    assert "s3mr/" not in text
+    shown = typed("status", job_id).stdout.decode()
+    assert "phase     failed" in shown
+    assert "ValueError: as planned" in shown
+    told = json.loads(typed("history", job_id, "map/0", "--json").stdout)["executions"]
+    assert [(one["attempt"], one["verdict"]) for one in told] == [(1, "failed"), (2, "failed")]
+    assert "ValueError" in told[0]["failure"]["traceback"]
+
+
+def test_a_reader_of_json_gets_it_while_two_threads_watch(typed: Run, stack: MotoStack) -> None:
+    job_id = submitted(typed, stack)
+    found: list[Finished] = []
+    watching = [threading.Thread(target=lambda: found.append(typed("watch", job_id, "--json"))) for _ in range(2)]
+    for thread in watching:
+        thread.start()
+    stack.bring_to_its_end(job_id)
+    for thread in watching:
+        thread.join(60)
+    assert [json.loads(done.stdout)["job_id"] for done in found] == [job_id, job_id]
+
+
+def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_goes_on(
+    typed: Run, stack: MotoStack, tmp_path: Path, no_credentials: Callable[[], AbstractContextManager[None]]
+) -> None:
+    running = start(stack, tmp_path)
+    (job_id,) = job_ids(stack)
+    with no_credentials():
+        printed, said = running.communicate(timeout=60)
+        assert (running.returncode, printed) == (75, b"")
+        assert b"check the credentials in use" in said
+        assert f"\njob {job_id} goes on" in said.decode()
+        assert f"\n  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
+        assert b"the job failed" not in said
+        assert typed("watch", job_id).returncode == 2
+    stack.bring_to_its_end(job_id)
+    assert typed("watch", job_id).returncode == 0
+    assert output(stack) == COUNTED
+
+
+def test_what_was_submitted_to_be_kept_is_copied_by_whoever_watches(
+    typed: Run, stack: MotoStack, tmp_path: Path
+) -> None:
+    kept = submitted(typed, stack, "--keep-intermediate")
+    stack.bring_to_its_end(kept)
+    watched = typed("watch", kept, "--keep-intermediate", "kept")
+    assert watched.returncode == 0, watched.stderr.decode()
+    assert (tmp_path / "kept/plan" / kept / "bundle.zip").is_file()
+    assert list((tmp_path / "kept/jobs" / kept / "map").iterdir())
+    other = submitted(typed, stack, name="other")
+    refused = typed("watch", other, "--keep-intermediate", "other")
+    assert refused.returncode == 2
+    assert b"was submitted without it" in refused.stderr

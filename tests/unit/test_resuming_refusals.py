@@ -1,0 +1,76 @@
+"""What cannot be resumed is refused, over honest fakes, and nothing is left of it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from s3mr.api import Job
+from s3mr.errors import RequestError
+from s3mr.model import keys
+from s3mr.model.job import Phase
+from tests.unit.resumed_jobs import (
+    TEXT,
+    Faulty,
+    failed,
+    finished,
+    resumer,
+    total,
+    words,
+)
+from tests.world import World
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"b.txt": b"the end\n\nof the dog"}, "changed since it was planned: b.txt"),
+        ({}, "vanished since it was planned: b.txt"),
+    ],
+)
+def test_an_input_that_is_not_what_it_was_is_refused_by_name(change: dict[str, bytes], said: str) -> None:
+    one = failed(Faulty())
+    del one.reader.objects["b.txt"]
+    one.reader.objects.update(change)
+    before = dict(one.real_objects.objects)
+    with pytest.raises(RequestError, match=said):
+        resumer(one).plan_again(one.job_id)
+    assert one.real_objects.objects == before
+    assert len(one.real_store.newest(10)) == 1
+
+
+def test_what_cannot_be_resumed_is_refused() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    one.submit()
+    with pytest.raises(RequestError, match="let it come to its end"):
+        resumer(one).plan_again(one.job_id)
+    finished(one)
+    with pytest.raises(RequestError, match="nothing to resume"):
+        resumer(one).plan_again(one.job_id)
+    with pytest.raises(RequestError, match="nothing to take up"):
+        resumer(one).take_up(one.job_id)
+    for refused in (resumer(one).plan_again, resumer(one).take_up):
+        with pytest.raises(RequestError, match="there is no job nobody"):
+            refused("nobody")
+
+
+@pytest.mark.parametrize("key", [keys.plan, keys.bundle])
+def test_a_job_that_was_cleaned_cannot_be_resumed(key: Callable[[str], str]) -> None:
+    one = failed(Faulty())
+    del one.real_objects.objects[key(one.job_id)]
+    with pytest.raises(RequestError, match="is gone"):
+        resumer(one).plan_again(one.job_id)
+
+
+def test_an_output_that_is_full_or_another_jobs_is_refused_and_the_new_job_holds_nothing() -> None:
+    one = failed(Faulty())
+    one.folder.objects["theirs"] = b""
+    with pytest.raises(RequestError, match="not empty"):
+        resumer(one).plan_again(one.job_id)
+    del one.folder.objects["theirs"]
+    old, rival = one.job_id, one.submit()
+    with pytest.raises(RequestError, match=rival.spec.job_id):
+        resumer(one).plan_again(old)
+    refused = max(one.real_store.newest(10), key=lambda job: job.spec.job_id)
+    assert (refused.phase, refused.released, refused.spec.resumed_from) == (Phase.FAILED, True, old)
+    assert one.real_store.claimed_by("mem://out") == rival.spec.job_id
+    finished(one)
