@@ -9,7 +9,7 @@ folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
   $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" --ignore tests/deployed
 endef
 
-.PHONY: help demo test check audit deployed format lock clean
+.PHONY: help demo test check simulate mutants scale nightly audit deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,24 @@ check: .venv/dev .venv/sam/.done  ## The gate: format, lint, types, import contr
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(TESTS)
+
+SEEDS ?= 3000
+SEED ?= 1
+PROCESSES ?= 1
+
+simulate: .venv/dev  ## Run SEEDS=n seeds of the simulator from SEED=s on; exit 1 if an invariant breaks.
+	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --seed $(SEED) --processes $(PROCESSES)
+
+mutants: .venv/dev  ## Break the protocol in every way that is known, and show that the simulator notices each.
+	@$(BIN)/python -m tests.simulation mutants
+
+scale: .venv/dev  ## Drive jobs of up to 100,000 tasks in virtual time, and print what they cost the coordinator.
+	@$(BIN)/python -m tests.simulation.scale
+
+nightly: .venv/dev .venv/sam/.done  ## What takes hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
+	$(BIN)/python -m tests.simulation seeds --seeds 100000 --seed $(SEED) --processes 2
+	$(BIN)/python -m tests.simulation pairs --processes 2
+	$(BIN)/python -m tests.simulation mutants
 
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
 	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit

@@ -45,7 +45,7 @@ class Witness(Protocol):
 
     def stopped(self, job_id: str) -> None: ...
 
-    def round_over(self, job_id: str) -> None: ...
+    def round_over(self, job_id: str, *, stop: bool) -> None: ...
 
 
 class Cloud:
@@ -184,7 +184,7 @@ class Cloud:
             return perform(self._ticker, dict(event), self._clock)
 
         def ended(end: End) -> None:
-            self._witness.round_over(job_id)
+            self._witness.round_over(job_id, stop=event["stop"] is not None and end.value is not None)
             if end.error is not None and not isinstance(end.error, TransientError):
                 self._witness.crashed(process, end.error)
             if isinstance(end.error, NoSuchJobError) or self._faults.strikes("lose-coordinator", job_id):

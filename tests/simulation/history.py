@@ -23,7 +23,7 @@ class History:
         self.deaths: Counter[Task] = Counter()  # executions that could not report in time
         self.refusals: Counter[Task] = Counter()  # executions may have met a busy service
         self.raised: Counter[Task] = Counter()  # user functions that raised by chance
-        self.delays = 0  # of the coordinator: leases may run out before a report comes
+        self.delays = 0  # of the coordinator, between its log of a launch and the launch
         self.damages = 0  # what was read was damaged, or is gone
         self.inputs_changed = False
         self.stopped: set[str] = set()  # jobs that were to be ended because their coordinator failed
@@ -43,7 +43,7 @@ class History:
             self.damages += 1
         elif isinstance(process.work, TaskRequest):
             self.harm(process.work, fault)
-        elif fault in _DELAYS or fault in REFUSED or fault.startswith("die"):
+        elif fault in _DELAYS:
             self.delays += 1
 
     def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivals: bool) -> bool:

@@ -45,12 +45,16 @@ class Invariants:
         self._begun: defaultdict[tuple[str, Phase, int], dict[int, bool]] = defaultdict(dict)  # attempt: backup
         self._logged: set[tuple[str, Phase, int, int]] = set()
         self._failures: dict[tuple[str, Phase, int, int], FailureKind] = {}
+        self._overtaken: set[Process] = set()  # ticks whose last write was refused
 
     # Operations.
 
     def before(self, process: Process, port: str, method: str, args: tuple[Any, ...]) -> None:
-        """S12: nobody may do more than their role."""
+        """S12: nobody may do more than their role. S9: a coordinator that was overtaken does nothing more."""
         self._check(port in _PORTS[process.kind], "S12", f"{process.name} used {port}.{method}")
+        if process in self._overtaken:
+            self._check(method == "observe", "S9", f"{process.name} was overtaken, and used {port}.{method}")
+            self._overtaken.discard(process)
         if process.kind != "worker":
             return
         self._check(method in _ALLOWED[port], "S12", f"{process.name} used {port}.{method}")
@@ -71,7 +75,7 @@ class Invariants:
             if method == "record_failure" and answer:
                 key = (args[0], more["phase"], more["attempt"].task, more["attempt"].attempt)
                 self._failures[key] = more["failure"].kind
-            self._after_table(process, method, args)
+            self._after_table(process, method, args, answer)
         elif port == "objects" and method in ("put", "copy", "delete"):
             self._visible.after_objects(process, method, args)
         elif port == "output" and method != "check":
@@ -117,7 +121,9 @@ class Invariants:
 
     # The table.
 
-    def _after_table(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
+    def _after_table(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
+        if method == "replace" and answer is False and process.kind == "tick":
+            self._overtaken.add(process)
         if method in ("create", "replace"):
             self._job_written(process, self._facts.table.read_job(args[0].spec.job_id))
         elif method == "commit":
@@ -158,8 +164,10 @@ class Invariants:
         if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
             self._visible.committing(job)
             self._facts.check_all_won(job)
-        if job.phase is Phase.SUCCEEDED and before.phase is not Phase.SUCCEEDED:
-            self._visible.succeeded(job)
+        if job.phase.terminal and not before.phase.terminal:
+            self._visible.ended(job)
+        if job.released and not before.released:
+            self._visible.released(job)
 
     def _launches(self, before: JobState, job: JobState) -> None:
         """S8: attempt numbers are new, or those of the logged batch again."""

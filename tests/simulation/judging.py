@@ -13,6 +13,7 @@ from tests.simulation import oracle
 from tests.simulation.scenario import Scenario
 
 CANCEL_BOUND_S: Final = 260.0
+_DEADLINE_SLACK_S: Final = 220.0  # a coordinator that stands still may have looked at the clock before
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -56,52 +57,66 @@ def unfinished(world: "World") -> str:
 
 def judge(world: "World") -> str | None:
     """Return what is wrong with how it all ended."""
+    facts = world.facts
     if waiting := unfinished(world):
-        return f"L1: nothing happens any more, and {waiting}"
-    jobs = [job for job_id, job in world.facts.jobs.items() if job_id not in world.facts.erased]
-    for job in world.facts.jobs.values():
-        if wrong := _judge_end(world, job):
-            return wrong
+        facts.broken("L1", f"nothing happens any more, and {waiting}")
+    for job in facts.jobs.values():
+        _judge_end(world, job)
     for person in world.people:
-        if person.refused is not None and not _may_be_refused(world):
-            return f"somebody was refused: {person.refused}"
-    return _left(world, jobs)
+        refused = person.refused is not None and not _may_be_refused(world)
+        facts.check(not refused, "S9", f"somebody was refused: {person.refused}")
+    _judge_output_place(world)
+    for job_id, job in facts.jobs.items():
+        _judge_left(world, job, erased=job_id in facts.erased)
+    return facts.violation
 
 
-def _judge_end(world: "World", job: JobState) -> str | None:
-    name, scenario = f"job {job.spec.job_id}", world.scenario
+def _judge_end(world: "World", job: JobState) -> None:
+    facts, history, name = world.facts, world.history, f"job {job.spec.job_id}"
     if job.phase is Phase.SUCCEEDED:
-        return _judge_output(world, job)
-    if job.phase is Phase.CANCELLED:
-        return None if job.spec.job_id in world.history.cancelled else f"S9: {name} was cancelled by nobody"
-    if job.attempts == 0 and job.cursor == 0:
-        return None  # given up before it began
-    rivals = len(world.facts.jobs) > 1
-    if not world.history.excuses(job, scenario, job.ended_at or 0.0, rivals=rivals):
+        _judge_output(world, job)
+        _judge_success(world)
+        _judge_calm(world, job)
+    elif job.phase is Phase.CANCELLED:
+        facts.check(job.spec.job_id in history.cancelled, "S9", f"{name} was cancelled by nobody")
+    elif job.attempts or job.cursor:  # else it was given up before it began
         story = job.failure.story() if job.failure else "no reason"
-        return f"L5: {name} failed without a cause: {story}"
-    return None
+        excused = history.excuses(job, world.scenario, job.ended_at or 0.0, rivals=len(facts.jobs) > 1)
+        facts.check(excused, "L5", f"{name} failed without a cause: {story}")
 
 
-def _judge_output(world: "World", job: JobState) -> str | None:
-    """S4: the output is the sequential run's, byte for byte. S14: no record was dropped."""
-    wanted = [oracle.expected(world.scenario, inputs) for inputs in (world.sources, world.inputs.objects)]
-    visible = {name: body for name, body in world.folder.objects.items() if name != keys.SUCCESS}
+def _judge_output(world: "World", job: JobState) -> None:
+    """S4: the output is the sequential run's, byte for byte. S14: no record was dropped. L1: in time."""
+    facts = world.facts
+    inputs = (world.sources, world.inputs.objects)  # they may have changed before the job was planned
+    wanted = [oracle.expected(world.scenario, each) for each in inputs]
+    visible = _visible(world)
     found = b"".join(visible[name] for name in sorted(visible)) if world.scenario.map_only else visible
-    if found not in wanted:  # the inputs may have changed before the job was planned
-        return f"S4: the output is {found!r} and should be {wanted[0]!r}"
-    records = {oracle.records_in(inputs) for inputs in (world.sources, world.inputs.objects)}
-    if job.counters.records_in not in records:
-        return f"S14: {job.counters.records_in} of {records} records were read"
-    lines = sum(body.count(b"\n") for body in visible.values())
-    if job.counters.records_out != lines:
-        return f"S14: {lines} records were written, and {job.counters.records_out} counted"
-    success = json.loads(world.folder.objects[keys.SUCCESS])
-    for part in success["parts"]:
-        body = visible[part["name"]]
-        if (len(body), f"{google_crc32c.value(body):08x}") != (part["size_bytes"], part["crc32c"]):
-            return f"S3: {part['name']} is not what _SUCCESS says of it"
-    return None
+    facts.check(found in wanted, "S4", f"the output is {found!r} and should be {wanted[0]!r}")
+    records, read = {oracle.records_in(each) for each in inputs}, job.counters.records_in
+    facts.check(read in records, "S14", f"{read} of {records} records were read")
+    lines, counted = sum(body.count(b"\n") for body in visible.values()), job.counters.records_out
+    facts.check(counted == lines, "S14", f"{lines} records were written, and {counted} counted")
+    late_s = world.committing_at.get(job.spec.job_id, 0.0) - job.created_at - world.scenario.deadline_s
+    facts.check(late_s < _DEADLINE_SLACK_S, "L1", f"job {job.spec.job_id} succeeded {late_s:.0f} s after its deadline")
+
+
+def _judge_success(world: "World") -> None:
+    """S3: the parts are what ``_SUCCESS`` says of them."""
+    visible = _visible(world)
+    for part in json.loads(world.folder.objects[keys.SUCCESS])["parts"]:
+        body = visible.get(part["name"], b"")
+        same = (len(body), f"{google_crc32c.value(body):08x}") == (part["size_bytes"], part["crc32c"])
+        world.facts.check(same, "S3", f"{part['name']} is not what _SUCCESS says of it")
+
+
+def _judge_calm(world: "World", job: JobState) -> None:
+    """S10: where nothing goes wrong and there is room, nothing is done twice."""
+    tasks = job.spec.map_tasks + job.spec.reducers
+    if world.faults.struck or len(world.facts.jobs) > 1 or world.scenario.concurrency < tasks:
+        return
+    done = (job.attempts, job.retried, job.ignored, world.executions)
+    world.facts.check(done == (tasks, 0, 0, tasks), "S10", f"{tasks} tasks took {done} attempts in a calm world")
 
 
 def _may_be_refused(world: "World") -> bool:
@@ -111,22 +126,27 @@ def _may_be_refused(world: "World") -> bool:
     return others or done or world.history.inputs_changed or world.history.damages > 0
 
 
-def _left(world: "World", jobs: list[JobState]) -> str | None:
-    """S7: nothing is left behind of what nobody needs."""
-    succeeded = [job for job in jobs if job.phase is Phase.SUCCEEDED]
-    if len([job for job in world.facts.jobs.values() if job.phase is Phase.SUCCEEDED]) > 1:
-        return "S2: two jobs succeeded into one output"
-    if world.folder.uploads:
-        return f"S7: uploads were left open: {sorted(world.folder.uploads)}"
-    if not any(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values()) and world.folder.objects:
-        return f"S7: no job succeeded, and the output holds {sorted(world.folder.objects)}"
-    late = world.faults.counts["late-effect"]
-    for job in succeeded:
-        left = [key for key in world.bucket.objects if key.split("/")[1] == job.spec.job_id]
-        if left and not late:
-            return f"S7: job {job.spec.job_id} succeeded and left {left}"
-    for job_id in world.facts.erased:
-        left = [key for key in world.bucket.objects if key.split("/")[1] == job_id]
-        if left and not late:
-            return f"S7: job {job_id} was cleaned and left {left}"
-    return None
+def _judge_output_place(world: "World") -> None:
+    """S2, S7: at most one job has succeeded into the output; else it is empty; and nothing is open there."""
+    succeeded = sum(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values())
+    visible, uploads = sorted(world.folder.objects), sorted(world.folder.uploads)
+    world.facts.check(succeeded <= 1, "S2", "two jobs succeeded into one output")
+    world.facts.check(succeeded == 1 or not visible, "S7", f"no job succeeded, and the output holds {visible}")
+    world.facts.check(not uploads, "S7", f"uploads were left open: {uploads}")
+
+
+def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
+    """S7: of a success, or of a job that was cleaned up, nothing is left but what was to be kept."""
+    facts, counts, job_id = world.facts, world.faults.counts, job.spec.job_id
+    left = [key for key in world.bucket.objects if key.split("/")[1] == job_id]
+    if erased or (job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate):
+        facts.check(not left or counts["late-effect"] > 0, "S7", f"job {job_id} has left {left}")
+    elif job.spec.keep_intermediate:
+        facts.check(bool(left), "S7", f"job {job_id} was to keep its intermediates, and has none")
+    live = [key for key in world.table._live if key[0] == job_id]
+    stale = any(counts[fault] for fault in ("late-effect", "pause", "slow", "second-coordinator"))
+    facts.check(not live or erased or stale, "S7", f"attempts of a job that has ended are still live: {live}")
+
+
+def _visible(world: "World") -> dict[str, bytes]:
+    return {name: body for name, body in world.folder.objects.items() if name != keys.SUCCESS}

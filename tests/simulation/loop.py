@@ -38,6 +38,7 @@ class Process:
         self.skew_s = skew_s  # how far its clock is ahead
         self.alive = True
         self.greenlet: greenlet
+        self.unborn: Callable[[], object]  # what is done if it is killed before it has begun
         self._loop = loop
 
     def resume(self) -> None:
@@ -51,7 +52,10 @@ class Process:
         """End it where it stands. Never called by the process itself: that one raises `Killed`."""
         if self.alive:
             self.alive = False
-            self.greenlet.throw(Killed)
+            if self.greenlet:
+                self.greenlet.throw(Killed)
+            else:
+                self.unborn()
 
 
 class Loop:
@@ -76,6 +80,12 @@ class Loop:
         """Start a process; ``ended`` is told how it ended."""
         process = Process(self, kind, next(self._numbers), work, skew_s)
 
+        def over(end: End) -> None:
+            process.alive = False
+            del self.processes[process.name]
+            self.current = None
+            ended(end)
+
         def run() -> None:
             try:
                 end = End(value=body())
@@ -83,12 +93,10 @@ class Loop:
                 end = End(killed=True)
             except Exception as error:  # noqa: BLE001 - whoever started it judges the error
                 end = End(error=error)
-            process.alive = False
-            del self.processes[process.name]
-            self.current = None
-            ended(end)
+            over(end)
 
         process.greenlet = greenlet(run, self._hub)
+        process.unborn = lambda: over(End(killed=True))
         self.processes[process.name] = process
         self.after(0, process.resume)
         return process

@@ -268,12 +268,6 @@ MUTANTS: Final = (
         ("if self._object(source).etag != etag:", "if False:"),
     ),
     _mutant(
-        "books-of-bytes-not-balanced",
-        "s3mr.coordinator.barrier",
-        0,
-        ("if self._counters.bytes_in != spec.input_bytes:", "if False:"),
-    ),
-    _mutant(
         "values-in-any-order",
         "s3mr.shuffle.merging",
         0,

@@ -58,6 +58,8 @@ class Scenario:
     waiting_s: float = 60.0  # an invocation's event age
     capacity: int = 1000  # attempts that the coordinator runs at once …
     concurrency: int = 1000  # … and that the cloud does
+    workers: int | None = None  # attempts of this job at once
+    keeps: bool = False  # intermediates are kept
     deadline_s: float = 24 * 3600.0
     poison: bool = False  # the user's function always raises on one record
     io_rates: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind of process
@@ -113,6 +115,8 @@ def draw(seed: int) -> Scenario:
         waiting_s=random.choice((5.0, 60.0)),
         capacity=random.choice((1, 3, 1000, 1000)),
         concurrency=random.choice((1, 4, 1000, 1000)),
+        workers=random.choice((None, None, 1, 2)),
+        keeps=random.random() < 0.05,
         deadline_s=random.choice((40.0, 24 * 3600.0)) if random.random() < 0.1 else 24 * 3600.0,
         poison=random.random() < 0.03,
         io_rates={kind: _io_rates(random, rates) for kind in ("person", "tick", "record", "worker")},
@@ -130,7 +134,10 @@ def draw(seed: int) -> Scenario:
         resumes=random.random() < 0.5,
         cleans=random.random() < 0.3,
     )
-    return _contended(scenario, random) if random.random() < 0.1 and not calm else scenario
+    family = random.random()
+    if calm or family >= 0.15:
+        return scenario
+    return _contended(scenario, random) if family < 0.1 else _straggling(scenario, random)
 
 
 def _contended(scenario: Scenario, random: Random) -> Scenario:
@@ -142,6 +149,25 @@ def _contended(scenario: Scenario, random: Random) -> Scenario:
         cancel_at_s=random.uniform(0, 5) if random.random() < 0.7 else None,
         io_rates={**scenario.io_rates, "tick": pauses},
         rates={name: rate for name, rate in scenario.rates.items() if name not in ("flip", "truncate")},
+    )
+
+
+def _straggling(scenario: Scenario, random: Random) -> Scenario:
+    """Many tasks, of which some are never heard of, and a coordinator that nothing disturbs: backups matter."""
+    size_bytes = scenario.split_size_bytes * random.randint(12, 20)
+    return replace(
+        scenario,
+        texts=_texts(random, size_bytes, keys=scenario.keys, skewed=scenario.skewed),
+        attempts=4,
+        capacity=1000,
+        concurrency=1000,
+        workers=None,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates={random.choice(("lose-invocation", "lose-report")): 0.1},
+        storm=None,
+        cancel_at_s=None,
+        cancel_in=None,
+        second_coordinator_at_s=None,
     )
 
 

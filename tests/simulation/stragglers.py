@@ -27,7 +27,11 @@ def check(world: "World", job_id: str) -> None:
     ]
     live = [one for key, one in sorted(world.table._live.items()) if key[:2] == (job_id, job.phase)]
     running = [one for one in live if one.failure is None and one.lease_until > world.loop.now]
-    if 2 * len(winners) < total + 2 or len(running) != len(live) or len(running) >= world.scenario.capacity:
+    if (
+        2 * len(winners) < total + 2
+        or len(running) != len(live)
+        or len(running) >= min(world.scenario.capacity, world.scenario.workers or 1000)
+    ):
         return
     longest_s = max(one.duration_s for one in winners)
     patience_s = max(limits.BACKUP_MEDIAN_FACTOR * longest_s, longest_s + limits.BACKUP_LONGER_S) + _SLACK_S

@@ -16,7 +16,8 @@ class Visible:
         self._facts = facts
         self._bodies: dict[str, bytes] = {}  # of every object ever stored
         self._opened_at: dict[str, float] = {}  # uploads
-        self._committing_at: dict[str, float] = {}  # jobs
+        self._stored_at: dict[str, float] = {}  # objects
+        self._ends_at: dict[str, float] = {}  # jobs: when they began to commit, or failed
 
     def after_objects(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
         """S5: no object ever changes. S11: what a winner names is deleted only after the end."""
@@ -27,6 +28,7 @@ class Visible:
         key = args[0] if method == "put" else args[1]
         body = self._facts.bucket.objects.get(key)
         if body is not None:
+            self._stored_at.setdefault(key, self._facts.loop.now)
             known = self._bodies.setdefault(key, body)
             self._facts.check(known == body, "S5", f"object {key} was overwritten with something else")
 
@@ -36,7 +38,7 @@ class Visible:
 
     def committing(self, job: JobState) -> None:
         """Note when a job began to commit."""
-        self._committing_at[job.spec.job_id] = self._facts.loop.now
+        self._ends_at[job.spec.job_id] = self._facts.loop.now
 
     def after_output(self) -> None:
         """S2, S7: only a committed job's winners are ever visible."""
@@ -51,9 +53,12 @@ class Visible:
         self._check_success()
         self._check_open()
 
-    def succeeded(self, job: JobState) -> None:
-        """S2, S3: the output is exactly the winners' parts, and all is there. S7: losers' uploads are gone."""
+    def ended(self, job: JobState) -> None:
+        """S2, S3: the output of a success is exactly the winners' parts, and all is there."""
         facts = self._facts
+        if job.phase is not Phase.SUCCEEDED:
+            self._ends_at[job.spec.job_id] = facts.loop.now
+            return
         facts.check_all_won(job)
         parts = facts.parts_of(job)
         visible = {name for name in facts.folder.objects if name != keys.SUCCESS}
@@ -62,9 +67,23 @@ class Visible:
         for (job_id, phase, _), manifest in facts.winners.items():
             if job_id == job.spec.job_id and phase is Phase.MAP:
                 facts.check_stored(job, manifest)
-        began_at = self._committing_at.get(job.spec.job_id, 0.0)
-        left = [number for number in facts.folder.uploads if self._opened_at[number] < began_at]
-        facts.check(not left, "S7", f"losers' uploads are still open after the commit: {left}")
+        self._check_discarded(job)
+
+    def released(self, job: JobState) -> None:
+        """S7: what was there when the job ended, and is of no use any more, is gone."""
+        self._check_discarded(job)
+        if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
+            ended_at = self._ends_at.get(job.spec.job_id, 0.0)
+            own = [key for key in self._facts.bucket.objects if key.split("/")[1] == job.spec.job_id]
+            left = [key for key in own if self._stored_at[key] < ended_at]
+            self._facts.check(not left, "S7", f"a success has released everything but {left}")
+
+    def _check_discarded(self, job: JobState) -> None:
+        """S7: uploads that losers had open when the job ended are gone."""
+        facts, ended_at = self._facts, self._ends_at.get(job.spec.job_id, 0.0)
+        if job.attempts and facts.table.claimed_by(job.spec.output) in (None, job.spec.job_id):
+            left = [number for number in facts.folder.uploads if self._opened_at[number] < ended_at]
+            facts.check(not left, "S7", f"losers' uploads are still open after the end: {left}")
 
     def _check_success(self) -> None:
         """S2: ``_SUCCESS`` comes last, and from a job that is committed."""

@@ -92,6 +92,8 @@ class World:
         )
         self.people = [self._person(resumes=scenario.resumes)]
         self.cancelled = False
+        self.executions = 0
+        self.committing_at: dict[str, float] = {}  # jobs
 
     def run(self) -> Outcome:
         """Let everything happen, heal the world, and say what has become of it."""
@@ -191,6 +193,8 @@ class World:
     def after(self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
         if method == "create" and answer and isinstance(process.work, Person):
             process.work.made(args[0].spec.job_id)
+        if method == "replace" and answer and args[0].phase is Phase.COMMITTING:
+            self.committing_at.setdefault(args[0].spec.job_id, self.loop.now)
         if method == "request_cancel":
             self.history.cancelled.add(args[0])
         if method == "replace" and args[0].phase is self.scenario.cancel_in and not self.cancelled:
@@ -207,6 +211,7 @@ class World:
         self.invariants.invoked(request, payload)
 
     def executes(self, process: Process) -> None:
+        self.executions += 1
         self.operations.note(f"{process.name} executes {process.work.phase} {process.work.task}")
 
     def delivered(self, event: object) -> None:
@@ -224,7 +229,9 @@ class World:
     def stopped(self, job_id: str) -> None:
         self.history.stopped.add(job_id)
 
-    def round_over(self, job_id: str) -> None:
+    def round_over(self, job_id: str, *, stop: bool) -> None:
+        job = self.facts.jobs.get(job_id)
+        self.facts.check(not (stop and job and job.phase.working), "L1", f"job {job_id} was to be ended, and goes on")
         stragglers.check(self, job_id)
 
     # The parts of the real thing.
@@ -275,8 +282,9 @@ class World:
             attempts=scenario.attempts,
             task_timeout_s=scenario.task_timeout_s,
             params={},
-            keep_intermediate=False,
+            keep_intermediate=scenario.keeps,
             deadline_s=scenario.deadline_s,
+            workers=scenario.workers,
         )
         resumer = Resumer(submitter, self.parallel)
         return Person(self.loop, self.faults, self.cloud, self.table, resumer, order, resumes=resumes)

@@ -1,13 +1,18 @@
 """What the simulator has found, each as the shortest story that shows it."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.coordinator.barrier import read_books
 from s3mr.coordinator.leading import FencedError, Lead
 from s3mr.errors import InvariantError, TransientError
+from s3mr.formats.reading import TaskReader
+from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import FailureKind, JobState, Phase
+from s3mr.model.plan import MapTask, Split
 from tests.unit.word_count import finished, world
 from tests.world import World
 
@@ -105,3 +110,16 @@ def test_an_attempt_is_leased_from_when_it_is_launched_not_from_when_its_tick_be
     launching = one.state().launching
     assert launching is not None
     assert launching.at == one.clock.now()
+
+
+def test_an_input_that_arrives_short_is_noticed_even_where_another_line_makes_up_for_its_bytes() -> None:
+    """A split that breaks off before its last line reads on into the next one: three bytes lost, three read twice."""
+    content = b"k0\nk1\nk2\nk3\n"
+
+    class BreaksOff:
+        def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:  # noqa: ARG002 - the port's
+            yield content[start : stop - 1 if start == 0 else stop]
+
+    first = Split(source="in/0", size_bytes=len(content), etag="e", start=0, stop=6)
+    with pytest.raises(TransientError, match="broke off at byte 5 of 6"):
+        list(TaskReader(BreaksOff(), MapTask(splits=(first,)), get_format("text")))
