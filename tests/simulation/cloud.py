@@ -5,8 +5,9 @@ Step Functions developer guide, "Error handling" (a state's retriers).
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from typing import Any, Final, Protocol
 
 from s3mr.coordinator.driving import perform
@@ -36,6 +37,10 @@ class Witness(Protocol):
     def invoked(self, request: TaskRequest, payload: str) -> None: ...
 
     def executes(self, process: Process) -> None: ...
+
+    def no_room(self, request: TaskRequest) -> None: ...
+
+    def reported(self, request: TaskRequest, report: dict[str, Any]) -> None: ...
 
     def delivered(self, event: object) -> None: ...
 
@@ -69,7 +74,8 @@ class Cloud:
         self._recorder = recorder()
         self._worker = worker
         self._running = 0
-        self._executions: defaultdict[str, int] = defaultdict(int)  # by job: those that go on
+        self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: those that go on
+        self._numbers: Iterator[int] = count()
         self.swept: set[str] = set()  # jobs that need no coordinator any more
 
     # Workers.
@@ -95,6 +101,7 @@ class Cloud:
             if left_s > 0:
                 self._loop.after(min(ROOM_AGAIN_S, left_s), partial(self._start, payload, until))
             else:
+                self._witness.no_room(request)
                 self._arrive(request, _failure(request, "EventAgeExceeded"))
             return
         self._running += 1
@@ -119,6 +126,7 @@ class Cloud:
         if end.error is not None:
             self._witness.crashed(Process(self._loop, "worker", -1, request, 0), end.error)
         elif not end.killed:
+            self._witness.reported(request, end.value)
             self._arrive(request, {"requestContext": {"condition": "Success"}, "responsePayload": end.value})
         elif not self._faults.strikes("no-destination", f"{request.phase} {request.task}"):
             self._arrive(request, _failure(request, "RetriesExhausted"))
@@ -129,7 +137,8 @@ class Cloud:
         """Deliver what a destination says of one execution."""
         where = f"{request.phase} {request.task}"
         if self._faults.strikes("forge", where):
-            for forged in forgeries(request, event, self._faults):
+            self._witness.harm(request, "forge")
+            for forged in forgeries(request, event):
                 self._loop.after(self._faults.between(0, 3), partial(self._record, None, forged, RECORD_TRIES))
         if self._faults.strikes("lose-report", where):
             self._witness.harm(request, "lose-report")
@@ -170,15 +179,28 @@ class Cloud:
 
     def coordinate(self, job_id: str, *, stop: str | None = None) -> None:
         """Start an execution of the state machine for a job."""
-        self._executions[job_id] += 1
-        self._round({"job_id": job_id, "round": 0, "stop": stop}, TICK_TRIES)
+        execution = next(self._numbers)
+        self._executions[job_id].add(execution)
+        self._round(execution, {"job_id": job_id, "round": 0, "stop": stop}, TICK_TRIES)
 
     def has_coordinator(self, job_id: str) -> bool:
         """Whether an execution goes on, or none is needed."""
-        return self._executions[job_id] > 0 or job_id in self.swept
+        return bool(self._executions[job_id]) or job_id in self.swept
 
-    def _round(self, event: dict[str, Any], tries: int) -> None:
+    def abort(self, job_id: str) -> None:
+        """Stop a job's executions, as somebody does in a console; a rule starts one that ends the job.
+
+        A tick that is under way goes on for as long as it does.
+        """
+        self._executions[job_id].clear()
+        self._witness.stopped(job_id)
+        self.coordinate(job_id, stop="its execution was stopped")
+
+    def _round(self, execution: int, event: dict[str, Any], tries: int) -> None:
         job_id = event["job_id"]
+        going_on = self._executions[job_id]
+        if execution not in going_on:
+            return
 
         def body() -> dict[str, Any]:
             return perform(self._ticker, dict(event), self._clock)
@@ -188,27 +210,28 @@ class Cloud:
             if end.error is not None and not isinstance(end.error, TransientError):
                 self._witness.crashed(process, end.error)
             if isinstance(end.error, NoSuchJobError) or self._faults.strikes("lose-coordinator", job_id):
-                self._executions[job_id] -= 1
+                going_on.discard(execution)
             elif end.value is None:
-                self._again(event, tries)
+                self._again(execution, event, tries)
             elif end.value["done"]:
-                self._executions[job_id] -= 1
+                going_on.discard(execution)
                 self.swept.add(job_id)
             else:
                 following = {**event, "round": end.value["round"]}
-                self._loop.after(end.value["wait_s"], partial(self._round, following, TICK_TRIES))
+                self._loop.after(end.value["wait_s"], partial(self._round, execution, following, TICK_TRIES))
 
         process = self._loop.spawn("tick", body, ended, work=job_id, skew_s=self._skew())
         self._loop.after(TICK_TIMEOUT_S, process.kill)
 
-    def _again(self, event: dict[str, Any], tries: int) -> None:
+    def _again(self, execution: int, event: dict[str, Any], tries: int) -> None:
         """Try a round again; where that has been in vain, the execution fails, and another one ends the job."""
         if tries > 1:
-            self._loop.after(2.0 ** (TICK_TRIES - tries + 1), partial(self._round, event, tries - 1))
-            return
-        self._executions[event["job_id"]] -= 1
-        self._witness.stopped(event["job_id"])
-        self._loop.after(1.0, lambda: self.coordinate(event["job_id"], stop="its execution failed"))
+            delay_s = 2.0 ** (TICK_TRIES - tries + 1)
+            self._loop.after(delay_s, partial(self._round, execution, event, tries - 1))
+        elif execution in self._executions[event["job_id"]]:
+            self._executions[event["job_id"]].discard(execution)
+            self._witness.stopped(event["job_id"])
+            self._loop.after(1.0, lambda: self.coordinate(event["job_id"], stop="its execution failed"))
 
     def _skew(self) -> float:
         skew_s = self._scenario.skew_s

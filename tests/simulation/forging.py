@@ -7,9 +7,13 @@ from s3mr.model.report import TaskRequest
 from tests.simulation.faults import Faults
 
 OTHER_WORKER = "0123456789abcdef"
+_PART = {
+    "name": "part-00000", "upload": "upload-0", "worker": OTHER_WORKER, "etags": [], "size_bytes": 0, "records": 0,
+    "crc32c": 0,
+}  # fmt: skip
 
 
-def forgeries(request: TaskRequest, event: dict[str, Any], faults: Faults) -> list[dict[str, Any]]:
+def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any]]:
     """Return events that speak for what their sender has no token for, or of what it cannot have done.
 
     All come from ``request``'s attempt, whose own token user code can read.
@@ -28,16 +32,21 @@ def forgeries(request: TaskRequest, event: dict[str, Any], faults: Faults) -> li
             {"task": manifest["task"] + 1},
             {"attempt": manifest["attempt"] + 1},
             {"worker": OTHER_WORKER},
+            {"phase": "reduce" if manifest["phase"] == "map" else "map"},
             {"pieces": "AAAA"},
-            {"part": {**manifest["part"], "name": "part-00099"} if manifest["part"] else manifest["part"]},
+            {"pieces": None},
+            {"books": {"records": 1, "checksum": 1} if manifest["books"] is None else None},
+            {"part": None if manifest["part"] else _PART},
+            {"part": {**(manifest["part"] or _PART), "name": "part-00099"}},
+            {"part": {**(manifest["part"] or _PART), "worker": OTHER_WORKER}},
         ):
-            outer = {name: value for name, value in changes.items() if name in ("task", "attempt")}
+            outer = {name: value for name, value in changes.items() if name in ("task", "attempt", "phase")}
             forged = copy.deepcopy(event)
             forged["responsePayload"]["manifest"].update(changes)
             forged["responsePayload"].update(outer)
             if forged != event:
                 made.append(forged)
-    return [made[faults.below(len(made))]]
+    return made
 
 
 def garbled(event: dict[str, Any], faults: Faults) -> dict[str, Any]:

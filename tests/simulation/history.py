@@ -22,7 +22,8 @@ class History:
     def __init__(self) -> None:
         self.deaths: Counter[Task] = Counter()  # executions that could not report in time
         self.refusals: Counter[Task] = Counter()  # executions may have met a busy service
-        self.raised: Counter[Task] = Counter()  # user functions that raised by chance
+        self.raised: Counter[Task] = Counter()  # user functions that raised
+        self.no_rooms: Counter[Task] = Counter()  # attempts for which there was no room in time
         self.delays = 0  # of the coordinator, between its log of a launch and the launch
         self.damages = 0  # what was read was damaged, or is gone
         self.inputs_changed = False
@@ -55,7 +56,7 @@ class History:
         raised, spent = self.raised[task], self.raised[task] + self.deaths[task] + self.delays >= scenario.attempts
         overdue = now + scenario.skew_s >= job.created_at + scenario.deadline_s
         excuses = {
-            FailureKind.USER: raised >= limits.USER_ATTEMPTS or (raised > 0 and spent),
+            FailureKind.USER: scenario.mixed or raised >= limits.USER_ATTEMPTS or (raised > 0 and spent),
             FailureKind.CRASH: spent,
             FailureKind.TRANSIENT: self.refusals[task] >= limits.TRANSIENT_ATTEMPTS,
             FailureKind.NO_ROOM: False,  # it takes hours

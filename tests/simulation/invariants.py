@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from s3mr import limits
 from s3mr.model import keys
-from s3mr.model.job import FailureKind, JobState, LiveAttempt, Phase
+from s3mr.model.job import AttemptId, FailureKind, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report, TaskRequest, attempt_token
 from tests.simulation.facts import Facts
@@ -20,6 +20,7 @@ _ORDER: Final = (
     Phase.MAP, Phase.REDUCE, Phase.COMMITTING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED
 )  # fmt: skip
 _FREE: Final = (FailureKind.TRANSIENT, FailureKind.NO_ROOM)  # failures that cost no attempt
+_NO_ROOM: Final = (FailureKind.NO_ROOM,)
 _PORTS: Final = {
     "worker": ("objects", "inputs", "output", "part"),
     "record": ("table",),
@@ -45,6 +46,7 @@ class Invariants:
         self._begun: defaultdict[tuple[str, Phase, int], dict[int, bool]] = defaultdict(dict)  # attempt: backup
         self._logged: set[tuple[str, Phase, int, int]] = set()
         self._failures: dict[tuple[str, Phase, int, int], FailureKind] = {}
+        self._reported: list[Manifest] = []  # by workers, all of them
         self._overtaken: set[Process] = set()  # ticks whose last write was refused
 
     # Operations.
@@ -73,8 +75,7 @@ class Invariants:
         """Look at what the operation has changed."""
         if port == "table":
             if method == "record_failure" and answer:
-                key = (args[0], more["phase"], more["attempt"].task, more["attempt"].attempt)
-                self._failures[key] = more["failure"].kind
+                self._failed(args[0], more["phase"], more["attempt"], more["failure"].kind)
             self._after_table(process, method, args, answer)
         elif port == "objects" and method in ("put", "copy", "delete"):
             self._visible.after_objects(process, method, args)
@@ -99,6 +100,11 @@ class Invariants:
         if request.phase is Phase.REDUCE:
             won = sum(key[:2] == (job.spec.job_id, Phase.MAP) for key in self._facts.winners)
             self._check(won == job.spec.map_tasks, "S5", f"a reducer was started with {won} map winners")
+
+    def reported(self, report: dict[str, Any]) -> None:
+        """Note what a worker has said of itself."""
+        if report["manifest"] is not None:
+            self._reported.append(Manifest.model_validate(report["manifest"]))
 
     def delivered(self, event: object) -> None:
         """S13: a report is small enough."""
@@ -200,6 +206,13 @@ class Invariants:
         backups = [attempt for attempt, backup in begun.items() if backup and kinds[attempt] not in _FREE]
         self._check(len(backups) <= 1, "S10", f"{what} has two backup attempts")
 
+    def _failed(self, job_id: str, phase: Phase, attempt: AttemptId, kind: FailureKind) -> None:
+        """S10: what costs no attempt must have been so."""
+        self._failures[job_id, phase, attempt.task, attempt.attempt] = kind
+        noted = sum(key[:3] == (job_id, phase, attempt.task) for key, one in self._failures.items() if one in _NO_ROOM)
+        known = self._facts.history.no_rooms[job_id, str(phase), attempt.task]
+        self._check(noted <= known, "S10", f"{phase} {attempt.task}: {noted} times no room, and it was {known} times")
+
     def _winners_kept(self) -> None:
         """S1: winners stand for ever. S3: what a winner names is there. S6: nothing wins after the end."""
         standing = self._facts.table._winners
@@ -212,6 +225,7 @@ class Invariants:
             self._facts.winners[key] = found
             job = self._facts.jobs[key[0]]
             self._check(not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
+            self._check(found in self._reported, "S1", f"no worker has reported the winner of {key}")
             self._facts.check_stored(job, found)
 
     def _erased(self, job_id: str) -> None:

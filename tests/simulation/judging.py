@@ -13,6 +13,7 @@ from tests.simulation import oracle
 from tests.simulation.scenario import Scenario
 
 CANCEL_BOUND_S: Final = 260.0
+_CALM_S_MAX: Final = 6.0
 _DEADLINE_SLACK_S: Final = 220.0  # a coordinator that stands still may have looked at the clock before
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ def check_cancelled(world: "World") -> None:
         job = world.facts.jobs[job_id]
         if not job.phase.terminal:
             world.facts.broken("L4", f"job {job_id} was cancelled, and is {job.phase}")
+
+
+def check_room(world: "World", job_id: str) -> None:
+    """S10: no more attempts at once than there is room for, unless a coordinator that stood still begins some again."""
+    counts, scenario = world.faults.counts, world.scenario
+    if any(counts[fault] for fault in ("pause", "slow", "late-effect", "second-coordinator")) or scenario.skew_s:
+        return
+    live = [one for key, one in world.table._live.items() if key[0] == job_id]
+    running = sum(one.failure is None and one.lease_until > world.loop.now for one in live)
+    room = min(scenario.capacity, scenario.workers or scenario.capacity)
+    world.facts.check(running <= room, "S10", f"{running} attempts run at once, and there is room for {room}")
 
 
 def unfinished(world: "World") -> str:
@@ -113,10 +125,16 @@ def _judge_success(world: "World") -> None:
 def _judge_calm(world: "World", job: JobState) -> None:
     """S10: where nothing goes wrong and there is room, nothing is done twice."""
     tasks = job.spec.map_tasks + job.spec.reducers
-    if world.faults.struck or len(world.facts.jobs) > 1 or world.scenario.concurrency < tasks:
+    if world.faults.struck or len(world.facts.jobs) > 1 or world.scenario.concurrency < tasks or not tasks:
         return
     done = (job.attempts, job.retried, job.ignored, world.executions)
     world.facts.check(done == (tasks, 0, 0, tasks), "S10", f"{tasks} tasks took {done} attempts in a calm world")
+    world.facts.check(world.verdicts == {"won": tasks}, "S10", f"{tasks} tasks came to {dict(world.verdicts)}")
+    if min(world.scenario.capacity, world.scenario.workers or tasks) >= tasks:
+        took_s, asked = (job.ended_at or 0.0) - job.created_at, world.operations.count
+        in_time = took_s < _CALM_S_MAX + 2 * world.scenario.skew_s
+        world.facts.check(in_time, "L1", f"a job took {took_s:.1f} s in a calm world")
+        world.facts.check(asked < 90 + 14 * tasks, "L1", f"{tasks} tasks took {asked} operations in a calm world")
 
 
 def _may_be_refused(world: "World") -> bool:

@@ -171,6 +171,21 @@ MUTANTS: Final = (
     _mutant("raise-as-often-as-you-like", _RETRYING, 0, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
     _mutant("a-backup-a-tick", _SCHEDULING, 0, ("if not any(one.backup for one in attempts) and now", "if now")),
     _mutant("no-backups", _SCHEDULING, 0, ("if job.median_s is None:", "if True:")),
+    _mutant("more-than-there-is-room-for", _SCHEDULING, 0, ("free=capacity - len(running)", "free=capacity")),
+    _mutant(
+        "launched-again-for-nothing",
+        _LAUNCHING,
+        0,
+        ("            changes = {}\n        lead.save(launching=None)\n", "            changes = {}\n"),
+    ),
+    _mutant(
+        "throttled-means-launched",
+        _LAUNCHING,
+        0,
+        ("            raise next(answer for answer in answers if answer is not None)\n", ""),
+    ),
+    _mutant("stop-is-not-heard", _TICKING, 0, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
+    _mutant("deadline-is-not-heard", _TICKING, 0, ("stop or self._overdue(seen.job)", "stop")),
     # The output.
     _mutant(
         "success-before-the-parts",
@@ -232,6 +247,21 @@ MUTANTS: Final = (
     ),
     # What is left behind.
     _mutant(
+        "losers-stay-open-after-a-failure",
+        _TICKING,
+        0,
+        (
+            "            output.discard_open(committing.part_names(job), still_ours=",
+            "            _ = (committing.part_names(job), ",
+        ),
+    ),
+    _mutant(
+        "a-success-keeps-its-pieces",
+        _TICKING,
+        0,
+        ("                sweep(self.objects, job_id)\n", "                pass\n"),
+    ),
+    _mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
         0,
@@ -255,6 +285,12 @@ MUTANTS: Final = (
         ),
     ),
     # The data plane.
+    _mutant(
+        "types-of-keys-are-not-compared",
+        "s3mr.coordinator.barrier",
+        0,
+        ("            if one.key_type is not None:\n", "            if False:\n"),
+    ),
     _mutant(
         "lose-a-line-at-a-split",
         "s3mr.formats.text",

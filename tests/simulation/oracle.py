@@ -11,6 +11,7 @@ from s3mr.worker.user_code import Functions
 from tests.simulation.scenario import Scenario
 
 POISON = "k0"  # the key on which a poisoned function raises
+MIXED = "in/0"  # the object whose keys are numbers, where keys are mixed
 
 
 def emit(_source: str, line: str) -> Iterator[tuple[str, int]]:
@@ -33,23 +34,36 @@ def join(key: str, values: Iterator[str]) -> Iterator[tuple[str, str]]:
     yield key, "".join(values)
 
 
+def number(source: str, line: str) -> Iterator[tuple[Any, int]]:
+    """The map function of a job whose keys are of two types."""
+    if line:
+        yield (int(line[1:]) if source == MIXED else line), len(line)
+
+
 def functions(scenario: Scenario) -> Functions:
     """Return the functions of the scenario's job, well behaved."""
     if scenario.map_only:
         return Functions(map=emit)
+    if scenario.mixed:
+        return Functions(map=number, reduce=total)
     if scenario.combining == "join":
         return Functions(map=tag, reduce=join)
     return Functions(map=emit, reduce=total, combine=total if scenario.combining == "sum-combined" else None)
 
 
-def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] | bytes:
-    """Return what each part must hold; for a job without reduce, what all of them hold one after another."""
+def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] | bytes | None:
+    """Return what each part must hold; for a job without reduce, what all of them hold one after another.
+
+    None: the job must fail, for its keys are of two types.
+    """
     job = functions(scenario)
     records = [(source, line) for source in sorted(sources) for line in _lines(sources[source])]
     pairs: list[tuple[Any, Any]] = [pair for source, line in records for pair in job.map(source, line)]
     if job.reduce is None:
         return b"".join(format_pair(*pair) for pair in pairs)
-    groups: dict[str, list[Any]] = defaultdict(list)
+    if len({type(key) for key, _ in pairs}) > 1:
+        return None
+    groups: dict[Any, list[Any]] = defaultdict(list)
     for key, value in pairs:
         groups[key].append(value)
     parts = {keys.part(number): b"" for number in range(scenario.reducers)}

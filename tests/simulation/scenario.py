@@ -61,6 +61,7 @@ class Scenario:
     workers: int | None = None  # attempts of this job at once
     keeps: bool = False  # intermediates are kept
     deadline_s: float = 24 * 3600.0
+    mixed: bool = False  # keys of one object are numbers, which no job with a reduce may have
     poison: bool = False  # the user's function always raises on one record
     io_rates: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind of process
     rates: dict[str, float] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class Scenario:
     cancel_at_s: float | None = None
     cancel_in: Phase | None = None  # as soon as the job is there
     second_coordinator_at_s: float | None = None
+    stop_at_s: float | None = None  # somebody stops the execution
     rival_at_s: float | None = None  # somebody submits another job to the same output
     input_changes_at_s: float | None = None
     object_vanishes_at_s: float | None = None
@@ -118,6 +120,7 @@ def draw(seed: int) -> Scenario:
         workers=random.choice((None, None, 1, 2)),
         keeps=random.random() < 0.05,
         deadline_s=random.choice((40.0, 24 * 3600.0)) if random.random() < 0.1 else 24 * 3600.0,
+        mixed=random.random() < 0.03,
         poison=random.random() < 0.03,
         io_rates={kind: _io_rates(random, rates) for kind in ("person", "tick", "record", "worker")},
         rates={name: rate for name, rate in rates.items() if name in OTHER_FAULTS},
@@ -127,6 +130,7 @@ def draw(seed: int) -> Scenario:
         cancel_at_s=at(0.12, 20),
         cancel_in=random.choice((Phase.REDUCE, Phase.COMMITTING, Phase.COMMITTING)) if random.random() < 0.06 else None,
         second_coordinator_at_s=at(0.25, 10),
+        stop_at_s=at(0.05, 6),
         rival_at_s=at(0.08, 10),
         input_changes_at_s=at(0.05, 2),
         object_vanishes_at_s=at(0.03, 5),

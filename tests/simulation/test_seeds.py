@@ -14,7 +14,7 @@ from tests.simulation.world import World
 
 SEEDS = 3_000
 RANGES = [range(first, first + 250) for first in range(1, SEEDS, 250)]
-SCHEDULED = ("second-coordinator", "change-input", "lose-object", "lose-upload")
+SCHEDULED = ("second-coordinator", "stop", "change-input", "lose-object", "lose-upload")
 
 
 @pytest.mark.parametrize("seeds", RANGES, ids=str)

@@ -1,6 +1,7 @@
 """One seed, from its scenario to its verdict: the real coordinator, recorder and workers in a simulated world."""
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
-from s3mr.model.job import Phase
+from s3mr.model.job import FailureKind, Phase
 from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
 from s3mr.worker.executing import execute
@@ -93,6 +94,7 @@ class World:
         self.people = [self._person(resumes=scenario.resumes)]
         self.cancelled = False
         self.executions = 0
+        self.verdicts: Counter[str] = Counter()
         self.committing_at: dict[str, float] = {}  # jobs
 
     def run(self) -> Outcome:
@@ -105,6 +107,7 @@ class World:
         for at_s, happens in (
             (scenario.cancel_at_s, self._cancel),
             (scenario.second_coordinator_at_s, self._coordinate_again),
+            (scenario.stop_at_s, self._stop),
             (scenario.input_changes_at_s, self._change_input),
             (scenario.object_vanishes_at_s, self._lose_object),
             (scenario.upload_vanishes_at_s, self._lose_upload),
@@ -167,6 +170,12 @@ class World:
             if job.epoch and self.faults.scheduled("second-coordinator", job_id):
                 self.cloud.coordinate(job_id)
 
+    def _stop(self) -> None:
+        """Stop the execution of every job that goes on."""
+        for job_id, job in list(self.facts.jobs.items()):
+            if job.epoch and not job.released and self.faults.scheduled("stop", job_id):
+                self.cloud.abort(job_id)
+
     def _change_input(self) -> None:
         if self.faults.scheduled("change-input", "in/0"):
             self.history.inputs_changed = True
@@ -199,6 +208,8 @@ class World:
             self.history.cancelled.add(args[0])
         if method == "replace" and args[0].phase is self.scenario.cancel_in and not self.cancelled:
             self.loop.after(0, self._cancel)
+        if method == "begin":
+            judging.check_room(self, args[0])
         self.invariants.after(process, port, method, args, more, answer)
 
     def harmed(self, process: Process, fault: str) -> None:
@@ -214,11 +225,20 @@ class World:
         self.executions += 1
         self.operations.note(f"{process.name} executes {process.work.phase} {process.work.task}")
 
+    def no_room(self, request: TaskRequest) -> None:
+        self.history.no_rooms[task_of(request)] += 1
+
+    def reported(self, request: TaskRequest, report: dict[str, Any]) -> None:
+        if (report["failure"] or {}).get("kind") == FailureKind.NO_ROOM:
+            self.no_room(request)
+        self.invariants.reported(report)
+
     def delivered(self, event: object) -> None:
         self.invariants.delivered(event)
 
     def recorded(self, event: object, report: Report | None, verdict: str) -> None:
         self.operations.note(f"recorded {verdict}")
+        self.verdicts[verdict] += 1
         self.invariants.recorded(event, report, verdict)
 
     def crashed(self, process: Process, error: Exception) -> None:
