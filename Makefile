@@ -2,11 +2,17 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Deployed tests share one cloud in one process, and the last of them looks back on all; the others use both cores.
+# Deployed tests share one cloud in one process, and the last of them looks back on all; tests without processes of
+# their own run beside them. The others use both cores.
+ALONE := tests/unit tests/contract tests/simulation
 define TESTS
-folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-  $(BIN)/python -m pytest -q --basetemp "$$folder/deployed" tests/deployed && \
-  $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" --ignore tests/deployed
+folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
+  $(BIN)/python -m pytest -q --basetemp "$$folder/deployed" tests/deployed > "$$folder/said" 2>&1 & deployed=$$!; \
+  $(BIN)/python -m pytest -q --basetemp "$$folder/alone" $(ALONE); alone=$$?; \
+  wait $$deployed; deployed=$$?; cat "$$folder/said"; \
+  test $$alone = 0 -a $$deployed = 0 && \
+  $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" \
+    --ignore tests/deployed $(ALONE:%=--ignore %)
 endef
 
 .PHONY: help demo test check simulate mutants scale nightly audit deployed format lock clean
@@ -46,6 +52,7 @@ nightly: .venv/dev .venv/sam/.done  ## What takes hours: 100,000 seeds, all pair
 	$(BIN)/python -m tests.simulation seeds --seeds 100000 --seed $(SEED) --processes 2
 	$(BIN)/python -m tests.simulation pairs --processes 2
 	$(BIN)/python -m tests.simulation mutants
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
 
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
 	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit

@@ -103,7 +103,7 @@ class Operations:
 
         def effect() -> Any:
             answer = action(*args, **more)
-            if isinstance(answer, Iterator):
+            if hasattr(answer, "__next__"):
                 answer = self._read(process, port, list(answer), where)
             self._watcher.after(process, port, method, args, more, answer)
             return answer
@@ -238,12 +238,13 @@ def _quietly(effect: Callable[[], Any]) -> None:
 
 def _repeatable(argument: Any) -> Any:
     """Return an argument with which an operation can be carried out again, or later."""
-    if type(argument) in _PLAIN:
+    kind = type(argument)
+    if kind in _PLAIN:
         return argument
     if isinstance(argument, io.IOBase):
         argument.seek(0)
         return argument.read()
-    return list(argument) if isinstance(argument, Iterator | list | tuple) else argument
+    return list(argument) if kind in (list, tuple) or hasattr(argument, "__next__") else argument
 
 
 def _shown(args: tuple[Any, ...]) -> str:

@@ -139,9 +139,11 @@ def draw(seed: int) -> Scenario:
         cleans=random.random() < 0.3,
     )
     family = random.random()
-    if calm or family >= 0.15:
+    if calm or family >= 0.2:
         return scenario
-    return _contended(scenario, random) if family < 0.1 else _straggling(scenario, random)
+    if family < 0.1:
+        return _contended(scenario, random)
+    return _straggling(scenario, random) if family < 0.15 else _abandoned(scenario, random)
 
 
 def _contended(scenario: Scenario, random: Random) -> Scenario:
@@ -172,6 +174,21 @@ def _straggling(scenario: Scenario, random: Random) -> Scenario:
         cancel_at_s=None,
         cancel_in=None,
         second_coordinator_at_s=None,
+    )
+
+
+def _abandoned(scenario: Scenario, random: Random) -> Scenario:
+    """Submitters that die or are deceived half-way, so that jobs without a claim are driven beside others."""
+    return replace(
+        scenario,
+        io_rates={**{kind: {} for kind in scenario.io_rates}, "person": {"die-after": 0.1, "late-effect": 0.1}},
+        rates={"hang": 0.3},
+        heals_at_s=random.uniform(2, 15),
+        rival_at_s=random.uniform(0, 15) if random.random() < 0.5 else None,
+        storm=None,
+        cancel_at_s=None,
+        cancel_in=None,
+        stop_at_s=None,
     )
 
 
