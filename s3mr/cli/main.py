@@ -12,6 +12,7 @@ from s3mr.cli.ending import cancel, clean
 from s3mr.cli.following import ls, status, watch
 from s3mr.cli.looking import history, logs
 from s3mr.cli.run import resume, run, submit
+from s3mr.cli.streams import harmless
 from s3mr.cli.verifying import verify
 from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError
 
@@ -71,7 +72,7 @@ def main() -> NoReturn:
 
 
 def _say(error: S3mrError, status: int, prefix: str = "") -> int:
-    click.echo(f"s3mr: {prefix}{error}", err=True)
+    click.echo(f"s3mr: {prefix}{harmless(str(error))}", err=True)
     return status
 
 

@@ -2,16 +2,21 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from s3mr import limits
 from s3mr.errors import RequestError, S3mrError
 
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
+
+_STEERING: Final = re.compile(
+    r"[^\n\t -~\xa0-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)  # control, and direction
 
 
 @contextmanager
@@ -29,6 +34,11 @@ def data_stream() -> Iterator[BinaryIO]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def harmless(text: str) -> str:
+    """Write out what could steer a terminal: names of inputs, and what user code says, may hold anything."""
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def print_parts(result: "JobResult", data: BinaryIO) -> None:

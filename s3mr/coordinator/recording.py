@@ -83,6 +83,7 @@ def _malformed(job: JobState, report: Report) -> Failure | None:
     shape_is_right = (
         (manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own
         and report.task < spec.tasks(report.phase)
+        and manifest.counters.of_one_task
         and (manifest.part is not None) == final
         and (
             manifest.part is None

@@ -6,6 +6,7 @@ its last line is unfinished. Bytes that are no UTF-8 become surrogate escapes.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from s3mr import limits
@@ -28,17 +29,27 @@ class TextFormat:
             cut = block.rfind(b"\n") + 1
             if cut:
                 unfinished.append(block[:cut])
-                yield _lines(b"".join(unfinished))
-                unfinished = []
+                yield _lines(_joined(unfinished))
             if cut < len(block):
                 unfinished.append(block[cut:])
         if unfinished:
-            last = b"".join(unfinished)
+            last = _joined(unfinished)
             yield Batch((last.decode("utf-8", "surrogateescape"),), len(last))
 
     def split_records(self, read: Read, split: Split) -> Iterator[Batch]:
         """Yield the lines that start in ``split``."""
-        return self.records(_owned(read, split))
+        owned = _owned(read, split)
+        for first in owned:
+            if split.start:
+                yield Batch((), 0)  # what stands before the first line is held no more
+            yield from self.records(chain((first,), owned))
+
+
+def _joined(blocks: list[bytes]) -> bytes:
+    """Join ``blocks`` and empty the list: a large line is not held twice for longer than needed."""
+    data = b"".join(blocks)
+    blocks.clear()
+    return data
 
 
 def _lines(data: bytes) -> Batch:

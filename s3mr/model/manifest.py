@@ -50,8 +50,8 @@ class Part(Value):
     upload: str  # the upload's id; in a folder, the name of the temporary file
     worker: WorkerId  # who wrote it: the part at its final place is ours only if this worker's
     etags: tuple[str, ...] = Field(max_length=limits.UPLOAD_PARTS_MAX)
-    size_bytes: int = Field(ge=0)
-    records: int = Field(ge=0)
+    size_bytes: int = Field(ge=0, le=limits.COUNT_MAX)
+    records: int = Field(ge=0, le=limits.COUNT_MAX)
     crc32c: int = Field(ge=0, lt=2**32)
 
 

@@ -71,4 +71,7 @@ def decode_map_task(segment: bytes, pointer: Pointer) -> MapTask:
     """
     if len(segment) != pointer.length_bytes or google_crc32c.value(segment) != pointer.crc32c:
         raise InvariantError(f"the plan is damaged at byte {pointer.offset_bytes}: its checksum differs")
-    return MapTask.model_validate(json.loads(segment))
+    try:
+        return MapTask.model_validate(json.loads(segment))
+    except (ValueError, RecursionError) as error:
+        raise InvariantError(f"the plan is no plan of ours at byte {pointer.offset_bytes}") from error

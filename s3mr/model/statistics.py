@@ -4,6 +4,7 @@ from collections import Counter
 
 from pydantic import Field
 
+from s3mr import limits
 from s3mr.model.value import Value
 
 
@@ -19,6 +20,12 @@ class Counters(Value):
     bytes_out: int = 0
     busy_s: float = 0.0  # of workers
     requests: dict[str, int] = Field(default_factory=dict)  # by service and operation, "s3:PutObject"
+
+    @property
+    def of_one_task(self) -> bool:
+        """Whether one task may have counted so: nothing below zero, nothing beyond what can be added up."""
+        counts = self.model_dump()
+        return all(0 <= count <= limits.COUNT_MAX for count in (*counts.pop("requests").values(), *counts.values()))
 
     def __add__(self, other: "Counters") -> "Counters":
         mine, theirs = self.model_dump(), other.model_dump()

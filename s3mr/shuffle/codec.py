@@ -5,7 +5,7 @@ big-endian). Strings may hold lone surrogates. Nothing is ever unpickled.
 """
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgpack
 
@@ -18,33 +18,31 @@ _BUFFER_BYTES: Final = 4096  # what a packer begins with; it grows as needed
 
 
 class Encoder:
-    """Encodes values, one after the other; cheap to call, and not to be shared between threads."""
+    """Encodes values, one after the other; cheap to call, and not to be shared between threads.
+
+    Nothing refers back to it: its buffer, as large as twice what was encoded last, goes when it does.
+    """
 
     def __init__(self) -> None:
-        self._packers: list[Any] = []  # one for each level of tuples in tuples: a packer cannot be re-entered
-        self._depth = 0
+        self._packer = msgpack.Packer(
+            strict_types=True, unicode_errors="surrogatepass", default=_Extensions(), buf_size=_BUFFER_BYTES
+        )
 
     def encode(self, value: Value) -> bytes:
         """Return ``value``, which `check_value` has admitted, as MessagePack."""
-        depth = self._depth
-        if depth == len(self._packers):
-            self._packers.append(
-                msgpack.Packer(
-                    strict_types=True,
-                    unicode_errors="surrogatepass",
-                    default=self._extension,
-                    buf_size=_BUFFER_BYTES,
-                )
-            )
-        self._depth = depth + 1
-        try:
-            return self._packers[depth].pack(value)  # type: ignore[no-any-return]
-        finally:
-            self._depth = depth
+        return self._packer.pack(value)  # type: ignore[no-any-return]
 
-    def _extension(self, value: Value) -> msgpack.ExtType:
+
+class _Extensions:
+    """Makes extensions of what plain MessagePack has not."""
+
+    def __init__(self) -> None:
+        self._inside: Encoder | None = None  # of tuples: a packer cannot be re-entered
+
+    def __call__(self, value: Value) -> msgpack.ExtType:
         if type(value) is tuple:
-            data = self.encode(list(value))
+            self._inside = self._inside or Encoder()
+            data = self._inside.encode(list(value))
             return tuple.__new__(msgpack.ExtType, (_TUPLE, data))  # without the checks of its own `__new__`
         if type(value) is int:
             return msgpack.ExtType(_INT, value.to_bytes(value.bit_length() // 8 + 1, signed=True))

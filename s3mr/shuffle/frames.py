@@ -23,6 +23,7 @@ from s3mr.shuffle.values import Value, check_value, column_bytes
 _HEADER: Final = struct.Struct("<IIIIII")
 _CHECKED_BYTES: Final = _HEADER.size - 4
 _LEVEL: Final = 1  # of zstd: about as fast as the disk
+_GROWTH_MAX: Final = 2**15  # zstd's most: 4 bytes for a block of 128 KiB (RFC 8878, 3.1.1.2)
 _KEY_TYPES: Final = frozenset((*SCALARS, tuple))
 GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
 
@@ -49,7 +50,7 @@ def frame_bytes(memory_bytes: int) -> int:
 def write_run(
     groups: Iterable[tuple[Key, Iterable[Value]]], write: Callable[[bytes], object], *, frame_bytes: int
 ) -> WrittenRun:
-    """Write ``groups``, which are in key order, as one run; each frame is one call of ``write``.
+    """Write ``groups``, which are in key order, as one run; a frame is written at once, its header and then its body.
 
     A frame takes at most ``frame_bytes`` of memory when it is read (and less than that as bytes before
     compression), unless a single key or value takes more.
@@ -66,6 +67,8 @@ def write_run(
             frames.keys.append(key)
             frames.values.append(items)
             frames.size_bytes += key_bytes + size
+            if frames.size_bytes >= frame_bytes:
+                frames.flush()  # before the next is asked for: it may be large, too
     frames.flush()
     return WrittenRun(Piece(frames.length_bytes, frames.records, frames.crc32c), frames.frame_bytes_max)
 
@@ -81,22 +84,21 @@ def read_run(blocks: Iterable[bytes]) -> Iterator[Frame]:
     header: tuple[int, ...] | None = None
     for block in blocks:
         pending += block
-        at = 0
-        while True:
+        while len(pending) >= (_HEADER.size if header is None else header[0]):
             if header is None:
-                if len(pending) - at < _HEADER.size:
-                    break
-                header = _checked_header(bytes(pending[at : at + _HEADER.size]))
-                at += _HEADER.size
-            if len(pending) - at < header[0]:
-                break
-            body = bytes(memoryview(pending)[at : at + header[0]])
-            at += header[0]
-            yield _frame(header, body, decompress)
-            header = None
-        del pending[:at]
+                header = _checked_header(_cut(pending, _HEADER.size))
+            else:
+                yield _frame(header, [_cut(pending, header[0])], decompress)
+                header = None
     if pending or header:
         raise InvariantError("a run that ends inside a frame")
+
+
+def _cut(pending: bytearray, length_bytes: int) -> bytes:
+    """Take so many bytes away from the start."""
+    taken = bytes(memoryview(pending)[:length_bytes])
+    del pending[:length_bytes]
+    return taken
 
 
 class _FrameWriter:
@@ -117,22 +119,26 @@ class _FrameWriter:
         if self.size_bytes > limits.PIECE_BYTES_MAX:
             raise RequestError("a single value of more than 4 GiB cannot cross the shuffle")
         content = self._encode([self.keys, self.values])
+        if self.size_bytes > limits.FRAME_BYTES_MAX:
+            self._encode = Encoder().encode  # its buffer is as large as what it encoded
+        content_bytes, groups, records = len(content), len(self.keys), sum(map(len, self.values))
+        self.keys, self.values = [], []
         body = self._compress(content)
-        records = sum(map(len, self.values))
-        checked = _HEADER.pack(len(body), len(content), len(self.keys), records, google_crc32c.value(body), 0)[
-            :_CHECKED_BYTES
-        ]
-        frame = b"".join((checked, google_crc32c.value(checked).to_bytes(4, "little"), body))
-        self.length_bytes += len(frame)
+        del content  # a large value is held twice at most, besides the value itself
+        packed = _HEADER.pack(len(body), content_bytes, groups, records, google_crc32c.value(body), 0)
+        checked = packed[:_CHECKED_BYTES]
+        header = checked + google_crc32c.value(checked).to_bytes(4, "little")
+        self.length_bytes += len(header) + len(body)
         if self.length_bytes > limits.PIECE_BYTES_MAX:
             raise RequestError(
                 "one map task wrote more than 4 GiB for one partition: use smaller splits or more reducers"
             )
-        self._write(frame)
+        for data in (header, body):
+            self._write(data)
+            self.crc32c = google_crc32c.extend(self.crc32c, data)
         self.records += records
-        self.crc32c = google_crc32c.extend(self.crc32c, frame)
         self.frame_bytes_max = max(self.frame_bytes_max, self.size_bytes)
-        self.keys, self.values, self.size_bytes = [], [], 0
+        self.size_bytes = 0
 
 
 def _bounded(values: Iterable[Value], size_bytes_max: int) -> Iterator[tuple[list[Value], int]]:
@@ -162,16 +168,21 @@ def _checked_header(packed: bytes) -> tuple[int, ...]:
     return header
 
 
-def _frame(header: tuple[int, ...], body: bytes, decompress: Callable[..., bytes]) -> Frame:
+def _frame(header: tuple[int, ...], bodies: list[bytes], decompress: Callable[..., bytes]) -> Frame:
+    """Decode the one body; it is taken out of the list, so that it goes as soon as it is not needed any more."""
     _, content_bytes, groups, records, crc32c, _ = header
+    body = bodies.pop()
     if google_crc32c.value(body) != crc32c:
         raise InvariantError("a frame whose body is damaged")
+    if content_bytes > len(body) * _GROWTH_MAX:
+        raise InvariantError(f"a frame of {len(body)} bytes that promises {content_bytes}")
     try:
         if zstandard.frame_content_size(body) != content_bytes:
             raise InvariantError("a frame that would not be as long as its header says")
         content = decompress(body, max_output_size=content_bytes)
     except zstandard.ZstdError as error:
         raise InvariantError(f"a frame that cannot be decompressed: {error}") from error
+    del body
     return _checked_frame(decode(content), groups, records)
 
 

@@ -94,6 +94,7 @@ def merge_runs(
     with ExitStack() as files:
         for frame in chain.from_iterable(map(frames.read_run, runs)):
             size_bytes += _gather(gathered, frame)
+            del frame  # what is gathered is given back when it is spilled
             if size_bytes > memory_bytes:
                 if not spilled:
                     file = files.enter_context(SpillFile(scratch(), frame_bytes=frame_bytes))
@@ -169,3 +170,4 @@ def _interleaved(runs: Sequence[SpilledRun]) -> Iterator[tuple[Key, list[Value]]
 def _groups(run: SpilledRun) -> Iterator[tuple[Key, list[Value]]]:
     for frame in run.read():
         yield from zip(frame.keys, frame.values, strict=True)
+        del frame  # before the next is decoded

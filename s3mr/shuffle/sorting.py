@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from typing import Any, Final, Self, TypeAlias
 
+from s3mr import limits
 from s3mr.errors import UserCodeError
+from s3mr.model.sizes import format_size
 from s3mr.shuffle.frames import GROUP_BYTES
 from s3mr.shuffle.keys import Key, KeyTypes
 from s3mr.shuffle.merging import Group, Scratch, SpilledRun, SpillFile, grouped, merge_spilled
@@ -26,8 +28,8 @@ _WORD: Final = 2**63
 class SortBuffer:
     """Gathers the pairs of one map task, and hands them back by partition and key.
 
-    ``memory_bytes`` bounds what is held, by `check_value`'s estimate. ``combine`` is asked only for keys with
-    more than one value, any number of times.
+    ``memory_bytes`` bounds what is held, by `check_value`'s estimate, ``value_bytes_max`` each key and value of it.
+    ``combine`` is asked only for keys with more than one value, any number of times.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class SortBuffer:
         memory_bytes: int,
         frame_bytes: int,
         scratch: Scratch,
+        value_bytes_max: int = limits.PIECE_BYTES_MAX,
     ) -> None:
+        self._value_bytes_max = value_bytes_max
         self._reducers = reducers
         self._partition = partition
         self._combine = combine
@@ -62,11 +66,12 @@ class SortBuffer:
         """Take all ``pairs`` in.
 
         Raises:
-            UserCodeError: one is no pair of a key and a value that can be carried, or keys are of mixed types.
+            UserCodeError: one is no pair of a key and a value that can be carried, or is too large; or keys are of
+                mixed types.
         """
         # Map's inner loop: a call, or an attribute, costs as much here as all the rest.
         groups, size_bytes, scalar = self._groups, self._size_bytes, self._types.scalar
-        pairs_count = 0
+        pairs_count, value_bytes_max = 0, self._value_bytes_max
         for pair in pairs:
             if (type(pair) is not tuple and type(pair) is not list) or len(pair) != 2:
                 raise no_pair("map", pair)
@@ -78,7 +83,10 @@ class SortBuffer:
             if kind is int and -_WORD <= value < _WORD:
                 size_bytes += _INT_BYTES
             else:
-                size_bytes += check_value(value)
+                value_bytes = check_value(value)
+                if value_bytes > value_bytes_max:
+                    raise _too_large("value", value_bytes, value_bytes_max)
+                size_bytes += value_bytes
                 if kind in CONTAINERS:
                     value = snapshot(value)
             values = groups.get(key)
@@ -125,7 +133,10 @@ class SortBuffer:
     def _new_key_bytes(self, key: Key) -> int:
         if self._types.floats:
             self._types.admit(key)  # it may hold NaN
-        return check_value(key) + GROUP_BYTES
+        key_bytes = check_value(key)
+        if key_bytes > self._value_bytes_max:
+            raise _too_large("key", key_bytes, self._value_bytes_max)
+        return key_bytes + GROUP_BYTES
 
     def _make_room(self) -> int:
         """Empty the buffer, or halve it by combining; return how much memory it still takes."""
@@ -184,6 +195,13 @@ def no_pair(function: str, got: object) -> UserCodeError:
     else:
         what = f"{got!r:.100}" if type(got) in LEAVES else f"a value of type {type(got).__name__}"
     return UserCodeError(f"{function} yielded {what}; it must yield pairs: yield key, value")
+
+
+def _too_large(what: str, size_bytes: int, bytes_max: int) -> UserCodeError:
+    return UserCodeError(
+        f"map yielded a {what} that takes {format_size(size_bytes)} of memory, more than {format_size(bytes_max)}: "
+        f"it may take a quarter of --memory"
+    )
 
 
 def _combined(combine: Combine, key: Key, values: Iterator[Value]) -> Iterator[Value]:

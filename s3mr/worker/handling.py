@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from s3mr import limits
 from s3mr.errors import S3mrError
 from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
@@ -71,7 +72,12 @@ class TaskHandler:
         start, stop = pointer.offset_bytes, pointer.offset_bytes + pointer.length_bytes
         segment = b"".join(self.objects.stream(keys.plan(request.spec.job_id), start=start, stop=stop))
         inputs = self.inputs_of(request.spec)
-        return TaskReader(inputs, decode_map_task(segment, pointer), get_format(request.spec.input_format))
+        return TaskReader(
+            inputs,
+            decode_map_task(segment, pointer),
+            get_format(request.spec.input_format),
+            record_bytes_max=limits.record_bytes_max(request.spec.memory_bytes),
+        )
 
     def _with_requests(self, report: Report, before: dict[str, int]) -> Report:
         if report.manifest is None:

@@ -40,6 +40,7 @@ def run_map(request: TaskRequest, *, worker: str, user_code: UserCode, surroundi
         memory_bytes=spec.memory_bytes // 2,  # the other half is for Python, the user's code and S3
         frame_bytes=frame,
         scratch=surroundings.scratch,
+        value_bytes_max=limits.record_bytes_max(spec.memory_bytes),
     ) as buffer:
         try:
             buffer.fill(user_code.mapped(records))

@@ -1,0 +1,154 @@
+"""Records, keys and values that are too large are refused before they fill the memory, with place and advice."""
+
+import gzip
+import io
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s3mr import limits
+from s3mr.errors import RequestError, UserCodeError
+from s3mr.formats.reading import TaskReader
+from s3mr.formats.registry import get_format
+from s3mr.model.plan import MapTask, Split
+from s3mr.shuffle.partitioning import by_hash
+from s3mr.shuffle.sorting import SortBuffer
+from s3mr.shuffle.values import check_value
+from tests.slow import examples
+
+MIB = limits.MIB
+
+
+class Endless:
+    """Inputs of which no more is made than is asked for: an ``x`` at every byte, but a newline at some."""
+
+    def __init__(self, *newlines: int) -> None:
+        self._newlines = newlines
+        self.read_bytes = 0
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:  # noqa: ARG002 - the port
+        for at in range(start, stop, MIB):
+            block = bytearray(b"x" * min(MIB, stop - at))
+            for newline in self._newlines:
+                if 0 <= newline - at < len(block):
+                    block[newline - at] = 10
+            self.read_bytes += len(block)
+            yield bytes(block)
+
+
+class Given:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:  # noqa: ARG002 - the port
+        yield from (self._data[at : min(at + MIB, stop)] for at in range(start, stop, MIB))
+
+
+def lengths(
+    inputs: Endless | Given,
+    *,
+    size: int,
+    start: int = 0,
+    stop: int | None = None,
+    source: str = "a.txt",
+    name: str = "text",
+    most: int = 4 * MIB,
+) -> list[int]:
+    split = Split(source=source, size_bytes=size, etag="e", start=start, stop=size if stop is None else stop)
+    reader = TaskReader(inputs, MapTask(splits=(split,)), get_format(name), record_bytes_max=most)
+    return [len(record) for _, record in reader]
+
+
+def test_a_line_of_a_terabyte_is_refused_after_some_megabytes_with_its_source_and_place() -> None:
+    inputs = Endless(5 * MIB)
+    with pytest.raises(RequestError, match=r"more than 4MiB in a\.txt, at about byte 6,291,456 of it: .* --memory"):
+        lengths(inputs, size=2**40)
+    assert inputs.read_bytes < 14 * MIB
+
+
+def test_a_line_that_begins_in_a_later_split_is_refused_by_its_place_in_the_whole() -> None:
+    with pytest.raises(RequestError, match=r"a\.txt, at about byte 2[012],\d{3},\d{3} of it"):
+        lengths(Endless(20 * MIB), size=2**40, start=19 * MIB, stop=30 * MIB)
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(st.integers(1, 4 * MIB), st.integers(0, 9 * MIB))
+def test_lines_as_long_as_they_may_be_are_read_wherever_they_lie(length: int, before: int) -> None:
+    newlines = (before, before + length + 1, before + length + 1 + 4 * MIB)
+    size = newlines[-1] + 1
+    for start in (0, max(before - MIB, 0)):
+        if before > 4 * MIB and not start:
+            continue  # the first line itself would be too long
+        found = lengths(Endless(*newlines), size=size, start=start)
+        assert found[-2:] == [length, 4 * MIB - 1]
+
+
+def test_splits_longer_than_any_record_in_which_no_line_starts_are_no_matter_where_the_line_is_refused_anyway() -> None:
+    with pytest.raises(RequestError, match="a record of more than"):
+        lengths(Endless(), size=2**40, start=MIB, stop=100 * MIB)
+
+
+@pytest.mark.parametrize("name", ["text", "whole"])
+def test_a_small_gzip_that_grows_into_one_record_is_refused_by_its_decompressed_place(name: str) -> None:
+    data = gzip.compress(bytes(40 * MIB))
+    with pytest.raises(RequestError, match=r"in a\.gz, at about byte 0 of its decompressed content"):
+        lengths(Given(data), size=len(data), source="a.gz", name=name)
+
+
+def test_a_small_gzip_that_grows_into_many_records_is_read() -> None:
+    data = gzip.compress((b"x" * 99 + b"\n") * 400_000)
+    assert lengths(Given(data), size=len(data), source="a.gz") == [99] * 400_000
+
+
+def test_a_whole_object_is_a_record_like_any_other() -> None:
+    with pytest.raises(RequestError, match="a record of more than 4MiB"):
+        lengths(Endless(), size=2**40, name="whole")
+    assert lengths(Endless(), size=4 * MIB, name="whole") == [4 * MIB]
+
+
+def test_a_hundred_megabytes_are_within_the_default_and_the_least_memory_takes_some() -> None:
+    assert limits.record_bytes_max(limits.MEMORY_BYTES) > 100 * 1000**2
+    assert limits.record_bytes_max(limits.MEMORY_BYTES_MIN) > 16 * limits.FRAME_BYTES_MAX - 1
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        (("a", "x" * 5000), "a value that takes 4.9KiB of memory, more than 1000: .*--memory"),
+        (("a", [b"x" * 300] * 9), "a value that takes"),
+        (("x" * 5000, 1), "a key that takes"),
+        ((("x" * 5000,), 1), "a key that takes"),
+    ],
+)
+def test_a_key_or_value_that_is_too_large_is_refused_with_its_size(pair: tuple[object, object], words: str) -> None:
+    with (
+        SortBuffer(
+            reducers=1,
+            partition=by_hash(1),
+            combine=None,
+            memory_bytes=10**6,
+            frame_bytes=1000,
+            scratch=tempfile.TemporaryFile,
+            value_bytes_max=1000,
+        ) as buffer,
+        pytest.raises(UserCodeError, match=words),
+    ):
+        buffer.fill([pair])
+
+
+def test_values_as_large_as_they_may_be_cross_the_shuffle_in_little_more_than_they_take() -> None:
+    value = "x" * (1000 - check_value(""))
+    with SortBuffer(
+        reducers=1,
+        partition=by_hash(1),
+        combine=None,
+        memory_bytes=4000,
+        frame_bytes=500,
+        scratch=io.BytesIO,
+        value_bytes_max=1000,
+    ) as buffer:
+        buffer.fill([(str(number), value) for number in range(50)])
+        assert sum(len(list(values)) for _, groups in buffer.partitions() for _, values in groups) == 50
