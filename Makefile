@@ -52,6 +52,7 @@ nightly: .venv/dev .venv/sam/.done  ## What takes hours: 100,000 seeds, all pair
 	$(BIN)/python -m tests.simulation seeds --seeds 100000 --seed $(SEED) --processes 2
 	$(BIN)/python -m tests.simulation pairs --processes 2
 	$(BIN)/python -m tests.simulation mutants
+	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
 
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.

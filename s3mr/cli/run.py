@@ -147,7 +147,14 @@ def _refuse_chaos_there(chaos: str, place: Place) -> None:
 def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
     from s3mr.cli.jobs import find_job
     from s3mr.local.running import run_local
+    from s3mr.options import check_requirements
 
+    if requirements := asked.options["requirements"]:
+        check_requirements(requirements)
+        if not quiet:
+            click.echo(
+                f"--requirements {requirements} is for a stack: workers here use what is installed here", err=True
+            )
     found, code = find_job(asked.job, asked.params)
 
     def running(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
@@ -180,11 +187,11 @@ def _submit(
 ) -> "tuple[Deployment, JobState]":
     """Submit the job; if wanted, say how to find it again should this command die."""
     from s3mr.cli.jobs import find_job
-    from s3mr.remote.home import open_deployment
+    from s3mr.remote.home import open_to_submit
     from s3mr.remote.submitting import submit as submit_to
 
     found, code = find_job(asked.job, asked.params)
-    home = open_deployment(stack, to_submit=True)
+    home = open_to_submit(stack)
     options = asked.to_options(**more)
     if options.requirements and not quiet:
         click.echo(f"resolving {options.requirements} for {home.description.runtime}", err=True)
@@ -195,10 +202,10 @@ def _submit(
 
 
 def _resume_there(stack: str, job_id: str, *, output: str | None, quiet: bool) -> "tuple[Deployment, JobState]":
-    from s3mr.remote.home import open_deployment
+    from s3mr.remote.home import open_to_submit
     from s3mr.remote.resuming import resume as resume_at
 
-    home = open_deployment(stack, to_submit=True)
+    home = open_to_submit(stack)
     goes_on = resume_at(home, job_id, output=output)
     if not quiet:
         click.echo(announcement(goes_on.spec.job_id, home.option), err=True)

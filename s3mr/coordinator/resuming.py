@@ -38,6 +38,7 @@ from s3mr.ports import Inputs, JobStore, ObjectStore, Parallel
 
 ADOPT_BATCH: Final = 100  # winners adopted together
 WIDTH: Final = 16  # requests sent at once
+LAUNCH_AGAIN_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,15 @@ class Resumer:
             RequestError: the first of them that has vanished or changed since it was planned.
         """
         inputs = self.submitter.inputs_of(spec.requester_pays)
-        for wrong in self.parallel.map(partial(_wrong, inputs), _one_of_each(self._plan_of(spec)), width=WIDTH):
+        for wrong in self.parallel.map(partial(_wrong, inputs), _one_of_each(self.plan_of(spec)), width=WIDTH):
             if wrong is not None:
                 raise RequestError(wrong)
+
+    def plan_of(self, spec: JobSpec) -> Iterator[MapTask]:
+        """Yield the job's map tasks in order, as they were planned; its plan must be there."""
+        key, index_at = keys.plan(spec.job_id), spec.plan_index_offset_bytes
+        index = b"".join(self._objects.stream(key, start=index_at)) if spec.map_tasks else b""
+        return decode_plan(index, self._objects.stream(key, stop=index_at))
 
     def submit(self, spec: JobSpec) -> JobState:
         """Write the new job down, with all that it adopts; the next tick starts it.
@@ -175,11 +182,6 @@ class Resumer:
         whole = self._objects.copy(copy.source, copy.target) and self._objects.size(copy.target) == copy.size_bytes
         return copy.task, whole
 
-    def _plan_of(self, spec: JobSpec) -> Iterator[MapTask]:
-        key, index_at = keys.plan(spec.job_id), spec.plan_index_offset_bytes
-        index = b"".join(self._objects.stream(key, start=index_at)) if spec.map_tasks else b""
-        return decode_plan(index, self._objects.stream(key, stop=index_at))
-
     def _read(self, job_id: str) -> JobState:
         job = self._store.read_job(job_id)
         if job is None:
@@ -191,8 +193,18 @@ def launch_again(ticker: Ticker, job_id: str) -> None:
     """Launch what a dead process has left launched: its workers died with it.
 
     They are the same attempts, so they cost none; should a worker be alive after all, an attempt executes twice. Where
-    more was left than runs here at once, leases grow by what the last ones will wait.
+    more was left than runs here at once, leases grow by what the last ones will wait. The dead process' last write may
+    arrive only now, and fence this one off: so it is tried again, before somebody else is taken to lead the job.
     """
+    for _ in range(LAUNCH_AGAIN_TRIES):
+        try:
+            _launch_again(ticker, job_id)
+        except FencedError:
+            continue
+        return
+
+
+def _launch_again(ticker: Ticker, job_id: str) -> None:
     seen = ticker.store.observe(job_id)
     if seen is None or not seen.job.phase.working or seen.cancel_requested:
         return
@@ -203,13 +215,10 @@ def launch_again(ticker: Ticker, job_id: str) -> None:
     lead, batches = Lead(ticker.store, job), _left_launched(job, [one for one in live if one.task not in won])
     waves = ceil(sum(map(len, batches)) / ticker.capacity)
     launcher = replace(ticker.launcher, waiting_s=ticker.launcher.waiting_s * max(1, waves))
-    try:
-        for batch in batches:
-            now = ticker.clock.now()
-            lead.save(launching=Launch(phase=phase, at=now, attempts=batch))
-            launcher.repeat(lead, now=now)
-    except FencedError:
-        return  # somebody leads the job: what is left is theirs
+    for batch in batches:
+        now = ticker.clock.now()
+        lead.save(launching=Launch(phase=phase, at=now, attempts=batch))
+        launcher.repeat(lead, now=now)
 
 
 def _left_launched(job: JobState, live: Iterable[LiveAttempt]) -> list[tuple[AttemptId, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from s3mr.adapters.s3_uri import is_s3
 from s3mr.coordinator.resuming import launch_again
 from s3mr.coordinator.sweeping import sweep, sweep_leftovers
 from s3mr.coordinator.ticking import Ticker
@@ -70,10 +71,10 @@ class Run:
                 self.cloud.stack.clock.sleep(TROUBLE_PAUSE_S)
 
     def _leave_nothing(self, job: JobState) -> None:
-        """End the workers, and remove what they have still written; where the cloud goes with us, so does that."""
+        """End the workers, and remove what they have still written, where it does not go with the cloud anyway."""
         self.pool.close()
         stack = self.cloud.stack
-        if self.cloud.lasting:
+        if self.cloud.lasting or is_s3(job.spec.output):
             sweep_leftovers(job, stack.store, stack.objects, stack.output_of(job.spec))
 
     def _give_up(self) -> str:

@@ -31,7 +31,7 @@ class WorkerPool:
         buried: Callable[[int], None],
     ) -> None:
         """``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does."""
-        self._requests: queue.SimpleQueue[TaskRequest | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
         self._chaos = chaos
         self._reported = threading.Event()
@@ -46,8 +46,9 @@ class WorkerPool:
             thread.start()
 
     def invoke(self, request: TaskRequest) -> None:
-        for _ in range(2 if self._chaos.fate(request) == "dup" else 1):
-            self._requests.put(request)
+        self._requests.put((request, 1))
+        if self._chaos.fate(request, 1) == "dup":
+            self._requests.put((request, 2))
 
     @property
     def running(self) -> int:
@@ -78,8 +79,9 @@ class WorkerPool:
 
     def _serve(self, child: Child) -> None:
         child.prepare()
-        while (request := self._requests.get()) is not None:
-            report = child.run(request)
+        while (asked := self._requests.get()) is not None:
+            request, execution = asked
+            report = child.run(request, execution=execution, timeout_s=self._chaos.timeout_s(request, execution))
             if self._closing.is_set():
                 return
             try:

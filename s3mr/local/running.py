@@ -15,6 +15,7 @@ from s3mr.adapters.s3_uri import is_s3
 from s3mr.bundle import make_bundle
 from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Order, Planned, Submitter
+from s3mr.coordinator.sweeping import sweep_leftovers
 from s3mr.errors import RequestError, TransientError
 from s3mr.loading import Code
 from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
@@ -87,6 +88,9 @@ def resume_local(
         resumer = cloud.stack.resumer()
         with _refusing():
             old = _settled(cloud.stack, job_id)
+            if old.released and old.phase is Phase.SUCCEEDED:  # its last command may have died before this
+                stack = cloud.stack
+                sweep_leftovers(old, stack.store, stack.objects, stack.output_of(old.spec))
             spec = _plan_again(cloud, resumer, old, options) if old.released else _take_up(resumer, old, options)
         if not old.released:
             cloud.job_stands()  # from its beginning: what is staged is the job's

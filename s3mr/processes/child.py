@@ -50,25 +50,35 @@ class Child:
                 self._ready = False
                 self.born(self._worker.pid)
 
-    def run(self, request: TaskRequest) -> Report:
-        """Run one attempt to its report, of the worker or of its death."""
+    def run(self, request: TaskRequest, *, execution: int = 1, timeout_s: float | None = None) -> Report:
+        """Run one attempt to its report, of the worker or of its death.
+
+        Args:
+            request: what to do.
+            execution: 2 where the attempt was doubled on purpose, and this is its second run.
+            timeout_s: how long it may take; None: as long as its job says.
+        """
         self.prepare()
         worker = self._worker
         if worker is None:
             return _died(request, "it was not started: the command ends")
         self.busy = True
         try:
-            return self._converse(worker, request)
+            line = b'{"execution":%d,"request":%b}\n' % (execution, request.model_dump_json().encode())
+            return self._converse(
+                worker, request, line, request.spec.task_timeout_s if timeout_s is None else timeout_s
+            )
         finally:
             self.busy = False
 
-    def _converse(self, worker: subprocess.Popen[bytes], request: TaskRequest) -> Report:
-        timeout_s = request.spec.task_timeout_s
+    def _converse(
+        self, worker: subprocess.Popen[bytes], request: TaskRequest, asked: bytes, timeout_s: float
+    ) -> Report:
         try:
             if not self._ready:
                 self._ready = bool(_answer(worker, START_S))
             stdin = _pipe(worker.stdin)
-            stdin.write(request.model_dump_json().encode() + b"\n")
+            stdin.write(asked)
             stdin.flush()
             line = _answer(worker, timeout_s)
         except BrokenPipeError:

@@ -31,9 +31,10 @@ def main() -> None:
     reports.flush()
     own_pid = os.getpid()
     while True:
-        event = json.loads(requests.get())
+        asked = json.loads(requests.get())
+        event, execution = asked["request"], asked["execution"]
         try:
-            report = chaos.execute(TaskRequest.model_validate(event), partial(handler.handle, event))
+            report = chaos.execute(TaskRequest.model_validate(event), execution, partial(handler.handle, event))
         except BaseException as error:  # noqa: BLE001 - user code can break anything here; say so in a line, and die
             os.write(2, f"s3mr: a worker ends, of {error!r}\n".encode("utf-8", "backslashreplace"))
             os._exit(BROKEN_STATUS)

@@ -13,6 +13,10 @@ from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
+from s3mr.cli.jobs import find_job
+from s3mr.local.running import run_local
+from s3mr.model.job import JobState, Phase
+from s3mr.options import Options
 from tests.integration.conftest import S3MR, Finished
 from tests.integration.test_processes import until
 
@@ -111,6 +115,22 @@ def test_a_job_that_fails_leaves_no_part_and_no_open_upload(
     assert done.returncode == 1
     assert b"ValueError: b" in done.stderr
     assert aws.list_objects_v2(Bucket=bucket, Prefix="out").get("KeyCount") == 0
+    assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
+
+
+def test_an_upload_that_a_worker_opens_when_its_job_has_succeeded_is_aborted_at_the_end(
+    job_file: Write, aws: S3Client, bucket: str
+) -> None:
+    found, code = find_job(str(job_file(COUNT)) + ":job", {})
+    aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
+
+    def open_late(job: JobState, _running: int) -> None:
+        if job.phase is Phase.SUCCEEDED:  # as the second execution of a doubled attempt may
+            aws.create_multipart_upload(Bucket=bucket, Key="out/part-00000")
+
+    options = Options(output=f"s3://{bucket}/out", reducers=1, workers=1)
+    assert run_local(found, code, [f"s3://{bucket}/in"], options, watch=open_late).output == f"s3://{bucket}/out"
+    assert read(aws, bucket, "out/part-00000") == "a\t1\n"
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
 
 

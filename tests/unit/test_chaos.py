@@ -7,7 +7,7 @@ import pytest
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from s3mr.model.report import TaskRequest
-from s3mr.processes.chaos import Chaos
+from s3mr.processes.chaos import HANG_S, Chaos
 from tests.unit.test_scheduling import spec
 
 
@@ -33,6 +33,28 @@ def test_a_tasks_last_attempt_is_spared() -> None:
     assert Chaos(crash=1.0).fate(request(0, attempt=3), 1) == "crash"
     assert Chaos(crash=1.0).fate(request(0, attempt=4), 1) == "none"
     assert Chaos(crash=1.0).fate(request(0, attempt=5), 1) == "none"
+
+
+def test_a_doubled_attempt_has_a_second_execution_with_a_fate_of_its_own_and_no_third() -> None:
+    chaos = Chaos(crash=0.3, stall=0.3, dup=0.4)
+    assert [chaos.fate(request(task), 1) for task in range(50)] != [chaos.fate(request(task), 2) for task in range(50)]
+    assert {chaos.fate(request(task), 2) for task in range(50)} == {"crash", "stall", "none"}
+    assert Chaos(dup=1.0).fate(request(0), 2) == "none"
+
+
+def test_an_execution_dies_before_its_work_as_often_as_meanwhile_whatever_its_chance() -> None:
+    for chaos in (Chaos(crash=0.1), Chaos(crash=1.0)):
+        drawn = [chaos._draw(request(task), 1) for task in range(2000)]
+        meanwhile = [delay_s > 0 for fate, delay_s in drawn if fate == "crash"]
+        assert sum(meanwhile) / len(meanwhile) == pytest.approx(0.5, abs=0.1)
+
+
+def test_what_hangs_is_waited_for_a_second_and_everything_else_as_long_as_the_job_says() -> None:
+    patient = request(0)
+    assert Chaos(stall=1.0).timeout_s(patient, 1) == HANG_S < patient.spec.task_timeout_s
+    assert Chaos(crash=1.0).timeout_s(patient, 1) == patient.spec.task_timeout_s
+    hasty = patient.model_copy(update={"spec": patient.spec.model_copy(update={"task_timeout_s": 0.1})})
+    assert Chaos(stall=1.0).timeout_s(hasty, 1) == 0.1
 
 
 def test_without_chaos_nothing_happens() -> None:

@@ -11,7 +11,7 @@ from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.api import Job
 from s3mr.coordinator.resuming import Resumer, launch_again
 from s3mr.errors import RequestError
-from s3mr.model.job import Phase
+from s3mr.model.job import JobState, Phase
 from tests.unit.resumed_jobs import TEXT, expected_counts, finished, resumer, total, words
 from tests.world import Killed, World
 
@@ -149,6 +149,33 @@ def test_what_another_coordinator_leads_is_not_launched_again() -> None:
     assert not one.sent
     launch_again(one.ticker(), one.job_id)
     finished(one)
+
+
+def test_a_write_of_the_dead_process_that_arrives_late_does_not_keep_its_attempts_from_being_launched_again() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+    died_at, ticker = one.clock.now(), one.ticker()
+    launch_again(replace(ticker, store=LateWrite(one.real_store, one.state())), one.job_id)
+    assert one.sent, "nothing was launched again"
+    assert finished(one).retried == 0
+    assert one.clock.now() - died_at < limits.EVENT_AGE_S, "no lease was waited for"
+
+
+class LateWrite:
+    """A store to which a dead coordinator's last write comes right after the first look at the job."""
+
+    def __init__(self, store: Any, late: JobState) -> None:
+        self._store, self._late = store, [late]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def observe(self, job_id: str) -> Any:
+        seen = self._store.observe(job_id)
+        while self._late:
+            job = self._late.pop()
+            assert self._store.replace(job.model_copy(update={"epoch": job.epoch + 1}), epoch=job.epoch)
+        return seen
 
 
 def test_taking_up_a_job_that_is_ending_launches_nothing() -> None:

@@ -9,6 +9,7 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from s3mr.errors import RequestError
+from s3mr.model import keys
 from s3mr.model.job import Phase
 from tests.integration.conftest import RUN_S_MAX
 from tests.integration.endpoint.conftest import EXPECTED, INPUTS, Place, lines_in, lines_of
@@ -205,6 +206,15 @@ def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
     refused = place.s3mr(*place.run("--output", "out-2"))
     assert refused.returncode == 2
     assert f"is job {job_id}'s".encode() in refused.stderr
+
+
+def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_the_next(place: Place) -> None:
+    assert place.s3mr(*place.run("--output", "out", "--quiet")).returncode == 0
+    job_id = place.newest().spec.job_id
+    place.stack.objects.put(f"{keys.job_prefix(job_id)}map/late", b"of a doubled execution")
+    refused = place.s3mr("resume", job_id)
+    assert (refused.returncode, b"has succeeded: there is nothing to resume" in refused.stderr) == (2, True)
+    place.assert_nothing_left()
 
 
 def test_a_job_that_was_killed_while_it_ended_is_released_and_then_resumed(place: Place) -> None:

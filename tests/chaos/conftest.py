@@ -1,0 +1,63 @@
+"""Runs under chaos: how many, from which seed, and how to have one again.
+
+``CHAOS_RUNS`` says how many there are (10), ``CHAOS_SEED`` the first one's seed (0). Where workers alone die, there are
+half as many: they die under commands that die, too.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.place import Place
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        first, runs = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_RUNS", "10"))
+        count = runs if "turnstile" in metafunc.fixturenames else (runs + 1) // 2
+        metafunc.parametrize("seed", range(first, first + count))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and "seed" in item.fixturenames:
+        seed, test = item.callspec.params["seed"], item.nodeid.partition("[")[0]
+        command = f"CHAOS_SEED={seed} CHAOS_RUNS=1 {sys.executable} -m pytest {test}"
+        report.sections.append((f"seed {seed}; to have it again", command))
+    return report
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[str]:
+    """The URL of services that live on."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "s3mr.local.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        server.communicate()
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path, services: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Place]:
+    if not Path("/proc/self/cwd").exists():
+        pytest.skip("looks for processes in /proc; run on Linux")
+    own = f"own-{abs(hash(request.node.name)) % 10**8}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": services,
+        "AWS_ACCESS_KEY_ID": "users",
+        "AWS_SECRET_ACCESS_KEY": "own",
+        "AWS_REGION": "us-east-1",
+        "S3MR_BUCKET": own,
+        "S3MR_TABLE": own,
+    }.items():
+        monkeypatch.setenv(name, value)
+    with Place(tmp_path, services, own).made() as place:
+        yield place

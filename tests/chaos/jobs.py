@@ -1,0 +1,42 @@
+"""Jobs that come to harm: with a combiner and without, with keys of two types, without reduce; none is too quick."""
+
+import time
+from collections.abc import Iterator
+
+from s3mr import Job
+
+MOMENT_S = 0.001  # so that what befalls an execution meets it at its work, too
+
+
+def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
+    time.sleep(MOMENT_S)
+    for word in line.split():
+        yield word, 1
+
+
+def total(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
+    yield key, sum(values)
+
+
+def lengths(_source: str, line: str) -> Iterator[tuple[int, str]]:
+    time.sleep(MOMENT_S)
+    for word in line.split():
+        yield len(word), word
+
+
+def in_order(key: int, values: Iterator[str]) -> Iterator[tuple[int, str]]:
+    """Show the order in which values come."""
+    yield key, " ".join(values)
+
+
+def lines(_source: str, line: str) -> Iterator[tuple[str, int]]:
+    time.sleep(MOMENT_S)
+    yield line, len(line)
+
+
+counted = Job(map=words, combine=total, reduce=total)
+counted_plainly = Job(map=words, reduce=total)
+by_length = Job(map=lengths, reduce=in_order)
+measured = Job(map=lines)
+
+JOBS = {"counted": counted, "counted_plainly": counted_plainly, "by_length": by_length, "measured": measured}

@@ -1,0 +1,16 @@
+"""Workers that are killed, hung and doubled, on the embedded cloud: the output is what a sequential run writes."""
+
+from tests.chaos.place import Place
+from tests.chaos.scenario import drawn
+from tests.integration.conftest import RUN_S_MAX
+
+
+def test_whichever_workers_die_hang_or_work_twice_the_output_is_that_of_a_sequential_run(
+    place: Place, seed: int
+) -> None:
+    scenario = drawn(seed)
+    command = place.start(*place.asked(scenario), *scenario.chaos(0))
+    _, said = command.communicate(timeout=RUN_S_MAX)
+    assert command.returncode == 0, said.decode()
+    place.assert_output(scenario)
+    place.assert_nothing_left()
