@@ -113,11 +113,11 @@ class Job:
             from s3mr.local.running import run_local
 
             return run_local(self, code, given, asked)
-        from s3mr.remote.home import open_deployment
+        from s3mr.remote.home import open_to_submit
         from s3mr.remote.submitting import submit
         from s3mr.remote.watching import wait
 
-        home = open_deployment(stack, to_submit=True)
+        home = open_to_submit(stack)
         return wait(home, submit(self, code, given, asked, home), keep_intermediate=kept)
 
     def submit(self, inputs: Inputs, output: str, *, stack: str, **options: Unpack[JobOptions]) -> str:
@@ -127,10 +127,10 @@ class Job:
             RequestError: refused; nothing was started.
         """
         code, given, asked = self._asked(inputs, output, options)
-        from s3mr.remote.home import open_deployment
+        from s3mr.remote.home import open_to_submit
         from s3mr.remote.submitting import submit
 
-        return submit(self, code, given, asked, open_deployment(stack, to_submit=True)).spec.job_id
+        return submit(self, code, given, asked, open_to_submit(stack)).spec.job_id
 
     def _asked(
         self,

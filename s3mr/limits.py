@@ -23,6 +23,8 @@ SPLIT_SIZE_BYTES: Final = 64 * MIB
 MEMORY_BYTES: Final = 512 * MIB
 MEMORY_BYTES_MIN: Final = 16 * MIB
 
+BLOCK_BYTES: Final = MIB  # of an input at a time, at most
+
 # Frames of a run. A merge holds one decoded frame of each run that it reads.
 FRAME_BYTES_MAX: Final = 256 * KIB  # before compression; one larger record makes a larger frame
 FRAME_BYTES_MIN: Final = 16 * KIB
@@ -56,6 +58,7 @@ INVOKE_WIDTH: Final = 16  # invocations sent at once
 PARAMS_BYTES_MAX: Final = 32 * KIB
 FAILURE_TEXT_MAX: Final = 8_000  # characters of a message or traceback that a report carries
 RECORD_TEXT_MAX: Final = 200  # characters of a record that an error shows
+PRINTED_LINE_MAX: Final = 16 * KIB  # characters of what user code prints that are one line of a log
 ITEM_BYTES_MAX: Final = 400 * KIB  # DynamoDB
 PAYLOAD_BYTES_MAX: Final = 256 * KIB  # a request and its report together, in a Lambda destination
 UPLOAD_PART_BYTES: Final = 8 * MIB
@@ -64,12 +67,13 @@ UPLOAD_ETAG_BYTES: Final = 40  # in JSON
 SUCCESS_PART_BYTES: Final = 200  # what `_SUCCESS` says of one part, at most
 SUCCESS_BYTES_MAX: Final = 32 * MIB  # a `_SUCCESS` that is read back
 PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
+COUNT_MAX: Final = 2**53  # of anything that one task counts; sums over all tasks of a job stay numbers of any JSON
 
 # The coordinator on AWS. A round is one execution of the state machine's loop, and one call of tick's function.
 ROUND_S: Final = 25.0  # how long one call goes on ticking: then waiting in Step Functions is cheaper
 POLL_S: Final = 1.0  # between two ticks: nothing wakes the coordinator when a report comes
-ROUNDS_MAX: Final = 400  # of one execution; then a fresh one goes on
-ROUND_EVENTS_MAX: Final = 60  # in the execution's history: 9, and 3 for each of 8 retries, twice over
+ROUNDS_MAX: Final = 70  # of one execution; then a fresh one goes on
+ROUND_EVENTS_MAX: Final = 340  # in the execution's history: 9, and 3 for each of 98 retries; some to spare
 HISTORY_EVENTS_MAX: Final = 25_000  # Step Functions
 
 # What is kept how long.
@@ -87,13 +91,24 @@ assert REDUCERS_MAX * PIECE_COLUMN_BYTES < ITEM_BYTES_MAX
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILURE_TEXT_MAX < PAYLOAD_BYTES_MAX
 assert UPLOAD_PARTS_MAX * UPLOAD_ETAG_BYTES + PARAMS_BYTES_MAX < PAYLOAD_BYTES_MAX
 assert MAP_TASKS_MAX * SUCCESS_PART_BYTES + 64 * KIB < SUCCESS_BYTES_MAX
+assert PRINTED_LINE_MAX * 12 < 256 * KIB  # as escaped JSON; CloudWatch cuts what is longer
 assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16
+assert MEMORY_BYTES // 4 > 100 * 1000**2  # lines of 100 MB are read without asking for it
 assert USER_ATTEMPTS <= ATTEMPTS <= ATTEMPTS_MAX
 assert ATTEMPTS_MAX + TRANSIENT_ATTEMPTS + NO_ROOM_ATTEMPTS + 1 <= ATTEMPT_NUMBER_MAX  # and one backup
 assert ROUNDS_MAX * ROUND_EVENTS_MAX < HISTORY_EVENTS_MAX
 # A job that runs to its deadline still has its intermediates; one that has ended may be resumed for two days at least.
 assert DEADLINE_S <= DEADLINE_S_MAX <= INTERMEDIATES_S - 2 * 24 * 3600.0
 assert INTERMEDIATES_S < RECORDS_S
+
+
+def record_bytes_max(memory_bytes: int) -> int:
+    """How much an input record, a key or a value may take where a task may use ``memory_bytes``.
+
+    Half of that sorts and merges. Of one record there may be two copies besides: as it is read and decoded, or encoded
+    and compressed.
+    """
+    return memory_bytes // 4
 
 
 def start_s(*, waiting_s: float = EVENT_AGE_S) -> float:

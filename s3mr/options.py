@@ -82,6 +82,8 @@ def order_of(
     Raises:
         RequestError: an option makes no sense.
     """
+    if options.requirements is not None:
+        check_requirements(options.requirements)
     return Order(
         bundle=bundle,
         module=code.module,
@@ -102,6 +104,12 @@ def order_of(
         workers=around.workers,
         functions=around.functions,
     )
+
+
+def check_requirements(file: Path) -> None:
+    """Refuse a file of requirements that is not there; also where nothing is installed from it."""
+    if not file.is_file():
+        raise RequestError(f"--requirements {file}: there is no such file")
 
 
 def size_bytes(given: int | str) -> int:

@@ -3,9 +3,12 @@
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -13,6 +16,7 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
 from s3mr.adapters.aws_errors import translated
+from s3mr.errors import InvariantError, RequestError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -65,7 +69,8 @@ def s3_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) 
     That is AWS's: ``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, the files in ``~/.aws`` and so on.
 
     Raises:
-        RequestError: that configuration names a profile that does not exist, or no region where one is needed.
+        RequestError: that configuration names a profile that does not exist, or no region where one is needed, or it
+            cannot be read; the text says what of it.
     """
     client: S3Client = _client("s3", endpoint, meter, connections_max)
     return client
@@ -103,15 +108,35 @@ def sts_client(meter: Meter) -> "STSClient":
 
 
 def _client(service: Any, endpoint: Endpoint | None, meter: Meter, connections_max: int = 10) -> Any:  # noqa: ANN401 - each caller knows its type
-    with translated("the AWS configuration"):
+    with _configuring():
         if endpoint is None:
             client = _users_session().client(service, config=Config(**_tries(connections_max)))
         elif not endpoint.embedded:
             client = _users_session().client(service, **_at(endpoint, connections_max))
         else:
             client = _embedded_session().client(service, **_embedded(endpoint, connections_max))
+        urlsplit(client.meta.endpoint_url).port  # noqa: B018 - botocore itself looks at it when it signs a request
     meter.watch(client)
     return client
+
+
+@contextmanager
+def _configuring() -> Iterator[None]:
+    """What fails in here is the user's configuration, whatever botocore calls it: a client that is made sends nothing.
+
+    Raises:
+        RequestError: the configuration makes no sense.
+    """
+    what = "the AWS configuration"
+    try:
+        with translated(what):
+            yield
+    except InvariantError as error:
+        raise RequestError(str(error)) from error.__cause__
+    except ValueError as error:  # an address without a scheme, or with a port that is no number
+        raise RequestError(
+            f"{what}: {error}: where that is an address, write a URL, as in http://localhost:4566"
+        ) from error
 
 
 def _users_session() -> boto3.session.Session:

@@ -29,14 +29,37 @@ _USABLE: Final = {  # what was deployed stands, whole
     "UPDATE_ROLLBACK_COMPLETE",
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
 }
-_CHANGING: Final = {"UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"}  # jobs that run keep what they run on
-_RISING: Final = {"CREATE_IN_PROGRESS", "IMPORT_IN_PROGRESS", "REVIEW_IN_PROGRESS"}
+_UPDATE: Final = "UPDATE_"  # so begins every status of a stack that was whole before: jobs keep what they run on
+_RISING: Final = "is still being created ({status}): wait until sam deploy has ended"
+_CHANGING: Final = "is being deployed just now ({status}): submit when that has ended"
+_DELETE: Final = f"sam delete --stack-name {{name}}, and deploy it anew, {DEPLOY}"
+_UNUSABLE: Final = {
+    "CREATE_IN_PROGRESS": _RISING,
+    "IMPORT_IN_PROGRESS": _RISING,
+    "REVIEW_IN_PROGRESS": _RISING,
+    "UPDATE_IN_PROGRESS": _CHANGING,
+    "UPDATE_ROLLBACK_IN_PROGRESS": _CHANGING,
+    "UPDATE_ROLLBACK_FAILED": (
+        "could not be taken back to what it was before its last deploy ({status}): "
+        f"aws cloudformation continue-update-rollback --stack-name {{name}}, and then deploy it again, {DEPLOY}"
+    ),
+    "ROLLBACK_IN_PROGRESS": f"failed to be created ({{status}}): wait until that is taken back, then {_DELETE}",
+    "ROLLBACK_COMPLETE": f"failed to be created ({{status}}), and can only be deleted first: {_DELETE}",
+    "ROLLBACK_FAILED": f"failed to be created ({{status}}), and can only be deleted first: {_DELETE}",
+    "DELETE_IN_PROGRESS": f"is being deleted ({{status}}): when that has ended, deploy it anew, {DEPLOY}",
+    "DELETE_COMPLETE": f"is deleted ({{status}}): deploy it anew, {DEPLOY}",
+    "DELETE_FAILED": (
+        "could not be deleted as a whole ({status}), mostly because its bucket is not empty: empty that, with "
+        "aws s3 rm --recursive, then once more  sam delete --stack-name {name}"
+    ),
+}
+_NOT_WHOLE: Final = "is not whole ({status}): look at its events in CloudFormation, mend it, deploy"
 
 
 def describe_stack(
     cloudformation: "CloudFormationClient", functions: "LambdaClient", name: str, *, to_submit: bool = False
 ) -> StackDescription:
-    """Return what the stack ``name`` says of itself; with ``to_submit``, only when no deploy is under way.
+    """Return what the stack ``name`` says of itself; with ``to_submit``, only when it is whole just now.
 
     Raises:
         RequestError: there is no such stack, it is none of s3mr, is not whole, or is of another schema than this code.
@@ -100,15 +123,9 @@ def _find(client: "CloudFormationClient", name: str) -> "StackTypeDef":
 
 
 def _check_status(name: str, status: str, *, to_submit: bool) -> None:
-    if status in _USABLE or (status in _CHANGING and not to_submit):
+    if status in _USABLE or (status.startswith(_UPDATE) and not to_submit):
         return
-    if status in _RISING:
-        raise RequestError(f"stack {name} is still being created ({status}): wait until sam deploy has ended")
-    if status in _CHANGING:
-        raise RequestError(f"stack {name} is being deployed just now ({status}): submit when that has ended")
-    if status.startswith("DELETE"):
-        raise RequestError(f"stack {name} is being deleted ({status}): deploy it anew, {DEPLOY}")
-    raise RequestError(f"stack {name} is not whole ({status}): look at its events in CloudFormation, mend it, deploy")
+    raise RequestError(f"stack {name} {_UNUSABLE.get(status, _NOT_WHOLE).format(name=name, status=status)}")
 
 
 def _check_schema(name: str, outputs: Mapping[str, str]) -> None:

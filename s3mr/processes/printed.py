@@ -4,12 +4,18 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from functools import partial
+
+from s3mr import limits
 
 CATCH_UP_S_MAX = 5.0  # a child that has broken its pipe on purpose is not waited for
 
 
 class Printed:
-    """A pipe for one child's standard error. ``show`` is given each line that is not empty, in a thread of its own."""
+    """A pipe for one child's standard error. ``show`` is given each line that is not empty, in a thread of its own.
+
+    A line of more than `limits.PRINTED_LINE_MAX` characters is shown as several, so that none of any length is held.
+    """
 
     def __init__(self, show: Callable[[str], object]) -> None:
         reading, self.descriptor = os.pipe()
@@ -35,9 +41,9 @@ class Printed:
 
     def _read(self, reading: int) -> None:
         with open(reading, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
+            for line in iter(partial(lines.readline, limits.PRINTED_LINE_MAX), ""):
                 text = line.rstrip("\n")
-                if text == self._mark:
+                if text == self._mark:  # it stands on a line of its own, so that it is never cut
                     self._caught_up.set()
                 elif text:
                     self._show(text)

@@ -8,7 +8,7 @@ from s3mr.adapters import clients
 from s3mr.adapters.aws_logs import FunctionLogs
 from s3mr.adapters.cloudformation import describe_stack
 from s3mr.adapters.step_functions import StateMachine
-from s3mr.errors import RequestError
+from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import JobState
 from s3mr.model.stack import StackDescription
 from s3mr.ports import Clock, JobStore, ObjectStore
@@ -117,6 +117,18 @@ def open_deployment(name: str, *, to_submit: bool = False) -> Deployment:
     )
     settings = Settings(description.bucket, description.table)
     return Deployment(description, Stack(settings, account=description.account))
+
+
+def open_to_submit(name: str) -> Deployment:
+    """Look a stack up that is to be given a job.
+
+    Raises:
+        RequestError: likewise, or a deploy is under way, or the stack is out of reach: nothing was started.
+    """
+    try:
+        return open_deployment(name, to_submit=True)
+    except TransientError as error:
+        raise RequestError(f"nothing was started: {error}") from error
 
 
 def open_services(endpoint_url: str) -> Services:

@@ -11,12 +11,13 @@ QUIET = ("DEBUG", "INFO")
 CLOCKS_S = 60.0  # by which clocks may differ, and a function's last lines may come after its job's end
 LATE_S = 30.0  # by which CloudWatch may show a line after one that is younger
 FOLLOW_S = 2.0
+LAST_S = 15.0  # after a job's end, in which CloudWatch shows its last lines, or most of them
 
 
 def log_lines(at: Deployment, about: About, *, everything: bool = False, follow: bool = False) -> Iterator[LogLine]:
     """Yield what user code has printed, and what went wrong, in the order of time; ``everything`` that was logged.
 
-    With ``follow``, wait for more until the job has ended.
+    With ``follow``, wait for more until the job has ended, and `LAST_S` longer.
 
     Raises:
         RequestError: there is no such job.
@@ -38,15 +39,19 @@ def _lines(at: Deployment, about: About, *, everything: bool, follow: bool) -> I
     if not follow or stop_at is not None:
         yield from at.logs.lines(groups, about, start_at=start_at, stop_at=stop_at)
         return
+    clock = at.stack.clock
     shown: dict[str, float] = {}  # lines of the last `LATE_S`, which are read again
+    last_at: float | None = None  # known once the job has ended
     while True:
-        ended = job_in(at, about.job_id).phase.terminal
+        if last_at is None and job_in(at, about.job_id).phase.terminal:
+            last_at = clock.now() + LAST_S
+        over = last_at is not None and clock.now() >= last_at
         for line in at.logs.lines(groups, about, start_at=start_at):
             if line.id not in shown:
                 yield line
             shown[line.id] = line.at
-        if ended:
+        if over:
             return
         start_at = max([start_at, *(logged_at - LATE_S for logged_at in shown.values())])
         shown = {line: logged_at for line, logged_at in shown.items() if logged_at >= start_at}
-        at.stack.clock.sleep(FOLLOW_S)
+        clock.sleep(FOLLOW_S)

@@ -18,11 +18,19 @@ from typing import Final
 
 from s3mr.errors import RequestError
 from s3mr.importing import PACKAGES
+from s3mr.options import check_requirements
 from s3mr.remote.foreign_pip import UNKNOWN_PIP_STATUS
 from s3mr.remote.platform import Platform
 
 _INSTALLERS: Final = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"}  # say how and from where, not what
-_NEUTRAL: Final = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}  # none of these fits --target
+_NEUTRAL: Final = {  # none of these fits --target; pip passes over what is empty
+    "PIP_USER": "0",
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_NO_INPUT": "1",
+    "PIP_PREFIX": "",
+    "PIP_ROOT": "",
+    "PIP_TARGET": "",
+}
 _LINES_MAX: Final = 6  # of pip's that a person is shown
 _LINE_MAX: Final = 300  # characters
 _VERSIONS_MAX: Final = 5  # of a requirement that none fits, the newest
@@ -40,8 +48,7 @@ def resolve(file: Path, platform: Platform, folder: Path) -> dict[str, Path]:
     Raises:
         RequestError: there is no such file or no pip, or a requirement has no wheel for this platform.
     """
-    if not file.is_file():
-        raise RequestError(f"--requirements {file}: there is no such file")
+    check_requirements(file)
     if importlib.util.find_spec("pip") is None:
         raise RequestError(
             f"--requirements needs pip, and {sys.executable} has none: install it, with  python -m ensurepip"

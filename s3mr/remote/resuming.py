@@ -8,7 +8,6 @@ from s3mr.adapters.s3_uri import parse_s3_uri
 from s3mr.errors import RequestError
 from s3mr.model import keys
 from s3mr.model.job import JobSpec, JobState
-from s3mr.model.plan_codec import decode_plan
 from s3mr.options import Options
 from s3mr.remote.home import Deployment, job_in
 from s3mr.remote.packing import check_packed
@@ -50,10 +49,8 @@ def _check_fits(at: Deployment, old: JobSpec, new: JobSpec) -> None:
 
 
 def _an_input_of_each_bucket(at: Deployment, spec: JobSpec) -> list[str]:
-    key, index_at = keys.plan(spec.job_id), spec.plan_index_offset_bytes
-    index = b"".join(at.stack.objects.stream(key, start=index_at)) if spec.map_tasks else b""
     found: dict[str, str] = {}
-    for task in decode_plan(index, at.stack.objects.stream(key, stop=index_at)):
+    for task in at.stack.resumer().plan_of(spec):
         for split in task.splits:
             found.setdefault(parse_s3_uri(split.source).bucket, split.source)
     return list(found.values())

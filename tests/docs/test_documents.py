@@ -60,6 +60,18 @@ def test_every_test_and_file_that_a_document_names_exists() -> None:
         assert not missing, f"{document.name} names files that are not there: {missing}"
 
 
+def test_every_target_of_make_that_is_advised_exists_and_stands_in_a_document() -> None:
+    targets = set(re.findall(r"^([\w./ -]+?):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    known = {name for line in targets for name in line.split()}
+    code = [path for folder in ("s3mr", "tests", "lambdas") for path in (ROOT / folder).rglob("*.py")]
+    advised: set[str] = set()
+    for path in [*DOCUMENTS, *code]:
+        named = set(re.findall(r"`make ([\w./-]+)", path.read_text(encoding="utf-8")))
+        assert named <= known, f"{path.relative_to(ROOT)} advises targets that are not there: {sorted(named - known)}"
+        advised |= named if path in DOCUMENTS else set()
+    assert {"deployed", "simulate", "check"} <= advised
+
+
 def test_the_words_of_the_glossary_stand_in_order_and_once() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     words = re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE)

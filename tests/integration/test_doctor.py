@@ -109,6 +109,13 @@ def test_without_credentials_all_the_rest_is_skipped(monkeypatch: pytest.MonkeyP
     assert {step.outcome for name, step in found.items() if name != "credentials"} == {Outcome.SKIPPED}
 
 
+def test_a_configuration_that_makes_no_sense_is_a_step_that_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:4566")
+    found = steps()
+    assert failed(found) == ["credentials"]
+    assert "localhost:4566: where that is an address, write a URL" in found["credentials"].found
+
+
 @pytest.mark.usefixtures("stack")
 def test_a_stack_of_another_region_is_not_found_and_the_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
@@ -174,9 +181,7 @@ def test_what_a_job_would_be_refused_for_is_found(asked: dict[str, Any], why: tu
 
 
 RIGHTS = {
-    "state machine": [
-        f"states:{one}" for one in ("DescribeStateMachine", "ListExecutions", "DescribeExecution", "StartExecution")
-    ],
+    "state machine": [f"states:{one}" for one in ("DescribeStateMachine", "DescribeExecution", "StartExecution")],
     "table": [
         f"dynamodb:{one}" for one in ("GetItem", "Query", "BatchGetItem", "PutItem", "DeleteItem", "BatchWriteItem")
     ],

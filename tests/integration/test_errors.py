@@ -3,6 +3,7 @@
 import gzip
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> N
         (("job.py", "in.txt", "--workers", "0"), ["--workers"]),
         (("job.py", "in.txt", "--input-format", "xml"), ["xml", "text", "whole"]),
         (("job.py", "in.txt", "--param", "novalue"), ["NAME=VALUE"]),
+        (("job.py", "in.txt", "--requirements", "none.txt"), ["--requirements none.txt: there is no such file"]),
         (("job.py", "in.txt", "--json"), ["--output"]),
         (("job.py", "in.txt", "--chaos", "crash=2"), ["--chaos"]),
         (("job.py", "huge.txt", "--split-size", "1"), ["100,000", "--split-size"]),
@@ -141,6 +143,20 @@ def test_what_shows_in_a_task_fails_the_job_with_its_story(
     job_file(code)
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--workers", "2")
     assert_refused(done, 1, "the job failed", *said, tmp_path=tmp_path)
+
+
+def test_requirements_are_said_to_be_for_a_stack_where_workers_use_what_is_installed(
+    s3mr: Run, job_file: Write, tmp_path: Path
+) -> None:
+    job_file(FINE)
+    (tmp_path / "needs.txt").write_text("none-such==1\n")
+    done = s3mr("run", "job.py", "in.txt", "--output", "out", "--requirements", "needs.txt")
+    assert done.returncode == 0, done.stderr.decode()
+    said = "--requirements needs.txt is for a stack: workers here use what is installed here\n"
+    assert done.stderr.decode().count(said) == 1
+    calling = "from job import job\njob.run('in.txt', requirements='none.txt')\n"
+    called = subprocess.run([sys.executable, "-c", calling], cwd=tmp_path, capture_output=True, check=False)
+    assert b"RequestError: --requirements none.txt: there is no such file" in called.stderr
 
 
 def test_the_current_folder_cannot_be_the_output(s3mr: Run, job_file: Write, tmp_path: Path) -> None:

@@ -126,10 +126,14 @@ def test_the_same_wheels_give_the_same_bundle_and_nothing_of_this_machine(wheels
 def test_what_the_users_pip_is_told_elsewhere_does_not_get_in_the_way(
     wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("USER", "REQUIRE_VIRTUALENV", "NO_BINARY"):
-        monkeypatch.setenv(f"PIP_{name}", ":all:" if name == "NO_BINARY" else "1")
+    for name in ("USER", "REQUIRE_VIRTUALENV"):
+        monkeypatch.setenv(f"PIP_{name}", "1")
+    for name in ("PREFIX", "ROOT", "TARGET"):
+        monkeypatch.setenv(f"PIP_{name}", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("PIP_NO_BINARY", ":all:")
     wheel(wheels, "lib")
     assert "_requirements/lib/__init__.py" in resolved(tmp_path, "lib")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_file_that_asks_for_nothing_adds_nothing(tmp_path: Path) -> None:

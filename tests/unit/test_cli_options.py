@@ -126,6 +126,7 @@ def test_two_places_are_refused_and_so_is_none() -> None:
         (["submit", *RUN, "--stack", "s"], "submit needs --output"),
         (["submit", *RUN, "--output", "s3://b/o"], "submit needs --stack"),
         (["submit", *RUN, "--output", "s3://b/o", "--endpoint-url", "u"], "submit needs --stack"),
+        (["resume", "id", "--stack", "s", "--chaos", "dup=1"], "--chaos is for workers here"),
         (["resume", "id", "--endpoint-url", "u", "--detach"], "--detach needs --stack"),
         (["resume", "id", "--stack", "s", "--workers", "3"], "--workers is for workers here"),
         (["resume", "id"], "say where"),

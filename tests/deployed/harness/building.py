@@ -153,5 +153,5 @@ def _sam_path() -> str:
     given, ours = os.environ.get("S3MR_SAM"), ROOT / ".venv" / "sam" / "bin" / "sam"
     found = given or (str(ours) if ours.exists() else shutil.which("sam"))
     if not found:
-        raise AssertionError("there is no SAM CLI: `make sam` installs one, or S3MR_SAM names it")
+        raise AssertionError("there is no SAM CLI: `make .venv/sam/.done` installs one, or S3MR_SAM names it")
     return found

@@ -85,6 +85,22 @@ def test_without_credentials_it_is_said_what_to_do(s3mr: Run, stack: MotoStack, 
     assert b"Traceback" not in done.stderr
 
 
+def test_out_of_reach_of_the_stack_and_with_a_wrong_configuration_nothing_was_started(
+    s3mr: Run, stack: MotoStack
+) -> None:
+    place = ("--stack", stack.name)
+    commands = (("run", *asked(stack), *place), ("submit", *asked(stack), *place), ("resume", "a-job", *place))
+    for command in commands:
+        done = s3mr(*command, AWS_ENDPOINT_URL="http://127.0.0.1:9")
+        assert (done.returncode, done.stdout) == (2, b"")
+        said = done.stderr.decode()
+        assert said.startswith(f"s3mr: nothing was started: looking for stack {stack.name} in eu-central-1: Could not")
+        assert said.count("\n") == 1
+    wrong = s3mr("status", "a-job", *place, AWS_ENDPOINT_URL="127.0.0.1:9")
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert wrong.stderr.startswith(b"s3mr: the AWS configuration: Invalid endpoint: 127.0.0.1:9: ")
+
+
 def test_the_stack_may_be_named_by_a_variable_but_run_stays_here_without_an_option(
     s3mr: Run, stack: MotoStack, tmp_path: Path
 ) -> None:

@@ -1,0 +1,45 @@
+"""What a child prints, as its parent shows it."""
+
+import os
+from queue import Queue
+
+from s3mr import limits
+from s3mr.processes.printed import Printed
+
+
+def shown(*written: bytes) -> list[str]:
+    """What is shown of these writes; after each of them, all that was written has been shown."""
+    lines: list[str] = []
+    printed = Printed(lines.append)
+    sent = ""
+    for block in written:
+        for start in range(0, len(block), 4096):  # a pipe holds only so much
+            os.write(printed.descriptor, block[start : start + 4096])
+        printed.catch_up()
+        sent += block.decode()
+        assert "".join(lines) == sent.replace("\n", "")
+    printed.close()
+    return lines
+
+
+def test_lines_are_shown_as_they_are_and_empty_ones_not() -> None:
+    assert shown("one é\n\ntwo\n".encode(), b"three") == ["one é", "two", "three"]
+
+
+def test_a_line_of_any_length_is_shown_piece_by_piece_and_what_follows_is_not_lost() -> None:
+    most = limits.PRINTED_LINE_MAX
+    lines = shown(b"x" * (50 * most + 1), b"\nshort\n", b"y" * most, b"\n", b"z" * most + b"\nlast\n")
+    assert max(map(len, lines)) == most
+    assert lines[:50] == ["x" * most] * 50
+    assert lines[50:] == ["x", "short", "y" * most, "z" * most, "last"]
+
+
+def test_what_has_filled_a_piece_is_shown_though_its_line_has_not_ended() -> None:
+    pieces: Queue[str] = Queue()
+    printed = Printed(pieces.put)
+    for _ in range(3):
+        for _ in range(limits.PRINTED_LINE_MAX // 4096):
+            os.write(printed.descriptor, b"x" * 4096)
+        assert pieces.get(timeout=10) == "x" * limits.PRINTED_LINE_MAX
+    printed.close()
+    assert pieces.empty()
