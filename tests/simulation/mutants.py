@@ -25,25 +25,25 @@ def _mutant(name: str, module: str, seed: int, *changes: tuple[str, str]) -> Mut
 
 MUTANTS: Final = (
     # The fence and the phases.
-    _mutant("skip-the-epoch", _LEADING, 0, ('"epoch": self.job.epoch + 1', '"epoch": self.job.epoch')),
+    _mutant("skip-the-epoch", _LEADING, 1, ('"epoch": self.job.epoch + 1', '"epoch": self.job.epoch')),
     _mutant(
         "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
         _LEADING,
-        0,
+        17,
         ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),
         ('"epoch": self.job.epoch + 1', '"epoch": max(self.job.epoch, self._read + 1)'),
     ),
     _mutant(
         "replace-without-condition",
         _MEMORY,
-        0,
+        8,
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
-    _mutant("lost-race-is-won", _LEADING, 0, ("            raise FencedError\n", "            pass\n")),
+    _mutant("lost-race-is-won", _LEADING, 8, ("            raise FencedError\n", "            pass\n")),
     _mutant(
         "cancel-after-the-point-of-no-return",
         _TICKING,
-        0,
+        100,
         (
             "        elif job.phase is Phase.COMMITTING:\n",
             "        elif job.phase is Phase.COMMITTING and not seen.cancel_requested:\n",
@@ -52,40 +52,40 @@ MUTANTS: Final = (
     _mutant(
         "reduce-before-the-barrier",
         _SCHEDULING,
-        0,
+        2,
         ("if not verdicts and job.cursor == job.spec.tasks(job.phase):", "if job.cursor == job.spec.tasks(job.phase):"),
     ),
     _mutant(
         "cursor-kept-into-reduce",
         _TICKING,
-        0,
+        2,
         ("                cursor=0,\n                done=0,", "                done=0,"),
     ),
     _mutant(
         "wins-after-the-end",
         _TICKING,
-        0,
+        37,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     _mutant(
         "seal-forgets-the-launch-log",
         _TICKING,
-        0,
+        1196,
         ("                begun |= {one.task for one in job.launching.attempts}\n", "                pass\n"),
     ),
     # Winners.
-    _mutant("last-attempt-wins", _MEMORY, 0, ("            if key not in self._winners:\n", "            if True:\n")),
-    _mutant("trust-an-unverified-token", _RECORDING, 0, ("if not compare_digest(token, report.token):", "if False:")),
+    _mutant("last-attempt-wins", _MEMORY, 8, ("            if key not in self._winners:\n", "            if True:\n")),
+    _mutant("trust-an-unverified-token", _RECORDING, 70, ("if not compare_digest(token, report.token):", "if False:")),
     _mutant(
         "trust-what-a-manifest-says",
         _RECORDING,
-        0,
+        76,
         ("failure = report.failure or _malformed(job, report)", "failure = report.failure"),
     ),
     _mutant(
         "forget-before-the-commit",
         _RECORDING,
-        0,
+        6,
         (
             "        answer = self.store.commit(job, report.manifest)\n",
             "        mine = [AttemptId(task=report.task, attempt=report.attempt)]\n"
@@ -96,13 +96,13 @@ MUTANTS: Final = (
     _mutant(
         "one-worker-id-an-attempt",
         "s3mr.worker.executing",
-        0,
+        8,
         ("worker = surroundings.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
     ),
     _mutant(
         "report-before-the-bytes",
         "s3mr.worker.mapping",
-        0,
+        3,
         (
             "            surroundings.store.put(key, file)\n    return pieces",
             "            request.attempt > 1 or surroundings.store.put(key, file)\n    return pieces",
@@ -111,7 +111,7 @@ MUTANTS: Final = (
     _mutant(
         "count-a-duplicate",
         "s3mr.coordinator.barrier",
-        0,
+        5,
         (
             "            self._counters += one.counters\n",
             "            self._counters += one.counters\n"
@@ -122,13 +122,13 @@ MUTANTS: Final = (
     _mutant(
         "launch-log-not-repeated",
         _TICKING,
-        0,
+        99,
         ("        elif job.launching is not None:\n", "        elif False:\n"),
     ),
     _mutant(
         "invoke-before-the-log",
         _LAUNCHING,
-        0,
+        1,
         ("        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))\n", ""),
         (
             "        if refused:\n",
@@ -136,18 +136,18 @@ MUTANTS: Final = (
             "        if refused:\n",
         ),
     ),
-    _mutant("begin-too-late", "s3mr.worker.executing", 0, ("if started_at > request.start_by:", "if False:")),
-    _mutant("leases-never-end", _RETRYING, 0, ("if one.failure or one.lease_until > now:", "if True:")),
+    _mutant("begin-too-late", "s3mr.worker.executing", 271, ("if started_at > request.start_by:", "if False:")),
+    _mutant("leases-never-end", _RETRYING, 3, ("if one.failure or one.lease_until > now:", "if True:")),
     _mutant(
         "leases-end-at-once",
         _LAUNCHING,
-        0,
+        12,
         ("            lease_until=at + lease_s,", "            lease_until=at + 1.0,"),
     ),
     _mutant(
         "one-attempt-too-many",
         _RETRYING,
-        0,
+        10,
         (
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] > spec.attempts",
@@ -156,7 +156,7 @@ MUTANTS: Final = (
     _mutant(
         "throttling-costs-attempts",
         _RETRYING,
-        0,
+        45,
         (
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
             "sum(spent.values()) >= spec.attempts",
@@ -165,32 +165,32 @@ MUTANTS: Final = (
     _mutant(
         "no-room-costs-attempts",
         "s3mr.coordinator.receiving",
-        0,
-        ("kind=FailureKind.NO_ROOM if late else FailureKind.CRASH", "kind=FailureKind.CRASH"),
+        360,
+        ("kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH", "kind=FailureKind.CRASH"),
     ),
-    _mutant("raise-as-often-as-you-like", _RETRYING, 0, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
-    _mutant("a-backup-a-tick", _SCHEDULING, 0, ("if not any(one.backup for one in attempts) and now", "if now")),
-    _mutant("no-backups", _SCHEDULING, 0, ("if job.median_s is None:", "if True:")),
-    _mutant("more-than-there-is-room-for", _SCHEDULING, 0, ("free=capacity - len(running)", "free=capacity")),
+    _mutant("raise-as-often-as-you-like", _RETRYING, 1, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
+    _mutant("a-backup-a-tick", _SCHEDULING, 65, ("if not any(one.backup for one in attempts) and now", "if now")),
+    _mutant("no-backups", _SCHEDULING, 5, ("if job.median_s is None:", "if True:")),
+    _mutant("more-than-there-is-room-for", _SCHEDULING, 15, ("free=capacity - len(running)", "free=capacity")),
     _mutant(
         "launched-again-for-nothing",
         _LAUNCHING,
-        0,
+        47,
         ("            changes = {}\n        lead.save(launching=None)\n", "            changes = {}\n"),
     ),
     _mutant(
         "throttled-means-launched",
         _LAUNCHING,
-        0,
+        213,
         ("            raise next(answer for answer in answers if answer is not None)\n", ""),
     ),
-    _mutant("stop-is-not-heard", _TICKING, 0, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
-    _mutant("deadline-is-not-heard", _TICKING, 0, ("stop or self._overdue(seen.job)", "stop")),
+    _mutant("stop-is-not-heard", _TICKING, 24, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
+    _mutant("deadline-is-not-heard", _TICKING, 580, ("stop or self._overdue(seen.job)", "stop")),
     # The output.
     _mutant(
         "success-before-the-parts",
         _COMMITTING,
-        0,
+        1,
         (
             "    done = job.cursor\n",
             "    done = job.cursor\n    output.publish(success(job, winning_parts(job, store)))\n",
@@ -199,14 +199,14 @@ MUTANTS: Final = (
     _mutant(
         "one-part-is-forgotten",
         _COMMITTING,
-        0,
+        480,
         ("if number >= job.cursor)", "if number >= job.cursor + bool(job.cursor))"),
         ("limits.COMMIT_BATCH", "2"),
     ),
     _mutant(
         "complete-a-losers-upload",
         _MEMORY_DATA,
-        0,
+        8,
         (
             "upload = self._folder.uploads.pop(part.upload, None)",
             "number = next((n for n, one in self._folder.uploads.items() if one.name == part.name), '')\n"
@@ -216,40 +216,40 @@ MUTANTS: Final = (
     _mutant(
         "forget-to-abort",
         _COMMITTING,
-        0,
+        8,
         ("    output.discard_open(part_names(job), still_ours=", "    _ = (part_names(job), "),
     ),
     _mutant(
         "fail-on-an-unknown-answer",
         _TICKING,
-        0,
+        2,
         ("except (UserCodeError, RequestError, InvariantError) as error:", "except S3mrError as error:"),
         ("from s3mr.errors import ", "from s3mr.errors import S3mrError, "),
     ),
     _mutant(
         "a-failure-keeps-its-parts",
         _TICKING,
-        0,
+        174,
         ("            output.withdraw(committing.winning_parts(job, self.store))\n", ""),
     ),
     _mutant(
         "abort-another-jobs-uploads",
         _TICKING,
-        0,
+        18,
         ("still_ours=lambda: mine() == job_id)", "still_ours=lambda: True)"),
     ),
-    _mutant("run-without-a-claim", _TICKING, 0, ("if not job.attempts and (refusal", "if False and (refusal")),
+    _mutant("run-without-a-claim", _TICKING, 828, ("if not job.attempts and (refusal", "if False and (refusal")),
     _mutant(
         "claim-what-is-claimed",
         _MEMORY,
-        0,
+        29,
         ("                if job is not None and not job.released:\n", "                if False:\n"),
     ),
     # What is left behind.
     _mutant(
         "losers-stay-open-after-a-failure",
         _TICKING,
-        0,
+        18,
         (
             "            output.discard_open(committing.part_names(job), still_ours=",
             "            _ = (committing.part_names(job), ",
@@ -258,25 +258,25 @@ MUTANTS: Final = (
     _mutant(
         "a-success-keeps-its-pieces",
         _TICKING,
-        0,
+        1,
         ("                sweep(self.objects, job_id)\n", "                pass\n"),
     ),
     _mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
-        0,
+        120,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
     _mutant(
         "sweep-while-attempts-live",
         _TICKING,
-        0,
+        120,
         ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
     ),
     _mutant(
         "sweep-what-a-resume-needs",
         _TICKING,
-        0,
+        1,
         (
             "        if job.phase is Phase.SUCCEEDED:\n            if not job.spec.keep_intermediate:\n"
             "                sweep(self.objects, job_id)\n        else",
@@ -288,31 +288,31 @@ MUTANTS: Final = (
     _mutant(
         "types-of-keys-are-not-compared",
         "s3mr.coordinator.barrier",
-        0,
+        135,
         ("            if one.key_type is not None:\n", "            if False:\n"),
     ),
     _mutant(
         "lose-a-line-at-a-split",
         "s3mr.formats.text",
-        0,
+        4,
         ("    blocks = read(split.start - 1, split.stop)\n", "    blocks = read(split.start, split.stop)\n"),
     ),
     _mutant(
         "trust-a-changed-input",
         _MEMORY_DATA,
-        0,
+        537,
         ("if self._object(source).etag != etag:", "if False:"),
     ),
     _mutant(
         "values-in-any-order",
         "s3mr.shuffle.merging",
-        0,
+        22,
         ("            before.extend(values)\n", "            before[:0] = values\n"),
     ),
     _mutant(
         "offsets-of-the-wrong-piece",
         "s3mr.shuffle.index",
-        0,
+        5,
         ('            if layout == "packed":\n', '            if layout == "packed" and task:\n'),
     ),
 )

@@ -17,8 +17,8 @@ TRACE_LINES_MAX: Final = 150
 CHUNK_SEEDS: Final = 25
 
 
-def run(seeds: range, *, processes: int = 1) -> int:
-    """Run ``seeds``, print violations and a summary, and return how many violations there were."""
+def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
+    """Run ``seeds``, print violations (the first ones as stories) and a summary; return how many there were."""
     began_at = time.perf_counter()
     jobs: Counter[str] = Counter()
     faults = operations = violations = 0
@@ -31,7 +31,7 @@ def run(seeds: range, *, processes: int = 1) -> int:
         if outcome.violation is not None:
             violations += 1
             print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
-            if violations <= TOLD_MAX:
+            if violations <= told_max:
                 print("\n".join(story(outcome.seed)), flush=True)
     took_s = time.perf_counter() - began_at
     ends = ", ".join(f"{count:,} {phase}" for phase, count in sorted(jobs.items()))

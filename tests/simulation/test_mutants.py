@@ -10,14 +10,14 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import Mutant, mutated
 
 
-def simulate(mutant: Mutant) -> subprocess.CompletedProcess[str]:
+def simulate(mutant: Mutant, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.simulation", "seeds", "--seeds", "1", "--seed", str(mutant.seed)]
-    return subprocess.run([*command, "--mutant", mutant.name], capture_output=True, text=True, check=False)
+    return subprocess.run([*command, "--mutant", mutant.name, *options], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_promise_is_noticed(mutant: Mutant) -> None:
-    ran = simulate(mutant)
+    ran = simulate(mutant, "--brief")
     assert ran.returncode == 1, ran.stderr
     assert ran.stdout.startswith(f"seed {mutant.seed}: ")
 
