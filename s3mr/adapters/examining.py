@@ -50,7 +50,7 @@ def caller(client: "STSClient") -> str:
 
 
 def check_state_machine(client: "SFNClient", arn: str) -> None:
-    """See that the state machine is there, and that executions of it may be started, listed and looked at.
+    """See that the state machine is there, and that executions of it may be started and looked at.
 
     Raises:
         RequestError: it is not, or they may not.
@@ -58,8 +58,6 @@ def check_state_machine(client: "SFNClient", arn: str) -> None:
     with translated(f"states:DescribeStateMachine on {arn}"):
         if client.describe_state_machine(stateMachineArn=arn)["status"] != "ACTIVE":
             raise RequestError(f"{arn} is being deleted")
-    with translated(f"states:ListExecutions on {arn}"):
-        client.list_executions(stateMachineArn=arn, maxResults=1)
     execution = f"{arn.replace(':stateMachine:', ':execution:')}:{_NOBODY}"
     with translated(f"states:DescribeExecution on {execution}"), _hoping_for("ExecutionDoesNotExist"):
         client.describe_execution(executionArn=execution)

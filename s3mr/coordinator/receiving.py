@@ -15,10 +15,14 @@ from s3mr.model.job import Failure, FailureKind
 from s3mr.model.report import Report, TaskRequest
 
 _MESSAGE_MAX = 1_000
+_NO_ROOM = {
+    "EventAgeExceeded": f"Lambda had no room for it within {limits.EVENT_AGE_S:.0f} s",
+    "ZeroReservedConcurrency": "its function is switched off: somebody has reserved a concurrency of 0 for it",
+}
 
 
 class _Context(BaseModel):
-    condition: Literal["Success", "RetriesExhausted", "EventAgeExceeded"]
+    condition: Literal["Success", "RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency"]
 
 
 class _Delivery(BaseModel):
@@ -47,20 +51,18 @@ def _report(delivery: _Delivery) -> Report:
         return Report.model_validate(delivery.response)
     request = TaskRequest.model_validate(delivery.request)
     where = {"phase": request.phase, "task": request.task, "attempt": request.attempt}
-    late = delivery.context.condition == "EventAgeExceeded"
+    no_room = _NO_ROOM.get(delivery.context.condition)
     failure = Failure(
-        kind=FailureKind.NO_ROOM if late else FailureKind.CRASH,
-        message=_late() if late else f"the function died: {_error(delivery.response)}",
+        kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH,
+        message=no_room or f"the function died: {_error(delivery.response)}",
         **where,
     )
     return Report(job_id=request.spec.job_id, token=request.token, worker=None, failure=failure, **where)
 
 
-def _late() -> str:
-    return f"Lambda had no room for it within {limits.EVENT_AGE_S:.0f} s"
-
-
 def _error(response: object) -> str:
     """Return what Lambda says of a death: ``{"errorMessage": "… Task timed out after 900.00 seconds"}``."""
     message = response.get("errorMessage") if isinstance(response, dict) else None
-    return str(message or "no reason was given")[:_MESSAGE_MAX]
+    if not isinstance(message, str) or not message:
+        return "no reason was given"
+    return message[:_MESSAGE_MAX].encode("utf-8", "backslashreplace").decode()  # JSON may hold lone surrogates

@@ -180,6 +180,8 @@ def room(there: examining.Concurrency, *, attempts_max: int, reserved: Mapping[s
         more = "raise the account's quota (Service Quotas: AWS Lambda, Concurrent executions, L-B99A9384)"
     else:
         why, more = f"{scarcest} is {least:,}", f"deploy with a higher {scarcest}"
+    if least == 0:  # which no job can do with
+        raise _PoorlyError(f"{why}: no attempt of a job can begin", more)
     raise _PoorlyError(
         f"a job may have {attempts_max:,} attempts at once (WorkersMax), and {why}: what is more waits, is dropped "
         "after a minute, and begins again",

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,27 +93,49 @@ def test_a_stack_of_another_kind_is_refused(aws: clients.Meter) -> None:
     [
         ("CREATE_IN_PROGRESS", "still being created"),
         ("REVIEW_IN_PROGRESS", "still being created"),
-        ("CREATE_FAILED", "not whole"),
-        ("ROLLBACK_COMPLETE", "not whole"),
-        ("UPDATE_ROLLBACK_FAILED", "not whole"),
-        ("DELETE_IN_PROGRESS", "being deleted"),
-        ("DELETE_FAILED", "being deleted"),
+        ("CREATE_FAILED", "not whole .*mend it, deploy"),
+        ("ROLLBACK_IN_PROGRESS", "wait until that is taken back, then sam delete --stack-name s3mr"),
+        ("ROLLBACK_COMPLETE", "can only be deleted first: sam delete --stack-name s3mr, and deploy it anew"),
+        ("ROLLBACK_FAILED", "can only be deleted first: sam delete --stack-name s3mr, and deploy it anew"),
+        ("DELETE_IN_PROGRESS", "being deleted .*when that has ended, deploy it anew"),
+        ("DELETE_FAILED", "bucket is not empty: empty that, .*then once more  sam delete --stack-name s3mr$"),
     ],
 )
 @pytest.mark.usefixtures("deployed")
-def test_a_stack_that_is_not_whole_is_refused_with_its_status(aws: clients.Meter, status: str, said: str) -> None:
+def test_a_stack_that_is_not_whole_is_refused_with_its_status_and_what_to_do(
+    aws: clients.Meter, status: str, said: str
+) -> None:
     set_status("s3mr", status)
-    with pytest.raises(RequestError, match=f"{said} .*{status}"):
-        described(aws)
+    for to_submit in (False, True):
+        with pytest.raises(RequestError, match=said) as refused:
+            described(aws, to_submit=to_submit)
+        assert f"({status})" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("UPDATE_IN_PROGRESS", "being deployed just now .*submit when that has ended"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "being deployed just now .*submit when that has ended"),
+        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name s3mr, and then deploy"),
+        ("UPDATE_FAILED", "not whole .*mend it, deploy"),
+    ],
+)
 @pytest.mark.usefixtures("deployed")
-def test_while_a_deploy_is_under_way_jobs_are_looked_after_but_none_is_submitted(aws: clients.Meter) -> None:
-    set_status("s3mr", "UPDATE_IN_PROGRESS")
+def test_while_a_deploy_is_under_way_or_has_failed_jobs_are_looked_after_but_none_is_submitted(
+    aws: clients.Meter, status: str, said: str
+) -> None:
+    set_status("s3mr", status)
     assert described(aws).name == "s3mr"
-    with pytest.raises(RequestError, match="being deployed just now"):
+    with pytest.raises(RequestError, match=said) as refused:
         described(aws, to_submit=True)
-    set_status("s3mr", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    assert f"({status})" in str(refused.value)
+
+
+@pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"])
+@pytest.mark.usefixtures("deployed")
+def test_a_stack_whose_deploy_has_ended_well_or_was_taken_back_takes_jobs(aws: clients.Meter, status: str) -> None:
+    set_status("s3mr", status)
     assert described(aws, to_submit=True).name == "s3mr"
 
 
@@ -170,6 +193,19 @@ def test_a_job_whose_coordinator_has_ended_gets_the_next_one_which_calls_the_sam
         (f"{JOB}-1", "RUNNING", "tick:7"),
     ]
     assert jobs.latest(JOB) == Execution(1, "RUNNING", "tick:7")
+
+
+@pytest.mark.parametrize(("count", "looks"), [(1, 2), (2, 3), (3, 5), (5, 7), (16, 9), (23, 11)])
+def test_the_latest_of_many_coordinators_is_found_by_few_looks(
+    aws: clients.Meter, deployed: MotoStack, count: int, looks: int
+) -> None:
+    jobs = machine(aws, deployed)
+    for number in range(count):
+        jobs.start(JOB, tick=f"tick:{number}", number=number)
+    before = aws.counts()
+    assert jobs.latest(JOB) == Execution(count - 1, "RUNNING", f"tick:{count - 1}")
+    sent = Counter(aws.counts()) - Counter(before)
+    assert sum(sent.values()) == looks
 
 
 def test_a_state_machine_that_is_gone_is_said_so(aws: clients.Meter, deployed: MotoStack) -> None:
@@ -248,6 +284,29 @@ def test_no_region_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RequestError, match="set AWS_REGION"):
         clients.cloudformation_client(clients.Meter())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_ENDPOINT_URL", "localhost:4566", "Invalid endpoint: localhost:4566: .* as in http://localhost:4566"),
+        ("AWS_ENDPOINT_URL", "http://localhost:port", "'port': .* write a URL, as in http://localhost:4566"),
+        ("AWS_REGION", "us east 1", "'us east 1' doesn't match"),
+        ("AWS_DEFAULTS_MODE", "zzz", "invalid defaults mode: zzz"),
+        ("AWS_CONFIG_FILE", "{folder}/broken", "Unable to parse config file: .*/broken"),
+    ],
+)
+@pytest.mark.parametrize("make", CLIENTS)
+def test_a_configuration_that_makes_no_sense_is_refused_with_what_is_wrong_in_it(
+    make: Callable[[clients.Meter], Any], name: str, value: str, said: str, monkeypatch: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").write_text("[default]\nregion\n")
+    for variable in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, given in {**KEYS, name: value.format(folder=tmp_path)}.items():
+        monkeypatch.setenv(variable, given)
+    with pytest.raises(RequestError, match=f"^the AWS configuration: .*{said}"):
+        make(clients.Meter())
 
 
 def test_services_out_of_reach_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from s3mr import limits
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.person import Person
@@ -15,7 +16,6 @@ from tests.deployed.run import OUTPUTS
 
 TABLE, START = "dynamodb:*", "states:StartExecution"
 NO_JOB = "20260101-000000-00000000"
-ROUNDS_MAX = 400
 SETTLE_S = 60.0
 
 
@@ -66,7 +66,7 @@ def test_a_fresh_execution_takes_over_before_the_history_is_full(
 ) -> None:
     job_id, output = begun
     stale = _describe(aws, _execution(person, f"{job_id}-0"))
-    given = json.loads(stale["input"]) | {"number": 7, "answer": {"round": ROUNDS_MAX - 1}}
+    given = json.loads(stale["input"]) | {"number": 7, "answer": {"round": limits.ROUNDS_MAX - 1}}
     for name in ("again", "and-again"):  # the second finds that its successor exists, which is as good
         aws.administrators("stepfunctions").start_execution(
             stateMachineArn=person.stack.outputs["JobsArn"], name=f"{job_id}-{name}", input=json.dumps(given)

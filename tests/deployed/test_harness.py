@@ -239,6 +239,16 @@ def test_an_event_that_finds_no_room_in_time_is_told_to_be_too_old(
     assert "responsePayload" not in record
 
 
+def test_an_event_of_a_function_without_any_concurrency_is_given_up_at_once_with_that_reason(
+    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+) -> None:
+    function("off", "def handler(event, context):\n    pass", on_failure=TOLD).reserved = 0
+    aws.administrators("lambda").invoke(FunctionName="off", InvocationType="Event", Payload=b"{}")
+    service.settle(SETTLE_S)
+    (record,) = told()
+    assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
+
+
 def test_who_may_not_invoke_the_destination_is_not_heard(aws: Cloud, function: CodeOf, service: LambdaService) -> None:
     function("elsewhere", "def handler(event, context):\n    pass")
     function("mute", "def handler(event, context):\n    pass", on_success=TOLD.replace("told", "elsewhere"))

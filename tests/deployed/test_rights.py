@@ -1,9 +1,11 @@
 """What user code cannot do with a worker's credentials, and what it can, in vain."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -134,6 +136,61 @@ def test_user_code_reaches_nothing_that_its_role_does_not_need(person: Person, p
     assert outcomes.keys() == {f"{phase} {name}" for phase in ("map", "reduce") for name in names}
     refused = {"AccessDenied", "AccessDeniedException"}
     assert {name: outcome for name, outcome in outcomes.items() if outcome not in refused} == {}
+
+
+USES = """
+    import base64, json
+    import boto3
+    from botocore.exceptions import ClientError
+
+    def outcomes(by):
+        kms = boto3.client("kms")
+        for key, secret in json.loads(params["keys"]).items():
+            uses = {
+                "decrypt": lambda: kms.decrypt(KeyId=key, CiphertextBlob=base64.b64decode(secret)),
+                "generate": lambda: kms.generate_data_key(KeyId=key, KeySpec="AES_256"),
+            }
+            for name, use in uses.items():
+                try:
+                    use()
+                    yield f"{by} {name} {key}", "allowed"
+                except ClientError as error:
+                    yield f"{by} {name} {key}", error.response["Error"]["Code"]
+
+    def tries(source, line):
+        yield "reduce", ""
+        yield from outcomes("map")
+
+    def more(key, values):
+        yield from outcomes("reduce") if key == "reduce" else ((key, value) for value in values)
+
+    job = Job(map=tries, reduce=more)
+"""
+
+
+def test_keys_are_used_through_s3_alone(sealed: Person) -> None:
+    """A worker reads and writes what they encrypt, and decrypts nothing else that somebody has encrypted with them."""
+    parameters, kms = sealed.stack.parameters, sealed.stack.cloud.administrators("kms")
+    keys = [parameters["KmsKeyArn"], parameters["DataKmsKeyArns"]]
+    secrets = {key: kms.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"] for key in keys}
+    encoded = {key: base64.b64encode(secret).decode() for key, secret in secrets.items()}
+    output = f"s3://{sealed.stack.outputs['BucketName']}/output/keys/"
+    options = ("--reducers", "1", "--param", f"keys={json.dumps(encoded)}")
+    sealed.run("run", sealed.job(USES), sealed.upload("x"), "--output", output, *options)
+    tried = [f"{by} {use} {key}" for by in ("map", "reduce") for use in ("decrypt", "generate") for key in keys]
+    assert sorted(sealed.lines(output)) == sorted(f"{one}\tAccessDeniedException" for one in tried)
+    own = boto3.client(
+        "kms",
+        endpoint_url=sealed.credentials["AWS_ENDPOINT_URL"],
+        region_name=REGION,
+        aws_access_key_id=sealed.credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=sealed.credentials["AWS_SECRET_ACCESS_KEY"],
+    )
+    for key, secret in secrets.items():
+        with pytest.raises(ClientError, match="AccessDenied"):
+            own.decrypt(KeyId=key, CiphertextBlob=secret)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            own.generate_data_key(KeyId=key, KeySpec="AES_256")
 
 
 def test_a_worker_is_not_told_whether_an_object_exists(person: Person) -> None:

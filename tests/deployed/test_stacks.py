@@ -38,7 +38,9 @@ def test_buckets_that_other_keys_encrypt_are_read_and_written_where_these_are_de
 def test_a_stack_without_buckets_of_others_serves_its_own_and_is_deleted_without_a_trace(
     aws: Cloud, built: Path, tmp_path: Path
 ) -> None:
-    brief = deploy(aws, built, "brief")
+    brief = deploy(aws, built, "brief", CoordinatorReservedConcurrency="2")
+    reserved = {one.name: one.reserved for one in FUNCTIONS if one.name.startswith("brief")}
+    assert reserved == {"brief-tick": 2, "brief-record": 2, "brief-map": None, "brief-reduce": None}
     bucket = brief.outputs["BucketName"]
     person = Person(brief, aws.add_user("brief", brief.resource("SubmitPolicy")), tmp_path, bucket, bucket)
     person.s3.put_object(Bucket=bucket, Key="input/a", Body=b"a b a")

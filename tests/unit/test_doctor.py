@@ -36,6 +36,24 @@ def test_concurrency_that_is_reserved_for_a_worker_is_its_limit_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("unreserved", "reduce", "why", "advice"),
+    [
+        (100, 0, "ReduceReservedConcurrency is 0: no attempt", "deploy with a higher ReduceReservedConcurrency"),
+        (0, None, "0 of the account's 1,000 concurrent executions are not reserved: no attempt", "raise the account's"),
+    ],
+)
+def test_where_nothing_can_run_nobody_is_told_to_have_no_workers(
+    unreserved: int, reduce: int | None, why: str, advice: str
+) -> None:
+    with pytest.raises(S3mrError, match=why) as found:
+        room(Concurrency(1000, unreserved), attempts_max=50, reserved={**RESERVED, "ReduceReservedConcurrency": reduce})
+    advised = getattr(found.value, "advice", "")
+    assert advised.startswith(advice)
+    assert "=0" not in advised
+    assert "--workers" not in advised
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         InvokeSettings(None, None, None, None),

@@ -64,11 +64,16 @@ def test_a_death_is_a_death_whatever_lambda_says_of_it(one: World, response: obj
     assert receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", response))[1] is Verdict.FAILED
 
 
-def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World) -> None:
-    report, _ = receive(one.recorder, delivery(one.sent[0], "EventAgeExceeded"))
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [("EventAgeExceeded", "no room for it within 60 s"), ("ZeroReservedConcurrency", "a concurrency of 0")],
+)
+def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World, condition: str, why: str) -> None:
+    report, _ = receive(one.recorder, delivery(one.sent[0], condition))
     assert report is not None
     assert report.failure is not None
     assert report.failure.kind is FailureKind.NO_ROOM
+    assert why in report.failure.message
     one.sent.clear()
     state = one.finish()
     assert state.phase is Phase.SUCCEEDED

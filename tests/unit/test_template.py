@@ -86,14 +86,45 @@ def test_an_execution_hands_over_before_its_history_or_its_time_is_full() -> Non
     definition = RESOURCES["Jobs"]["Properties"]["Definition"]
     judge = definition["States"]["Judge"]["Choices"][1]
     assert judge["NumericGreaterThanEquals"] == limits.ROUNDS_MAX
-    busy, other = definition["States"]["Tick"]["Retry"]
-    assert TransientError.__name__ in busy["ErrorEquals"]  # what a function raises has its class's name
-    assert busy["MaxAttempts"] * busy["MaxDelaySeconds"] / 2 > 2_400  # with full jitter: throttling may last
-    retries = other["MaxAttempts"]
-    assert 9 + 3 * retries < limits.ROUND_EVENTS_MAX
+    retriers = definition["States"]["Tick"]["Retry"]  # each counts its own errors, so one round may use up all
+    events = 9 + 3 * sum(retrier["MaxAttempts"] for retrier in retriers)
+    assert events < limits.ROUND_EVENTS_MAX
+    assert limits.ROUNDS_MAX * limits.ROUND_EVENTS_MAX < limits.HISTORY_EVENTS_MAX - 1_000  # what a release needs
     timeout_s = RESOURCES["TickFunction"]["Properties"]["Timeout"]
     assert limits.ROUND_S + 300 < timeout_s < definition["States"]["Tick"]["TimeoutSeconds"]
     assert definition["TimeoutSeconds"] > limits.DEADLINE_S_MAX + limits.TASK_TIMEOUT_S
+
+
+@pytest.mark.parametrize("state", ["Tick", "Release"])
+def test_a_job_waits_for_hours_for_a_service_that_is_busy_or_down(state: str) -> None:
+    busy, other = RESOURCES["Jobs"]["Properties"]["Definition"]["States"][state]["Retry"]
+    assert set(busy["ErrorEquals"]) == {
+        "Lambda.TooManyRequestsException",
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.ClientExecutionTimeoutException",
+        TransientError.__name__,  # what a function raises has its class's name
+    }
+    assert (busy["MaxDelaySeconds"], busy["JitterStrategy"]) == (300, "FULL")
+    delays_s = [
+        min(busy["MaxDelaySeconds"], busy["IntervalSeconds"] * busy["BackoffRate"] ** retry)
+        for retry in range(busy["MaxAttempts"])
+    ]
+    assert sum(delays_s) / 2 > 3 * 3600  # half of them, for the jitter is full
+    assert other["ErrorEquals"] == ["States.ALL"]
+
+
+def test_no_function_can_be_switched_off_by_reserving_nothing_for_it() -> None:
+    """AWS takes a reserved concurrency of 0 to mean that a function is never run."""
+    reserved = [name for name in TEMPLATE["Parameters"] if name.endswith("ReservedConcurrency")]
+    assert reserved == [f"{one}ReservedConcurrency" for one in ("Map", "Reduce", "Coordinator")]
+    for name in reserved:
+        parameter = TEMPLATE["Parameters"][name]
+        assert parameter["Type"] == "String"  # CloudFormation asks no pattern of a number
+        allowed = re.compile(parameter["AllowedPattern"])
+        assert all(allowed.fullmatch(one) for one in (parameter["Default"], "-1", "1", "20", "1000"))
+        assert not any(allowed.fullmatch(one) for one in ("0", "00", "-0", "-2", "", "1.5"))
 
 
 def test_every_state_that_can_fail_leads_to_a_release() -> None:
@@ -207,6 +238,14 @@ def test_who_reads_or_writes_buckets_of_others_may_use_the_keys_that_encrypt_the
         for sid, one in found.items():
             reads = sid == "ReadInputsWithDataKeys"
             assert one["Action"] == ("kms:Decrypt" if reads else ["kms:Decrypt", "kms:GenerateDataKey"])
+            ours = {"StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}}
+            of_others = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}  # a bucket may be in any region
+            assert one["Condition"] == (ours if sid == "UseKey" else of_others), (owner, sid)
+
+
+def test_people_start_executions_and_look_at_those_of_jobs_that_they_know() -> None:
+    states = {action for action in actions("SubmitPolicy") if "states:" in action}
+    assert states == {f"Allow states:{one}" for one in ("StartExecution", "DescribeStateMachine", "DescribeExecution")}
 
 
 @pytest.mark.parametrize("name", WORKERS)

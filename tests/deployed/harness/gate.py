@@ -14,7 +14,7 @@ from tests.deployed.harness.access import Access, Principal, Refused, UnknownCal
 from tests.deployed.harness.calls import Call, read_call
 from tests.deployed.harness.lambda_api import Answer, LambdaApi
 from tests.deployed.harness.needs import Need, needs_of
-from tests.deployed.harness.place import ACCOUNT, PARTITION
+from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.resources import BUCKET_POLICIES, encryption_key
 from tests.deployed.harness.s3_needs import is_batch_delete, key_action, keys_to_delete, place_of
 
@@ -81,7 +81,7 @@ class Gate:
             yield Need(need.action, need.resource, {**need.context, **transport})
         key, action = encryption_key(bucket), key_action(call)
         if key and action:
-            yield Need(action, key)
+            yield Need(action, key, {"kms:viaservice": (f"s3.{REGION}.amazonaws.com",)})
 
     def _may(self, principal: Principal, action: str, bucket: str, key: str | None) -> bool:
         resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key is not None else "")

@@ -33,7 +33,7 @@ class FunctionResource(Made, CloudFormationModel):  # type: ignore[misc]
     def create_from_cloudformation_json(cls, name: str, made_of: Any, *_: str, **__: Any) -> Self:
         properties = made_of["Properties"]
         function = Function(name, _latest(name, properties))
-        function.reserved = properties.get("ReservedConcurrentExecutions")
+        function.reserved = _reserved(properties)
         FUNCTIONS.add(function)
         return cls(name, Arn=function.arn)
 
@@ -41,11 +41,16 @@ class FunctionResource(Made, CloudFormationModel):  # type: ignore[misc]
     def update_from_cloudformation_json(cls, original_resource: Self, cloudformation_json: Any, **_: Any) -> Self:
         function, _qualifier = FUNCTIONS.find(original_resource.physical_resource_id)
         function.latest = _latest(function.name, cloudformation_json["Properties"])
-        function.reserved = cloudformation_json["Properties"].get("ReservedConcurrentExecutions")
+        function.reserved = _reserved(cloudformation_json["Properties"])
         return original_resource
 
     def delete(self, *_: str) -> None:
         FUNCTIONS.remove(self.physical_resource_id)
+
+
+def _reserved(properties: dict[str, Any]) -> int | None:
+    given = properties.get("ReservedConcurrentExecutions")
+    return None if given is None else int(given)
 
 
 def _latest(name: str, properties: dict[str, Any]) -> Version:

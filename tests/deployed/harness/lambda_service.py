@@ -150,7 +150,7 @@ class LambdaService:
                 _, outcome = self.invoke(event.function, event.qualifier, event.payload, event.request_id)
             except Throttled:
                 if event.function.reserved == 0:
-                    return self._give_up(event, "EventAgeExceeded", tries, outcome)
+                    return self._give_up(event, "ZeroReservedConcurrency", tries, outcome)
                 time.sleep(THROTTLED_S)
                 continue
             tries += 1
