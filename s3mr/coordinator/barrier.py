@@ -13,7 +13,7 @@ from s3mr.batching import batched
 from s3mr.errors import InvariantError
 from s3mr.model import keys
 from s3mr.model.job import JobSpec, JobState, Phase
-from s3mr.model.manifest import Books, Manifest, unpack_pieces
+from s3mr.model.manifest import Books, Manifest
 from s3mr.model.statistics import Counters
 from s3mr.ports import JobStore, ObjectStore
 from s3mr.shuffle.index import encode_segment
@@ -32,23 +32,19 @@ def write_shuffle_index(
         InvariantError: the books do not balance.
     """
     spec = job.spec
-    records, checksums = [0] * spec.reducers, [0] * spec.reducers
+    books = [Books()] * spec.reducers
     audit = MapAudit(spec)
     winners = audit.watch(store.all_manifests(job, Phase.MAP))
     for segment, manifests in enumerate(batched(winners, limits.INDEX_SEGMENT_TASKS)):
-        pieces = [tuple(unpack_pieces(one.pieces or b"")) for one in manifests]
-        for row in pieces:
-            for partition, piece in enumerate(row):
-                records[partition] += piece.records
-                checksums[partition] += piece.crc32c
-        entries = [(one.worker, row) for one, row in zip(manifests, pieces, strict=True)]
+        entries = [(one.worker, one.pieces or b"") for one in manifests]
+        columns = encode_segment(entries, layout=spec.layout, reducers=spec.reducers)
         with scratch() as body:
-            for column in encode_segment(entries, layout=spec.layout, reducers=spec.reducers):
+            for partition, (column, written) in enumerate(columns):
                 body.write(column)
+                books[partition] += written
             objects.put(keys.index_segment(spec.job_id, segment), body)
     counters = audit.balance()
-    packed = b"".join(_BOOKS.pack(count, checksum % 2**32) for count, checksum in zip(records, checksums, strict=True))
-    objects.put(keys.index_books(spec.job_id), packed)
+    objects.put(keys.index_books(spec.job_id), b"".join(_BOOKS.pack(one.records, one.checksum) for one in books))
     return counters
 
 

@@ -128,7 +128,9 @@ class JobSpec(Value):
     @property
     def slices(self) -> int:
         """Over how many table partitions the manifests are spread."""
-        return min(limits.SLICES_MAX, 1 + max(self.map_tasks, self.reducers) // limits.SLICE_TASKS)
+        by_tasks = max(self.map_tasks, self.reducers) // limits.SLICE_TASKS
+        by_bytes = self.map_tasks * self.reducers * limits.PIECE_COLUMN_BYTES // limits.SLICE_BYTES
+        return min(limits.SLICES_MAX, 1 + max(by_tasks, by_bytes))
 
 
 class AttemptId(Value):

@@ -1,7 +1,7 @@
 """The manifest: what one winning attempt wrote. An object that no manifest names does not exist."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
@@ -31,6 +31,15 @@ def pack_pieces(pieces: Iterable[Piece]) -> bytes:
 def unpack_pieces(packed: bytes) -> Iterator[Piece]:
     """The inverse of `pack_pieces`."""
     return map(Piece._make, _PIECE.iter_unpack(packed))
+
+
+def unpack_columns(rows: Sequence[bytes]) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Yield, for each partition, the lengths, records and CRC-32Cs of its pieces in all packed ``rows``, in order.
+
+    One column is held at a time: unpacked, a row of packed pieces takes fifteen times its size.
+    """
+    for column in zip(*map(_PIECE.iter_unpack, rows), strict=True):
+        yield tuple(zip(*column, strict=True))
 
 
 class Books(Value):

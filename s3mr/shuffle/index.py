@@ -8,13 +8,16 @@ object, its length, records and CRC-32C; and ends with the CRC-32C of these entr
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import add
 from typing import Final
 
 import google_crc32c
 
+from s3mr import limits
 from s3mr.errors import InvariantError
 from s3mr.model.job import Layout
-from s3mr.model.manifest import Piece
+from s3mr.model.manifest import Books, Piece, unpack_columns
 
 _ENTRY: Final = struct.Struct("<8sQIII")
 _CRC_BYTES: Final = 4
@@ -35,19 +38,29 @@ def column_range(partition: int, *, tasks: int) -> tuple[int, int]:
     return partition * size, (partition + 1) * size
 
 
-def encode_segment(entries: Sequence[tuple[str, Sequence[Piece]]], *, layout: Layout, reducers: int) -> Iterator[bytes]:
-    """Yield the columns of a segment: ``entries`` are (worker, its R pieces), one for each map task, in order."""
-    if any(len(pieces) != reducers for _, pieces in entries):
+def encode_segment(
+    entries: Sequence[tuple[str, bytes]], *, layout: Layout, reducers: int
+) -> Iterator[tuple[bytes, Books]]:
+    """Yield the columns of a segment, each with the books of its pieces.
+
+    ``entries`` are (worker, its R pieces, packed), one for each map task, in order.
+
+    Raises:
+        InvariantError: a map task has more pieces, or fewer.
+    """
+    if any(len(packed) != reducers * limits.PIECE_COLUMN_BYTES for _, packed in entries):
         raise InvariantError(f"a map task whose pieces are not {reducers}")
     workers = [bytes.fromhex(worker) for worker, _ in entries]
     offsets = [0] * len(entries)
-    for partition in range(reducers):
-        column = bytearray()
-        for task, (_, pieces) in enumerate(entries):
-            column += _ENTRY.pack(workers[task], offsets[task], *pieces[partition])
-            if layout == "packed":
-                offsets[task] += pieces[partition].length_bytes
-        yield bytes(column) + google_crc32c.value(bytes(column)).to_bytes(_CRC_BYTES, "little")
+    all_entries = struct.Struct(_ENTRY.format[:1] + _ENTRY.format[1:] * len(entries))
+    for lengths, records, crcs in unpack_columns([packed for _, packed in entries]):
+        column = all_entries.pack(*chain.from_iterable(zip(workers, offsets, lengths, records, crcs, strict=True)))
+        if layout == "packed":
+            offsets = list(map(add, offsets, lengths))
+        yield (
+            column + google_crc32c.value(column).to_bytes(_CRC_BYTES, "little"),
+            Books(records=sum(records), checksum=sum(crcs) % 2**32),
+        )
 
 
 def decode_column(column: bytes, *, tasks: int) -> list[PieceEntry]:

@@ -125,7 +125,13 @@ def _judge_success(world: "World") -> None:
 def _judge_calm(world: "World", job: JobState) -> None:
     """S10: where nothing goes wrong and there is room, nothing is done twice."""
     tasks = job.spec.map_tasks + job.spec.reducers
-    if world.faults.struck or len(world.facts.jobs) > 1 or world.scenario.concurrency < tasks or not tasks:
+    if (
+        world.faults.struck
+        or world.deaths.met
+        or len(world.facts.jobs) > 1
+        or world.scenario.concurrency < tasks
+        or not tasks
+    ):
         return
     done = (job.attempts, job.retried, job.ignored, world.executions)
     world.facts.check(done == (tasks, 0, 0, tasks), "S10", f"{tasks} tasks took {done} attempts in a calm world")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from s3mr import limits
 from s3mr.errors import InvariantError, UserCodeError
-from s3mr.model.manifest import Piece
+from s3mr.model.manifest import Piece, pack_pieces
 from s3mr.model.plan import MapTask, Pointer, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_plan, decode_pointer, encode_plan
 from s3mr.shuffle.codec import Encoder, decode
@@ -137,8 +137,10 @@ def test_any_bytes_are_a_value_that_can_be_carried_or_refused(data: bytes) -> No
 @given(st.data())
 def test_any_change_of_a_column_of_the_index_is_an_invariant(data: st.DataObject) -> None:
     pieces = st.builds(Piece, *[st.integers(0, 2**32 - 1)] * 3)
-    tasks = data.draw(st.lists(st.tuples(st.from_regex("[0-9a-f]{16}", fullmatch=True), st.tuples(pieces)), max_size=5))
-    (column,) = encode_segment(tasks, layout="packed", reducers=1)
+    one = st.tuples(st.from_regex("[0-9a-f]{16}", fullmatch=True), st.tuples(pieces))
+    tasks = data.draw(st.lists(one, min_size=1, max_size=5))
+    entries = [(worker, pack_pieces(row)) for worker, row in tasks]
+    ((column, _),) = encode_segment(entries, layout="packed", reducers=1)
     expected = [
         PieceEntry(worker, entry.offset_bytes, piece)
         for (worker, (piece,)), entry in zip(tasks, decode_column(column, tasks=len(tasks)), strict=True)

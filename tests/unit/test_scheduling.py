@@ -213,3 +213,13 @@ def test_of_attempts_without_room_only_the_last_one_is_kept() -> None:
     (forget,) = [action for action in decided if isinstance(action, Forget)]
     assert [one.attempt for one in forget.attempts] == [1, 3]
     assert judge_task(spec(), attempts, now=NOW) == judge_task(spec(), [attempts[1], attempts[3]], now=NOW)
+
+
+def test_manifests_are_spread_over_slices_by_their_number_and_by_their_size() -> None:
+    def slices(map_tasks: int, reducers: int) -> int:
+        return spec(map_tasks).model_copy(update={"reducers": reducers}).slices
+
+    assert slices(10, 10) == 1
+    assert slices(5_000, 10) == 6
+    assert slices(1_000, 10_000) == 29, "a manifest of 10,000 pieces has 120 KB"
+    assert slices(100_000, 10) == limits.SLICES_MAX

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from s3mr import limits
 from s3mr.errors import InvariantError
-from s3mr.model.manifest import Piece
+from s3mr.model.manifest import Piece, pack_pieces
 from s3mr.shuffle import frames
 from s3mr.shuffle.frames import read_run, write_run
 from s3mr.shuffle.index import column_range, decode_column, encode_segment
@@ -101,7 +101,11 @@ def test_the_size_of_frames_follows_memory_within_limits() -> None:
 def test_a_reducer_finds_its_pieces_in_the_index(layout: Any) -> None:
     pieces = [[Piece(task * 10 + partition, 1, task ^ partition) for partition in range(3)] for task in range(4)]
     workers = [f"{task:016x}" for task in range(4)]
-    segment = b"".join(encode_segment(list(zip(workers, pieces, strict=True)), layout=layout, reducers=3))
+    tasks = [(worker, pack_pieces(each)) for worker, each in zip(workers, pieces, strict=True)]
+    columns = list(encode_segment(tasks, layout=layout, reducers=3))
+    segment = b"".join(column for column, _ in columns)
+    assert [books.records for _, books in columns] == [4, 4, 4]
+    assert [books.checksum for _, books in columns] == [0 + 1 + 2 + 3, 1 + 0 + 3 + 2, 2 + 3 + 0 + 1]
     for partition in range(3):
         start, stop = column_range(partition, tasks=4)
         entries = decode_column(segment[start:stop], tasks=4)
@@ -113,11 +117,12 @@ def test_a_reducer_finds_its_pieces_in_the_index(layout: Any) -> None:
 
 
 def test_a_damaged_column_of_the_index_is_an_invariant() -> None:
-    column = b"".join(encode_segment([("0" * 16, [Piece(1, 2, 3)])], layout="packed", reducers=1))
+    task = ("0" * 16, pack_pieces([Piece(1, 2, 3)]))
+    ((column, _),) = encode_segment([task], layout="packed", reducers=1)
     for at in range(len(column)):
         with pytest.raises(InvariantError):
             decode_column(column[:at] + bytes([column[at] ^ 1]) + column[at + 1 :], tasks=1)
     with pytest.raises(InvariantError):
         decode_column(column, tasks=2)
     with pytest.raises(InvariantError):
-        list(encode_segment([("0" * 16, [Piece(1, 2, 3)])], layout="packed", reducers=2))
+        list(encode_segment([task], layout="packed", reducers=2))

@@ -9,7 +9,7 @@ import google_crc32c
 from s3mr.adapters.memory import MemoryObjectStore
 from s3mr.model import keys
 from s3mr.model.job import BundleRef, JobSpec, Phase
-from s3mr.model.manifest import Part, unpack_pieces
+from s3mr.model.manifest import Part
 from s3mr.model.report import Report, TaskRequest
 from s3mr.shuffle.index import encode_segment
 from s3mr.worker.executing import execute
@@ -142,7 +142,7 @@ class Cloud:
         for report in reports:
             assert report.manifest is not None, report.failure
             assert report.manifest.pieces is not None
-            entries.append((report.manifest.worker, list(unpack_pieces(report.manifest.pieces))))
+            entries.append((report.manifest.worker, report.manifest.pieces))
         columns = encode_segment(entries, layout=self.spec.layout, reducers=self.spec.reducers)
-        self.store.put(keys.index_segment("job", 0), b"".join(columns))
+        self.store.put(keys.index_segment("job", 0), b"".join(column for column, _ in columns))
         return reports
