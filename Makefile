@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Deployed tests share one cloud in one process, and the last of them looks back on all; tests without processes of
-# their own run beside them. The others use both cores.
-ALONE := tests/unit tests/contract tests/simulation
+# Deployed tests share one cloud in one process, and the last of them looks back on all; tests that need one core run
+# beside them. The others, which start workers, have both cores.
+ALONE := tests/unit tests/contract tests/simulation tests/docs tests/integration/stack
 define TESTS
 folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
   $(BIN)/python -m pytest -q --basetemp "$$folder/deployed" tests/deployed > "$$folder/said" 2>&1 & deployed=$$!; \
