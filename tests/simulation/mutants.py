@@ -312,8 +312,8 @@ MUTANTS: Final = (
     _mutant(
         "offsets-of-the-wrong-piece",
         "s3mr.shuffle.index",
-        5,
-        ('            if layout == "packed":\n', '            if layout == "packed" and task:\n'),
+        36,
+        ("list(map(add, offsets, lengths))", "list(lengths)"),
     ),
 )
 

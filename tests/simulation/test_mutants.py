@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,12 @@ def test_a_violation_is_told_with_its_seed_few_faults_and_how_to_see_it_again() 
     assert re.search(r"^  with \d faults: S11: the open upload of winner", told, re.MULTILINE)
     assert re.search(rf"^  again: make simulate SEEDS=1 SEED={mutant.seed}$", told, re.MULTILINE)
     assert re.search(r"^1 seeds from \d+: 1 violations; .* seeds/s; trace [0-9a-f]{16}$", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_changes_the_code_as_it_stands(mutant: Mutant) -> None:
+    source = Path(f"{mutant.module.replace('.', '/')}.py").read_text()
+    assert mutated(source, mutant) != source
 
 
 def test_mutants_break_different_things() -> None:
