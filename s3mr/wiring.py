@@ -127,6 +127,7 @@ class Stack:
             launcher=Launcher(self.store, self.objects, invoker, self.parallel, waiting_s),
             parallel=self.parallel,
             clock=self.clock,
+            entropy=self.entropy,
             scratch=self.scratch,
             capacity=capacity,
         )

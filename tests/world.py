@@ -163,6 +163,7 @@ class World:
             launcher=Launcher(self.store, self.objects, self.switch.wrap(self), InTurn()),
             parallel=InTurn(),
             clock=self.clock,
+            entropy=self.entropy,
             scratch=io.BytesIO,
             capacity=self.capacity,
         )

@@ -49,7 +49,7 @@ class Launcher:
                 cursor=min(cursor, max([job.cursor, *fresh])),
                 attempts=job.attempts + len(batch),
                 retried=job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
-                last_lease_until=now + self._lease_s(job),
+                last_lease_until=max(job.last_lease_until, now + self._lease_s(job)),
             )
             self._perform(lead, batch)
             changes = {}

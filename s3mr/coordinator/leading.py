@@ -18,8 +18,10 @@ class Lead:
     about to change; nor does a write of one's own count that arrives after a later one.
     """
 
-    def __init__(self, store: JobStore, job: JobState) -> None:
+    def __init__(self, store: JobStore, job: JobState, *, writer: str) -> None:
+        """``writer`` is drawn anew for each lead: what two of them write is never the same, so only one can lead."""
         self._store = store
+        self._writer = writer
         self.job = job
 
     def save(self, **changes: Any) -> JobState:  # noqa: ANN401 - any of JobState's fields
@@ -28,7 +30,9 @@ class Lead:
         Raises:
             FencedError: another tick has taken over.
         """
-        changed = JobState.model_validate({**dict(self.job), **changes, "epoch": self.job.epoch + 1})
+        changed = JobState.model_validate(
+            {**dict(self.job), **changes, "epoch": self.job.epoch + 1, "writer": self._writer}
+        )
         if not self._store.replace(changed, epoch=self.job.epoch):
             raise FencedError
         self.job = changed

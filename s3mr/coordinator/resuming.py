@@ -212,7 +212,10 @@ def _launch_again(ticker: Ticker, job_id: str) -> None:
     live = [one for one in seen.live if one.phase is phase]
     won = ticker.store.manifests(job, phase, sorted({one.task for one in live}))
     ticker.store.forget(job_id, phase, [_id(one) for one in live if one.task in won])  # its recorder died half-way
-    lead, batches = Lead(ticker.store, job), _left_launched(job, [one for one in live if one.task not in won])
+    lead, batches = (
+        Lead(ticker.store, job, writer=ticker.entropy.hex(16)),
+        _left_launched(job, [one for one in live if one.task not in won]),
+    )
     waves = ceil(sum(map(len, batches)) / ticker.capacity)
     launcher = replace(ticker.launcher, waiting_s=ticker.launcher.waiting_s * max(1, waves))
     for batch in batches:

@@ -18,9 +18,10 @@ from s3mr.coordinator.sweeping import sweep, sweep_leftovers
 from s3mr.errors import InvariantError, RequestError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduling
-from s3mr.ports import Clock, JobStore, ObjectStore, Observation, Output, Parallel
+from s3mr.ports import Clock, Entropy, JobStore, ObjectStore, Observation, Output, Parallel
 
 TICK_SOON_S = 0.0
+_WRITER_DIGITS = 16
 
 
 class NoSuchJobError(RequestError):
@@ -51,6 +52,7 @@ class Ticker:
     launcher: Launcher
     parallel: Parallel
     clock: Clock
+    entropy: Entropy
     scratch: Callable[[], BinaryIO]
     capacity: int  # attempts that may run at once
 
@@ -64,7 +66,7 @@ class Ticker:
         seen = self.store.observe(job_id)
         if seen is None:
             raise NoSuchJobError(f"there is no job {job_id}")
-        lead = Lead(self.store, seen.job)
+        lead = Lead(self.store, seen.job, writer=self.entropy.hex(_WRITER_DIGITS))
         if seen.job.released:
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:

@@ -170,6 +170,7 @@ class JobState(Value):
     created_at: float
     phase: Phase = Phase.MAP
     epoch: int = 0
+    writer: str = ""  # who has written it last: drawn anew by each tick, so that two that write the same are told apart
     cursor: int = 0  # tasks of this phase launched at least once; when committing: parts completed
     launching: Launch | None = None
     phase_started_at: float = 0.0

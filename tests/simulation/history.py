@@ -13,6 +13,7 @@ Task = tuple[str, str, int]  # job, phase, number
 
 #: Faults of an operation after which its caller is told to try again.
 REFUSED: Final = ("refuse", "lose-answer", "late-effect", "partial")
+_RIVALRY: Final = ("in the way", "is job ", "is lost")  # what failures say that another job has caused
 _DELAYS: Final = ("pause", "slow")
 
 
@@ -53,15 +54,16 @@ class History:
         if failure is None:
             return False
         task: Task = (job.spec.job_id, str(failure.phase), failure.task if failure.task is not None else -1)
+        by_rival = rivals and any(words in failure.message for words in _RIVALRY)
         raised, spent = self.raised[task], self.raised[task] + self.deaths[task] + self.delays >= scenario.attempts
         overdue = now + scenario.skew_s >= job.created_at + scenario.deadline_s
         excuses = {
             FailureKind.USER: scenario.mixed or raised >= limits.USER_ATTEMPTS or (raised > 0 and spent),
-            FailureKind.CRASH: spent,
+            FailureKind.CRASH: spent or scenario.mixed,  # a task of mixed keys has failed once for that
             FailureKind.TRANSIENT: self.refusals[task] >= limits.TRANSIENT_ATTEMPTS,
             FailureKind.NO_ROOM: False,  # it takes hours
-            FailureKind.INVARIANT: self.damages > 0 or job.spec.job_id in self.stopped or rivals,
-            FailureKind.REQUEST: self.inputs_changed or overdue or rivals,
+            FailureKind.INVARIANT: self.damages > 0 or job.spec.job_id in self.stopped or by_rival,
+            FailureKind.REQUEST: self.inputs_changed or overdue or by_rival,
         }
         return excuses[failure.kind]
 

@@ -48,6 +48,7 @@ class Invariants:
         self._failures: dict[tuple[str, Phase, int, int], FailureKind] = {}
         self._reported: list[Manifest] = []  # by workers, all of them
         self._overtaken: set[Process] = set()  # ticks whose last write was refused
+        self._told: set[Process] = set()  # ticks that have read that a working job is to be cancelled
 
     # Operations.
 
@@ -73,6 +74,8 @@ class Invariants:
 
     def after(self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
         """Look at what the operation has changed."""
+        if process.kind == "tick":
+            self._after_tick(process, method, args, answer)
         if port == "table":
             if method == "record_failure" and answer:
                 self._failed(args[0], more["phase"], more["attempt"], more["failure"].kind)
@@ -84,6 +87,16 @@ class Invariants:
                 self._uses_worker(process, answer._worker)
                 self._visible.opened(answer._number)
             self._visible.after_output()
+
+    def _after_tick(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
+        """L4: a tick that has read the wish for a job's end does nothing before it has begun that end."""
+        if method == "observe":
+            asked = answer is not None and answer.cancel_requested and answer.job.phase.working
+            (self._told.add if asked else self._told.discard)(process)
+        elif process in self._told and method in ("replace", "begin", "claim_output"):
+            self._told.discard(process)
+            stops = method == "replace" and args[0].phase is Phase.STOPPING and args[0].cancelled
+            self._check(stops, "L4", f"{process.name} had read of a cancel, and did {method}")
 
     # Attempts and executions.
 
@@ -130,7 +143,7 @@ class Invariants:
     def _after_table(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
         if method == "replace" and answer is False and process.kind == "tick":
             self._overtaken.add(process)
-        if method in ("create", "replace"):
+        if method in ("create", "replace") and answer:
             self._job_written(process, self._facts.table.read_job(args[0].spec.job_id))
         elif method == "commit":
             self._winners_kept()
@@ -146,13 +159,12 @@ class Invariants:
         if job is None:
             return
         before = self._facts.jobs.get(job.spec.job_id)
-        if before == job:
-            return
-        self._facts.jobs[job.spec.job_id] = job
         leader = self._leaders.setdefault((job.spec.job_id, job.epoch), process)
         self._check(leader is process, "S9", f"{leader.name} and {process.name} both wrote under epoch {job.epoch}")
-        if before is None:
+        if before is None or before == job:
+            self._facts.jobs[job.spec.job_id] = job
             return
+        self._facts.jobs[job.spec.job_id] = job
         name = f"job {job.spec.job_id}"
         self._check(before.epoch <= job.epoch <= before.epoch + 1, "S9", f"{name}: epoch {before.epoch} → {job.epoch}")
         self._check(

@@ -138,9 +138,13 @@ def _judge_calm(world: "World", job: JobState) -> None:
     world.facts.check(world.verdicts == {"won": tasks}, "S10", f"{tasks} tasks came to {dict(world.verdicts)}")
     if min(world.scenario.capacity, world.scenario.workers or tasks) >= tasks:
         took_s, asked = (job.ended_at or 0.0) - job.created_at, world.operations.count
-        in_time = took_s < _CALM_S_MAX + 2 * world.scenario.skew_s
+        in_time = took_s < _CALM_S_MAX + 0.25 * tasks + 2 * world.scenario.skew_s
         world.facts.check(in_time, "L1", f"a job took {took_s:.1f} s in a calm world")
-        world.facts.check(asked < 90 + 14 * tasks, "L1", f"{tasks} tasks took {asked} operations in a calm world")
+        world.facts.check(
+            asked < 90 + 18 * tasks + job.spec.map_tasks * job.spec.reducers,
+            "L1",
+            f"{tasks} tasks took {asked} operations in a calm world",
+        )
 
 
 def _may_be_refused(world: "World") -> bool:

@@ -29,21 +29,23 @@ MUTANTS: Final = (
     _mutant(
         "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
         _LEADING,
-        17,
+        5,
         ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),
         ('"epoch": self.job.epoch + 1', '"epoch": max(self.job.epoch, self._read + 1)'),
     ),
     _mutant(
         "replace-without-condition",
         _MEMORY,
-        8,
+        3,
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
-    _mutant("lost-race-is-won", _LEADING, 8, ("            raise FencedError\n", "            pass\n")),
+    _mutant("two-that-write-the-same-both-lead", _LEADING, 5, ('"writer": self._writer}', '"writer": ""}')),
+    _mutant("cancel-is-not-heard", _TICKING, 11, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
+    _mutant("lost-race-is-won", _LEADING, 3, ("            raise FencedError\n", "            pass\n")),
     _mutant(
         "cancel-after-the-point-of-no-return",
         _TICKING,
-        100,
+        24,
         (
             "        elif job.phase is Phase.COMMITTING:\n",
             "        elif job.phase is Phase.COMMITTING and not seen.cancel_requested:\n",
@@ -58,34 +60,34 @@ MUTANTS: Final = (
     _mutant(
         "cursor-kept-into-reduce",
         _TICKING,
-        2,
+        1,
         ("                cursor=0,\n                done=0,", "                done=0,"),
     ),
     _mutant(
         "wins-after-the-end",
         _TICKING,
-        37,
+        15,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     _mutant(
         "seal-forgets-the-launch-log",
         _TICKING,
-        1196,
+        367,
         ("                begun |= {one.task for one in job.launching.attempts}\n", "                pass\n"),
     ),
     # Winners.
-    _mutant("last-attempt-wins", _MEMORY, 8, ("            if key not in self._winners:\n", "            if True:\n")),
-    _mutant("trust-an-unverified-token", _RECORDING, 70, ("if not compare_digest(token, report.token):", "if False:")),
+    _mutant("last-attempt-wins", _MEMORY, 6, ("            if key not in self._winners:\n", "            if True:\n")),
+    _mutant("trust-an-unverified-token", _RECORDING, 128, ("if not compare_digest(token, report.token):", "if False:")),
     _mutant(
         "trust-what-a-manifest-says",
         _RECORDING,
-        76,
+        128,
         ("failure = report.failure or _malformed(job, report)", "failure = report.failure"),
     ),
     _mutant(
         "forget-before-the-commit",
         _RECORDING,
-        6,
+        24,
         (
             "        answer = self.store.commit(job, report.manifest)\n",
             "        mine = [AttemptId(task=report.task, attempt=report.attempt)]\n"
@@ -96,7 +98,7 @@ MUTANTS: Final = (
     _mutant(
         "one-worker-id-an-attempt",
         "s3mr.worker.executing",
-        8,
+        6,
         ("worker = surroundings.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
     ),
     _mutant(
@@ -111,7 +113,7 @@ MUTANTS: Final = (
     _mutant(
         "count-a-duplicate",
         "s3mr.coordinator.barrier",
-        5,
+        2,
         (
             "            self._counters += one.counters\n",
             "            self._counters += one.counters\n"
@@ -122,7 +124,7 @@ MUTANTS: Final = (
     _mutant(
         "launch-log-not-repeated",
         _TICKING,
-        99,
+        28,
         ("        elif job.launching is not None:\n", "        elif False:\n"),
     ),
     _mutant(
@@ -136,12 +138,12 @@ MUTANTS: Final = (
             "        if refused:\n",
         ),
     ),
-    _mutant("begin-too-late", "s3mr.worker.executing", 271, ("if started_at > request.start_by:", "if False:")),
+    _mutant("begin-too-late", "s3mr.worker.executing", 25, ("if started_at > request.start_by:", "if False:")),
     _mutant("leases-never-end", _RETRYING, 3, ("if one.failure or one.lease_until > now:", "if True:")),
     _mutant(
         "leases-end-at-once",
         _LAUNCHING,
-        12,
+        45,
         ("            lease_until=at + lease_s,", "            lease_until=at + 1.0,"),
     ),
     _mutant(
@@ -156,7 +158,7 @@ MUTANTS: Final = (
     _mutant(
         "throttling-costs-attempts",
         _RETRYING,
-        45,
+        28,
         (
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
             "sum(spent.values()) >= spec.attempts",
@@ -169,23 +171,29 @@ MUTANTS: Final = (
         ("kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH", "kind=FailureKind.CRASH"),
     ),
     _mutant("raise-as-often-as-you-like", _RETRYING, 1, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
-    _mutant("a-backup-a-tick", _SCHEDULING, 65, ("if not any(one.backup for one in attempts) and now", "if now")),
-    _mutant("no-backups", _SCHEDULING, 5, ("if job.median_s is None:", "if True:")),
+    _mutant("a-backup-a-tick", _SCHEDULING, 50, ("if not any(one.backup for one in attempts) and now", "if now")),
+    _mutant("no-backups", _SCHEDULING, 2, ("if job.median_s is None:", "if True:")),
     _mutant("more-than-there-is-room-for", _SCHEDULING, 15, ("free=capacity - len(running)", "free=capacity")),
     _mutant(
         "launched-again-for-nothing",
         _LAUNCHING,
-        47,
+        45,
         ("            changes = {}\n        lead.save(launching=None)\n", "            changes = {}\n"),
+    ),
+    _mutant(
+        "the-first-batch-is-all",
+        _LAUNCHING,
+        37,
+        ("cursor=min(cursor, max([job.cursor, *fresh])),", "cursor=cursor,"),
     ),
     _mutant(
         "throttled-means-launched",
         _LAUNCHING,
-        213,
+        154,
         ("            raise next(answer for answer in answers if answer is not None)\n", ""),
     ),
-    _mutant("stop-is-not-heard", _TICKING, 24, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
-    _mutant("deadline-is-not-heard", _TICKING, 580, ("stop or self._overdue(seen.job)", "stop")),
+    _mutant("stop-is-not-heard", _TICKING, 60, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
+    _mutant("deadline-is-not-heard", _TICKING, 58, ("stop or self._overdue(seen.job)", "stop")),
     # The output.
     _mutant(
         "success-before-the-parts",
@@ -199,14 +207,13 @@ MUTANTS: Final = (
     _mutant(
         "one-part-is-forgotten",
         _COMMITTING,
-        480,
+        478,
         ("if number >= job.cursor)", "if number >= job.cursor + bool(job.cursor))"),
-        ("limits.COMMIT_BATCH", "2"),
     ),
     _mutant(
         "complete-a-losers-upload",
         _MEMORY_DATA,
-        8,
+        17,
         (
             "upload = self._folder.uploads.pop(part.upload, None)",
             "number = next((n for n, one in self._folder.uploads.items() if one.name == part.name), '')\n"
@@ -216,13 +223,13 @@ MUTANTS: Final = (
     _mutant(
         "forget-to-abort",
         _COMMITTING,
-        8,
+        6,
         ("    output.discard_open(part_names(job), still_ours=", "    _ = (part_names(job), "),
     ),
     _mutant(
         "fail-on-an-unknown-answer",
         _TICKING,
-        2,
+        28,
         ("except (UserCodeError, RequestError, InvariantError) as error:", "except S3mrError as error:"),
         ("from s3mr.errors import ", "from s3mr.errors import S3mrError, "),
     ),
@@ -238,18 +245,18 @@ MUTANTS: Final = (
         18,
         ("still_ours=lambda: mine() == job_id)", "still_ours=lambda: True)"),
     ),
-    _mutant("run-without-a-claim", _TICKING, 828, ("if not job.attempts and (refusal", "if False and (refusal")),
+    _mutant("run-without-a-claim", _TICKING, 361, ("if not job.attempts and (refusal", "if False and (refusal")),
     _mutant(
         "claim-what-is-claimed",
         _MEMORY,
-        29,
+        228,
         ("                if job is not None and not job.released:\n", "                if False:\n"),
     ),
     # What is left behind.
     _mutant(
         "losers-stay-open-after-a-failure",
         _TICKING,
-        18,
+        15,
         (
             "            output.discard_open(committing.part_names(job), still_ours=",
             "            _ = (committing.part_names(job), ",
@@ -264,13 +271,13 @@ MUTANTS: Final = (
     _mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
-        120,
+        63,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
     _mutant(
         "sweep-while-attempts-live",
         _TICKING,
-        120,
+        63,
         ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
     ),
     _mutant(
@@ -288,31 +295,31 @@ MUTANTS: Final = (
     _mutant(
         "types-of-keys-are-not-compared",
         "s3mr.coordinator.barrier",
-        135,
+        54,
         ("            if one.key_type is not None:\n", "            if False:\n"),
     ),
     _mutant(
         "lose-a-line-at-a-split",
         "s3mr.formats.text",
-        4,
+        2,
         ("    blocks = read(split.start - 1, split.stop)\n", "    blocks = read(split.start, split.stop)\n"),
     ),
     _mutant(
         "trust-a-changed-input",
         _MEMORY_DATA,
-        537,
+        81,
         ("if self._object(source).etag != etag:", "if False:"),
     ),
     _mutant(
         "values-in-any-order",
         "s3mr.shuffle.merging",
-        22,
+        16,
         ("            before.extend(values)\n", "            before[:0] = values\n"),
     ),
     _mutant(
         "offsets-of-the-wrong-piece",
         "s3mr.shuffle.index",
-        36,
+        13,
         ("list(map(add, offsets, lengths))", "list(lengths)"),
     ),
 )

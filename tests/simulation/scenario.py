@@ -59,6 +59,8 @@ class Scenario:
     capacity: int = 1000  # attempts that the coordinator runs at once …
     concurrency: int = 1000  # … and that the cloud does
     workers: int | None = None  # attempts of this job at once
+    batch: int = 100  # attempts launched, parts committed, winners adopted at a time
+    segment: int = 1000  # map tasks in one object of the shuffle index
     keeps: bool = False  # intermediates are kept
     deadline_s: float = 24 * 3600.0
     mixed: bool = False  # keys of one object are numbers, which no job with a reduce may have
@@ -118,6 +120,8 @@ def draw(seed: int) -> Scenario:
         capacity=random.choice((1, 3, 1000, 1000)),
         concurrency=random.choice((1, 4, 1000, 1000)),
         workers=random.choice((None, None, 1, 2)),
+        batch=random.choice((1, 2, 3, 100)),
+        segment=random.choice((2, 3, 1000)),
         keeps=random.random() < 0.05,
         deadline_s=random.choice((40.0, 24 * 3600.0)) if random.random() < 0.1 else 24 * 3600.0,
         mixed=random.random() < 0.03,

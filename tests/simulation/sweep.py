@@ -22,6 +22,8 @@ JOB: Final = Scenario(
     combining="join",
     keys=4,
     skewed=False,
+    batch=2,
+    segment=3,
     io_rates={kind: {} for kind in ("person", "tick", "record", "worker")},
     heals_at_s=300.0,
 )

@@ -4,10 +4,12 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
+from unittest.mock import patch
 
 from s3mr import limits
 from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
 from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.coordinator import resuming
 from s3mr.coordinator.launching import Launcher
 from s3mr.coordinator.recording import Recorder
 from s3mr.coordinator.resuming import Resumer
@@ -100,6 +102,12 @@ class World:
 
     def run(self) -> Outcome:
         """Let everything happen, heal the world, and say what has become of it."""
+        batch, segment = self.scenario.batch, self.scenario.segment
+        small = patch.multiple(limits, LAUNCH_BATCH=batch, COMMIT_BATCH=batch, INDEX_SEGMENT_TASKS=segment)
+        with small, patch.object(resuming, "ADOPT_BATCH", batch):
+            return self._run()
+
+    def _run(self) -> Outcome:
         scenario = self.scenario
         self.people[0].begin()
         if scenario.rival_at_s is not None:
@@ -274,6 +282,7 @@ class World:
             launcher=launcher,
             parallel=self.parallel,
             clock=self.clock,
+            entropy=self.entropy,
             scratch=io.BytesIO,
             capacity=self.scenario.capacity,
         )

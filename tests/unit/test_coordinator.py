@@ -177,6 +177,7 @@ def test_a_stale_tick_cannot_write_after_another_has_begun() -> None:
         launcher=kept.launcher,
         parallel=kept.parallel,
         clock=kept.clock,
+        entropy=kept.entropy,
         scratch=kept.scratch,
         capacity=kept.capacity,
     )

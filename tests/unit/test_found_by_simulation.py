@@ -27,18 +27,27 @@ def unclaimed(one: World) -> JobState:
 def test_what_was_read_between_two_writes_of_another_tick_cannot_be_written_back() -> None:
     one = world()
     state = one.submit()
-    leading = Lead(one.real_store, state)
+    leading = Lead(one.real_store, state, writer="first")
     leading.save(cursor=1)
-    late = Lead(one.real_store, one.state())
+    late = Lead(one.real_store, one.state(), writer="second")
     leading.save(phase=Phase.STOPPING)
     with pytest.raises(FencedError):
         late.save(cursor=2)
     assert one.state().phase is Phase.STOPPING
 
 
+def test_of_two_ticks_that_write_the_same_at_once_only_one_leads() -> None:
+    one = world()
+    state = one.submit()
+    first, second = (Lead(one.real_store, state, writer=writer) for writer in ("first", "second"))
+    first.save()
+    with pytest.raises(FencedError):
+        second.save()
+
+
 def test_a_write_that_arrives_after_a_later_one_of_the_same_tick_is_refused() -> None:
     one = world()
-    lead = Lead(one.real_store, one.submit())
+    lead = Lead(one.real_store, one.submit(), writer="first")
     delayed = lead.save(cursor=1)
     lead.save(cursor=2)
     assert not one.real_store.replace(delayed, epoch=delayed.epoch - 1)

@@ -17,6 +17,7 @@ from s3mr import limits
 from s3mr.adapters import dynamodb_items as items
 from s3mr.adapters.dynamodb import DynamoDBJobStore
 from s3mr.adapters.memory_data import MemoryFolder, MemoryOutput
+from s3mr.adapters.system import SystemEntropy
 from s3mr.batching import batched
 from s3mr.coordinator import barrier
 from s3mr.coordinator.driving import perform
@@ -197,6 +198,7 @@ class ScaleWorld:
             launcher=Launcher(self.store, self.objects, self.workers, self),
             parallel=self,
             clock=self,
+            entropy=SystemEntropy(),
             scratch=_scratch,
             capacity=self.shape.concurrent,
             world=self,
