@@ -88,14 +88,20 @@ def code_in(module: ModuleType, name: str) -> Code:
 
 def _imported_below(root: Path) -> Iterator[str]:
     """Yield the first component, below ``root``, of every module that was imported from there."""
-    installed = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folder = _plain(root)
+    installed = {_plain(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or name == "s3mr" or name.startswith("s3mr."):
             continue
-        path = Path(file).absolute()
-        if path.is_relative_to(root) and not any(path.is_relative_to(one) for one in installed):
-            yield path.relative_to(root).parts[0]
+        path = _plain(file)
+        if path.is_relative_to(folder) and not any(path.is_relative_to(one) for one in installed):
+            yield path.relative_to(folder).parts[0]
+
+
+def _plain(path: str | Path) -> Path:
+    """Return ``path`` from the root, without ``..``, so that what it is below can be read from it; links stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `Path.absolute` keeps `..`
 
 
 def _files_of(root: Path, top: str) -> Iterator[Path]:
@@ -109,7 +115,7 @@ def _files_of(root: Path, top: str) -> Iterator[Path]:
 
 def _included(root: Path, asked: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files behind one ``--include``, each with its name in the bundle."""
-    path = Path(os.path.abspath(asked))  # noqa: PTH100 - `..` goes, links stay: the name is the one that was given
+    path = _plain(asked)
     if not path.exists():
         raise RequestError(f"--include {asked}: there is no such file or folder")
     place = _below(root, path)
@@ -127,7 +133,7 @@ def _included(root: Path, asked: Path) -> Iterator[tuple[str, Path]]:
 
 def _below(root: Path, path: Path) -> Path | None:
     """Return the place of ``path`` below ``root``, by their names or else by what these lead to; None if outside."""
-    for outer, inner in ((Path(os.path.abspath(root)), path), (root.resolve(), path.resolve())):  # noqa: PTH100
+    for outer, inner in ((_plain(root), path), (root.resolve(), path.resolve())):
         if inner.is_relative_to(outer):
             return inner.relative_to(outer)
     return None

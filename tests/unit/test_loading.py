@@ -259,3 +259,20 @@ def test_parameters_are_a_mapping_that_says_what_is_missing() -> None:
         params["y"]
     set_parameters({})
     assert len(params) == 0
+
+
+def test_what_was_imported_through_a_path_with_dots_lies_where_that_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where s3mr is started as ``../s3mr/.venv/bin/s3mr``: its modules are no part of the job."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+    (here / "job.py").write_text("")
+    (here / "beside.py").write_text("")
+    (elsewhere / "secret.py").write_text("")
+    for name, file in {"started": "here/../elsewhere/secret.py", "beside": "elsewhere/../here/beside.py"}.items():
+        module = ModuleType(name)
+        module.__file__ = f"{tmp_path}/{file}"
+        monkeypatch.setitem(sys.modules, name, module)
+    assert set(Code(here, "job.py", "job").files()) == {"job.py", "beside.py"}
