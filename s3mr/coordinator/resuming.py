@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from s3mr import limits
 from s3mr.batching import batched
-from s3mr.coordinator.leading import FencedError, Lead
+from s3mr.coordinator.leading import FencedError
 from s3mr.coordinator.submitting import Submitter, check_texts
 from s3mr.coordinator.ticking import Ticker
 from s3mr.errors import RequestError
@@ -213,7 +213,7 @@ def _launch_again(ticker: Ticker, job_id: str) -> None:
     won = ticker.store.manifests(job, phase, sorted({one.task for one in live}))
     ticker.store.forget(job_id, phase, [_id(one) for one in live if one.task in won])  # its recorder died half-way
     lead, batches = (
-        Lead(ticker.store, job, writer=ticker.entropy.hex(16)),
+        ticker.lead(job),
         _left_launched(job, [one for one in live if one.task not in won]),
     )
     waves = ceil(sum(map(len, batches)) / ticker.capacity)

@@ -66,7 +66,7 @@ class Ticker:
         seen = self.store.observe(job_id)
         if seen is None:
             raise NoSuchJobError(f"there is no job {job_id}")
-        lead = Lead(self.store, seen.job, writer=self.entropy.hex(_WRITER_DIGITS))
+        lead = self.lead(seen.job)
         if seen.job.released:
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:
@@ -77,6 +77,10 @@ class Ticker:
         except FencedError:
             wait_s = limits.STALL_S
         return Tick(lead.job, wait_s)
+
+    def lead(self, job: JobState) -> Lead:
+        """Return the right to write ``job`` as it was read, unless somebody has since."""
+        return Lead(self.store, job, writer=self.entropy.hex(_WRITER_DIGITS))
 
     def _step(self, lead: Lead, seen: Observation, stop: Failure | None) -> float:
         job = lead.job

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from textwrap import dedent
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
+from mypy_boto3_s3 import S3Client
 
 S3MR = Path(sys.executable).with_name("s3mr")
 RUN_S_MAX = 240
@@ -43,6 +46,29 @@ def job_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """Services of the user's own, which keep what anybody has put there."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Client:
+    """The user's configuration, as AWS's tools read it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "users",
+        "AWS_SECRET_ACCESS_KEY": "own",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return boto3.client("s3")
 
 
 @pytest.fixture(scope="session")

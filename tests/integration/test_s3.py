@@ -3,14 +3,12 @@
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import boto3
 import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
 from s3mr.cli.jobs import find_job
@@ -31,28 +29,6 @@ COUNT = """
     job = Job(map=words, reduce=lambda word, counts: [(word, sum(counts))])
     sources = Job(map=lambda source, line: [(source, line)])
 """
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Client:
-    """The user's configuration, as AWS's tools read it."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "users",
-        "AWS_SECRET_ACCESS_KEY": "own",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return boto3.client("s3")
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from tests.integration.conftest import Finished
-from tests.integration.test_s3 import COUNT, aws, bucket, endpoint
+from tests.integration.test_s3 import COUNT, bucket
 
-__all__ = ["aws", "bucket", "endpoint"]  # fixtures: an S3 of the user's own
+__all__ = ["bucket"]  # fixtures: an S3 of the user's own
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]

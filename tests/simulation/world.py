@@ -1,43 +1,28 @@
 """One seed, from its scenario to its verdict: the real coordinator, recorder and workers in a simulated world."""
 
-import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from unittest.mock import patch
 
 from s3mr import limits
 from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
-from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs
 from s3mr.coordinator import resuming
-from s3mr.coordinator.launching import Launcher
-from s3mr.coordinator.recording import Recorder
-from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Order, Submitter
-from s3mr.coordinator.ticking import Ticker
 from s3mr.errors import S3mrError
-from s3mr.formats.lines import format_pair
-from s3mr.formats.reading import TaskReader
-from s3mr.formats.registry import get_format
-from s3mr.model import keys
 from s3mr.model.job import FailureKind, Phase
-from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
-from s3mr.worker.executing import execute
-from s3mr.worker.surroundings import Surroundings
-from s3mr.worker.user_code import Functions
-from tests.simulation import judging, oracle, stragglers
+from tests.simulation import judging, stragglers
 from tests.simulation.cloud import Cloud
 from tests.simulation.facts import Facts
 from tests.simulation.faults import Faults, Strike
 from tests.simulation.history import History, since_start, task_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.loop import START, Loop, Process
+from tests.simulation.parts import Parts
 from tests.simulation.people import Person
 from tests.simulation.ports import AnyOrder, Deaths, Operations, SeededEntropy, VirtualClock
 from tests.simulation.scenario import Scenario
-
-OUTPUT: Final = "mem://out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +37,6 @@ class Outcome:
     operations: int
     virtual_s: float
     trace: tuple[str, ...]
-
-
-class Injected(Exception):  # noqa: N818 - what a user's function raises
-    """Raised by a user's function."""
 
 
 class World:
@@ -82,17 +63,27 @@ class World:
         self.invariants = Invariants(self.facts)
         self.deaths = deaths or Deaths()
         self.operations = Operations(self.loop, self.faults, self, self.deaths, keeps_trace=keeps_trace)
-        self.clock, self.entropy = VirtualClock(self.loop), SeededEntropy(scenario.seed)
-        self.parallel = AnyOrder(self.faults)
-        self.store, self.objects = self._port(self.table, "table"), self._port(self.bucket, "objects")
+        self.parts = Parts(
+            scenario,
+            self.operations,
+            self.faults,
+            self.history,
+            store=self.operations.port(self.table, "table"),
+            objects=self.operations.port(self.bucket, "objects"),
+            inputs=self.inputs,
+            folder=self.folder,
+            clock=VirtualClock(self.loop),
+            entropy=SeededEntropy(scenario.seed),
+            parallel=AnyOrder(self.faults),
+        )
         self.cloud = Cloud(
             scenario,
             self.loop,
             self.faults,
             self,
-            ticker=self._ticker,
-            recorder=lambda: Recorder(self.store, self.clock),
-            worker=self._work,
+            ticker=self.parts.ticker,
+            recorder=self.parts.recorder,
+            worker=self.parts.work,
         )
         self.people = [self._person(resumes=scenario.resumes)]
         self.cancelled = False
@@ -263,94 +254,6 @@ class World:
         self.facts.check(not (stop and job and job.phase.working), "L1", f"job {job_id} was to be ended, and goes on")
         stragglers.check(self, job_id)
 
-    # The parts of the real thing.
-
-    def _port(self, real: Any, name: str) -> Any:
-        return self.operations.port(real, name)
-
-    def _output_of(self, job_id: str) -> Any:
-        return self._port(MemoryOutput(self.folder, job_id), "output")
-
-    def _ticker(self, cloud: Cloud) -> Ticker:
-        launcher = Launcher(
-            self.store, self.objects, self._port(cloud, "invoker"), self.parallel, self.scenario.waiting_s
-        )
-        return Ticker(
-            store=self.store,
-            objects=self.objects,
-            output_of=lambda spec: self._output_of(spec.job_id),
-            launcher=launcher,
-            parallel=self.parallel,
-            clock=self.clock,
-            entropy=self.entropy,
-            scratch=io.BytesIO,
-            capacity=self.scenario.capacity,
-        )
-
     def _person(self, *, resumes: bool) -> Person:
-        submitter = Submitter(
-            inputs_of=lambda _pays: self._port(self.inputs, "inputs"),
-            objects=self.objects,
-            store=self.store,
-            output_of=lambda spec: self._output_of(spec.job_id),
-            clock=self.clock,
-            entropy=self.entropy,
-            scratch=io.BytesIO,
-        )
-        scenario = self.scenario
-        order = Order(
-            bundle=b"code",
-            module="job.py",
-            name="job",
-            inputs=sorted(self.sources),
-            output=OUTPUT,
-            reducers=scenario.reducers,
-            input_format="text",
-            split_size_bytes=scenario.split_size_bytes,
-            layout=scenario.layout,
-            memory_bytes=limits.MEMORY_BYTES_MIN,
-            attempts=scenario.attempts,
-            task_timeout_s=scenario.task_timeout_s,
-            params={},
-            keep_intermediate=scenario.keeps,
-            deadline_s=scenario.deadline_s,
-            workers=scenario.workers,
-        )
-        resumer = Resumer(submitter, self.parallel)
-        return Person(self.loop, self.faults, self.cloud, self.table, resumer, order, resumes=resumes)
-
-    def _work(self, request: TaskRequest) -> Report:
-        surroundings = Surroundings(
-            store=self.objects,
-            output=self._output_of(request.spec.job_id),
-            parallel=self.parallel,
-            clock=self.clock,
-            entropy=self.entropy,
-            scratch=io.BytesIO,
-            open_records=self._open_records,
-            format_pair=format_pair,
-        )
-        return execute(request, self._functions(request), surroundings)
-
-    def _open_records(self, request: TaskRequest) -> TaskReader:
-        pointer = request.plan
-        assert pointer is not None
-        stop = pointer.offset_bytes + pointer.length_bytes
-        plan = self.objects.stream(keys.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
-        inputs = self._port(self.inputs, "inputs")
-        return TaskReader(inputs, decode_map_task(b"".join(plan), pointer), get_format("text"))
-
-    def _functions(self, request: TaskRequest) -> Functions:
-        """The job's functions, which may raise."""
-        good, where = oracle.functions(self.scenario), f"{request.phase} {request.task}"
-
-        def map_(source: str, line: str) -> Any:
-            if self.scenario.poison and line == oracle.POISON:
-                self.history.raised[task_of(request)] += 1
-                raise Injected("poison")
-            if self.faults.strikes("raise", where):
-                self.history.raised[task_of(request)] += 1
-                raise Injected("by chance")
-            return good.map(source, line)
-
-        return Functions(map=map_, reduce=good.reduce, combine=good.combine)
+        parts = self.parts
+        return Person(self.loop, self.faults, self.cloud, self.table, parts.resumer(), parts.order(), resumes=resumes)

@@ -11,22 +11,8 @@ from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Submitter
 from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
+from tests.unit.word_count import TEXT, expected_counts, total, words
 from tests.world import World
-
-TEXT = {
-    "a.txt": b"the quick brown fox\njumps over\nthe lazy dog\n",
-    "b.txt": b"the end\n\nof the fox",
-    "empty.txt": b"",
-}
-
-
-def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
-    for word in line.split():
-        yield word, 1
-
-
-def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
-    yield word, sum(counts)
 
 
 class Faulty:
@@ -77,11 +63,6 @@ def resumed(one: World, job_id: str | None = None, **changes: Any) -> JobState:
     state = resumer(one).plan_again(job_id or one.job_id, **changes)
     one.job_id = state.spec.job_id
     return state
-
-
-def expected_counts() -> list[str]:
-    text = b"\n".join(TEXT.values()).decode().split()
-    return sorted(f"{word}\t{text.count(word)}" for word in set(text))
 
 
 def finished(one: World) -> JobState:

@@ -10,18 +10,8 @@ from s3mr.coordinator.recording import Verdict
 from s3mr.model import keys
 from s3mr.model.job import Phase, WorkerFunctions
 from s3mr.model.manifest import unpack_pieces
-from tests.unit.resumed_jobs import (
-    TEXT,
-    Faulty,
-    failed,
-    finished,
-    map_winners,
-    resumed,
-    resumer,
-    stored,
-    total,
-    words,
-)
+from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer, stored
+from tests.unit.word_count import TEXT, total, words
 from tests.world import World, died
 
 

@@ -4,14 +4,7 @@ import pytest
 
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
-from tests.unit.resumed_jobs import (
-    Faulty,
-    failed,
-    finished,
-    map_winners,
-    resumed,
-    resumer,
-)
+from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer
 from tests.world import Killed, World
 
 

@@ -8,15 +8,8 @@ from s3mr.api import Job
 from s3mr.errors import RequestError
 from s3mr.model import keys
 from s3mr.model.job import Phase
-from tests.unit.resumed_jobs import (
-    TEXT,
-    Faulty,
-    failed,
-    finished,
-    resumer,
-    total,
-    words,
-)
+from tests.unit.resumed_jobs import Faulty, failed, finished, resumer
+from tests.unit.word_count import TEXT, total, words
 from tests.world import World
 
 

@@ -12,7 +12,8 @@ from s3mr.api import Job
 from s3mr.coordinator.resuming import Resumer, launch_again
 from s3mr.errors import RequestError
 from s3mr.model.job import JobState, Phase
-from tests.unit.resumed_jobs import TEXT, expected_counts, finished, resumer, total, words
+from tests.unit.resumed_jobs import finished, resumer
+from tests.unit.word_count import TEXT, expected_counts, total, words
 from tests.world import Killed, World
 
 

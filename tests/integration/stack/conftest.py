@@ -7,7 +7,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.integration.conftest import S3MR, Finished
 from tests.integration.moto_stack import KEYS, MotoStack
@@ -33,15 +32,6 @@ COUNT = """
     fails = Job(map=broken, reduce=total)
 """
 OUT = "s3://{bucket}/output/{name}"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

@@ -1,0 +1,150 @@
+"""The real coordinator, recorder, workers and commands, on simulated ports."""
+
+import io
+from dataclasses import dataclass
+from typing import Any, Final
+
+from s3mr import limits
+from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.coordinator.launching import Launcher
+from s3mr.coordinator.recording import Recorder
+from s3mr.coordinator.resuming import Resumer
+from s3mr.coordinator.submitting import Order, Submitter
+from s3mr.coordinator.ticking import Ticker
+from s3mr.formats.lines import format_pair
+from s3mr.formats.reading import TaskReader
+from s3mr.formats.registry import get_format
+from s3mr.model import keys
+from s3mr.model.plan_codec import decode_map_task
+from s3mr.model.report import Report, TaskRequest
+from s3mr.ports import Invoker, JobStore, ObjectStore
+from s3mr.worker.executing import execute
+from s3mr.worker.surroundings import Surroundings
+from s3mr.worker.user_code import Functions
+from tests.simulation import oracle
+from tests.simulation.faults import Faults
+from tests.simulation.history import History, task_of
+from tests.simulation.ports import AnyOrder, Operations, SeededEntropy, VirtualClock
+from tests.simulation.scenario import Scenario
+
+OUTPUT: Final = "mem://out"
+
+
+class Injected(Exception):  # noqa: N818 - what a user's function raises
+    """Raised by a user's function."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes the parts of s3mr; ``store`` and ``objects`` are the ports of table and bucket."""
+
+    scenario: Scenario
+    operations: Operations
+    faults: Faults
+    history: History
+    store: JobStore
+    objects: ObjectStore
+    inputs: MemoryInputs
+    folder: MemoryFolder
+    clock: VirtualClock
+    entropy: SeededEntropy
+    parallel: AnyOrder
+
+    def recorder(self) -> Recorder:
+        """The recorder of one function's environment."""
+        return Recorder(self.store, self.clock)
+
+    def ticker(self, invoker: Invoker) -> Ticker:
+        """The coordinator of one function's environment."""
+        launcher = Launcher(
+            self.store, self.objects, self._port(invoker, "invoker"), self.parallel, self.scenario.waiting_s
+        )
+        return Ticker(
+            store=self.store,
+            objects=self.objects,
+            output_of=lambda spec: self._output_of(spec.job_id),
+            launcher=launcher,
+            parallel=self.parallel,
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=io.BytesIO,
+            capacity=self.scenario.capacity,
+        )
+
+    def resumer(self) -> Resumer:
+        """What a person's command submits and resumes with."""
+        submitter = Submitter(
+            inputs_of=lambda _pays: self._port(self.inputs, "inputs"),
+            objects=self.objects,
+            store=self.store,
+            output_of=lambda spec: self._output_of(spec.job_id),
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=io.BytesIO,
+        )
+        return Resumer(submitter, self.parallel)
+
+    def order(self) -> Order:
+        """What the scenario's job asks for."""
+        scenario = self.scenario
+        return Order(
+            bundle=b"code",
+            module="job.py",
+            name="job",
+            inputs=sorted(self.inputs.objects),
+            output=OUTPUT,
+            reducers=scenario.reducers,
+            input_format="text",
+            split_size_bytes=scenario.split_size_bytes,
+            layout=scenario.layout,
+            memory_bytes=limits.MEMORY_BYTES_MIN,
+            attempts=scenario.attempts,
+            task_timeout_s=scenario.task_timeout_s,
+            params={},
+            keep_intermediate=scenario.keeps,
+            deadline_s=scenario.deadline_s,
+            workers=scenario.workers,
+        )
+
+    def work(self, request: TaskRequest) -> Report:
+        """Execute a request, as a worker does."""
+        surroundings = Surroundings(
+            store=self.objects,
+            output=self._output_of(request.spec.job_id),
+            parallel=self.parallel,
+            clock=self.clock,
+            entropy=self.entropy,
+            scratch=io.BytesIO,
+            open_records=self._open_records,
+            format_pair=format_pair,
+        )
+        return execute(request, self._functions(request), surroundings)
+
+    def _open_records(self, request: TaskRequest) -> TaskReader:
+        pointer = request.plan
+        assert pointer is not None
+        stop = pointer.offset_bytes + pointer.length_bytes
+        plan = self.objects.stream(keys.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
+        inputs = self._port(self.inputs, "inputs")
+        return TaskReader(inputs, decode_map_task(b"".join(plan), pointer), get_format("text"))
+
+    def _functions(self, request: TaskRequest) -> Functions:
+        """The job's functions, which may raise."""
+        good, where = oracle.functions(self.scenario), f"{request.phase} {request.task}"
+
+        def map_(source: str, line: str) -> Any:
+            if self.scenario.poison and line == oracle.POISON:
+                self.history.raised[task_of(request)] += 1
+                raise Injected("poison")
+            if self.faults.strikes("raise", where):
+                self.history.raised[task_of(request)] += 1
+                raise Injected("by chance")
+            return good.map(source, line)
+
+        return Functions(map=map_, reduce=good.reduce, combine=good.combine)
+
+    def _output_of(self, job_id: str) -> Any:
+        return self._port(MemoryOutput(self.folder, job_id), "output")
+
+    def _port(self, real: Any, name: str) -> Any:
+        return self.operations.port(real, name)
