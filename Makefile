@@ -15,7 +15,9 @@ folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
     --ignore tests/deployed $(ALONE:%=--ignore %)
 endef
 
-.PHONY: help demo test check simulate mutants scale nightly audit deployed format lock clean
+NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow
+
+.PHONY: help demo test check simulate mutants scale nightly $(NIGHTLY) audit deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,16 +45,28 @@ simulate: .venv/dev  ## Run SEEDS=n seeds of the simulator from SEED=s on; exit 
 	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --seed $(SEED) --processes $(PROCESSES)
 
 mutants: .venv/dev  ## Break the protocol in every way that is known, and show that the simulator notices each.
-	@$(BIN)/python -m tests.simulation mutants
+	@$(BIN)/python -m tests.simulation mutants --processes $(PROCESSES)
 
 scale: .venv/dev  ## Drive jobs of up to 100,000 tasks in virtual time, and print what they cost the coordinator.
 	@$(BIN)/python -m tests.simulation.scale
 
 nightly: .venv/dev .venv/sam/.done  ## What takes hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
+	@failed=; for step in $(NIGHTLY); do $(MAKE) $$step || failed="$$failed $$step"; done; \
+	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+nightly-seeds:
 	$(BIN)/python -m tests.simulation seeds --seeds 100000 --seed $(SEED) --processes 2
+
+nightly-pairs:
 	$(BIN)/python -m tests.simulation pairs --processes 2
-	$(BIN)/python -m tests.simulation mutants
+
+nightly-mutants:
+	$(BIN)/python -m tests.simulation mutants --processes 2
+
+nightly-chaos:
 	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
+
+nightly-slow:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
 
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.

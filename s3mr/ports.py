@@ -98,6 +98,13 @@ class Output(Protocol):
             RequestError: it is not empty, is no folder, must not be written, or keeps open parts for less long.
         """
 
+    def check_empty(self) -> None:
+        """Refuse an output in which something is. It only looks; it makes nothing, and takes no right but to list.
+
+        Raises:
+            RequestError: it is not empty, is no folder, or must not be listed.
+        """
+
     def open_part(self, name: str, *, worker: str) -> PartWriter:
         """Begin a part; two workers on one part never touch each other's bytes."""
 
@@ -234,7 +241,10 @@ class JobStore(Protocol):
         """Yield all winners of a phase by task, strongly consistent."""
 
     def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
-        """Keep, for people, what became of an execution that did not win."""
+        """Keep, for people, what became of an execution that did not win; what was kept of it first stands.
+
+        Forgeries are kept apart: they say nothing of the execution in whose name they come.
+        """
 
     def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
         """What `log_attempt` has kept of one task, by attempt."""

@@ -124,7 +124,7 @@ class Stack:
             store=self.store,
             objects=self.objects,
             output_of=self.output_of,
-            launcher=Launcher(self.store, self.objects, invoker, self.parallel, waiting_s),
+            launcher=Launcher(self.store, self.objects, invoker, self.parallel, self.clock, waiting_s),
             parallel=self.parallel,
             clock=self.clock,
             entropy=self.entropy,

@@ -160,7 +160,7 @@ class World:
             store=self.store,
             objects=self.objects,
             output_of=lambda spec: self.switch.wrap(MemoryOutput(self.folder, spec.job_id)),
-            launcher=Launcher(self.store, self.objects, self.switch.wrap(self), InTurn()),
+            launcher=Launcher(self.store, self.objects, self.switch.wrap(self), InTurn(), self.clock),
             parallel=InTurn(),
             clock=self.clock,
             entropy=self.entropy,

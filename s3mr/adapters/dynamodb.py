@@ -207,9 +207,7 @@ class DynamoDBJobStore:
         yield from heapq.merge(*winners, key=lambda manifest: manifest.task)
 
     def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
-        item = items.attempt_item(job, report, verdict=verdict, at=at)
-        with translated(f"log an attempt of job {job.spec.job_id}"):
-            self._client.put_item(TableName=self._table, Item=item)
+        self._put(items.attempt_item(job, report, verdict=verdict, at=at), "attribute_not_exists(pk)")
 
     def count_ignored(self, job: JobState) -> int:
         return sum(

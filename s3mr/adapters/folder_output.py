@@ -47,9 +47,8 @@ class FolderOutput:
         """
         if os.path.ismount(self.target):
             raise RequestError(f"cannot be replaced: {self.target} is a mount point; name a folder below it")
+        self.check_empty()
         with translated_os(f"output {self.target}"):
-            if self.target.exists():
-                _check_empty_folder(self.target)
             self.staging.mkdir(parents=True, exist_ok=True)
             if self.target.exists():  # it will be replaced: by a folder that is like it
                 shutil.copymode(self.target, self.staging)
@@ -57,6 +56,16 @@ class FolderOutput:
             probe = self.staging / ".probe"
             probe.touch()
             probe.unlink()
+
+    def check_empty(self) -> None:
+        """Refuse a target that is not absent or an empty folder.
+
+        Raises:
+            RequestError: the target is a file, is not empty, or the current folder is in it.
+        """
+        with translated_os(f"output {self.target}"):
+            if self.target.exists():
+                _check_empty_folder(self.target)
 
     def open_part(self, name: str, *, worker: str) -> "FolderPartWriter":
         """Begin a part under the worker's own name."""

@@ -5,7 +5,7 @@ The contract suite holds them equal to the boto3 adapters. They are exact under 
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from s3mr.errors import InvariantError
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
@@ -65,8 +65,7 @@ class MemoryJobStore:
         self._claims: dict[str, str] = {}
         self._live: dict[tuple[str, Phase, int, int], LiveAttempt] = {}
         self._winners: dict[tuple[str, Phase, int], Manifest | Literal["sealed"]] = {}
-        self.log: list[tuple[str, Report, str]] = []
-        self._logged_at: list[float] = []
+        self.log: dict[tuple[Any, ...], tuple[Report, str, float]] = {}
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
         with self._lock:
@@ -166,14 +165,14 @@ class MemoryJobStore:
 
     def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
         with self._lock:
-            self.log.append((job.spec.job_id, report, verdict))
-            self._logged_at.append(at)
+            execution = (report.phase, report.task, report.attempt, report.worker)
+            self.log.setdefault((job.spec.job_id, verdict == "forged", *execution), (report, verdict, at))
 
     def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
         with self._lock:
             found = [
                 Logged(report.attempt, report.worker, verdict, report.failure, at)
-                for (job_id, report, verdict), at in zip(self.log, self._logged_at, strict=True)
+                for (job_id, *_), (report, verdict, at) in self.log.items()
                 if (job_id, report.phase, report.task) == (job.spec.job_id, phase, task)
             ]
             return sorted(found, key=lambda one: (one.attempt, str(one.worker)))
@@ -181,9 +180,7 @@ class MemoryJobStore:
     def erase(self, job: JobState) -> None:
         with self._lock:
             mine = job.spec.job_id
-            kept = [number for number, entry in enumerate(self.log) if entry[0] != mine]
-            self.log = [self.log[number] for number in kept]
-            self._logged_at = [self._logged_at[number] for number in kept]
+            self.log = {key: one for key, one in self.log.items() if key[0] != mine}
             self._live = {key: one for key, one in self._live.items() if key[0] != mine}
             self._winners = {key: one for key, one in self._winners.items() if key[0] != mine}
             self._cancelled.discard(mine)
@@ -192,7 +189,6 @@ class MemoryJobStore:
     def count_ignored(self, job: JobState) -> int:
         with self._lock:
             return sum(
-                1
-                for job_id, report, verdict in self.log
-                if job_id == job.spec.job_id and verdict == "ignored" and report.manifest is not None
+                key[0] == job.spec.job_id and verdict == "ignored" and report.manifest is not None
+                for key, (report, verdict, _) in self.log.items()
             )

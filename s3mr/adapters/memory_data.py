@@ -86,10 +86,14 @@ class MemoryOutput:
 
     def check(self, *, deadline_s: float) -> None:
         """Refuse a folder that is not empty, or does not keep open uploads for so long."""
-        if self._folder.objects:
-            raise RequestError("not empty: name another folder or remove what is there")
+        self.check_empty()
         if deadline_s > self._folder.uploads_kept_s:
             raise RequestError(f"--deadline: open uploads are kept for {self._folder.uploads_kept_s:g} s")
+
+    def check_empty(self) -> None:
+        """Refuse a folder in which something is."""
+        if self._folder.objects:
+            raise RequestError("not empty: name another folder or remove what is there")
 
     def open_part(self, name: str, *, worker: str) -> "MemoryPartWriter":
         """Begin an upload of the part."""

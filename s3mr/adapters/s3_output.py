@@ -50,13 +50,21 @@ class S3Output:
             RequestError: it is not empty; the bucket does not exist, must not be listed, belongs to another account, or
                 aborts open uploads before the deadline.
         """
+        self.check_empty()
+        self._check_account()
+        check_uploads_kept(self._client, self._bucket, f"{self._prefix}{PART_PREFIX}", deadline_s=deadline_s)
+
+    def check_empty(self) -> None:
+        """Refuse a prefix below which something is.
+
+        Raises:
+            RequestError: it is not empty; the bucket does not exist, or must not be listed.
+        """
         with translated(f"output {self._uri()}"):
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=2)
         # The console makes an empty object `out/` where somebody makes a folder.
         if any(each["Key"] != self._prefix or each["Size"] for each in page.get("Contents", [])):
             raise RequestError(f"not empty: {self._uri()}; name another prefix or remove what is there")
-        self._check_account()
-        check_uploads_kept(self._client, self._bucket, f"{self._prefix}{PART_PREFIX}", deadline_s=deadline_s)
 
     def open_part(self, name: str, *, worker: str) -> "S3PartWriter":
         """Begin an upload of the part."""

@@ -17,7 +17,7 @@ from s3mr.model.job import AttemptId, JobState, Launch, LiveAttempt, Phase
 from s3mr.model.plan import Pointer
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer
 from s3mr.model.report import TaskRequest, attempt_token
-from s3mr.ports import Invoker, JobStore, ObjectStore, Parallel
+from s3mr.ports import Clock, Invoker, JobStore, ObjectStore, Parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,13 @@ class Launcher:
     objects: ObjectStore
     invoker: Invoker
     parallel: Parallel
+    clock: Clock
     waiting_s: float = limits.EVENT_AGE_S  # how long the invoker may keep an attempt before it starts
 
-    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, now: float, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
+    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
         """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
 
-        What a resumed job has adopted is not begun again.
+        Leases begin with their batch. What a resumed job has adopted is not begun again.
 
         Raises:
             TransientError: the invoker refuses for now; what was not handed over stays logged.
@@ -43,6 +44,7 @@ class Launcher:
             fresh = [one.task + 1 for one in batch if one.attempt == 1]
             if job.spec.resumed_from is not None:
                 batch = self._not_won(job, batch)  # noqa: PLW2901 - the rest of the batch
+            now = self.clock.now()
             lead.save(
                 **changes,
                 launching=Launch(phase=job.phase, at=now, attempts=batch),
@@ -55,12 +57,12 @@ class Launcher:
             changes = {}
         lead.save(launching=None)
 
-    def repeat(self, lead: Lead, *, now: float) -> None:
+    def repeat(self, lead: Lead) -> None:
         """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile.
 
         Their leases begin anew: the earlier tick may have died long ago.
         """
-        job = lead.job
+        job, now = lead.job, self.clock.now()
         logged = job.launching and job.launching.model_copy(update={"at": now})
         job = lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))
         if logged is not None:

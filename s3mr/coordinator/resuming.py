@@ -28,7 +28,7 @@ from s3mr.batching import batched
 from s3mr.coordinator.leading import FencedError
 from s3mr.coordinator.submitting import Submitter, check_texts
 from s3mr.coordinator.ticking import Ticker
-from s3mr.errors import RequestError
+from s3mr.errors import RequestError, TransientError
 from s3mr.model import keys
 from s3mr.model.job import AttemptId, JobSpec, JobState, Launch, LiveAttempt, Phase, WorkerFunctions
 from s3mr.model.manifest import Manifest, unpack_pieces
@@ -38,7 +38,6 @@ from s3mr.ports import Inputs, JobStore, ObjectStore, Parallel
 
 ADOPT_BATCH: Final = 100  # winners adopted together
 WIDTH: Final = 16  # requests sent at once
-LAUNCH_AGAIN_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +192,16 @@ def launch_again(ticker: Ticker, job_id: str) -> None:
     """Launch what a dead process has left launched: its workers died with it.
 
     They are the same attempts, so they cost none; should a worker be alive after all, an attempt executes twice. Where
-    more was left than runs here at once, leases grow by what the last ones will wait. The dead process' last write may
-    arrive only now, and fence this one off: so it is tried again, before somebody else is taken to lead the job.
+    more was left than runs here at once, leases grow by what the last ones will wait.
+
+    Raises:
+        TransientError: a service is busy, or somebody else has written the job: the dead process, whose last write has
+            arrived only now, or who drives the job beside us. Not all may be launched; repeating it is harmless.
     """
-    for _ in range(LAUNCH_AGAIN_TRIES):
-        try:
-            _launch_again(ticker, job_id)
-        except FencedError:
-            continue
-        return
+    try:
+        _launch_again(ticker, job_id)
+    except FencedError as error:
+        raise TransientError(f"another command drives job {job_id}") from error
 
 
 def _launch_again(ticker: Ticker, job_id: str) -> None:
@@ -219,9 +219,8 @@ def _launch_again(ticker: Ticker, job_id: str) -> None:
     waves = ceil(sum(map(len, batches)) / ticker.capacity)
     launcher = replace(ticker.launcher, waiting_s=ticker.launcher.waiting_s * max(1, waves))
     for batch in batches:
-        now = ticker.clock.now()
-        lead.save(launching=Launch(phase=phase, at=now, attempts=batch))
-        launcher.repeat(lead, now=now)
+        lead.save(launching=Launch(phase=phase, at=ticker.clock.now(), attempts=batch))
+        launcher.repeat(lead)
 
 
 def _left_launched(job: JobState, live: Iterable[LiveAttempt]) -> list[tuple[AttemptId, ...]]:

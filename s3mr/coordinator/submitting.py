@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO, get_args
 
 from s3mr import limits
+from s3mr.coordinator.claiming import claim_output
 from s3mr.errors import RequestError, S3mrError
 from s3mr.formats.reading import is_splittable
 from s3mr.formats.registry import get_format
@@ -160,9 +161,7 @@ class Submitter:
 
     def take_output(self, spec: JobSpec) -> None:
         """Claim the output, and then look whether it is empty: in this order nobody else can fill it in between."""
-        holder = self.store.claim_output(spec.output, job_id=spec.job_id)
-        if holder is not None:
-            raise RequestError(f"{spec.output} is job {holder}'s: wait for it, cancel it, or name another output")
+        claim_output(self.store, spec)
         self.output_of(spec).check(deadline_s=spec.deadline_s)
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from s3mr import limits
 from s3mr.coordinator import barrier, committing
+from s3mr.coordinator.claiming import claim_output
 from s3mr.coordinator.launching import Launcher
 from s3mr.coordinator.leading import FencedError, Lead
 from s3mr.coordinator.sweeping import sweep, sweep_leftovers
@@ -63,6 +64,7 @@ class Ticker:
             NoSuchJobError: there is no such job.
             TransientError: a service is busy; tick again.
         """
+        now = self.clock.now()  # before the look: of a lease that is over by then, all that was heard in time is seen
         seen = self.store.observe(job_id)
         if seen is None:
             raise NoSuchJobError(f"there is no job {job_id}")
@@ -73,7 +75,7 @@ class Ticker:
                 sweep_leftovers(seen.job, self.store, self.objects, self.output_of(seen.job.spec))
             return Tick(seen.job, left_s, swept=not left_s)
         try:
-            wait_s = self._step(lead, seen, stop or self._overdue(seen.job))
+            wait_s = self._step(lead, seen, stop or self._overdue(seen.job), now)
         except FencedError:
             wait_s = limits.STALL_S
         return Tick(lead.job, wait_s)
@@ -82,7 +84,7 @@ class Ticker:
         """Return the right to write ``job`` as it was read, unless somebody has since."""
         return Lead(self.store, job, writer=self.entropy.hex(_WRITER_DIGITS))
 
-    def _step(self, lead: Lead, seen: Observation, stop: Failure | None) -> float:
+    def _step(self, lead: Lead, seen: Observation, stop: Failure | None, now: float) -> float:
         job = lead.job
         if job.phase.terminal:
             self._release(lead, seen)
@@ -95,16 +97,15 @@ class Ticker:
         elif stop is not None:
             lead.save(phase=Phase.STOPPING, failure=stop)
         elif job.launching is not None:
-            self._guarded(lead, lambda: self.launcher.repeat(lead, now=self.clock.now()))
+            self._guarded(lead, lambda: self.launcher.repeat(lead))
         else:
-            return self._work(lead, seen)
+            return self._work(lead, seen, now)
         return TICK_SOON_S
 
-    def _work(self, lead: Lead, seen: Observation) -> float:
-        """Launch what the policy asks for, or leave the phase."""
-        job, now = lead.job, self.clock.now()
-        if not job.attempts and (refusal := self._claim(job)) is not None:
-            lead.save(phase=Phase.STOPPING, failure=refusal)
+    def _work(self, lead: Lead, seen: Observation, now: float) -> float:
+        """Launch what the policy asks for at ``now``, or leave the phase."""
+        job = lead.job
+        if not job.attempts and not self._guarded(lead, lambda: self._take_output(job)):
             return TICK_SOON_S
         live = [one for one in seen.live if one.phase is job.phase]
         asked = scheduling.suspects(job, live, now=now)
@@ -124,10 +125,7 @@ class Ticker:
                     self.store.forget(job.spec.job_id, job.phase, attempts)
                 case scheduling.Launch(attempts, cursor):
                     wanted += len(attempts)
-                    self._guarded(
-                        lead,
-                        partial(self.launcher.launch, lead, attempts, cursor=cursor, now=self.clock.now(), **changes),
-                    )
+                    self._guarded(lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, **changes))
                 case scheduling.Advance():
                     self._guarded(lead, lambda: self._advance(lead, now))
                 case scheduling.Stop(failure):
@@ -139,12 +137,10 @@ class Ticker:
             lead.save(**changes)
         return wait_s
 
-    def _claim(self, job: JobState) -> Failure | None:
-        """Claim the output of a job that has begun nothing yet: who submitted it may have died before that."""
-        holder = self.store.claim_output(job.spec.output, job_id=job.spec.job_id)
-        if holder is None:
-            return None
-        return Failure(kind=FailureKind.REQUEST, message=f"{job.spec.output} is job {holder}'s: name another output")
+    def _take_output(self, job: JobState) -> None:
+        """Take the output of a job that has begun nothing yet: who submitted it may have died before that."""
+        claim_output(self.store, job.spec)
+        self.output_of(job.spec).check_empty()
 
     def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> dict[str, int | float]:
         """Return what has changed in the job's progress: tasks done, when that grew, the median duration."""
@@ -225,8 +221,8 @@ class Ticker:
             message=f"the job did not end within {job.spec.deadline_s:g} s: raise --deadline, or resume the job",
         )
 
-    def _guarded(self, lead: Lead, step: Callable[[], None]) -> None:
-        """Do ``step``; what shows that the job cannot go on brings it to its end, with the reason."""
+    def _guarded(self, lead: Lead, step: Callable[[], None]) -> bool:
+        """Do ``step``; what shows that the job cannot go on brings it to its end, with the reason: False."""
         try:
             step()
         except (UserCodeError, RequestError, InvariantError) as error:
@@ -235,3 +231,5 @@ class Ticker:
                 kind=kinds.get(type(error), FailureKind.INVARIANT), message=str(error)[: limits.FAILURE_TEXT_MAX]
             )
             lead.save(phase=Phase.STOPPING, failure=failure)
+            return False
+        return True

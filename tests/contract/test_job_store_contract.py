@@ -247,6 +247,16 @@ def test_ignored_completions_are_counted_and_other_verdicts_are_not(
     assert store.count_ignored(job) == 2
 
 
+def test_what_was_logged_of_an_execution_first_stands(
+    store: JobStore, job: JobState, completion: Callable[[str], Report], died: Report
+) -> None:
+    for report, verdicts in ((died, ("failed", "ignored")), (completion(WORKER), ("ignored", "ignored"))):
+        for at, verdict in enumerate(verdicts):
+            store.log_attempt(job, report, verdict=verdict, at=float(at))
+    assert [(one.verdict, one.at) for one in store.logged(job, Phase.MAP, 1)] == [("ignored", 0.0), ("failed", 0.0)]
+    assert store.count_ignored(job) == 1
+
+
 def test_a_forgery_writes_over_nothing_that_was_logged(store: JobStore, job: JobState, died: Report) -> None:
     forged = died.model_copy(update={"failure": died.failure and died.failure.model_copy(update={"message": "lies"})})
     store.log_attempt(job, died, verdict="failed", at=1.0)

@@ -239,7 +239,14 @@ def test_an_output_that_is_not_empty_is_refused(place: Place) -> None:
     place.meddle("notes.txt", b"mine")
     with pytest.raises(RequestError, match="not empty"):
         place.output("job-1").check(deadline_s=limits.DEADLINE_S)
+    with pytest.raises(RequestError, match="not empty"):
+        place.output("job-1").check_empty()
     assert place.seen() == {"notes.txt": b"mine"}
+
+
+def test_a_look_whether_an_output_is_empty_makes_nothing(place: Place, tmp_path: Path) -> None:
+    place.output("job-1").check_empty()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("days", [1, 3])

@@ -71,6 +71,21 @@ def test_make_says_what_there_is() -> None:
     assert {"make demo", "make test", "make check"} <= {" ".join(line.split()[:2]) for line in printed.splitlines()}
 
 
+def test_make_nightly_runs_every_step_and_names_those_that_failed(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "$*" >> asked\ncase "$*" in *pairs*|*chaos*) exit 1;; esac\n', encoding="utf-8")
+    python.chmod(0o755)
+    nightly = "make -o .venv/dev -o .venv/sam/.done BIN=bin nightly 2> err.txt"
+    status, printed = run(nightly, tmp_path)
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    assert ["pairs" in asked[1], "chaos" in asked[3], len(asked)] == [True, True, 5]
+    assert (status, "failed: nightly-pairs nightly-chaos" in printed.splitlines()) == (2, True)
+    python.write_text("#!/bin/sh\n", encoding="utf-8")
+    assert run(nightly, tmp_path)[0] == 0
+
+
 def _run_all(block: Block, folder: Path, environment: dict[str, str]) -> None:
     status = 0
     for command in commands(block):

@@ -4,9 +4,10 @@ import argparse
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.mutation import install
+from tests.simulation.mutation import Mutant, install
 
 MUTANT_SEEDS = 2_000
 
@@ -24,7 +25,7 @@ def main() -> int:
     if asked.mutant:
         install(next(one for one in MUTANTS if one.name == asked.mutant))
     if asked.what == "mutants":
-        return _mutants()
+        return _mutants(asked.processes)
     if asked.what == "seeds":
         from tests.simulation import seeds
 
@@ -36,6 +37,7 @@ def main() -> int:
 
 def _sweep(what: str, processes: int) -> int:
     from tests.simulation import sweep
+    from tests.simulation.seeds import counted
 
     began_at, runs, violations = time.perf_counter(), 0, 0
     for outcome in sweep.singles() if what == "singles" else sweep.pairs(processes=processes):
@@ -43,12 +45,24 @@ def _sweep(what: str, processes: int) -> int:
         if outcome.violation is not None:
             violations += 1
             print(outcome.violation)
-    print(f"{runs:,} runs with deaths: {violations} violations; {runs / (time.perf_counter() - began_at):.0f} runs/s")
+    speed = runs / (time.perf_counter() - began_at)
+    print(f"{counted(runs, 'run')} with deaths: {counted(violations, 'violation')}; {speed:.0f} runs/s")
     return min(1, violations)
 
 
-def _mutants() -> int:
-    """Show for each mutant the first seed that notices it, each in a process of its own."""
+def _mutants(processes: int) -> int:
+    """Show for each mutant the first seed that notices it; so many are looked for at once."""
+    survivors = 0
+    with ThreadPoolExecutor(processes) as pool:
+        for mutant, ran in zip(MUTANTS, pool.map(_first_seed, MUTANTS), strict=True):
+            survivors += ran.returncode != 0
+            print(f"{mutant.name:40} {ran.stdout.strip() or ran.stderr.strip()[-200:]}", flush=True)
+    print(f"{len(MUTANTS)} mutants: {survivors} survive {MUTANT_SEEDS:,} seeds")
+    return min(1, survivors)
+
+
+def _first_seed(mutant: Mutant) -> subprocess.CompletedProcess[str]:
+    """Look for the first seed that notices a mutant, in a process of its own; it fails if there is none."""
     code = (
         "import sys; from tests.simulation import mutants, mutation;"
         "mutation.install(mutants.named(sys.argv[1]));"
@@ -56,13 +70,7 @@ def _mutants() -> int:
         f"found = first_violation(range(1, {MUTANT_SEEDS + 1}));"
         "print(found.seed, found.violation.splitlines()[0][:120]) if found else sys.exit('survives')"
     )
-    survivors = 0
-    for mutant in MUTANTS:
-        ran = subprocess.run([sys.executable, "-c", code, mutant.name], capture_output=True, text=True, check=False)
-        survivors += ran.returncode != 0
-        print(f"{mutant.name:40} {ran.stdout.strip() or ran.stderr.strip()[-200:]}", flush=True)
-    print(f"{len(MUTANTS)} mutants: {survivors} survive {MUTANT_SEEDS:,} seeds")
-    return min(1, survivors)
+    return subprocess.run([sys.executable, "-c", code, mutant.name], capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

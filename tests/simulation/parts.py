@@ -23,7 +23,7 @@ from s3mr.worker.surroundings import Surroundings
 from s3mr.worker.user_code import Functions
 from tests.simulation import oracle
 from tests.simulation.faults import Faults
-from tests.simulation.history import History, task_of
+from tests.simulation.history import History, attempt_of
 from tests.simulation.ports import AnyOrder, Operations, SeededEntropy, VirtualClock
 from tests.simulation.scenario import Scenario
 
@@ -57,7 +57,7 @@ class Parts:
     def ticker(self, invoker: Invoker) -> Ticker:
         """The coordinator of one function's environment."""
         launcher = Launcher(
-            self.store, self.objects, self._port(invoker, "invoker"), self.parallel, self.scenario.waiting_s
+            self.store, self.objects, self._port(invoker, "invoker"), self.parallel, self.clock, self.scenario.waiting_s
         )
         return Ticker(
             store=self.store,
@@ -129,19 +129,27 @@ class Parts:
         return TaskReader(inputs, decode_map_task(b"".join(plan), pointer), get_format("text"))
 
     def _functions(self, request: TaskRequest) -> Functions:
-        """The job's functions, which may raise."""
+        """The job's functions, any of which may raise at any call."""
         good, where = oracle.functions(self.scenario), f"{request.phase} {request.task}"
+        if not (self.scenario.poison or "raise" in self.scenario.rates):
+            return good
 
-        def map_(source: str, line: str) -> Any:
-            if self.scenario.poison and line == oracle.POISON:
-                self.history.raised[task_of(request)] += 1
-                raise Injected("poison")
-            if self.faults.strikes("raise", where):
-                self.history.raised[task_of(request)] += 1
-                raise Injected("by chance")
-            return good.map(source, line)
+        def raising(function: Any) -> Any:
+            def call(first: Any, second: Any) -> Any:
+                poisoned = function is good.map and self.scenario.poison and second == oracle.POISON
+                if poisoned or self.faults.strikes("raise", where):
+                    self.history.raised.add(attempt_of(request))
+                    raise Injected("poison" if poisoned else "by chance")
+                return function(first, second)
 
-        return Functions(map=map_, reduce=good.reduce, combine=good.combine)
+            return function and call
+
+        return Functions(
+            map=raising(good.map),
+            reduce=raising(good.reduce),
+            combine=raising(good.combine),
+            partition=raising(good.partition),
+        )
 
     def _output_of(self, job_id: str) -> Any:
         return self._port(MemoryOutput(self.folder, job_id), "output")

@@ -36,8 +36,9 @@ def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
     took_s = time.perf_counter() - began_at
     ends = ", ".join(f"{count:,} {phase}" for phase, count in sorted(jobs.items()))
     print(
-        f"{len(seeds):,} seeds from {seeds.start}: {violations} violations; jobs: {ends}; {faults:,} faults in "
-        f"{operations:,} operations; {len(seeds) / took_s:.0f} seeds/s; trace {digest.hexdigest()}"
+        f"{counted(len(seeds), 'seed')} from {seeds.start}: {counted(violations, 'violation')}; jobs: {ends}; "
+        f"{counted(faults, 'fault')} in {operations:,} operations; {len(seeds) / took_s:.0f} seeds/s; "
+        f"trace {digest.hexdigest()}"
     )
     return violations
 
@@ -46,11 +47,16 @@ def story(seed: int) -> Iterator[str]:
     """Yield the lines that tell how a seed fails, with as few faults as are needed."""
     scenario = draw(seed)
     small = shrink(scenario, World(scenario, keeps_trace=True).run())
-    yield f"  with {len(small.strikes)} faults: {small.violation}"
+    yield f"  with {counted(len(small.strikes), 'fault')}: {small.violation}"
     yield from (f"  {at_s:10.3f} {fault}: {where}" for _, at_s, fault, where in small.strikes)
     yield f"  the last of {len(small.trace):,} operations:"
     yield from (f"  {line}" for line in small.trace[-TRACE_LINES_MAX:])
     yield f"  again: make simulate SEEDS=1 SEED={seed}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: "0 seeds", "1 seed", "3,000 seeds"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[Outcome]:

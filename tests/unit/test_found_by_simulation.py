@@ -1,9 +1,11 @@
 """What the simulator has found, each as the shortest story that shows it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from s3mr import limits
 from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.coordinator.barrier import read_books
 from s3mr.coordinator.leading import FencedError, Lead
@@ -13,7 +15,7 @@ from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import FailureKind, JobState, Phase
 from s3mr.model.plan import MapTask, Split
-from tests.unit.word_count import finished, world
+from tests.unit.word_count import WORD_COUNT, finished, world
 from tests.world import World
 
 
@@ -82,6 +84,47 @@ def test_a_job_whose_output_another_one_has_claimed_begins_nothing_and_drops_not
     finished(one)
 
 
+@pytest.mark.parametrize("adopts", [False, True])
+def test_a_job_that_was_submitted_by_halves_begins_nothing_where_its_output_has_been_filled_meanwhile(
+    *, adopts: bool
+) -> None:
+    one = world()
+    state = unclaimed(one)
+    if adopts:  # as a resume does; the bytes are not needed
+        begun = state.model_copy(update={"cursor": 1, "done": 1, "epoch": state.epoch + 1})
+        assert one.real_store.replace(begun, epoch=state.epoch)
+    one.folder.objects["theirs"] = b"theirs"
+    for _ in range(5):
+        one.tick()
+    state = one.state()
+    assert (state.phase, state.released, state.attempts) == (Phase.FAILED, True, 0)
+    assert state.failure is not None
+    assert (state.failure.kind, state.failure.message[:9]) == (FailureKind.REQUEST, "not empty")
+    assert one.folder.objects == {"theirs": b"theirs"}
+    assert one.real_store.claimed_by(state.spec.output) is None
+
+
+def test_an_output_is_looked_at_until_the_first_attempt_begins_and_never_again() -> None:
+    one = world()
+    one.submit()
+    asked = []
+
+    class Watched(MemoryOutput):
+        def check_empty(self) -> None:
+            asked.append(one.state().attempts)
+            if len(asked) == 1:
+                raise TransientError("503")
+            super().check_empty()
+
+    ticker = replace(one.ticker(), output_of=lambda spec: Watched(one.folder, spec.job_id))
+    with pytest.raises(TransientError):
+        ticker.tick(one.job_id)
+    while not ticker.tick(one.job_id).over:
+        one.work()
+    assert one.state().phase is Phase.SUCCEEDED
+    assert asked == [0, 0]
+
+
 def test_an_attempt_that_a_paused_coordinator_sends_too_late_writes_nothing() -> None:
     one = world()
     one.submit()
@@ -121,6 +164,27 @@ def test_an_attempt_is_leased_from_when_it_is_launched_not_from_when_its_tick_be
     assert launching.at == one.clock.now()
 
 
+def test_attempts_of_a_later_batch_are_leased_and_may_start_from_when_their_batch_is_launched() -> None:
+    one = World(WORD_COUNT, {f"{number:04d}.txt": b"word\n" for number in range(2 * limits.LAUNCH_BATCH + 1)})
+    one.submit(split_size_bytes=1)
+    slow, began_at = one.real_store.begin, one.clock.now()
+
+    def takes_long(*args: object) -> object:
+        one.clock.sleep(50.0)
+        return slow(*args)  # type: ignore[arg-type]
+
+    one.real_store.begin = takes_long  # type: ignore[method-assign,assignment]
+    one.tick()
+    seen = one.real_store.observe(one.job_id)
+    assert seen is not None
+    launched_at = [began_at + 50.0 * (one.task // limits.LAUNCH_BATCH) for one in seen.live]
+    lease_s = limits.lease_s(seen.job.spec.task_timeout_s)
+    assert [one.launched_at for one in seen.live] == launched_at
+    assert [one.lease_until for one in seen.live] == [at + lease_s for at in launched_at]
+    assert sorted(one.start_by for one in one.sent) == [at + limits.start_s() for at in launched_at]
+    assert seen.job.last_lease_until == launched_at[-1] + lease_s
+
+
 def test_an_input_that_arrives_short_is_noticed_even_where_another_line_makes_up_for_its_bytes() -> None:
     """A split that breaks off before its last line reads on into the next one: three bytes lost, three read twice."""
     content = b"k0\nk1\nk2\nk3\n"
@@ -132,3 +196,23 @@ def test_an_input_that_arrives_short_is_noticed_even_where_another_line_makes_up
     first = Split(source="in/0", size_bytes=len(content), etag="e", start=0, stop=6)
     with pytest.raises(TransientError, match="broke off at byte 5 of 6"):
         list(TaskReader(BreaksOff(), MapTask(splits=(first,)), get_format("text")))
+
+
+def test_a_coordinator_that_stands_still_after_its_look_takes_nobody_for_silent() -> None:
+    one = world()
+    one.submit(attempts=1)
+    one.tick()
+    request, looks = one.sent[0], one.real_store.observe
+    lease_s = limits.lease_s(request.spec.task_timeout_s)
+
+    def stands_still(job_id: str) -> object:
+        seen = looks(job_id)
+        one.clock.sleep(lease_s + 1.0)
+        return seen
+
+    one.real_store.observe = stands_still  # type: ignore[method-assign,assignment]
+    one.tick()
+    assert one.state().phase is Phase.MAP
+    one.real_store.observe = looks  # type: ignore[method-assign]
+    one.tick()
+    assert one.state().phase is Phase.STOPPING

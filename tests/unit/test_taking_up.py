@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from s3mr import limits
 from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.api import Job
 from s3mr.coordinator.resuming import Resumer, launch_again
-from s3mr.errors import RequestError
+from s3mr.errors import RequestError, S3mrError, TransientError
+from s3mr.local.driving import TROUBLE_MAX, Run
 from s3mr.model.job import JobState, Phase
 from tests.unit.resumed_jobs import finished, resumer
 from tests.unit.word_count import TEXT, expected_counts, total, words
@@ -146,7 +148,8 @@ def test_what_another_coordinator_leads_is_not_launched_again() -> None:
 
     store: Any = Overtaken()
     ticker = one.ticker()
-    launch_again(replace(ticker, store=store, launcher=replace(ticker.launcher, store=store)), one.job_id)
+    with pytest.raises(TransientError, match=f"another command drives job {one.job_id}"):
+        launch_again(replace(ticker, store=store, launcher=replace(ticker.launcher, store=store)), one.job_id)
     assert not one.sent
     launch_again(one.ticker(), one.job_id)
     finished(one)
@@ -155,27 +158,51 @@ def test_what_another_coordinator_leads_is_not_launched_again() -> None:
 def test_a_write_of_the_dead_process_that_arrives_late_does_not_keep_its_attempts_from_being_launched_again() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
-    died_at, ticker = one.clock.now(), one.ticker()
-    launch_again(replace(ticker, store=LateWrite(one.real_store, one.state())), one.job_id)
-    assert one.sent, "nothing was launched again"
-    assert finished(one).retried == 0
+    died_at = one.clock.now()
+    state = driven(one, late_writes=1)
+    assert (state.phase, state.retried) == (Phase.SUCCEEDED, 0)
     assert one.clock.now() - died_at < limits.EVENT_AGE_S, "no lease was waited for"
 
 
-class LateWrite:
-    """A store to which a dead coordinator's last write comes right after the first look at the job."""
+def test_a_job_that_another_command_writes_whenever_it_is_looked_at_is_left_to_that_command() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+    with pytest.raises(S3mrError, match=f"another command drives job {one.job_id}"):
+        driven(one, late_writes=TROUBLE_MAX + 1)
+    assert not one.sent
+    finished(one)
 
-    def __init__(self, store: Any, late: JobState) -> None:
-        self._store, self._late = store, [late]
+
+def driven(one: World, *, late_writes: int) -> JobState:
+    """Take the job up as a command does; whenever it looks at it, one more write of somebody else comes after."""
+    stack = SimpleNamespace(clock=one.clock, store=one.real_store, objects=one.real_objects)
+    cloud: Any = SimpleNamespace(stack=stack, lasting=False)
+    cloud.job_stands = cloud.check = lambda: None
+    cloud.job_is_over = lambda _spec: None
+
+    def wait_for_report(wait_s: float) -> None:
+        if not one.work():
+            one.clock.sleep(max(wait_s, 0.01))
+
+    pool: Any = SimpleNamespace(running=0, close=lambda: None, wait_for_report=wait_for_report)
+    ticker = replace(one.ticker(), store=LateWrites(one.real_store, late_writes))
+    return Run(cloud, pool, ticker, one.job_id, lambda _job, _running: None).to_its_end(lambda: None, again=True)
+
+
+class LateWrites:
+    """A store to which another coordinator's write comes right after each of the first looks at the job."""
+
+    def __init__(self, store: Any, number: int) -> None:
+        self._store, self._left = store, number
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     def observe(self, job_id: str) -> Any:
         seen = self._store.observe(job_id)
-        while self._late:
-            job = self._late.pop()
-            assert self._store.replace(job.model_copy(update={"epoch": job.epoch + 1}), epoch=job.epoch)
+        if self._left:
+            self._left -= 1
+            assert self._store.replace(seen.job.model_copy(update={"epoch": seen.job.epoch + 1}), epoch=seen.job.epoch)
         return seen
 
 

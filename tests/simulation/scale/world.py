@@ -195,7 +195,7 @@ class ScaleWorld:
             store=self.store,
             objects=self.objects,
             output_of=self.output,
-            launcher=Launcher(self.store, self.objects, self.workers, self),
+            launcher=Launcher(self.store, self.objects, self.workers, self, self),
             parallel=self,
             clock=self,
             entropy=SystemEntropy(),
