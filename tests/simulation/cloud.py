@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from s3mr.coordinator.driving import perform
 from s3mr.coordinator.receiving import receive
 from s3mr.coordinator.recording import Recorder
+from s3mr.coordinator.resuming import launch_again
 from s3mr.coordinator.ticking import NoSuchJobError, Ticker
 from s3mr.errors import TransientError
 from s3mr.model.report import Report, TaskRequest
@@ -27,14 +28,17 @@ RECORD_RETRY_S: Final = (20.0, 120.0)
 TICK_TRIES: Final = 8  # the template's retriers
 TICK_TIMEOUT_S: Final = 900.0
 ROOM_AGAIN_S: Final = 2.0
+TAKE_OVER_AGAIN_S: Final = 0.5
 
 
 class Witness(Protocol):
     """Is told what befalls attempts and jobs, so that a failure can be judged."""
 
-    def harm(self, request: TaskRequest, fault: str) -> None: ...
+    def unheard(self, request: TaskRequest) -> None: ...
 
     def invoked(self, request: TaskRequest, payload: str) -> None: ...
+
+    def launched_again(self, job_id: str, since: float) -> None: ...
 
     def executes(self, process: Process) -> None: ...
 
@@ -76,6 +80,7 @@ class Cloud:
         self._running = 0
         self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: those that go on
         self._numbers: Iterator[int] = count()
+        self._machine = 0  # the how-manieth this is: what one was about to do dies with it
         self.swept: set[str] = set()  # jobs that need no coordinator any more
 
     # Workers.
@@ -85,21 +90,21 @@ class Cloud:
         payload, where = request.model_dump_json(), f"{request.phase} {request.task}"
         self._witness.invoked(request, payload)
         if self._faults.strikes("lose-invocation", where):
-            self._witness.harm(request, "lose-invocation")
+            self._witness.unheard(request)
             return
         copies = 2 + self._faults.below(2) if self._faults.strikes("repeat-invocation", where) else 1
         for _ in range(copies):
             late = self._faults.strikes("late-invocation", where)
             delay_s = self._faults.between(0, self._scenario.waiting_s) if late else self._faults.latency_s()
             until = self._loop.now + self._scenario.waiting_s
-            self._loop.after(delay_s, partial(self._start, payload, until))
+            self._later(delay_s, partial(self._start, payload, until))
 
     def _start(self, payload: str, until: float) -> None:
         request = TaskRequest.model_validate_json(payload)
         if self._running >= self._scenario.concurrency:
             left_s = until - self._loop.now
             if left_s > 0:
-                self._loop.after(min(ROOM_AGAIN_S, left_s), partial(self._start, payload, until))
+                self._later(min(ROOM_AGAIN_S, left_s), partial(self._start, payload, until))
             else:
                 self._witness.no_room(request)
                 self._arrive(request, _failure(request, "EventAgeExceeded"))
@@ -109,7 +114,7 @@ class Cloud:
             "worker", partial(self._execute, request), partial(self._worked, request), work=request, skew_s=self._skew()
         )
         self._witness.executes(process)
-        self._loop.after(self._scenario.task_timeout_s, partial(self._time_out, process))
+        self._later(self._scenario.task_timeout_s, partial(self._time_out, process))
 
     def _execute(self, request: TaskRequest) -> dict[str, Any]:
         if self._faults.strikes("hang", f"{request.phase} {request.task}"):
@@ -118,7 +123,7 @@ class Cloud:
 
     def _time_out(self, process: Process) -> None:
         if process.alive:
-            self._witness.harm(process.work, "time-out")
+            self._witness.unheard(process.work)
             process.kill()
 
     def _worked(self, request: TaskRequest, end: End) -> None:
@@ -137,22 +142,22 @@ class Cloud:
         """Deliver what a destination says of one execution."""
         where = f"{request.phase} {request.task}"
         if self._faults.strikes("forge", where):
-            self._witness.harm(request, "forge")
+            self._witness.unheard(request)
             for forged in forgeries(request, event):
-                self._loop.after(self._faults.between(0, 3), partial(self._record, None, forged, RECORD_TRIES))
+                self._later(self._faults.between(0, 3), partial(self._record, None, forged, RECORD_TRIES))
         if self._faults.strikes("lose-report", where):
-            self._witness.harm(request, "lose-report")
+            self._witness.unheard(request)
             return
         if self._faults.strikes("garble", where):
-            self._witness.harm(request, "garble")
+            self._witness.unheard(request)
             event = garbled(event, self._faults)
         copies = 2 + self._faults.below(2) if self._faults.strikes("repeat-report", where) else 1
         for number in range(copies):
             late = self._faults.strikes("late-report", where)
             if late and not number:
-                self._witness.harm(request, "late-report")
+                self._witness.unheard(request)
             delay_s = self._faults.between(0, 300) if late else self._faults.latency_s()
-            self._loop.after(delay_s, partial(self._record, request, event, RECORD_TRIES))
+            self._later(delay_s, partial(self._record, request, event, RECORD_TRIES))
 
     def _record(self, request: TaskRequest | None, event: dict[str, Any], tries: int) -> None:
         if not self._faults.below(4):
@@ -168,10 +173,10 @@ class Cloud:
                 self._witness.crashed(process, end.error)
             elif end.killed or end.error is not None:
                 if request is not None:
-                    self._witness.harm(request, "record")
+                    self._witness.unheard(request)
                 if tries > 1:
                     again = partial(self._record, None, event, tries - 1)
-                    self._loop.after(self._faults.between(*RECORD_RETRY_S), again)
+                    self._later(self._faults.between(*RECORD_RETRY_S), again)
 
         process = self._loop.spawn("record", body, ended, work=request, skew_s=self._skew())
 
@@ -196,6 +201,43 @@ class Cloud:
         self._witness.stopped(job_id)
         self.coordinate(job_id, stop="its execution was stopped")
 
+    def lose_machine(self) -> set[str]:
+        """Kill all that runs, as where one command on a laptop is all the cloud; another one takes up what it drove.
+
+        Return the jobs that are taken up.
+        """
+        driven = sorted(job_id for job_id, executions in self._executions.items() if executions)
+        for process in list(self._loop.processes.values()):
+            if process.kind != "person":
+                process.kill()
+        self._machine += 1
+        for job_id in driven:
+            self._executions[job_id].clear()
+            self._take_over(job_id, next(self._numbers), since=self._loop.now)
+        return set(driven)
+
+    def _take_over(self, job_id: str, execution: int, *, since: float) -> None:
+        self._executions[job_id].add(execution)
+
+        def ended(end: End) -> None:
+            self._executions[job_id].discard(execution)
+            if end.killed or isinstance(end.error, TransientError):
+                self._executions[job_id].add(execution)
+                self._later(TAKE_OVER_AGAIN_S, partial(self._take_over, job_id, execution, since=since))
+            elif end.error is not None:
+                self._witness.crashed(process, end.error)
+            else:
+                self._witness.launched_again(job_id, since)
+                self.coordinate(job_id)
+
+        body = partial(launch_again, self._ticker, job_id)
+        process = self._loop.spawn("tick", body, ended, work=job_id, skew_s=self._skew())
+
+    def _later(self, delay_s: float, action: Callable[[], object]) -> None:
+        """Have ``action`` done after ``delay_s``, unless the machine is lost before."""
+        machine = self._machine
+        self._loop.after(delay_s, lambda: action() if machine == self._machine else None)
+
     def _round(self, execution: int, event: dict[str, Any], tries: int) -> None:
         job_id = event["job_id"]
         going_on = self._executions[job_id]
@@ -206,7 +248,8 @@ class Cloud:
             return perform(self._ticker, dict(event), self._clock)
 
         def ended(end: End) -> None:
-            self._witness.round_over(job_id, stop=event["stop"] is not None and end.value is not None)
+            done = end.value is not None and event["round"] > 1  # an earlier one may have been fenced off
+            self._witness.round_over(job_id, stop=event["stop"] is not None and done)
             if end.error is not None and not isinstance(end.error, TransientError):
                 self._witness.crashed(process, end.error)
             if isinstance(end.error, NoSuchJobError) or self._faults.strikes("lose-coordinator", job_id):
@@ -218,20 +261,20 @@ class Cloud:
                 self.swept.add(job_id)
             else:
                 following = {**event, "round": end.value["round"]}
-                self._loop.after(end.value["wait_s"], partial(self._round, execution, following, TICK_TRIES))
+                self._later(end.value["wait_s"], partial(self._round, execution, following, TICK_TRIES))
 
         process = self._loop.spawn("tick", body, ended, work=job_id, skew_s=self._skew())
-        self._loop.after(TICK_TIMEOUT_S, process.kill)
+        self._later(TICK_TIMEOUT_S, process.kill)
 
     def _again(self, execution: int, event: dict[str, Any], tries: int) -> None:
         """Try a round again; where that has been in vain, the execution fails, and another one ends the job."""
         if tries > 1:
             delay_s = 2.0 ** (TICK_TRIES - tries + 1)
-            self._loop.after(delay_s, partial(self._round, execution, event, tries - 1))
+            self._later(delay_s, partial(self._round, execution, event, tries - 1))
         elif execution in self._executions[event["job_id"]]:
             self._executions[event["job_id"]].discard(execution)
             self._witness.stopped(event["job_id"])
-            self._loop.after(1.0, lambda: self.coordinate(event["job_id"], stop="its execution failed"))
+            self._later(1.0, lambda: self.coordinate(event["job_id"], stop="its execution failed"))
 
     def _skew(self) -> float:
         skew_s = self._scenario.skew_s

@@ -8,7 +8,7 @@ from s3mr.adapters.memory_data import MemoryFolder
 from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Manifest, unpack_pieces
-from tests.simulation.history import History
+from tests.simulation.history import History, Task
 from tests.simulation.loop import Loop
 
 
@@ -22,7 +22,8 @@ class Facts:
         self.loop, self.table, self.bucket, self.folder, self.history = loop, table, bucket, folder, history
         self.jobs: dict[str, JobState] = {}  # as they were last seen
         self.erased: set[str] = set()
-        self.winners: dict[tuple[str, Phase, int], Manifest] = {}
+        self.winners: dict[Task, Manifest] = {}
+        self.won_at: dict[Task, float] = {}
 
     def broken(self, invariant: str, what: str) -> None:
         """Keep a violation, if it is the first."""
@@ -32,6 +33,15 @@ class Facts:
         """Keep a violation unless the invariant holds."""
         if not holds:
             self.broken(invariant, what)
+
+    def won(self, task: Task, manifest: Manifest) -> None:
+        """Note a winner."""
+        self.winners[task] = manifest
+        self.won_at[task] = self.loop.now
+
+    def winning(self, job_id: str, phase: Phase) -> list[Manifest]:
+        """Return the winners of a phase, as they came."""
+        return [one for key, one in self.winners.items() if key[:2] == (job_id, phase)]
 
     def parts_of(self, job: JobState) -> dict[str, str]:
         """Return the identity that each part of the job must have."""
@@ -48,12 +58,15 @@ class Facts:
         """S3: the objects of a winner exist, unless the world has made them vanish."""
         if self.history.damages:
             return
-        for key, size_bytes in _stored(job, manifest):
-            body = self.bucket.objects.get(key)
-            self.check(body is not None and len(body) == size_bytes, "S3", f"{key} of a winner is not there")
+        self.check(self.is_stored(job, manifest), "S3", f"objects of {manifest.phase} {manifest.task} are not there")
         part = manifest.part
         if part is not None and job.phase.working:
             self.check(part.upload in self.folder.uploads, "S3", f"the upload of winner {part.name} is not there")
+
+    def is_stored(self, job: JobState, manifest: Manifest) -> bool:
+        """Whether the objects of a map winner exist, at their sizes."""
+        bodies = ((self.bucket.objects.get(key), size_bytes) for key, size_bytes in _stored(job, manifest))
+        return all(body is not None and len(body) == size_bytes for body, size_bytes in bodies)
 
 
 def _stored(job: JobState, manifest: Manifest) -> list[tuple[str, int]]:

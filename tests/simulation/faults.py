@@ -32,7 +32,7 @@ class Faults:
         self._random = Random(f"s3mr/{scenario.seed}/faults")
         self._latency = Random(f"s3mr/{scenario.seed}/latency")
         self._rates = scenario.rates
-        self._storm = scenario.storm
+        self._storm, self._storm_everywhere = scenario.storm, not scenario.storm_at_workers
         self._io = {
             kind: (list(rates), list(accumulate(rates.values()))) for kind, rates in scenario.io_rates.items() if rates
         }
@@ -48,7 +48,8 @@ class Faults:
         """Return the fault that hits an operation of such a process, if any does."""
         if self.healed:
             return None
-        if self._storm is not None and self._storm[0] <= self._loop.now - START < self._storm[1]:
+        storms = self._storm is not None and self._storm[0] <= self._loop.now - START < self._storm[1]
+        if storms and (self._storm_everywhere or kind == "worker"):
             return "refuse" if self._strike("refuse", where) else None
         names_and_rates = self._io.get(kind)
         if names_and_rates is None:

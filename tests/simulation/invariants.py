@@ -4,23 +4,24 @@ What is said of a violation is the invariant's number in the design's section 8,
 """
 
 import json
-from collections import defaultdict
 from typing import Any, Final
 
 from s3mr import limits
+from s3mr.coordinator.recording import Verdict
 from s3mr.model import keys
-from s3mr.model.job import AttemptId, FailureKind, JobState, LiveAttempt, Phase
+from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report, TaskRequest, attempt_token
+from tests.simulation.attempts import Attempts
 from tests.simulation.facts import Facts
+from tests.simulation.history import attempt_of
 from tests.simulation.loop import Process
+from tests.simulation.scenario import Scenario
 from tests.simulation.visible import Visible
 
 _ORDER: Final = (
     Phase.MAP, Phase.REDUCE, Phase.COMMITTING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED
 )  # fmt: skip
-_FREE: Final = (FailureKind.TRANSIENT, FailureKind.NO_ROOM)  # failures that cost no attempt
-_NO_ROOM: Final = (FailureKind.NO_ROOM,)
 _PORTS: Final = {
     "worker": ("objects", "inputs", "output", "part"),
     "record": ("table",),
@@ -38,17 +39,17 @@ _ALLOWED: Final = {  # to workers
 class Invariants:
     """Watches one world; what it finds is in the `Facts`."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, scenario: Scenario) -> None:
         self._facts, self._check = facts, facts.check
+        self._mixed, self._skew_s = scenario.mixed, scenario.skew_s
+        self.attempts = Attempts(facts, skew_s=scenario.skew_s)
         self._visible = Visible(facts)
         self._workers: dict[str, Process] = {}  # who first used a worker id
         self._leaders: dict[tuple[str, int], Process] = {}  # who wrote under an epoch
-        self._begun: defaultdict[tuple[str, Phase, int], dict[int, bool]] = defaultdict(dict)  # attempt: backup
-        self._logged: set[tuple[str, Phase, int, int]] = set()
-        self._failures: dict[tuple[str, Phase, int, int], FailureKind] = {}
         self._reported: list[Manifest] = []  # by workers, all of them
         self._overtaken: set[Process] = set()  # ticks whose last write was refused
         self._told: set[Process] = set()  # ticks that have read that a working job is to be cancelled
+        self._ignored: dict[Process, int] = {}  # completions that a tick has counted as ignored
 
     # Operations.
 
@@ -63,10 +64,8 @@ class Invariants:
         self._check(method in _ALLOWED[port], "S12", f"{process.name} used {port}.{method}")
         job = self._facts.jobs[process.work.spec.job_id]
         if port != "inputs" and method != "stream" and job.spec.job_id not in self._facts.erased:
-            late_s = self._facts.loop.now - job.last_lease_until - process.skew_s
-            self._check(
-                late_s < limits.LEASE_MARGIN_S, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease"
-            )
+            late_s = self._facts.loop.now - job.last_lease_until
+            self._check(late_s <= 2 * self._skew_s, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease")
         if port == "objects" and method == "put":
             own = f"{keys.job_prefix(process.work.spec.job_id)}map/worker-"
             self._check(args[0].startswith(own), "S12", f"{process.name} put {args[0]}")
@@ -78,10 +77,12 @@ class Invariants:
             self._after_tick(process, method, args, answer)
         if port == "table":
             if method == "record_failure" and answer:
-                self._failed(args[0], more["phase"], more["attempt"], more["failure"].kind)
-            self._after_table(process, method, args, answer)
+                self.attempts.failed(args[0], more["phase"], more["attempt"], more["failure"].kind, more["failed_at"])
+            self._after_table(process, method, args, more, answer)
         elif port == "objects" and method in ("put", "copy", "delete"):
             self._visible.after_objects(process, method, args)
+        elif port == "invoker":
+            self._invoked(process, args[0])
         elif port == "output" and method != "check":
             if method == "open_part":
                 self._uses_worker(process, answer._worker)
@@ -91,6 +92,7 @@ class Invariants:
     def _after_tick(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
         """L4: a tick that has read the wish for a job's end does nothing before it has begun that end."""
         if method == "observe":
+            self.attempts.observed(process)
             asked = answer is not None and answer.cancel_requested and answer.job.phase.working
             (self._told.add if asked else self._told.discard)(process)
         elif process in self._told and method in ("replace", "begin", "claim_output"):
@@ -100,18 +102,20 @@ class Invariants:
 
     # Attempts and executions.
 
-    def invoked(self, request: TaskRequest, payload: str) -> None:
-        """S5: no reducer starts before all map winners are fixed. S13: a request is small enough."""
+    def sent(self, payload: str) -> None:
+        """S13: a request is small enough."""
+        self._check(len(payload) < limits.PAYLOAD_BYTES_MAX // 2, "S13", f"a request of {len(payload)} bytes")
+
+    def _invoked(self, process: Process, request: TaskRequest) -> None:
+        """S5: no reducer starts before all map winners are fixed."""
         if request.spec.job_id in self._facts.erased:
             return  # somebody stood still for so long that the job is no more
         job = self._facts.jobs[request.spec.job_id]
-        self._check(len(payload) < limits.PAYLOAD_BYTES_MAX // 2, "S13", f"a request of {len(payload)} bytes")
         token = attempt_token(job.secret, phase=request.phase, task=request.task, attempt=request.attempt)
         self._check(request.token == token, "S1", "a token that is not the attempt's")
-        begun = request.attempt in self._begun[request.spec.job_id, request.phase, request.task]
-        self._check(begun, "S8", f"{request.phase} {request.task} was invoked before it was written down")
+        self.attempts.invoked(process, attempt_of(request))
         if request.phase is Phase.REDUCE:
-            won = sum(key[:2] == (job.spec.job_id, Phase.MAP) for key in self._facts.winners)
+            won = len(self._facts.winning(job.spec.job_id, Phase.MAP))
             self._check(won == job.spec.map_tasks, "S5", f"a reducer was started with {won} map winners")
 
     def reported(self, report: dict[str, Any]) -> None:
@@ -124,11 +128,17 @@ class Invariants:
         self._check(len(json.dumps(event)) < limits.PAYLOAD_BYTES_MAX, "S13", "a report is too large")
 
     def recorded(self, event: object, report: Report | None, verdict: str) -> None:
-        """A report that won must be the attempt's own."""
-        if report is not None and verdict == "won":
+        """S1: a report that won is the attempt's own. S14: what became of any other is logged."""
+        if report is None or report.job_id in self._facts.erased:
+            return
+        if verdict == Verdict.WON:
             job = self._facts.jobs[report.job_id]
             token = attempt_token(job.secret, phase=report.phase, task=report.task, attempt=report.attempt)
             self._check(report.token == token, "S1", f"a forged report won: {event}")
+        elif verdict != Verdict.UNKNOWN:
+            execution = (report.phase, report.task, report.attempt, report.worker)
+            logged = (report.job_id, verdict == Verdict.FORGED, *execution) in self._facts.table.log
+            self._check(logged, "S14", f"a report came to {verdict}, and that is not logged: {event}")
 
     def crashed(self, process: Process, error: Exception) -> None:
         """Nothing but a busy service may end tick, record or a worker with an error."""
@@ -140,7 +150,7 @@ class Invariants:
 
     # The table.
 
-    def _after_table(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
+    def _after_table(self, process: Process, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
         if method == "replace" and answer is False and process.kind == "tick":
             self._overtaken.add(process)
         if method in ("create", "replace") and answer:
@@ -149,11 +159,16 @@ class Invariants:
             self._winners_kept()
         elif method == "begin":
             for one in args[1]:
-                self._begin(args[0], one)
+                self.attempts.begin(args[0], one)
         elif method == "erase":
             self._erased(args[0].spec.job_id)
         elif method == "seal":
             self._winners_kept()
+        elif method == "count_ignored":
+            self._ignored[process] = answer
+            self._check(answer == self._known_ignored(args[0]), "S10", f"{answer} completions are ignored")
+        elif method == "release_output":
+            self._visible.claim_released(more["job_id"])
 
     def _job_written(self, process: Process, job: JobState | None) -> None:
         if job is None:
@@ -177,53 +192,26 @@ class Invariants:
             f"{name} succeeded without a commit",
         )
         self._check((job.spec, job.secret) == (before.spec, before.secret), "S9", f"{name}: what was asked changed")
-        self._launches(before, job)
+        self.attempts.logged(process, before, job)
         self._check(before.phase.working or job.cancelled == before.cancelled, "S9", f"{name}: cancelled too late")
         if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
             self._visible.committing(job)
             self._facts.check_all_won(job)
+            self._check(
+                job.ignored == self._ignored.get(process), "S10", f"{name}: {job.ignored} are said to be ignored"
+            )
+        if job.failure is not None and before.failure is None:
+            self.attempts.stopping(job, mixed=self._mixed)
         if job.phase.terminal and not before.phase.terminal:
             self._visible.ended(job)
         if job.released and not before.released:
             self._visible.released(job)
 
-    def _launches(self, before: JobState, job: JobState) -> None:
-        """S8: attempt numbers are new, or those of the logged batch again."""
-        if job.launching is None:
-            return
-        logged = () if before.launching is None else before.launching.attempts
-        for one in job.launching.attempts:
-            begun = self._begun[job.spec.job_id, job.launching.phase, one.task]
-            new = one.attempt not in begun or one in logged
-            self._logged.add((job.spec.job_id, job.launching.phase, one.task, one.attempt))
-            self._check(new, "S8", f"{job.launching.phase} {one.task}, attempt {one.attempt} was begun before")
-
-    def _begin(self, job_id: str, one: LiveAttempt) -> None:
-        """S8: what is begun was logged. S10: it is within the budget."""
-        job = self._facts.jobs[job_id]
-        begun, what = self._begun[job_id, one.phase, one.task], f"{one.phase} {one.task}"
-        if one.attempt not in begun:
-            logged = (job_id, one.phase, one.task, one.attempt) in self._logged
-            self._check(logged, "S8", f"{what}, attempt {one.attempt} was not logged first")
-        begun[one.attempt] = one.backup
-        kinds = {attempt: self._failures.get((job_id, one.phase, one.task, attempt)) for attempt in begun}
-        costly = [attempt for attempt, backup in begun.items() if not backup and kinds[attempt] not in _FREE]
-        self._check(
-            len(costly) <= job.spec.attempts or one.backup,
-            "S10",
-            f"{what}: {len(costly)} attempts that count of {job.spec.attempts}",
-        )
-        raised = [attempt for attempt, kind in kinds.items() if kind is FailureKind.USER and not begun[attempt]]
-        self._check(len(raised) <= limits.USER_ATTEMPTS, "S10", f"{what} raised {len(raised)} times")
-        backups = [attempt for attempt, backup in begun.items() if backup and kinds[attempt] not in _FREE]
-        self._check(len(backups) <= 1, "S10", f"{what} has two backup attempts")
-
-    def _failed(self, job_id: str, phase: Phase, attempt: AttemptId, kind: FailureKind) -> None:
-        """S10: what costs no attempt must have been so."""
-        self._failures[job_id, phase, attempt.task, attempt.attempt] = kind
-        noted = sum(key[:3] == (job_id, phase, attempt.task) for key, one in self._failures.items() if one in _NO_ROOM)
-        known = self._facts.history.no_rooms[job_id, str(phase), attempt.task]
-        self._check(noted <= known, "S10", f"{phase} {attempt.task}: {noted} times no room, and it was {known} times")
+    def _known_ignored(self, job: JobState) -> int:
+        """How many executions have completed in vain."""
+        log, job_id = self._facts.table.log, job.spec.job_id
+        known = (one for key, one in log.items() if key[0] == job_id)
+        return sum(verdict == Verdict.IGNORED and report.manifest is not None for report, verdict, _ in known)
 
     def _winners_kept(self) -> None:
         """S1: winners stand for ever. S3: what a winner names is there. S6: nothing wins after the end."""
@@ -234,7 +222,7 @@ class Invariants:
         for key, found in standing.items():
             if key in self._facts.winners or not isinstance(found, Manifest) or key[0] in self._facts.erased:
                 continue  # what comes after a clean names a job that is no more
-            self._facts.winners[key] = found
+            self._facts.won(key, found)
             job = self._facts.jobs[key[0]]
             self._check(not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
             self._check(found in self._reported, "S1", f"no worker has reported the winner of {key}")

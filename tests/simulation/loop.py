@@ -36,6 +36,7 @@ class Process:
         self.name = f"{kind}-{number}"
         self.work = work
         self.skew_s = skew_s  # how far its clock is ahead
+        self.born_at = loop.now
         self.alive = True
         self.greenlet: greenlet
         self.unborn: Callable[[], object]  # what is done if it is killed before it has begun

@@ -18,6 +18,11 @@ class Mutant:
     changes: tuple[tuple[str, str], ...]
 
 
+def mutant(name: str, module: str, seed: int, *changes: tuple[str, str]) -> Mutant:
+    """Return the mutant that the arguments describe."""
+    return Mutant(name, module, seed, changes)
+
+
 class _Loader(SourceFileLoader):
     def __init__(self, fullname: str, path: str, mutant: Mutant) -> None:
         super().__init__(fullname, path)

@@ -40,15 +40,22 @@ def number(source: str, line: str) -> Iterator[tuple[Any, int]]:
         yield (int(line[1:]) if source == MIXED else line), len(line)
 
 
+def by_hash(key: Any, reducers: int) -> int:
+    """The partition function of a job that chooses for itself."""
+    return stable_hash(key) % reducers
+
+
 def functions(scenario: Scenario) -> Functions:
     """Return the functions of the scenario's job, well behaved."""
     if scenario.map_only:
         return Functions(map=emit)
+    partition = by_hash if scenario.own_partition else None
     if scenario.mixed:
-        return Functions(map=number, reduce=total)
+        return Functions(map=number, reduce=total, partition=partition)
     if scenario.combining == "join":
-        return Functions(map=tag, reduce=join)
-    return Functions(map=emit, reduce=total, combine=total if scenario.combining == "sum-combined" else None)
+        return Functions(map=tag, reduce=join, partition=partition)
+    combine = total if scenario.combining == "sum-combined" else None
+    return Functions(map=emit, reduce=total, combine=combine, partition=partition)
 
 
 def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] | bytes | None:
@@ -69,7 +76,7 @@ def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] 
     parts = {keys.part(number): b"" for number in range(scenario.reducers)}
     for key in sorted(groups):
         for pair in job.reduce(key, iter(groups[key])):
-            parts[keys.part(stable_hash(key) % scenario.reducers)] += format_pair(*pair)
+            parts[keys.part(by_hash(key, scenario.reducers))] += format_pair(*pair)
     return parts
 
 

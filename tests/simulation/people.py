@@ -8,8 +8,8 @@ from s3mr.adapters.memory import MemoryJobStore
 from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Order
 from s3mr.coordinator.sweeping import sweep
-from s3mr.errors import RequestError
-from s3mr.model.job import JobState, Phase
+from s3mr.errors import InvariantError, RequestError, S3mrError
+from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.ports import JobStore, ObjectStore
 from tests.simulation.cloud import Cloud
 from tests.simulation.faults import Faults
@@ -32,16 +32,18 @@ class Person:
         order: Order,
         *,
         resumes: bool,
+        resumed: Callable[[JobState], object],
     ) -> None:
         self.jobs: list[str] = []  # the newest last
-        self.refused: RequestError | None = None
+        self.refused: S3mrError | None = None
         self._loop, self._faults, self._cloud, self._table = loop, faults, cloud, table
-        self._resumer, self._order, self._resumes = resumer, order, resumes
+        self._resumer, self._order, self._resumes, self._resumed = resumer, order, resumes, resumed
 
-    def made(self, job_id: str) -> None:
+    def made(self, spec: JobSpec) -> None:
         """Note that a job of mine was written down."""
-        if job_id not in self.jobs:
-            self.jobs.append(job_id)
+        if spec.job_id not in self.jobs:
+            self.jobs.append(spec.job_id)
+        self._resumes = self._resumes and spec.resumed_from is None  # once
 
     @property
     def store(self) -> JobStore:
@@ -78,7 +80,6 @@ class Person:
                 refused=partial(self._give_up, job.spec.job_id),
             )
         elif job.phase is not Phase.SUCCEEDED and self._resumes:
-            self._resumes = False
             self._do(lambda: self._resumer.plan_again(job.spec.job_id), self._started)
 
     def clean(self) -> None:
@@ -93,6 +94,8 @@ class Person:
         self.store.erase(job)
 
     def _started(self, job: JobState) -> None:
+        if job.spec.resumed_from is not None:
+            self._resumed(job)
         self._see_to(job.spec.job_id)
 
     def _see_to_it(self, job_id: str, _answer: object) -> None:
@@ -111,7 +114,7 @@ class Person:
         self.refused = error
         self.cancel()
 
-    def _refuse(self, error: RequestError) -> None:
+    def _refuse(self, error: S3mrError) -> None:
         self.refused = error
 
     def _do(
@@ -127,6 +130,8 @@ class Person:
         def ended(end: End) -> None:
             if isinstance(end.error, RequestError):
                 (refused or self._refuse)(end.error)
+            elif isinstance(end.error, InvariantError):
+                self._refuse(end.error)  # what it read is damaged, and stays so
             elif end.killed or end.error is not None:
                 self._loop.after(self._faults.between(1, 6), otherwise or self.look)
             else:

@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 
@@ -108,7 +109,10 @@ class Operations:
             self._watcher.after(process, port, method, args, more, answer)
             return answer
 
-        return self._with(fault, process, method, args, effect)
+        answer = self._with(fault, process, method, args, effect)
+        if method == "observe" and answer is not None and self._faults.strikes("torn", process.name):
+            return self._torn(answer, partial(action, *args))
+        return answer
 
     def _with(self, fault: str | None, process: Process, method: str, args: tuple[Any, ...], effect: Any) -> Any:
         """Return the answer to an operation that ``fault`` hits."""
@@ -125,7 +129,7 @@ class Operations:
                 del batch[self._faults.below(len(batch) + 1) :]
                 effect()
                 raise TransientError("some of it was not processed")
-        answer = self._observed_twice(effect, process) if method == "observe" else effect()
+        answer = effect()
         match fault:
             case "repeat":
                 answer = effect()
@@ -137,13 +141,10 @@ class Operations:
                 self._loop.suspend(PAUSE_S * 2 ** self._faults.between(0, PAUSE_OCTAVES))
         return self.port(answer, "part") if method == "open_part" else answer
 
-    def _observed_twice(self, effect: Callable[[], Observation | None], process: Process) -> Observation | None:
-        """Observe a job; where the fault strikes, as a query does that is answered in two pages."""
-        first = effect()
-        if first is None or not self._faults.strikes("torn", process.name):
-            return first
+    def _torn(self, first: Observation, again: Callable[[], Observation | None]) -> Observation:
+        """Return an observation as a query gives it that is answered in two pages: what is live is seen later."""
         self._loop.suspend(self._faults.latency_s())
-        second = effect()
+        second = again()
         return first if second is None else Observation(first.job, first.cancel_requested, second.live)
 
     def _read(self, process: Process, port: str, answer: list[Any], where: str) -> Iterator[Any]:

@@ -1,8 +1,9 @@
 """What one seed means: a job, a cloud, and what goes wrong in it. Drawn once, before anything runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from s3mr.model.job import Phase
 
@@ -51,6 +52,7 @@ class Scenario:
     reducers: int
     layout: Literal["split", "packed"]
     combining: Combining
+    own_partition: bool  # the job has a partition function
     keys: int  # distinct ones
     skewed: bool  # most records have one key
     attempts: int = 4
@@ -68,7 +70,8 @@ class Scenario:
     io_rates: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind of process
     rates: dict[str, float] = field(default_factory=dict)
     skew_s: float = 0.0  # how far clocks differ, at most
-    storm: tuple[float, float] | None = None  # from when to when every operation is refused
+    storm: tuple[float, float] | None = None  # from when to when every operation is refused …
+    storm_at_workers: bool = False  # … or those of workers alone
     heals_at_s: float = 0.0  # from here on nothing goes wrong any more
     cancel_at_s: float | None = None
     cancel_in: Phase | None = None  # as soon as the job is there
@@ -77,7 +80,10 @@ class Scenario:
     rival_at_s: float | None = None  # somebody submits another job to the same output
     input_changes_at_s: float | None = None
     object_vanishes_at_s: float | None = None
+    object_shrinks_at_s: float | None = None
     upload_vanishes_at_s: float | None = None
+    machine_dies_at_s: float | None = None  # everything but the services, as on a laptop …
+    machine_dies_at_write: int | None = None  # … or as soon as a coordinator has written its job so often
     resumes: bool = False  # a job that did not succeed is resumed
     cleans: bool = False  # and in the end everything is cleaned up
 
@@ -101,11 +107,6 @@ def draw(seed: int) -> Scenario:
     for name in ("flip", "truncate"):  # they end a job: seldom, or nothing else would ever be seen
         if random.random() < 0.7:
             rates.pop(name, None)
-
-    def at(chance: float, until_s: float) -> float | None:
-        return random.uniform(0, until_s) if random.random() < chance and not calm else None
-
-    storm_at_s = at(0.1, 30)
     scenario = Scenario(
         seed=seed,
         texts=_texts(random, map_tasks * split_size_bytes, keys=keys, skewed=skewed),
@@ -113,6 +114,7 @@ def draw(seed: int) -> Scenario:
         reducers=reducers,
         layout=random.choice(("split", "packed")),
         combining=random.choice(("sum", "sum-combined", "join")),
+        own_partition=random.random() < 0.3,
         keys=keys,
         skewed=skewed,
         attempts=random.choice((1, 2, 4, 4)),
@@ -129,25 +131,42 @@ def draw(seed: int) -> Scenario:
         io_rates={kind: _io_rates(random, rates) for kind in ("person", "tick", "record", "worker")},
         rates={name: rate for name, rate in rates.items() if name in OTHER_FAULTS},
         skew_s=random.choice((0.0, 0.0, 8.0)) if not calm else 0.0,
-        storm=None if storm_at_s is None else (storm_at_s, storm_at_s + random.uniform(1, 60)),
         heals_at_s=heals_at_s,
-        cancel_at_s=at(0.12, 20),
         cancel_in=random.choice((Phase.REDUCE, Phase.COMMITTING, Phase.COMMITTING)) if random.random() < 0.06 else None,
-        second_coordinator_at_s=at(0.25, 10),
-        stop_at_s=at(0.05, 6),
-        rival_at_s=at(0.08, 10),
-        input_changes_at_s=at(0.05, 2),
-        object_vanishes_at_s=at(0.03, 5),
-        upload_vanishes_at_s=at(0.03, 8),
         resumes=random.random() < 0.5,
         cleans=random.random() < 0.3,
+        **({} if calm else _happenings(random)),
     )
     family = random.random()
-    if calm or family >= 0.2:
-        return scenario
-    if family < 0.1:
-        return _contended(scenario, random)
-    return _straggling(scenario, random) if family < 0.15 else _abandoned(scenario, random)
+    if not calm:
+        for share, changed in _FAMILIES:
+            if family < share:
+                return changed(scenario, random)
+            family -= share
+    return scenario
+
+
+def _happenings(random: Random) -> dict[str, Any]:
+    """Return when something happens around the job, if it does."""
+
+    def at(chance: float, until_s: float) -> float | None:
+        return random.uniform(0, until_s) if random.random() < chance else None
+
+    storm_at_s = at(0.1, 30)
+    return {
+        "storm": None if storm_at_s is None else (storm_at_s, storm_at_s + random.uniform(1, 60)),
+        "storm_at_workers": random.random() < 0.5,
+        "cancel_at_s": at(0.12, 20),
+        "second_coordinator_at_s": at(0.25, 10),
+        "stop_at_s": at(0.05, 6),
+        "rival_at_s": at(0.08, 10),
+        "input_changes_at_s": at(0.05, 2),
+        "object_vanishes_at_s": at(0.03, 5),
+        "object_shrinks_at_s": at(0.03, 5),
+        "upload_vanishes_at_s": at(0.03, 8),
+        "machine_dies_at_s": at(0.03, 8),
+        "machine_dies_at_write": random.randint(1, 15) if random.random() < 0.05 else None,
+    }
 
 
 def _contended(scenario: Scenario, random: Random) -> Scenario:
@@ -165,19 +184,24 @@ def _contended(scenario: Scenario, random: Random) -> Scenario:
 def _straggling(scenario: Scenario, random: Random) -> Scenario:
     """Many tasks, of which some are never heard of, and a coordinator that nothing disturbs: backups matter."""
     size_bytes = scenario.split_size_bytes * random.randint(12, 20)
+    dying = random.random() < 0.4  # what has reported, but for its recorder's death
     return replace(
         scenario,
         texts=_texts(random, size_bytes, keys=scenario.keys, skewed=scenario.skewed),
-        attempts=4,
+        attempts=random.choice((2, 4)),
+        waiting_s=60.0,
         capacity=1000,
         concurrency=1000,
         workers=None,
-        io_rates={kind: {} for kind in scenario.io_rates},
-        rates={random.choice(("lose-invocation", "lose-report")): 0.1},
+        io_rates={**{kind: {} for kind in scenario.io_rates}, "record": {"die-after": 0.2} if dying else {}},
+        rates={} if dying else {random.choice(("lose-invocation", "lose-report")): 0.15},
         storm=None,
         cancel_at_s=None,
         cancel_in=None,
         second_coordinator_at_s=None,
+        stop_at_s=None,
+        machine_dies_at_s=None,
+        machine_dies_at_write=None,
     )
 
 
@@ -186,9 +210,9 @@ def _abandoned(scenario: Scenario, random: Random) -> Scenario:
     return replace(
         scenario,
         io_rates={**{kind: {} for kind in scenario.io_rates}, "person": {"die-after": 0.1, "late-effect": 0.1}},
-        rates={"hang": 0.3},
+        rates={"hang": 0.4},
         heals_at_s=random.uniform(2, 15),
-        rival_at_s=random.uniform(0, 15) if random.random() < 0.5 else None,
+        rival_at_s=random.uniform(0, 15) if random.random() < 0.8 else None,
         storm=None,
         cancel_at_s=None,
         cancel_in=None,
@@ -196,11 +220,81 @@ def _abandoned(scenario: Scenario, random: Random) -> Scenario:
     )
 
 
+def _throttled(scenario: Scenario, random: Random) -> Scenario:
+    """Workers that meet a busy service, and nobody else does: retries wait, and come to an end."""
+    lasts_s = random.choice((60.0, 700.0))
+    return replace(
+        scenario,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates={},
+        storm=(0.0, lasts_s),
+        storm_at_workers=True,
+        heals_at_s=lasts_s + 30.0,
+        deadline_s=random.choice((40.0, 24 * 3600.0)),
+        cancel_at_s=None,
+    )
+
+
+def _crowded(scenario: Scenario, random: Random) -> Scenario:
+    """Room for one worker at a time, and some that take long: others wait in vain."""
+    return replace(
+        scenario,
+        attempts=random.choice((1, 2)),
+        waiting_s=5.0,
+        capacity=1000,
+        concurrency=1,
+        workers=None,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates={"hang": 0.5},
+        storm=None,
+    )
+
+
+def _resumed(scenario: Scenario, random: Random) -> Scenario:
+    """Jobs that are ended when their map tasks have won, and resumed; some of what they would adopt is damaged."""
+    ends = random.choice(({"cancel_in": Phase.REDUCE}, {"rates": {"raise": 0.1}}, {"stop_at_s": random.uniform(0, 2)}))
+    kinds = random.sample(("object_shrinks_at_s", "object_vanishes_at_s", "input_changes_at_s"), random.randint(0, 1))
+    damages = {kind: random.uniform(0.5, 4) for kind in kinds}
+    calm: dict[str, Any] = {"io_rates": {kind: {} for kind in scenario.io_rates}, "rates": {}, "cancel_at_s": None}
+    return replace(scenario, **{**calm, "resumes": True, "heals_at_s": random.uniform(4, 10), **ends, **damages})
+
+
+def _interrupted(scenario: Scenario, random: Random) -> Scenario:
+    """Coordinators that die or are refused half-way, over small batches and many parts, and little else goes wrong."""
+    faults = random.sample(("die-before", "die-after", "lose-answer", "refuse", "partial"), 2)
+    return replace(
+        scenario,
+        reducers=random.randint(3, 10),
+        batch=random.choice((1, 2)),
+        attempts=4,
+        io_rates={**{kind: {} for kind in scenario.io_rates}, "tick": dict.fromkeys(faults, 0.03)},
+        rates={"lose-report": 0.03},
+        storm=None,
+        deadline_s=24 * 3600.0,
+        upload_vanishes_at_s=random.uniform(1, 8) if random.random() < 0.5 else None,
+        rival_at_s=random.uniform(1, 10) if random.random() < 0.3 else None,
+        cancel_at_s=random.uniform(0.2, 3) if random.random() < 0.2 else None,
+    )
+
+
+#: How large a share of all seeds each family has.
+_FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...]] = (
+    (0.1, _contended),
+    (0.05, _straggling),
+    (0.08, _abandoned),
+    (0.02, _throttled),
+    (0.02, _crowded),
+    (0.05, _resumed),
+    (0.08, _interrupted),
+)
+
+
 def _shape(random: Random) -> tuple[int, int]:
     """Mostly small shapes: what can go wrong in a large one can nearly always go wrong in a small one."""
     size = random.random()
     few, some, many = (0, 4), (5, 16), (17, 64)
-    map_tasks = random.randint(*(few if size < 0.8 else some if size < 0.97 else many))
+    of = few if size < 0.8 else some if size < 0.97 else many
+    map_tasks = random.randint(*of) or random.randint(*of)
     reducers = random.randint(0, 3) if random.random() < 0.85 else random.randint(4, 16)
     return map_tasks, reducers
 

@@ -1,30 +1,35 @@
-"""L3: a task that runs far longer than the others has a backup attempt, where there is room for one."""
+"""L1, L3: a phase that is done is left; a task that runs far longer than the others has a backup, if there is room."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from s3mr import limits
-from s3mr.model.job import LiveAttempt
-from s3mr.model.manifest import Manifest
+from s3mr.model.job import JobState, LiveAttempt
+from tests.simulation import judging
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _SLACK_S: Final = 6.0  # some ticks, and operations that take long
-_DISTURBING: Final = ("lose-coordinator", "truncate", "flip")
+_MOVES_ON_S: Final = limits.STALL_S + limits.ROUND_S + _SLACK_S
 
 
 def check(world: "World", job_id: str) -> None:
     """Look at a job whose coordinator has just ended a round, unless something may have disturbed that."""
     job = world.facts.jobs.get(job_id)
-    if job is None or not job.phase.working or _disturbed(world):
+    if job is None or not job.phase.working or judging.disturbed(world) or job.launching is not None:
         return
-    total = job.spec.tasks(job.phase)
-    if total < limits.BACKUP_TASKS_MIN or job.cursor < total or job.launching is not None:
+    won = [at for key, at in world.facts.won_at.items() if key[:2] == (job_id, job.phase)]
+    if len(won) == job.spec.tasks(job.phase) > 0 and world.loop.now - max(won) > _MOVES_ON_S:
+        world.facts.broken("L1", f"every {job.phase} task has won, and the job does not go on")
+    _check_backups(world, job)
+
+
+def _check_backups(world: "World", job: JobState) -> None:
+    total, job_id = job.spec.tasks(job.phase), job.spec.job_id
+    if total < limits.BACKUP_TASKS_MIN or job.cursor < total:
         return
-    winners = [
-        one for key, one in world.table._winners.items() if key[:2] == (job_id, job.phase) and isinstance(one, Manifest)
-    ]
+    winners = world.facts.winning(job_id, job.phase)
     live = [one for key, one in sorted(world.table._live.items()) if key[:2] == (job_id, job.phase)]
     running = [one for one in live if one.failure is None and one.lease_until > world.loop.now]
     if (
@@ -44,13 +49,3 @@ def check(world: "World", job_id: str) -> None:
 def _alone(world: "World", attempts: list[LiveAttempt], patience_s: float) -> bool:
     since_s = world.loop.now - attempts[-1].launched_at - world.scenario.skew_s * 2
     return since_s > patience_s and not any(one.backup for one in attempts)
-
-
-def _disturbed(world: "World") -> bool:
-    scenario = world.scenario
-    return bool(
-        scenario.io_rates["tick"]
-        or scenario.storm
-        or scenario.second_coordinator_at_s
-        or any(name in scenario.rates for name in _DISTURBING)
-    )

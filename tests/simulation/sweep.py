@@ -20,6 +20,7 @@ JOB: Final = Scenario(
     reducers=3,
     layout="packed",
     combining="join",
+    own_partition=False,
     keys=4,
     skewed=False,
     batch=2,

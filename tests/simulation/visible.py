@@ -69,6 +69,13 @@ class Visible:
                 facts.check_stored(job, manifest)
         self._check_discarded(job)
 
+    def claim_released(self, job_id: str) -> None:
+        """S7: who gives up the claim on an output has taken away what must not be seen there."""
+        job = self._facts.jobs.get(job_id)
+        if job is not None and job.phase is not Phase.SUCCEEDED:
+            shown = sorted(name for name, one in self._facts.folder.identities.items() if one.startswith(f"{job_id}/"))
+            self._facts.check(not shown, "S7", f"job {job_id} has given up its claim, and not {shown}")
+
     def released(self, job: JobState) -> None:
         """S7: what was there when the job ended, and is of no use any more, is gone."""
         self._check_discarded(job)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
 from s3mr import limits
@@ -10,19 +10,21 @@ from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
 from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs
 from s3mr.coordinator import resuming
 from s3mr.errors import S3mrError
-from s3mr.model.job import FailureKind, Phase
+from s3mr.model.job import FailureKind, JobSpec, JobState, Phase
 from s3mr.model.report import Report, TaskRequest
 from tests.simulation import judging, stragglers
 from tests.simulation.cloud import Cloud
 from tests.simulation.facts import Facts
 from tests.simulation.faults import Faults, Strike
-from tests.simulation.history import History, since_start, task_of
+from tests.simulation.history import History, attempt_of, since_start, task_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.loop import START, Loop, Process
 from tests.simulation.parts import Parts
 from tests.simulation.people import Person
 from tests.simulation.ports import AnyOrder, Deaths, Operations, SeededEntropy, VirtualClock
 from tests.simulation.scenario import Scenario
+
+LATE_S: Final = 10.0  # between the log of a launch and the launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class World:
         self.sources = {f"in/{number}": text for number, text in enumerate(scenario.texts)}
         self.inputs = MemoryInputs(self.sources)
         self.facts = Facts(self.loop, self.table, self.bucket, self.folder, self.history)
-        self.invariants = Invariants(self.facts)
+        self.invariants = Invariants(self.facts, scenario)
         self.deaths = deaths or Deaths()
         self.operations = Operations(self.loop, self.faults, self, self.deaths, keeps_trace=keeps_trace)
         self.parts = Parts(
@@ -88,8 +90,8 @@ class World:
         self.people = [self._person(resumes=scenario.resumes)]
         self.cancelled = False
         self.executions = 0
+        self.writes = 0  # of jobs, by coordinators
         self.verdicts: Counter[str] = Counter()
-        self.committing_at: dict[str, float] = {}  # jobs
 
     def run(self) -> Outcome:
         """Let everything happen, heal the world, and say what has become of it."""
@@ -110,7 +112,9 @@ class World:
             (scenario.stop_at_s, self._stop),
             (scenario.input_changes_at_s, self._change_input),
             (scenario.object_vanishes_at_s, self._lose_object),
+            (scenario.object_shrinks_at_s, self._shorten_object),
             (scenario.upload_vanishes_at_s, self._lose_upload),
+            (scenario.machine_dies_at_s, self._lose_machine),
             (scenario.heals_at_s, self._heal),
         ):
             if at_s is not None:
@@ -176,23 +180,37 @@ class World:
             if job.epoch and not job.released and self.faults.scheduled("stop", job_id):
                 self.cloud.abort(job_id)
 
+    def _lose_machine(self) -> None:
+        if self.faults.scheduled("lose-machine", "all of it"):
+            self.history.taken_over |= self.cloud.lose_machine()
+
     def _change_input(self) -> None:
-        if self.faults.scheduled("change-input", "in/0"):
-            self.history.inputs_changed = True
-            content = self.inputs.objects["in/0"]
-            self.inputs.objects["in/0"] = content.replace(b"k0", b"z0") or b"k0\n"
+        content = self.inputs.objects["in/0"]
+        if b"k0" in content and self.faults.scheduled("change-input", "in/0"):
+            self.history.inputs_changed_at = self.loop.now
+            self.inputs.objects["in/0"] = content.replace(b"k0", b"z0")
 
     def _lose_object(self) -> None:
         found = sorted(key for key in self.bucket.objects if not key.endswith("bundle.zip"))
-        if found and self.faults.scheduled("lose-object", found[-1]):
-            self.history.damages += 1
-            del self.bucket.objects[found[self.faults.below(len(found))]]
+        if key := self._one_of(found, "lose-object"):
+            del self.bucket.objects[key]
+
+    def _shorten_object(self) -> None:
+        """Cut off the end of what a map task has stored; nothing in s3mr does that, so nothing may trust that."""
+        found = sorted(key for key, body in self.bucket.objects.items() if "/map/worker-" in key and body)
+        if key := self._one_of(found, "shorten-object"):
+            self.bucket.objects[key] = self.bucket.objects[key][:-1]
 
     def _lose_upload(self) -> None:
-        found = sorted(self.folder.uploads)
-        if found and self.faults.scheduled("lose-upload", found[0]):
-            self.history.damages += 1
-            del self.folder.uploads[found[self.faults.below(len(found))]]
+        if key := self._one_of(sorted(self.folder.uploads), "lose-upload"):
+            del self.folder.uploads[key]
+
+    def _one_of(self, found: list[str], fault: str) -> str | None:
+        """Return one of what was found, by chance, to be damaged now; None: nothing is."""
+        if not found or not self.faults.scheduled(fault, found[-1]):
+            return None
+        self.history.damaged(self.loop.now)
+        return found[self.faults.below(len(found))]
 
     # The watcher and witness: invariants and history, each what is theirs.
 
@@ -201,9 +219,14 @@ class World:
 
     def after(self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
         if method == "create" and answer and isinstance(process.work, Person):
-            process.work.made(args[0].spec.job_id)
-        if method == "replace" and answer and args[0].phase is Phase.COMMITTING:
-            self.committing_at.setdefault(args[0].spec.job_id, self.loop.now)
+            process.work.made(args[0].spec)
+            self.history.began_at[args[0].spec.job_id] = process.born_at
+            self._check_inputs(process, args[0].spec)
+        if method == "replace" and process.kind == "tick":
+            judging.check_deadline(self, process, args[0])
+            self.writes += 1
+            if self.writes == self.scenario.machine_dies_at_write:
+                self.loop.after(0, self._lose_machine)
         if method == "request_cancel":
             self.history.cancelled.add(args[0])
         if method == "replace" and args[0].phase is self.scenario.cancel_in and not self.cancelled:
@@ -213,13 +236,40 @@ class World:
         self.invariants.after(process, port, method, args, more, answer)
 
     def harmed(self, process: Process, fault: str) -> None:
-        self.history.harmed(process, fault)
+        self.history.harmed(process, fault, self.loop.now)
 
-    def harm(self, request: TaskRequest, fault: str) -> None:
-        self.history.harm(request, fault)
+    def unheard(self, request: TaskRequest) -> None:
+        self.history.died.add(attempt_of(request))
 
     def invoked(self, request: TaskRequest, payload: str) -> None:
-        self.invariants.invoked(request, payload)
+        if self.loop.now + limits.start_s(waiting_s=self.scenario.waiting_s) > request.start_by + LATE_S:
+            self.unheard(request)  # its lease began long ago
+        self.history.invoked[attempt_of(request)] += 1
+        judging.check_once(self, request)
+        self.invariants.sent(payload)
+
+    def launched_again(self, job_id: str, since: float) -> None:
+        job = self.facts.jobs.get(job_id)
+        if job is not None and job.phase.working and job_id not in self.history.cancelled | self.facts.erased:
+            self.invariants.attempts.launched_again(job, since=since)
+        self.history.taken_over.discard(job_id)
+
+    def resumed(self, job: JobState) -> None:
+        """S10: what has been done, and is whole, is adopted by the job that resumes another one."""
+        facts, old = self.facts, job.spec.resumed_from or ""
+        if job.attempts or not job.phase.working or old in facts.erased or job.spec.last_phase is Phase.MAP:
+            return
+        for one in facts.winning(old, Phase.MAP):
+            done = (job.spec.job_id, Phase.MAP, one.task) in facts.winners
+            left = not done and facts.is_stored(facts.jobs[old], one)
+            facts.check(not left, "S10", f"map {one.task} had won, and the job that resumes it has not adopted that")
+
+    def _check_inputs(self, process: Process, spec: JobSpec) -> None:
+        """S4: a job whose inputs have changed is not resumed: it would mix old and new."""
+        old, changed_at = self.facts.jobs.get(spec.resumed_from or ""), self.history.inputs_changed_at
+        if old is not None and changed_at is not None:
+            mixes = old.created_at < changed_at < process.born_at
+            self.facts.check(not mixes, "S4", f"job {old.spec.job_id} was resumed, and its inputs have changed")
 
     def executes(self, process: Process) -> None:
         self.executions += 1
@@ -256,4 +306,13 @@ class World:
 
     def _person(self, *, resumes: bool) -> Person:
         parts = self.parts
-        return Person(self.loop, self.faults, self.cloud, self.table, parts.resumer(), parts.order(), resumes=resumes)
+        return Person(
+            self.loop,
+            self.faults,
+            self.cloud,
+            self.table,
+            parts.resumer(),
+            parts.order(),
+            resumes=resumes,
+            resumed=self.resumed,
+        )

@@ -1,0 +1,165 @@
+"""The invariants of attempts: S8 (new, and logged first), S10 (within budgets, begun when due), L5 (causes of failure).
+
+The policy's numbers stand here once more, on purpose: what is compared with itself never differs.
+"""
+
+from collections import defaultdict
+from typing import Final
+
+from s3mr import limits
+from s3mr.model.job import AttemptId, FailureKind, JobState, LiveAttempt, Phase
+from tests.simulation.facts import Facts
+from tests.simulation.history import Attempt, Task
+from tests.simulation.loop import Process
+
+_FREE: Final = (FailureKind.TRANSIENT, FailureKind.NO_ROOM)  # failures that cost no attempt
+_LATE_S: Final = 10.0  # between the log of a launch and its effect: the attempt may outlive its lease
+_BACKUP_AFTER_S: Final = 10.0  # longer than the quickest winner took
+_BACKUP_TASKS_MIN: Final = 10
+_WAIT_S_MAX: Final = 30.0  # half of the longest pause before a retry: the jitter is at least a half
+
+
+class Attempts:
+    """Watches what is logged, begun and noted of attempts; ``skew_s`` is how far clocks differ from the truth."""
+
+    def __init__(self, facts: Facts, *, skew_s: float) -> None:
+        self._facts, self._check, self._skew_s = facts, facts.check, skew_s
+        self._begun: defaultdict[Task, dict[int, bool]] = defaultdict(dict)  # attempt: whether it is a backup
+        self._logged: set[Attempt] = set()
+        self._failures: dict[Attempt, tuple[FailureKind, float]] = {}  # and when they were noted
+        self._invoked_at: dict[Attempt, float] = {}
+        self._observed_at: dict[Process, float] = {}
+
+    def observed(self, process: Process) -> None:
+        """Note when a tick has looked at its job."""
+        self._observed_at[process] = self._facts.loop.now
+
+    def logged(self, process: Process, before: JobState, job: JobState) -> None:
+        """S8: attempt numbers are new, or of the logged batch, or of a lost machine. S10: what is new is due."""
+        if job.launching is None:
+            return
+        again = () if before.launching is None else before.launching.attempts
+        for one in job.launching.attempts:
+            task = (job.spec.job_id, job.launching.phase, one.task)
+            lost = job.spec.job_id in self._facts.history.taken_over
+            new = one.attempt not in self._begun[task] or one in again or lost
+            self._check(new, "S8", f"{_shown(task)}, {one} was begun before")
+            if (*task, one.attempt) not in self._logged:
+                self._logged.add((*task, one.attempt))
+                self._check_due(process, job, task, one)
+
+    def begin(self, job_id: str, one: LiveAttempt) -> None:
+        """S8: what is begun was logged. S10: it is within the budget."""
+        task = (job_id, one.phase, one.task)
+        attempt, begun = (*task, one.attempt), self._begun[task]
+        self._check(attempt in self._logged, "S8", f"{_shown(task)}, attempt {one.attempt} was not logged first")
+        begun[one.attempt] = one.backup
+        if self._failures.pop(attempt, None) or self._facts.loop.now - one.launched_at > _LATE_S:
+            self._facts.history.died.add(attempt)  # its failure is forgotten, or it may be given up too early
+        attempts = self._facts.jobs[job_id].spec.attempts
+        costly = [number for number, backup in begun.items() if not backup and self._kind(task, number) not in _FREE]
+        self._check(len(costly) <= attempts or one.backup, "S10", f"{_shown(task)}: {costly} count of {attempts}")
+        raised = self._of_kind(task, FailureKind.USER)
+        self._check(len(raised) <= limits.USER_ATTEMPTS, "S10", f"{_shown(task)} raised {len(raised)} times")
+        backups = [number for number, backup in begun.items() if backup and self._kind(task, number) not in _FREE]
+        self._check(len(backups) <= 1, "S10", f"{_shown(task)} has two backup attempts")
+
+    def invoked(self, process: Process, attempt: Attempt) -> None:
+        """S8: what is invoked was begun. S10: a task that was seen to have won is not begun again."""
+        key, number = attempt[:3], attempt[3]
+        self._invoked_at[attempt] = self._facts.loop.now
+        self._check(number in self._begun[key], "S8", f"{_shown(key)} was invoked before it was written down")
+        won_at = self._facts.won_at.get(key)
+        if won_at is not None and not self._begun[key].get(number):
+            known = won_at < self._observed_at.get(process, 0.0)
+            self._check(not known, "S10", f"{_shown(key)} had won, and was begun again")
+
+    def failed(self, job_id: str, phase: Phase, one: AttemptId, kind: FailureKind, failed_at: float) -> None:
+        """S8: what was noted first stands. S10: what costs no attempt must have been so."""
+        task = (job_id, phase, one.task)
+        noted = self._failures.get((*task, one.attempt))
+        self._check(noted is None, "S8", f"{_shown(task)}, attempt {one.attempt} had failed: {noted}")
+        self._failures[*task, one.attempt] = (kind, failed_at)
+        no_rooms = len([number for number in self._begun[task] if self._kind(task, number) is FailureKind.NO_ROOM])
+        known = self._facts.history.no_rooms[task]
+        self._check(no_rooms <= known, "S10", f"{_shown(task)}: {no_rooms} times no room, and it was {known} times")
+
+    def stopping(self, job: JobState, *, mixed: bool) -> None:
+        """L5: a task that brings its job down has failed as often as that takes, and each time for a cause."""
+        failure, history = job.failure, self._facts.history
+        if failure is None or failure.phase is None or failure.task is None or mixed:
+            return
+        task = (job.spec.job_id, failure.phase, failure.task)
+        counted = [number for number, backup in self._begun[task].items() if not backup]
+        costly = [number for number in counted if self._cost(task, number)]
+        raised, refused = self._of_kind(task, FailureKind.USER), self._of_kind(task, FailureKind.TRANSIENT)
+        spent = len(costly) >= job.spec.attempts
+        enough = {
+            FailureKind.USER: len(raised) >= min(limits.USER_ATTEMPTS, job.spec.attempts) or (spent and raised != []),
+            FailureKind.CRASH: spent,
+            FailureKind.TRANSIENT: len(refused) >= limits.TRANSIENT_ATTEMPTS,
+            FailureKind.NO_ROOM: False,  # it takes hours
+        }
+        told = f"{_shown(task)} failed as {failure.kind}, with {costly} of {job.spec.attempts} attempts spent"
+        self._check(enough.get(failure.kind, True), "L5", told)
+        for number in costly:
+            caused = (*task, number) in history.died | history.raised
+            self._check(caused, "L5", f"{told}; nothing had happened to attempt {number}")
+
+    def launched_again(self, job: JobState, *, since: float) -> None:
+        """L1: what was under way on a machine that is no more is begun again at once, at no cost."""
+        for key, one in self._facts.table._live.items():
+            left = key[:2] == (job.spec.job_id, job.phase) and one.failure is None
+            if left and key[:3] not in self._facts.winners:
+                again = self._invoked_at.get(key, 0.0) >= since
+                self._check(again, "L1", f"{_shown(key[:3])}, attempt {one.attempt} was lost and not launched again")
+
+    def _check_due(self, process: Process, job: JobState, task: Task, one: AttemptId) -> None:
+        now, before = self._facts.loop.now + self._skew_s, self._begun[task]
+        if one.backup:
+            self._check_backup_due(job, task, now)
+        elif before:
+            last = max(before)
+            kind, failed_at = self._failures.get((*task, last), (None, 0.0))
+            refused = self._of_kind(task, FailureKind.TRANSIENT)
+            self._check(
+                len(refused) < limits.TRANSIENT_ATTEMPTS, "S10", f"{_shown(task)} was refused {len(refused)} times"
+            )
+            if kind in _FREE and failed_at + self._skew_s < self._observed_at[process]:
+                count = last if kind is FailureKind.NO_ROOM else len(refused)
+                wait_s = min(_WAIT_S_MAX, 0.5 * 2.0 ** min(count - 1, 10))
+                self._check(now >= failed_at + wait_s, "S10", f"{_shown(task)} was tried again before {wait_s} s")
+
+    def _check_backup_due(self, job: JobState, task: Task, now: float) -> None:
+        """L3: backups are for the last tasks of a large phase, and only for those that take long."""
+        total, won = job.spec.tasks(job.phase), self._facts.winning(job.spec.job_id, job.phase)
+        what = f"{_shown(task)} has a backup"
+        self._check(total >= _BACKUP_TASKS_MIN, "S10", f"{what}, of {total} tasks")
+        self._check(job.cursor == total, "S10", f"{what}, and only {job.cursor} of {total} tasks were begun")
+        self._check(2 * len(won) >= total, "S10", f"{what}, and {len(won)} of {total} tasks have won")
+        live = [one for key, one in self._facts.table._live.items() if key[:3] == task]
+        longest_s = _BACKUP_AFTER_S + min((one.duration_s for one in won), default=0.0)
+        if live:
+            runs_s = now + self._skew_s - max(live, key=lambda one: one.attempt).launched_at
+            self._check(runs_s >= longest_s, "S10", f"{what} after {runs_s:.1f} s, and others took {longest_s:.1f} s")
+
+    def _kind(self, task: Task, number: int) -> FailureKind | None:
+        return self._failures.get((*task, number), (None,))[0]
+
+    def _of_kind(self, task: Task, kind: FailureKind) -> list[int]:
+        return [
+            number for number, backup in self._begun[task].items() if not backup and self._kind(task, number) is kind
+        ]
+
+    def _cost(self, task: Task, number: int) -> bool:
+        """Whether an attempt has failed at its own cost: a failure says so, or nothing was heard of it in time."""
+        kind = self._kind(task, number)
+        if kind is None:
+            live = self._facts.table._live.get((*task, number))
+            return live is not None and live.lease_until <= self._facts.loop.now + self._skew_s
+        return kind in (FailureKind.USER, FailureKind.CRASH)
+
+
+def _shown(task: Task) -> str:
+    _, phase, number = task
+    return f"{phase} {number}"

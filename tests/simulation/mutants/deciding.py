@@ -1,0 +1,123 @@
+"""The fence, the phases and the winners, broken."""
+
+from typing import Final
+
+from tests.simulation.mutation import Mutant, mutant
+
+_TICKING: Final = "s3mr.coordinator.ticking"
+_RECORDING: Final = "s3mr.coordinator.recording"
+_LEADING: Final = "s3mr.coordinator.leading"
+_SCHEDULING: Final = "s3mr.policy.scheduling"
+_MEMORY: Final = "s3mr.adapters.memory"
+
+DECIDING: Final[tuple[Mutant, ...]] = (
+    # The fence and the phases.
+    mutant("skip-the-epoch", _LEADING, 1, ('"epoch": self.job.epoch + 1', '"epoch": self.job.epoch')),
+    mutant(
+        "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
+        _LEADING,
+        54,
+        ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),
+        ('"epoch": self.job.epoch + 1', '"epoch": max(self.job.epoch, self._read + 1)'),
+    ),
+    mutant(
+        "replace-without-condition",
+        _MEMORY,
+        7,
+        ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
+    ),
+    mutant("two-that-write-the-same-both-lead", _LEADING, 8, ('"writer": self._writer}', '"writer": ""}')),
+    mutant("cancel-is-not-heard", _TICKING, 7, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
+    mutant("lost-race-is-won", _LEADING, 7, ("            raise FencedError\n", "            pass\n")),
+    mutant(
+        "cancel-after-the-point-of-no-return",
+        _TICKING,
+        86,
+        (
+            "        elif job.phase is Phase.COMMITTING:\n",
+            "        elif job.phase is Phase.COMMITTING and not seen.cancel_requested:\n",
+        ),
+    ),
+    mutant(
+        "reduce-before-the-barrier",
+        _SCHEDULING,
+        1,
+        ("if not verdicts and job.cursor == job.spec.tasks(job.phase):", "if job.cursor == job.spec.tasks(job.phase):"),
+    ),
+    mutant(
+        "cursor-kept-into-reduce",
+        _TICKING,
+        1,
+        ("                cursor=0,\n                done=0,", "                done=0,"),
+    ),
+    mutant(
+        "wins-after-the-end",
+        _TICKING,
+        11,
+        ("            self.store.seal(job, phase, sorted(begun))\n", ""),
+    ),
+    mutant(
+        "seal-forgets-the-launch-log",
+        _TICKING,
+        512,
+        ("                begun |= {one.task for one in job.launching.attempts}\n", "                pass\n"),
+    ),
+    # Winners.
+    mutant("last-attempt-wins", _MEMORY, 6, ("            if key not in self._winners:\n", "            if True:\n")),
+    mutant("trust-an-unverified-token", _RECORDING, 225, ("if not compare_digest(token, report.token):", "if False:")),
+    mutant(
+        "trust-what-a-manifest-says",
+        _RECORDING,
+        155,
+        ("failure = report.failure or _malformed(job, report)", "failure = report.failure"),
+    ),
+    mutant(
+        "forget-before-the-commit",
+        _RECORDING,
+        2,
+        (
+            "        answer = self.store.commit(job, report.manifest)\n",
+            "        mine = [AttemptId(task=report.task, attempt=report.attempt)]\n"
+            "        self.store.forget(report.job_id, report.phase, mine)\n"
+            "        answer = self.store.commit(job, report.manifest)\n",
+        ),
+    ),
+    mutant(
+        "one-worker-id-an-attempt",
+        "s3mr.worker.executing",
+        8,
+        ("worker = surroundings.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
+    ),
+    mutant(
+        "report-before-the-bytes",
+        "s3mr.worker.mapping",
+        10,
+        (
+            "            surroundings.store.put(key, file)\n    return pieces",
+            "            request.attempt > 1 or surroundings.store.put(key, file)\n    return pieces",
+        ),
+    ),
+    mutant(
+        "count-a-duplicate",
+        "s3mr.coordinator.barrier",
+        10,
+        (
+            "            self._counters += one.counters\n",
+            "            self._counters += one.counters\n"
+            "            self._counters += one.counters if one.attempt > 1 else Counters()\n",
+        ),
+    ),
+    mutant(
+        "a-second-failure-is-noted",
+        _MEMORY,
+        3,
+        ("if one is None or one.failure is not None:", "if one is None:"),
+    ),
+    mutant("log-nothing", _RECORDING, 1, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
+    mutant(
+        "ignored-are-not-counted",
+        _TICKING,
+        16,
+        ("counters=job.counters + counters, ignored=ignored)", "counters=job.counters + counters)"),
+    ),
+)

@@ -1,0 +1,141 @@
+"""The output, what is left behind, and what is resumed, broken."""
+
+from typing import Final
+
+from tests.simulation.mutation import Mutant, mutant
+
+_TICKING: Final = "s3mr.coordinator.ticking"
+_COMMITTING: Final = "s3mr.coordinator.committing"
+_MEMORY: Final = "s3mr.adapters.memory"
+_MEMORY_DATA: Final = "s3mr.adapters.memory_data"
+_RESUMING: Final = "s3mr.coordinator.resuming"
+
+ENDING: Final[tuple[Mutant, ...]] = (
+    # The output.
+    mutant(
+        "success-before-the-parts",
+        _COMMITTING,
+        1,
+        (
+            "    done = job.cursor\n",
+            "    done = job.cursor\n    output.publish(success(job, winning_parts(job, store)))\n",
+        ),
+    ),
+    mutant(
+        "one-part-is-forgotten",
+        _COMMITTING,
+        410,
+        ("if number >= job.cursor)", "if number >= job.cursor + bool(job.cursor))"),
+    ),
+    mutant(
+        "complete-a-losers-upload",
+        _MEMORY_DATA,
+        31,
+        (
+            "upload = self._folder.uploads.pop(part.upload, None)",
+            "number = next((n for n, one in self._folder.uploads.items() if one.name == part.name), '')\n"
+            "        upload = self._folder.uploads.pop(number, None)",
+        ),
+    ),
+    mutant(
+        "forget-to-abort",
+        _COMMITTING,
+        31,
+        ("    output.discard_open(part_names(job), still_ours=", "    _ = (part_names(job), "),
+    ),
+    mutant(
+        "fail-on-an-unknown-answer",
+        _TICKING,
+        6,
+        ("except (UserCodeError, RequestError, InvariantError) as error:", "except S3mrError as error:"),
+        ("from s3mr.errors import ", "from s3mr.errors import S3mrError, "),
+    ),
+    mutant(
+        "a-failure-keeps-its-parts",
+        _TICKING,
+        291,
+        ("            output.withdraw(committing.winning_parts(job, self.store))\n", ""),
+    ),
+    mutant(
+        "abort-another-jobs-uploads",
+        _TICKING,
+        253,
+        ("still_ours=lambda: mine() == job_id)", "still_ours=lambda: True)"),
+    ),
+    mutant(
+        "run-without-a-claim",
+        _TICKING,
+        130,
+        ("if not job.attempts and not self._guarded", "if False and not self._guarded"),
+    ),
+    mutant(
+        "claim-what-is-claimed",
+        _MEMORY,
+        40,
+        ("                if job is not None and not job.released:\n", "                if False:\n"),
+    ),
+    # What is left behind.
+    mutant(
+        "losers-stay-open-after-a-failure",
+        _TICKING,
+        15,
+        (
+            "            output.discard_open(committing.part_names(job), still_ours=",
+            "            _ = (committing.part_names(job), ",
+        ),
+    ),
+    mutant(
+        "a-success-keeps-its-pieces",
+        _TICKING,
+        1,
+        ("                sweep(self.objects, job_id)\n", "                pass\n"),
+    ),
+    mutant(
+        "no-last-sweep",
+        "s3mr.coordinator.driving",
+        97,
+        ('"done": tick.swept,', '"done": tick.over,'),
+    ),
+    mutant(
+        "sweep-while-attempts-live",
+        _TICKING,
+        97,
+        ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
+    ),
+    mutant(
+        "sweep-what-a-resume-needs",
+        _TICKING,
+        1,
+        (
+            "        if job.phase is Phase.SUCCEEDED:\n            if not job.spec.keep_intermediate:\n"
+            "                sweep(self.objects, job_id)\n        else",
+            "        sweep(self.objects, job_id)\n"
+            "        if job.phase is Phase.SUCCEEDED:\n            pass\n        else",
+        ),
+    ),
+    mutant(
+        "give-up-the-claim-first",
+        _TICKING,
+        15,
+        (
+            "            mine = partial(self.store.claimed_by, job.spec.output)\n",
+            "            mine = partial(self.store.claimed_by, job.spec.output)\n"
+            "            self.store.release_output(job.spec.output, job_id=job_id)\n",
+        ),
+    ),
+    # Resuming.
+    mutant(
+        "adopt-nothing",
+        _RESUMING,
+        7,
+        ("batched(self._store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
+    ),
+    mutant("adopt-what-is-cut-short", _RESUMING, 213, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
+    mutant(
+        "adopt-what-is-gone",
+        _RESUMING,
+        213,
+        ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
+    ),
+    mutant("resume-with-other-inputs", _RESUMING, 11, ("        self.check_inputs(old.spec)\n", "")),
+)

@@ -1,0 +1,117 @@
+"""Launches, leases and budgets, broken."""
+
+from typing import Final
+
+from tests.simulation.mutation import Mutant, mutant
+
+_TICKING: Final = "s3mr.coordinator.ticking"
+_LAUNCHING: Final = "s3mr.coordinator.launching"
+_RETRYING: Final = "s3mr.policy.retrying"
+_SCHEDULING: Final = "s3mr.policy.scheduling"
+_RESUMING: Final = "s3mr.coordinator.resuming"
+
+LAUNCHING: Final[tuple[Mutant, ...]] = (
+    mutant(
+        "launch-log-not-repeated",
+        _TICKING,
+        6,
+        ("        elif job.launching is not None:\n", "        elif False:\n"),
+    ),
+    mutant(
+        "invoke-before-the-log",
+        _LAUNCHING,
+        1,
+        ("        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))\n", ""),
+        (
+            "        if refused:\n",
+            "        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))\n"
+            "        if refused:\n",
+        ),
+    ),
+    mutant("begin-too-late", "s3mr.worker.executing", 147, ("if started_at > request.start_by:", "if False:")),
+    mutant("leases-never-end", _RETRYING, 16, ("if one.failure or one.lease_until > now:", "if True:")),
+    mutant(
+        "leases-end-at-once",
+        _LAUNCHING,
+        10,
+        ("            lease_until=at + lease_s,", "            lease_until=at + 1.0,"),
+    ),
+    mutant(
+        "one-attempt-too-many",
+        _RETRYING,
+        67,
+        (
+            "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
+            "spent[FailureKind.USER] + spent[FailureKind.CRASH] > spec.attempts",
+        ),
+    ),
+    mutant(
+        "throttling-costs-attempts",
+        _RETRYING,
+        28,
+        (
+            "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
+            "sum(spent.values()) >= spec.attempts",
+        ),
+    ),
+    mutant(
+        "no-room-costs-attempts",
+        "s3mr.coordinator.receiving",
+        99,
+        ("kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH", "kind=FailureKind.CRASH"),
+    ),
+    mutant("raise-as-often-as-you-like", _RETRYING, 1, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
+    mutant("a-backup-a-tick", _SCHEDULING, 84, ("if not any(one.backup for one in attempts) and now", "if now")),
+    mutant("no-backups", _SCHEDULING, 48, ("if job.median_s is None:", "if True:")),
+    mutant("more-than-there-is-room-for", _SCHEDULING, 21, ("free=capacity - len(running)", "free=capacity")),
+    mutant(
+        "launched-again-for-nothing",
+        _LAUNCHING,
+        9,
+        ("            changes = {}\n        lead.save(launching=None)\n", "            changes = {}\n"),
+    ),
+    mutant(
+        "the-first-batch-is-all",
+        _LAUNCHING,
+        25,
+        ("cursor=min(cursor, max([job.cursor, *fresh])),", "cursor=cursor,"),
+    ),
+    mutant(
+        "throttled-means-launched",
+        _LAUNCHING,
+        525,
+        ("            raise next(answer for answer in answers if answer is not None)\n", ""),
+    ),
+    mutant("stop-is-not-heard", _TICKING, 256, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
+    mutant("deadline-is-not-heard", _TICKING, 98, ("stop or self._overdue(seen.job)", "stop")),
+    mutant("retry-at-once", _RETRYING, 7, ("(last.failed_at or now) + _backoff_s(spec.job_id, last, count)", "now")),
+    mutant("every-retry-waits-the-same", _RETRYING, 35, ("BACKOFF_S * 2.0 ** min(count - 1, 10)", "BACKOFF_S")),
+    mutant("refused-for-ever", _RETRYING, 83, ("spent[FailureKind.TRANSIENT] >= limits.TRANSIENT_ATTEMPTS", "False")),
+    mutant("backups-cost-attempts", _RETRYING, 84, ("if failure and not one.backup]", "if failure]")),
+    mutant("backups-at-once", _SCHEDULING, 7, ("now - attempts[-1].launched_at >= patience_s", "True")),
+    mutant(
+        "repeat-what-has-won",
+        _LAUNCHING,
+        13,
+        ("self._perform(lead, self._not_won(job, logged.attempts))", "self._perform(lead, logged.attempts)"),
+    ),
+    mutant(
+        "won-tasks-are-not-asked-for",
+        _SCHEDULING,
+        55,
+        ("        if stalled or idle or attempts[-1].attempt > 1:\n", "        if idle:\n"),
+    ),
+    # Machines that are lost with all that ran on them.
+    mutant(
+        "launch-again-what-is-logged-alone",
+        _RESUMING,
+        15,
+        ("for one in live if one.failure is None and", "for one in live if False and"),
+    ),
+    mutant(
+        "launch-again-what-is-not-logged-alone",
+        _RESUMING,
+        466,
+        ("logged = job.launching.attempts if job.launching else ()", "logged = ()"),
+    ),
+)
