@@ -50,6 +50,21 @@ mutants: .venv/dev  ## Break the protocol in every way that is known, and show t
 scale: .venv/dev  ## Drive jobs of up to 100,000 tasks in virtual time, and print what they cost the coordinator.
 	@$(BIN)/python -m tests.simulation.scale
 
+SCALE ?= 1
+RUNS ?= 3
+PEERS ?=
+
+.PHONY: bench bench-quick bench-peers
+bench: .venv/dev  ## Measure s3mr against the floor, and against PEERS=dask,lithops,mrjob,spark; SCALE=0.1, RUNS=1 are sooner.
+	@$(BIN)/python -m benchmarks --scale $(SCALE) --runs $(RUNS) --peers "$(PEERS)"
+
+bench-quick: .venv/dev  ## Measure small inputs, and compare with the ratios that are on record, generously.
+	@$(BIN)/python -m benchmarks --quick
+
+bench-peers:  ## Install the peers, in an environment of their own.
+	$(PYTHON) -m venv build/benchmarks/peers
+	build/benchmarks/peers/bin/python -m pip install --quiet --disable-pip-version-check '.[local,peers]'
+
 nightly: .venv/dev .venv/sam/.done  ## What takes hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
 	@failed=; for step in $(NIGHTLY); do $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }

@@ -1,0 +1,20 @@
+"""For `benchmarks.memory`: how many values a key has, and how long they are in all; one key where ``giant`` is set."""
+
+from collections.abc import Iterator
+
+from s3mr import Job, params
+
+
+def keyed(_source: str, line: str) -> Iterator[tuple[str, str]]:
+    yield ("all" if params["giant"] else line[:10]), line[10:]
+
+
+def lengths(key: str, values: Iterator[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+    count = length = 0
+    for value in values:
+        count += 1
+        length += len(value)
+    yield key, (count, length)
+
+
+job = Job(map=keyed, reduce=lengths, params={"giant": ""})

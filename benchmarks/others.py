@@ -1,0 +1,62 @@
+"""Other engines over the same workloads, each as its own documents would have it written.
+
+They live in an environment of their own, ``build/benchmarks/peers`` (``make bench-peers``), for they need other
+versions than we do. One that is not installed there is left out, and so is Spark where there is no Java.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.contenders import ROOT, Command, Contender
+from benchmarks.workloads import BUILD, Workload
+
+PYTHON: Final = BUILD / "peers" / "bin" / "python"
+PACKAGES: Final = {"lithops": "lithops", "mrjob": "mrjob", "dask": "dask.bag", "spark": "pyspark"}
+NAMES: Final = tuple(PACKAGES)
+_ENVIRONMENT: Final = (
+    ("PYTHONPATH", os.fspath(ROOT)),
+    ("PATH", f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"),  # Lithops starts `python`
+)
+_RUNS: Final = ("W0", "W1", "W2", "W3", "W4")
+
+
+def found(name: str) -> Iterator[Contender]:
+    """Yield the contenders of one peer: one for each way of running it, none where it is not installed."""
+    if not _installed(PACKAGES[name]) or (name == "spark" and shutil.which("java") is None):
+        return
+    if name == "mrjob":
+        yield Contender("mrjob local", _mrjob, runs=_RUNS, ours=False, environment=_ENVIRONMENT)
+    elif name == "dask":
+        yield Contender("dask.bag", _module("on_dask"), runs=_RUNS, ours=False, environment=_ENVIRONMENT)
+    elif name == "spark":
+        for way in ("rdd", "dataframe"):
+            command = _module("on_spark", way)
+            yield Contender(f"PySpark {way}", command, runs=_RUNS, ours=False, environment=_ENVIRONMENT)
+    elif name == "lithops":
+        for way in ("local", "moto"):
+            command = _module("on_lithops", way)
+            yield Contender(f"Lithops {way}", command, runs=_RUNS, ours=False, environment=_ENVIRONMENT)
+
+
+def _installed(module: str) -> bool:
+    if not PYTHON.exists():
+        return False
+    return subprocess.run([PYTHON, "-c", f"import {module}"], check=False, stderr=subprocess.DEVNULL).returncode == 0  # noqa: S603 - our own interpreter
+
+
+def _module(name: str, *arguments: str) -> Command:
+    def command(workload: Workload, folder: Path, output: Path) -> list[str]:
+        files = sorted(map(str, folder.iterdir()))
+        return [str(PYTHON), "-m", f"benchmarks.peers.{name}", *arguments, workload.job, str(output), *files]
+
+    return command
+
+
+def _mrjob(workload: Workload, folder: Path, output: Path) -> list[str]:
+    script = Path(__file__).with_name("peers") / "mrjobs" / f"{workload.job}.py"
+    files = sorted(map(str, folder.iterdir()))
+    return [str(PYTHON), str(script), "-r", "local", "--output-dir", str(output), "--no-cat-output", *files]
