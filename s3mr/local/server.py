@@ -2,16 +2,18 @@
 
 The process is also the caretaker of the command that started it, and ends with it (`s3mr.local.caretaker`).
 
-moto is exact for one request at a time only, so requests take turns; and it answers HTTP 500 where S3 says
-NoSuchUpload, which is put right here.
+moto is exact for one request at a time only, so requests take turns; it answers HTTP 500 where S3 says NoSuchUpload,
+which is put right here; and it lists a folder to find the service that a request is for, which those of S3 and DynamoDB
+are spared.
 """
 
 import io
 import logging
 import os
+import re
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,6 +25,24 @@ NO_SUCH_UPLOAD = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchUpload</Code>'
     b"<Message>The specified upload does not exist.</Message></Error>"
 )
+
+SIGNED_FOR = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,/]+/[^,/]+/[^,/]+/([^,/]+)/aws4_request,")
+DYNAMODB = "DynamoDB_20120810."  # its streams, and its older API, are signed alike
+
+
+class Signed:
+    """The application of the service that a request is signed for; the ``others`` go where moto says."""
+
+    def __init__(self, apps: Mapping[str, WsgiApp], others: WsgiApp) -> None:
+        self._apps = apps
+        self._others = others
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        signed = SIGNED_FOR.match(environ.get("HTTP_AUTHORIZATION", ""))
+        service = signed[1] if signed else ""
+        if service == "dynamodb" and not environ.get("HTTP_X_AMZ_TARGET", "").startswith(DYNAMODB):
+            service = ""
+        return self._apps.get(service, self._others)(environ, start_response)
 
 
 class Exact:
@@ -70,7 +90,8 @@ def _serve(listener: socket.socket) -> None:
             for bucket in backend.buckets.values()
         )
 
-    app = Exact(DomainDispatcherApplication(create_backend_app), upload_exists)
+    known: dict[str, WsgiApp] = {"s3": create_backend_app("s3"), "dynamodb": create_backend_app("dynamodb")}
+    app = Exact(Signed(known, DomainDispatcherApplication(create_backend_app)), upload_exists)
     make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno()).serve_forever()
 
 

@@ -5,6 +5,7 @@ that says that the worker is ready. What user code prints goes to standard error
 died: the process kills itself and all it started.
 """
 
+import gc
 import json
 import os
 import queue
@@ -18,6 +19,7 @@ from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
 BROKEN_STATUS = 70  # EX_SOFTWARE
+GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
 
 
 def main() -> None:
@@ -27,6 +29,7 @@ def main() -> None:
     reports = _private(1, os.O_WRONLY, shown_as=2)
     settings = Settings.from_environment(os.environ)
     handler, chaos = Stack(settings).task_handler(), Chaos.parse(settings.chaos or "")
+    gc.set_threshold(*GC_THRESHOLDS)
     reports.write(b"\n")  # ready: from here the time of a task counts
     reports.flush()
     own_pid = os.getpid()
