@@ -22,11 +22,12 @@ _WAIT_S_MAX: Final = 30.0  # half of the longest pause before a retry: the jitte
 class Attempts:
     """Watches what is logged, begun and noted of attempts; ``skew_s`` is how far clocks differ from the truth."""
 
-    def __init__(self, facts: Facts, *, skew_s: float) -> None:
-        self._facts, self._check, self._skew_s = facts, facts.check, skew_s
+    def __init__(self, facts: Facts, *, skew_s: float, mixed: bool) -> None:
+        self._facts, self._check, self._skew_s, self._mixed = facts, facts.check, skew_s, mixed
         self._begun: defaultdict[Task, dict[int, bool]] = defaultdict(dict)  # attempt: whether it is a backup
         self._logged: set[Attempt] = set()
-        self._failures: dict[Attempt, tuple[FailureKind, float]] = {}  # and when they were noted
+        self._failures: dict[Attempt, tuple[FailureKind, float, float]] = {}  # when they were, and were noted
+        self._rewritten: set[Task] = set()  # tasks of which an attempt that had failed was written anew, very late
         self._invoked_at: dict[Attempt, float] = {}
         self._observed_at: dict[Process, float] = {}
 
@@ -38,15 +39,23 @@ class Attempts:
         """S8: attempt numbers are new, or of the logged batch, or of a lost machine. S10: what is new is due."""
         if job.launching is None:
             return
-        again = () if before.launching is None else before.launching.attempts
+        again, new = () if before.launching is None else before.launching.attempts, []
         for one in job.launching.attempts:
             task = (job.spec.job_id, job.launching.phase, one.task)
             lost = job.spec.job_id in self._facts.history.taken_over
-            new = one.attempt not in self._begun[task] or one in again or lost
-            self._check(new, "S8", f"{_shown(task)}, {one} was begun before")
+            fresh = one.attempt not in self._begun[task] or one in again or lost
+            self._check(fresh, "S8", f"{_shown(task)}, {one} was begun before")
             if (*task, one.attempt) not in self._logged:
                 self._logged.add((*task, one.attempt))
                 self._check_due(process, job, task, one)
+                new.append(one)
+        counted = (job.attempts - before.attempts, job.retried - before.retried)
+        due = (len(new), sum(one.attempt > 1 and not one.backup for one in new))
+        self._check(counted == due, "S10", f"{due} attempts and retries are new, and {counted} were counted")
+        if new and not before.attempts:
+            holder, there = self._facts.table.claimed_by(job.spec.output), sorted(self._facts.folder.objects)
+            self._check(holder == job.spec.job_id, "S2", f"job {job.spec.job_id} begins, and the output is {holder}'s")
+            self._check(not there, "S2", f"job {job.spec.job_id} begins, and its output holds {there}")
 
     def begin(self, job_id: str, one: LiveAttempt) -> None:
         """S8: what is begun was logged. S10: it is within the budget."""
@@ -54,8 +63,12 @@ class Attempts:
         attempt, begun = (*task, one.attempt), self._begun[task]
         self._check(attempt in self._logged, "S8", f"{_shown(task)}, attempt {one.attempt} was not logged first")
         begun[one.attempt] = one.backup
-        if self._failures.pop(attempt, None) or self._facts.loop.now - one.launched_at > _LATE_S:
-            self._facts.history.died.add(attempt)  # its failure is forgotten, or it may be given up too early
+        if self._failures.pop(attempt, None):
+            self._rewritten.add(task)
+        if self._facts.loop.now - one.launched_at > _LATE_S:
+            self._facts.history.died.add(attempt)  # it may be given up too early
+        if task in self._rewritten:
+            return  # its budget was another one's when this was decided
         attempts = self._facts.jobs[job_id].spec.attempts
         costly = [number for number, backup in begun.items() if not backup and self._kind(task, number) not in _FREE]
         self._check(len(costly) <= attempts or one.backup, "S10", f"{_shown(task)}: {costly} count of {attempts}")
@@ -79,19 +92,25 @@ class Attempts:
         task = (job_id, phase, one.task)
         noted = self._failures.get((*task, one.attempt))
         self._check(noted is None, "S8", f"{_shown(task)}, attempt {one.attempt} had failed: {noted}")
-        self._failures[*task, one.attempt] = (kind, failed_at)
+        self._failures[*task, one.attempt] = (kind, failed_at, self._facts.loop.now)
+        history = self._facts.history
+        causes = {FailureKind.USER: history.raised, FailureKind.TRANSIENT: history.refused}.get(kind)
+        caused = causes is None or (*task, one.attempt) in causes or self._mixed
+        self._check(caused, "S10", f"{_shown(task)}, attempt {one.attempt} failed as {kind}, and nothing was the cause")
         no_rooms = len([number for number in self._begun[task] if self._kind(task, number) is FailureKind.NO_ROOM])
-        known = self._facts.history.no_rooms[task]
+        known = history.no_rooms[task]
         self._check(no_rooms <= known, "S10", f"{_shown(task)}: {no_rooms} times no room, and it was {known} times")
 
-    def stopping(self, job: JobState, *, mixed: bool) -> None:
+    def stopping(self, process: Process, job: JobState) -> None:
         """L5: a task that brings its job down has failed as often as that takes, and each time for a cause."""
         failure, history = job.failure, self._facts.history
-        if failure is None or failure.phase is None or failure.task is None or mixed:
+        if failure is None or failure.phase is None or failure.task is None or self._mixed:
             return
         task = (job.spec.job_id, failure.phase, failure.task)
+        if task in self._rewritten:
+            return  # what was seen of it is not what stands in the table
         counted = [number for number, backup in self._begun[task].items() if not backup]
-        costly = [number for number in counted if self._cost(task, number)]
+        costly = [number for number in counted if self._cost(process, task, number)]
         raised, refused = self._of_kind(task, FailureKind.USER), self._of_kind(task, FailureKind.TRANSIENT)
         spent = len(costly) >= job.spec.attempts
         enough = {
@@ -109,8 +128,8 @@ class Attempts:
     def launched_again(self, job: JobState, *, since: float) -> None:
         """L1: what was under way on a machine that is no more is begun again at once, at no cost."""
         for key, one in self._facts.table._live.items():
-            left = key[:2] == (job.spec.job_id, job.phase) and one.failure is None
-            if left and key[:3] not in self._facts.winners:
+            mine = key[:2] == (job.spec.job_id, job.phase) and one.failure is None
+            if mine and one.launched_at < since - self._skew_s and key[:3] not in self._facts.winners:
                 again = self._invoked_at.get(key, 0.0) >= since
                 self._check(again, "L1", f"{_shown(key[:3])}, attempt {one.attempt} was lost and not launched again")
 
@@ -120,12 +139,12 @@ class Attempts:
             self._check_backup_due(job, task, now)
         elif before:
             last = max(before)
-            kind, failed_at = self._failures.get((*task, last), (None, 0.0))
+            kind, failed_at, noted_at = self._failures.get((*task, last), (None, 0.0, 0.0))
             refused = self._of_kind(task, FailureKind.TRANSIENT)
             self._check(
                 len(refused) < limits.TRANSIENT_ATTEMPTS, "S10", f"{_shown(task)} was refused {len(refused)} times"
             )
-            if kind in _FREE and failed_at + self._skew_s < self._observed_at[process]:
+            if kind in _FREE and noted_at < self._observed_at[process]:
                 count = last if kind is FailureKind.NO_ROOM else len(refused)
                 wait_s = min(_WAIT_S_MAX, 0.5 * 2.0 ** min(count - 1, 10))
                 self._check(now >= failed_at + wait_s, "S10", f"{_shown(task)} was tried again before {wait_s} s")
@@ -151,12 +170,13 @@ class Attempts:
             number for number, backup in self._begun[task].items() if not backup and self._kind(task, number) is kind
         ]
 
-    def _cost(self, task: Task, number: int) -> bool:
-        """Whether an attempt has failed at its own cost: a failure says so, or nothing was heard of it in time."""
-        kind = self._kind(task, number)
-        if kind is None:
+    def _cost(self, process: Process, task: Task, number: int) -> bool:
+        """Whether ``process`` has seen an attempt fail at its own cost: as it said, or silent past its lease."""
+        kind, _, noted_at = self._failures.get((*task, number), (None, 0.0, 0.0))
+        seen_at = self._observed_at.get(process, 0.0)
+        if kind is None or (kind in _FREE and noted_at > seen_at):
             live = self._facts.table._live.get((*task, number))
-            return live is not None and live.lease_until <= self._facts.loop.now + self._skew_s
+            return live is not None and live.lease_until <= seen_at + self._skew_s
         return kind in (FailureKind.USER, FailureKind.CRASH)
 
 

@@ -54,7 +54,9 @@ class Witness(Protocol):
 
     def stopped(self, job_id: str) -> None: ...
 
-    def round_over(self, job_id: str, *, stop: bool) -> None: ...
+    def ends(self, process: Process) -> None: ...
+
+    def round_over(self, job_id: str) -> None: ...
 
 
 class Cloud:
@@ -88,6 +90,8 @@ class Cloud:
     def invoke(self, request: TaskRequest) -> None:
         """Take an invocation (the `Invoker` port): from here it is delivered at least once, or lost."""
         payload, where = request.model_dump_json(), f"{request.phase} {request.task}"
+        if self._faults.strikes("refuse-invocation", where):
+            raise TransientError("429 Too Many Requests")
         self._witness.invoked(request, payload)
         if self._faults.strikes("lose-invocation", where):
             self._witness.unheard(request)
@@ -248,8 +252,7 @@ class Cloud:
             return perform(self._ticker, dict(event), self._clock)
 
         def ended(end: End) -> None:
-            done = end.value is not None and event["round"] > 1  # an earlier one may have been fenced off
-            self._witness.round_over(job_id, stop=event["stop"] is not None and done)
+            self._witness.round_over(job_id)
             if end.error is not None and not isinstance(end.error, TransientError):
                 self._witness.crashed(process, end.error)
             if isinstance(end.error, NoSuchJobError) or self._faults.strikes("lose-coordinator", job_id):
@@ -264,6 +267,8 @@ class Cloud:
                 self._later(end.value["wait_s"], partial(self._round, execution, following, TICK_TRIES))
 
         process = self._loop.spawn("tick", body, ended, work=job_id, skew_s=self._skew())
+        if event["stop"] is not None:
+            self._witness.ends(process)
         self._later(TICK_TIMEOUT_S, process.kill)
 
     def _again(self, execution: int, event: dict[str, Any], tries: int) -> None:

@@ -33,6 +33,8 @@ def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any
             {"attempt": manifest["attempt"] + 1},
             {"worker": OTHER_WORKER},
             {"phase": "reduce" if manifest["phase"] == "map" else "map"},
+            {"counters": {**manifest["counters"], "records_in": -1}},
+            {"counters": {**manifest["counters"], "bytes_in": 2**62}},
             {"pieces": "AAAA"},
             {"pieces": None},
             {"books": {"records": 1, "checksum": 1} if manifest["books"] is None else None},
@@ -40,13 +42,13 @@ def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any
             {"part": {**(manifest["part"] or _PART), "name": "part-00099"}},
             {"part": {**(manifest["part"] or _PART), "worker": OTHER_WORKER}},
         ):
-            outer = {name: value for name, value in changes.items() if name in ("task", "attempt", "phase")}
             forged = copy.deepcopy(event)
             forged["responsePayload"]["manifest"].update(changes)
-            forged["responsePayload"].update(outer)
-            if forged != event:
-                made.append(forged)
-    return made
+            outer = {name: value for name, value in changes.items() if name in ("task", "attempt", "phase")}
+            for told in ({}, outer) if outer else ({},):  # of whom the report says that it is, and the manifest
+                made.append(copy.deepcopy(forged))
+                made[-1]["responsePayload"].update(told)
+    return [one for one in made if one != event]
 
 
 def garbled(event: dict[str, Any], faults: Faults) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.simulation.scenario import Scenario
 Task = tuple[str, Phase, int]  # job, phase, number
 Attempt = tuple[str, Phase, int, int]  # and the attempt's number
 
+_REFUSED: Final = ("refuse", "lose-answer", "late-effect", "partial", "truncate")
 _RIVALRY: Final = ("in the way", "is job ", "is lost", "not empty")  # what failures say that another job has caused
 
 
@@ -20,6 +21,7 @@ class History:
     def __init__(self) -> None:
         self.died: set[Attempt] = set()  # of which nothing may have been heard in time
         self.raised: set[Attempt] = set()  # in which a user's function raised
+        self.refused: set[Attempt] = set()  # that met a busy service, or read what broke off
         self.invoked: Counter[Attempt] = Counter()
         self.no_rooms: Counter[Task] = Counter()  # attempts for which there was no room in time
         self.damages = 0  # what was read was damaged, or is gone …
@@ -36,13 +38,16 @@ class History:
         self.damaged_at = now
 
     def harmed(self, process: Process, fault: str, now: float) -> None:
-        """Note that an operation of ``process`` met ``fault``; what is refused costs nothing."""
+        """Note that an operation of ``process`` met ``fault``."""
         if fault in ("flip", "truncate"):
             self.damaged(now)
-        elif isinstance(process.work, TaskRequest) and (
-            fault in ("die-before", "die-after") or (process.kind == "record" and fault in ("pause", "slow"))
-        ):
-            self.died.add(attempt_of(process.work))
+        if not isinstance(process.work, TaskRequest):
+            return
+        attempt = attempt_of(process.work)
+        if process.kind == "worker" and fault in _REFUSED:
+            self.refused.add(attempt)
+        if fault in ("die-before", "die-after") or (process.kind == "record" and fault in ("pause", "slow")):
+            self.died.add(attempt)
 
     def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivals: bool) -> bool:
         """Whether ``job`` may have failed as it did, if it was not for a task; ``rivals``: others want its output."""
@@ -50,7 +55,7 @@ class History:
         if failure is None:
             return False
         by_rival = rivals and any(words in failure.message for words in _RIVALRY)
-        overdue = now + scenario.skew_s >= job.created_at + scenario.deadline_s
+        overdue = now + 2 * scenario.skew_s >= job.created_at + scenario.deadline_s
         excuses = {
             FailureKind.USER: failure.task is not None or scenario.mixed,
             FailureKind.INVARIANT: self.damaged_at >= self.began_at[job.spec.job_id]

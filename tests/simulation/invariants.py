@@ -10,7 +10,7 @@ from s3mr import limits
 from s3mr.coordinator.recording import Verdict
 from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
-from s3mr.model.manifest import Manifest
+from s3mr.model.manifest import Manifest, Part
 from s3mr.model.report import Report, TaskRequest, attempt_token
 from tests.simulation.attempts import Attempts
 from tests.simulation.facts import Facts
@@ -35,20 +35,25 @@ _ALLOWED: Final = {  # to workers
     "part": ("write", "finish", "abandon"),
 }
 
+_FENCED: Final = ("complete", "publish", "withdraw", "discard_open", "seal", "release_output")  # by a write before
+
 
 class Invariants:
     """Watches one world; what it finds is in the `Facts`."""
 
     def __init__(self, facts: Facts, scenario: Scenario) -> None:
         self._facts, self._check = facts, facts.check
-        self._mixed, self._skew_s = scenario.mixed, scenario.skew_s
-        self.attempts = Attempts(facts, skew_s=scenario.skew_s)
+        self._skew_s = scenario.skew_s
+        self.attempts = Attempts(facts, skew_s=scenario.skew_s, mixed=scenario.mixed)
         self._visible = Visible(facts)
         self._workers: dict[str, Process] = {}  # who first used a worker id
         self._leaders: dict[tuple[str, int], Process] = {}  # who wrote under an epoch
         self._reported: list[Manifest] = []  # by workers, all of them
+        self._ends: set[Process] = set()  # ticks that are to end their job
+        self._leads: set[Process] = set()  # ticks that have written their job since they looked at it
         self._overtaken: set[Process] = set()  # ticks whose last write was refused
         self._told: set[Process] = set()  # ticks that have read that a working job is to be cancelled
+        self._noted: dict[Process, bool] = {}  # whether a recorder's failure was written down
         self._ignored: dict[Process, int] = {}  # completions that a tick has counted as ignored
 
     # Operations.
@@ -59,6 +64,8 @@ class Invariants:
         if process in self._overtaken:
             self._check(method == "observe", "S9", f"{process.name} was overtaken, and used {port}.{method}")
             self._overtaken.discard(process)
+        if process.kind == "tick" and method in _FENCED and not self._facts.jobs[process.work].released:
+            self._check(process in self._leads, "S9", f"{process.name} used {port}.{method}, and leads nothing")
         if process.kind != "worker":
             return
         self._check(method in _ALLOWED[port], "S12", f"{process.name} used {port}.{method}")
@@ -76,6 +83,8 @@ class Invariants:
         if process.kind == "tick":
             self._after_tick(process, method, args, answer)
         if port == "table":
+            if method == "record_failure":
+                self._noted[process] = answer
             if method == "record_failure" and answer:
                 self.attempts.failed(args[0], more["phase"], more["attempt"], more["failure"].kind, more["failed_at"])
             self._after_table(process, method, args, more, answer)
@@ -87,18 +96,28 @@ class Invariants:
             if method == "open_part":
                 self._uses_worker(process, answer._worker)
                 self._visible.opened(answer._number)
+            if method == "complete":
+                self._completed(process, args[0])
             self._visible.after_output()
 
     def _after_tick(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
         """L4: a tick that has read the wish for a job's end does nothing before it has begun that end."""
         if method == "observe":
             self.attempts.observed(process)
+            self._leads.discard(process)
             asked = answer is not None and answer.cancel_requested and answer.job.phase.working
             (self._told.add if asked else self._told.discard)(process)
+        elif method == "replace" and process in self._ends:
+            self._check(not args[0].phase.working, "L1", f"{process.name} was to end its job, and goes on")
         elif process in self._told and method in ("replace", "begin", "claim_output"):
             self._told.discard(process)
             stops = method == "replace" and args[0].phase is Phase.STOPPING and args[0].cancelled
             self._check(stops, "L4", f"{process.name} had read of a cancel, and did {method}")
+
+    def _completed(self, process: Process, part: Part) -> None:
+        """S10: a commit notes how far it has come, so that the next tick does not complete all parts again."""
+        ahead = int(part.name.removeprefix(keys.PART_PREFIX)) - self._facts.jobs[process.work].cursor
+        self._check(ahead < limits.COMMIT_BATCH, "S10", f"{part.name} is completed, and {ahead} more may be again")
 
     # Attempts and executions.
 
@@ -118,6 +137,10 @@ class Invariants:
             won = len(self._facts.winning(job.spec.job_id, Phase.MAP))
             self._check(won == job.spec.map_tasks, "S5", f"a reducer was started with {won} map winners")
 
+    def ends(self, process: Process) -> None:
+        """Note that a tick is to end its job."""
+        self._ends.add(process)
+
     def reported(self, report: dict[str, Any]) -> None:
         """Note what a worker has said of itself."""
         if report["manifest"] is not None:
@@ -127,7 +150,7 @@ class Invariants:
         """S13: a report is small enough."""
         self._check(len(json.dumps(event)) < limits.PAYLOAD_BYTES_MAX, "S13", "a report is too large")
 
-    def recorded(self, event: object, report: Report | None, verdict: str) -> None:
+    def recorded(self, process: Process, event: object, report: Report | None, verdict: str) -> None:
         """S1: a report that won is the attempt's own. S14: what became of any other is logged."""
         if report is None or report.job_id in self._facts.erased:
             return
@@ -138,6 +161,8 @@ class Invariants:
         elif verdict != Verdict.UNKNOWN:
             execution = (report.phase, report.task, report.attempt, report.worker)
             logged = (report.job_id, verdict == Verdict.FORGED, *execution) in self._facts.table.log
+            failed = (verdict == Verdict.FAILED) == self._noted.get(process, False)
+            self._check(failed, "S14", f"a failure came to {verdict}: {event}")
             self._check(logged, "S14", f"a report came to {verdict}, and that is not logged: {event}")
 
     def crashed(self, process: Process, error: Exception) -> None:
@@ -151,19 +176,19 @@ class Invariants:
     # The table.
 
     def _after_table(self, process: Process, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
-        if method == "replace" and answer is False and process.kind == "tick":
-            self._overtaken.add(process)
+        if method == "replace" and process.kind == "tick":
+            (self._leads if answer else self._overtaken).add(process)
         if method in ("create", "replace") and answer:
             self._job_written(process, self._facts.table.read_job(args[0].spec.job_id))
         elif method == "commit":
-            self._winners_kept()
+            self._winners_kept(process)
         elif method == "begin":
             for one in args[1]:
                 self.attempts.begin(args[0], one)
         elif method == "erase":
             self._erased(args[0].spec.job_id)
         elif method == "seal":
-            self._winners_kept()
+            self._winners_kept(process)
         elif method == "count_ignored":
             self._ignored[process] = answer
             self._check(answer == self._known_ignored(args[0]), "S10", f"{answer} completions are ignored")
@@ -175,7 +200,9 @@ class Invariants:
             return
         before = self._facts.jobs.get(job.spec.job_id)
         leader = self._leaders.setdefault((job.spec.job_id, job.epoch), process)
-        self._check(leader is process, "S9", f"{leader.name} and {process.name} both wrote under epoch {job.epoch}")
+        same = before == job and process.kind == leader.kind == "person"  # both adopt all that there is: none leads
+        both = f"{leader.name} and {process.name} both wrote under epoch {job.epoch}"
+        self._check(leader is process or same, "S9", both)
         if before is None or before == job:
             self._facts.jobs[job.spec.job_id] = job
             return
@@ -193,6 +220,9 @@ class Invariants:
         )
         self._check((job.spec, job.secret) == (before.spec, before.secret), "S9", f"{name}: what was asked changed")
         self.attempts.logged(process, before, job)
+        won = len(self._facts.winning(job.spec.job_id, job.phase))
+        told = not job.phase.working or 0 <= job.done <= won
+        self._check(told, "S10", f"{name}: {job.done} tasks are said to be done, {won} are")
         self._check(before.phase.working or job.cancelled == before.cancelled, "S9", f"{name}: cancelled too late")
         if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
             self._visible.committing(job)
@@ -201,7 +231,7 @@ class Invariants:
                 job.ignored == self._ignored.get(process), "S10", f"{name}: {job.ignored} are said to be ignored"
             )
         if job.failure is not None and before.failure is None:
-            self.attempts.stopping(job, mixed=self._mixed)
+            self.attempts.stopping(process, job)
         if job.phase.terminal and not before.phase.terminal:
             self._visible.ended(job)
         if job.released and not before.released:
@@ -213,7 +243,7 @@ class Invariants:
         known = (one for key, one in log.items() if key[0] == job_id)
         return sum(verdict == Verdict.IGNORED and report.manifest is not None for report, verdict, _ in known)
 
-    def _winners_kept(self) -> None:
+    def _winners_kept(self, process: Process) -> None:
         """S1: winners stand for ever. S3: what a winner names is there. S6: nothing wins after the end."""
         standing = self._facts.table._winners
         for key, manifest in self._facts.winners.items():
@@ -224,7 +254,8 @@ class Invariants:
                 continue  # what comes after a clean names a job that is no more
             self._facts.won(key, found)
             job = self._facts.jobs[key[0]]
-            self._check(not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
+            by_person = process.kind == "person"  # adopted for a job that was given up, and that nobody drives
+            self._check(by_person or not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
             self._check(found in self._reported, "S1", f"no worker has reported the winner of {key}")
             self._facts.check_stored(job, found)
 

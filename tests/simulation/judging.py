@@ -125,7 +125,7 @@ def _judge_end(world: "World", job: JobState) -> None:
         _judge_calm(world, job)
     elif job.phase is Phase.CANCELLED:
         facts.check(job.spec.job_id in history.cancelled, "S9", f"{name} was cancelled by nobody")
-    elif job.attempts or job.cursor:  # else it was given up before it began
+    elif job.attempts or (job.cursor and not job.spec.resumed_from):  # else it was given up before it began
         story = job.failure.story() if job.failure else "no reason"
         excused = history.excuses(job, world.scenario, job.ended_at or 0.0, rivals=len(facts.jobs) > 1)
         facts.check(excused, "L5", f"{name} failed without a cause: {story}")
@@ -207,6 +207,8 @@ def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
         facts.check(bool(kept), "S7", f"job {job_id} was to keep its intermediates, and has none")
     live = [key for key in world.table._live if key[0] == job_id]
     facts.check(not live or erased or stale, "S7", f"attempts of a job that has ended are still live: {live}")
+    claims = facts.table.claimed_by(job.spec.output) == job_id
+    facts.check(not claims or stale, "S7", f"job {job_id} has ended, and its claim stands")
 
 
 def _visible(world: "World") -> dict[str, bytes]:

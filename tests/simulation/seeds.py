@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from tests.simulation.scenario import draw
+from tests.simulation.drawing import draw
 from tests.simulation.shrinking import shrink
 from tests.simulation.world import Outcome, World
 

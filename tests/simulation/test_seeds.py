@@ -9,7 +9,8 @@ import pytest
 
 from s3mr.model.job import Phase
 from tests.simulation import sweep
-from tests.simulation.scenario import IO_FAULTS, OTHER_FAULTS, draw
+from tests.simulation.drawing import draw
+from tests.simulation.scenario import IO_FAULTS, OTHER_FAULTS
 from tests.simulation.world import World
 
 SEEDS = 3_000
@@ -37,7 +38,7 @@ def test_every_fault_strikes_and_jobs_come_to_every_end() -> None:
 
 def test_the_same_seed_gives_the_same_trace_whatever_the_hash_of_strings_is() -> None:
     code = (
-        "from tests.simulation.scenario import draw; from tests.simulation.world import World;"
+        "from tests.simulation.drawing import draw; from tests.simulation.world import World;"
         "print([World(draw(seed)).run().digest for seed in range(40, 60)])"
     )
     printed = {

@@ -6,9 +6,9 @@ import pytest
 
 from s3mr.model.job import Phase
 from tests.simulation import judging, oracle
+from tests.simulation.drawing import draw
 from tests.simulation.faults import Faults
 from tests.simulation.loop import START, End, Killed, Loop
-from tests.simulation.scenario import draw
 from tests.simulation.sweep import JOB
 from tests.simulation.world import World
 

@@ -28,7 +28,7 @@ class Visible:
         key = args[0] if method == "put" else args[1]
         body = self._facts.bucket.objects.get(key)
         if body is not None:
-            self._stored_at.setdefault(key, self._facts.loop.now)
+            self._stored_at[key] = self._facts.loop.now
             known = self._bodies.setdefault(key, body)
             self._facts.check(known == body, "S5", f"object {key} was overwritten with something else")
 

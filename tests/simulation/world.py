@@ -115,6 +115,7 @@ class World:
             (scenario.object_shrinks_at_s, self._shorten_object),
             (scenario.upload_vanishes_at_s, self._lose_upload),
             (scenario.machine_dies_at_s, self._lose_machine),
+            (scenario.looks_at_s, self._people_look),
             (scenario.heals_at_s, self._heal),
         ):
             if at_s is not None:
@@ -149,10 +150,13 @@ class World:
         self.loop.after(judging.CANCEL_BOUND_S, lambda: judging.check_cancelled(self))
         self._look()
 
-    def _look(self) -> None:
+    def _people_look(self) -> None:
         for person in self.people:
             if not any(process.work is person for process in self.loop.processes.values()):
                 person.look()
+
+    def _look(self) -> None:
+        self._people_look()
         for job_id in self.facts.jobs:
             if not self.cloud.has_coordinator(job_id) and job_id not in self.facts.erased:
                 self.cloud.coordinate(job_id)
@@ -183,6 +187,7 @@ class World:
     def _lose_machine(self) -> None:
         if self.faults.scheduled("lose-machine", "all of it"):
             self.history.taken_over |= self.cloud.lose_machine()
+            self.history.died |= {key for key in self.table._live if key[0] not in self.history.taken_over}
 
     def _change_input(self) -> None:
         content = self.inputs.objects["in/0"]
@@ -289,7 +294,8 @@ class World:
     def recorded(self, event: object, report: Report | None, verdict: str) -> None:
         self.operations.note(f"recorded {verdict}")
         self.verdicts[verdict] += 1
-        self.invariants.recorded(event, report, verdict)
+        assert self.loop.current is not None
+        self.invariants.recorded(self.loop.current, event, report, verdict)
 
     def crashed(self, process: Process, error: Exception) -> None:
         if isinstance(error, S3mrError) and (self.history.damages or process.work in self.facts.erased):
@@ -299,9 +305,10 @@ class World:
     def stopped(self, job_id: str) -> None:
         self.history.stopped.add(job_id)
 
-    def round_over(self, job_id: str, *, stop: bool) -> None:
-        job = self.facts.jobs.get(job_id)
-        self.facts.check(not (stop and job and job.phase.working), "L1", f"job {job_id} was to be ended, and goes on")
+    def ends(self, process: Process) -> None:
+        self.invariants.ends(process)
+
+    def round_over(self, job_id: str) -> None:
         stragglers.check(self, job_id)
 
     def _person(self, *, resumes: bool) -> Person:

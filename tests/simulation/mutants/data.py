@@ -10,7 +10,7 @@ DATA: Final[tuple[Mutant, ...]] = (
     mutant(
         "types-of-keys-are-not-compared",
         "s3mr.coordinator.barrier",
-        93,
+        60,
         ("            if one.key_type is not None:\n", "            if False:\n"),
     ),
     mutant(
@@ -22,7 +22,7 @@ DATA: Final[tuple[Mutant, ...]] = (
     mutant(
         "trust-a-changed-input",
         _MEMORY_DATA,
-        105,
+        213,
         ("if self._object(source).etag != etag:", "if False:"),
     ),
     mutant(

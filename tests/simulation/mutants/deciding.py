@@ -16,19 +16,19 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
         _LEADING,
-        54,
+        56,
         ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),
         ('"epoch": self.job.epoch + 1', '"epoch": max(self.job.epoch, self._read + 1)'),
     ),
     mutant(
         "replace-without-condition",
         _MEMORY,
-        7,
+        11,
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
-    mutant("two-that-write-the-same-both-lead", _LEADING, 8, ('"writer": self._writer}', '"writer": ""}')),
-    mutant("cancel-is-not-heard", _TICKING, 7, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
-    mutant("lost-race-is-won", _LEADING, 7, ("            raise FencedError\n", "            pass\n")),
+    mutant("two-that-write-the-same-both-lead", _LEADING, 14, ('"writer": self._writer}', '"writer": ""}')),
+    mutant("cancel-is-not-heard", _TICKING, 9, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
+    mutant("lost-race-is-won", _LEADING, 11, ("            raise FencedError\n", "            pass\n")),
     mutant(
         "cancel-after-the-point-of-no-return",
         _TICKING,
@@ -41,7 +41,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "reduce-before-the-barrier",
         _SCHEDULING,
-        1,
+        2,
         ("if not verdicts and job.cursor == job.spec.tasks(job.phase):", "if job.cursor == job.spec.tasks(job.phase):"),
     ),
     mutant(
@@ -53,28 +53,28 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "wins-after-the-end",
         _TICKING,
-        11,
+        12,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     mutant(
         "seal-forgets-the-launch-log",
         _TICKING,
-        512,
+        1920,
         ("                begun |= {one.task for one in job.launching.attempts}\n", "                pass\n"),
     ),
     # Winners.
-    mutant("last-attempt-wins", _MEMORY, 6, ("            if key not in self._winners:\n", "            if True:\n")),
-    mutant("trust-an-unverified-token", _RECORDING, 225, ("if not compare_digest(token, report.token):", "if False:")),
+    mutant("last-attempt-wins", _MEMORY, 7, ("            if key not in self._winners:\n", "            if True:\n")),
+    mutant("trust-an-unverified-token", _RECORDING, 16, ("if not compare_digest(token, report.token):", "if False:")),
     mutant(
         "trust-what-a-manifest-says",
         _RECORDING,
-        155,
+        16,
         ("failure = report.failure or _malformed(job, report)", "failure = report.failure"),
     ),
     mutant(
         "forget-before-the-commit",
         _RECORDING,
-        2,
+        9,
         (
             "        answer = self.store.commit(job, report.manifest)\n",
             "        mine = [AttemptId(task=report.task, attempt=report.attempt)]\n"
@@ -91,7 +91,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "report-before-the-bytes",
         "s3mr.worker.mapping",
-        10,
+        27,
         (
             "            surroundings.store.put(key, file)\n    return pieces",
             "            request.attempt > 1 or surroundings.store.put(key, file)\n    return pieces",
@@ -100,7 +100,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "count-a-duplicate",
         "s3mr.coordinator.barrier",
-        10,
+        7,
         (
             "            self._counters += one.counters\n",
             "            self._counters += one.counters\n"
@@ -110,14 +110,49 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "a-second-failure-is-noted",
         _MEMORY,
-        3,
+        35,
         ("if one is None or one.failure is not None:", "if one is None:"),
     ),
-    mutant("log-nothing", _RECORDING, 1, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
+    mutant("log-nothing", _RECORDING, 3, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
     mutant(
         "ignored-are-not-counted",
         _TICKING,
-        16,
+        8,
         ("counters=job.counters + counters, ignored=ignored)", "counters=job.counters + counters)"),
+    ),
+    mutant(
+        "believe-of-which-task-a-manifest-is",
+        _RECORDING,
+        16,
+        (
+            "(manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own",
+            "(manifest.phase, manifest.attempt, manifest.worker) == (own[0], own[2], own[3])",
+        ),
+    ),
+    # What a tick does only once it leads.
+    mutant(
+        "commit-without-a-fence",
+        _TICKING,
+        1,
+        ("        lead.save()  # fences off an older tick before the first part is completed\n", ""),
+    ),
+    mutant(
+        "stop-without-a-fence",
+        _TICKING,
+        3,
+        ("        lead.save()\n        job = lead.job\n", "        job = lead.job\n"),
+    ),
+    mutant(
+        "release-without-a-fence",
+        _TICKING,
+        1,
+        ("        lead.save()\n        job, job_id = lead.job", "        job, job_id = lead.job"),
+    ),
+    mutant("done-is-kept-into-reduce", _TICKING, 2, ("                done=0,\n", "")),
+    mutant(
+        "judge-silence-by-a-later-clock",
+        _TICKING,
+        40,
+        ("stop or self._overdue(seen.job), now)", "stop or self._overdue(seen.job), self.clock.now())"),
     ),
 )

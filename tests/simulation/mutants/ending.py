@@ -24,13 +24,13 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-part-is-forgotten",
         _COMMITTING,
-        410,
+        110,
         ("if number >= job.cursor)", "if number >= job.cursor + bool(job.cursor))"),
     ),
     mutant(
         "complete-a-losers-upload",
         _MEMORY_DATA,
-        31,
+        8,
         (
             "upload = self._folder.uploads.pop(part.upload, None)",
             "number = next((n for n, one in self._folder.uploads.items() if one.name == part.name), '')\n"
@@ -40,45 +40,45 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "forget-to-abort",
         _COMMITTING,
-        31,
+        8,
         ("    output.discard_open(part_names(job), still_ours=", "    _ = (part_names(job), "),
     ),
     mutant(
         "fail-on-an-unknown-answer",
         _TICKING,
-        6,
+        16,
         ("except (UserCodeError, RequestError, InvariantError) as error:", "except S3mrError as error:"),
         ("from s3mr.errors import ", "from s3mr.errors import S3mrError, "),
     ),
     mutant(
         "a-failure-keeps-its-parts",
         _TICKING,
-        291,
+        224,
         ("            output.withdraw(committing.winning_parts(job, self.store))\n", ""),
     ),
     mutant(
         "abort-another-jobs-uploads",
         _TICKING,
-        253,
+        5,
         ("still_ours=lambda: mine() == job_id)", "still_ours=lambda: True)"),
     ),
     mutant(
         "run-without-a-claim",
         _TICKING,
-        130,
+        218,
         ("if not job.attempts and not self._guarded", "if False and not self._guarded"),
     ),
     mutant(
         "claim-what-is-claimed",
         _MEMORY,
-        40,
+        5,
         ("                if job is not None and not job.released:\n", "                if False:\n"),
     ),
     # What is left behind.
     mutant(
         "losers-stay-open-after-a-failure",
         _TICKING,
-        15,
+        11,
         (
             "            output.discard_open(committing.part_names(job), still_ours=",
             "            _ = (committing.part_names(job), ",
@@ -93,19 +93,19 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
-        97,
+        67,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
     mutant(
         "sweep-while-attempts-live",
         _TICKING,
-        97,
+        167,
         ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
     ),
     mutant(
         "sweep-what-a-resume-needs",
         _TICKING,
-        1,
+        3,
         (
             "        if job.phase is Phase.SUCCEEDED:\n            if not job.spec.keep_intermediate:\n"
             "                sweep(self.objects, job_id)\n        else",
@@ -116,7 +116,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "give-up-the-claim-first",
         _TICKING,
-        15,
+        11,
         (
             "            mine = partial(self.store.claimed_by, job.spec.output)\n",
             "            mine = partial(self.store.claimed_by, job.spec.output)\n"
@@ -127,15 +127,34 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "adopt-nothing",
         _RESUMING,
-        7,
+        9,
         ("batched(self._store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
     ),
-    mutant("adopt-what-is-cut-short", _RESUMING, 213, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
+    mutant("adopt-what-is-cut-short", _RESUMING, 53, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
     mutant(
         "adopt-what-is-gone",
         _RESUMING,
-        213,
+        53,
         ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
     ),
-    mutant("resume-with-other-inputs", _RESUMING, 11, ("        self.check_inputs(old.spec)\n", "")),
+    mutant("resume-with-other-inputs", _RESUMING, 10, ("        self.check_inputs(old.spec)\n", "")),
+    mutant(
+        "adopt-nothing-when-taken-up",
+        _RESUMING,
+        60,
+        ("if job.spec.resumed_from is not None and job.epoch == 0:", "if False:"),
+    ),
+    # The claim.
+    mutant(
+        "the-claim-stays",
+        _TICKING,
+        1,
+        (
+            "        self.store.release_output(job.spec.output, job_id=job_id)\n        lead.save(released",
+            "        lead.save(released",
+        ),
+    ),
+    mutant(
+        "begin-without-a-look-at-the-output", _TICKING, 1174, ("        self.output_of(job.spec).check_empty()\n", "")
+    ),
 )
