@@ -1,10 +1,17 @@
 """What tests of all kinds share."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from s3mr.local.cloud import EmbeddedCloud
+
+
+def pytest_configure() -> None:
+    """Let commands that tests start hear Ctrl-C: what a shell runs in the background ignores it, and all its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
