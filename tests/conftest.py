@@ -9,7 +9,7 @@ from s3mr.local.cloud import EmbeddedCloud
 
 
 def pytest_configure() -> None:
-    """Let commands that tests start hear Ctrl-C: what a shell runs in the background ignores it, and all its children."""
+    """Let what tests start hear Ctrl-C: what a shell runs in the background ignores it, and so do all its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
