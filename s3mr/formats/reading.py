@@ -1,6 +1,6 @@
 """The records of one map task: over its splits in order, through whatever format and compression each one has."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -25,7 +25,7 @@ def is_splittable(source: str, chosen: Format) -> bool:
 
 
 class TaskReader:
-    """Iterates ``(source, record)`` over all splits of a task, once.
+    """Iterates ``(source, records)``, a batch at a time, over all splits of a task, once.
 
     ``consumed_bytes`` counts the bytes of the input objects (compressed where they are) that the records so far
     account for. After the last record, its sum over all tasks of a job is the size of all inputs.
@@ -44,15 +44,13 @@ class TaskReader:
         self._held_bytes = 0  # of what the format has taken, since it gave records back
         self.consumed_bytes = 0
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
+    def __iter__(self) -> Iterator[tuple[str, Sequence[str]]]:
         for split in self._task.splits:
-            source = split.source
             self._held_bytes = 0
             for records, size_bytes in self._batches(split):
                 self._held_bytes = 0
                 self.consumed_bytes += size_bytes
-                for record in records:
-                    yield source, record
+                yield split.source, records
 
     def _batches(self, split: Split) -> Iterator[Batch]:
         if is_compressed(split.source):

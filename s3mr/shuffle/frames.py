@@ -2,13 +2,15 @@
 
 A frame is a header and a body. The header holds six little-endian unsigned 32-bit numbers: length of the body,
 length of its content, groups, records, CRC-32C of the body, CRC-32C of the twenty bytes before it. The body is
-the content in zstd; the content is MessagePack of two columns, ``[keys, values_lists]``. A key with many values
-continues in the next group, and in the next frame. An empty run is no bytes at all.
+the content in zstd; the content is MessagePack of three columns, ``[keys, counts, values]``: so many of the values
+belong to each key, and to each of them one where counts is nil. A key with many values may continue in the next
+frame. An empty run is no bytes at all.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby, islice, repeat
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import google_crc32c
 import zstandard
@@ -18,21 +20,41 @@ from s3mr.errors import InvariantError, RequestError
 from s3mr.model.manifest import Piece
 from s3mr.shuffle.codec import Encoder, decode
 from s3mr.shuffle.keys import SCALARS, Key
-from s3mr.shuffle.values import Value, check_value, column_bytes
+from s3mr.shuffle.values import Value, column_bytes
+
+Pair: TypeAlias = tuple[Key, Value]
 
 _HEADER: Final = struct.Struct("<IIIIII")
 _CHECKED_BYTES: Final = _HEADER.size - 4
 _LEVEL: Final = 1  # of zstd: about as fast as the disk
 _GROWTH_MAX: Final = 2**15  # zstd's most: 4 bytes for a block of 128 KiB (RFC 8878, 3.1.1.2)
 _KEY_TYPES: Final = frozenset((*SCALARS, tuple))
-GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
+_ADDED_PAIRS: Final = 128
+PAIR_BYTES: Final = 80  # what a pair takes besides key and value: a tuple, and places in lists while these are sorted
 
 
 class Frame(NamedTuple):
-    """Keys in order, and for each the values of this group, never none. A key may stand in several groups."""
+    """Keys in order, how many values each has (None: one), and these values. A key may stand there several times."""
 
     keys: list[Key]
-    values: list[list[Value]]
+    counts: list[int] | None
+    values: list[Value]
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory its pairs take."""
+        return column_bytes(self.keys) + column_bytes(self.values) + PAIR_BYTES * len(self.values)
+
+    def pairs(self) -> Iterator[Pair]:
+        """Each value with its key."""
+        keys = self.keys if self.counts is None else chain.from_iterable(map(repeat, self.keys, self.counts))
+        return zip(keys, self.values, strict=True)
+
+    def groups(self) -> Iterator[tuple[Key, list[Value]]]:
+        """Each key with its values, never none."""
+        values = iter(self.values)
+        for key, count in zip(self.keys, repeat(1) if self.counts is None else self.counts, strict=False):
+            yield key, list(islice(values, count))
 
 
 class WrittenRun(NamedTuple):
@@ -47,28 +69,19 @@ def frame_bytes(memory_bytes: int) -> int:
     return min(max(memory_bytes // 256, limits.FRAME_BYTES_MIN), limits.FRAME_BYTES_MAX)
 
 
-def write_run(
-    groups: Iterable[tuple[Key, Iterable[Value]]], write: Callable[[bytes], object], *, frame_bytes: int
-) -> WrittenRun:
-    """Write ``groups``, which are in key order, as one run; a frame is written at once, its header and then its body.
+def write_run(batches: Iterable[Sequence[Pair]], write: Callable[[bytes], object], *, frame_bytes: int) -> WrittenRun:
+    """Write the pairs of ``batches``, which are in key order, as one run: of each frame the header, then the body.
 
     A frame takes at most ``frame_bytes`` of memory when it is read (and less than that as bytes before
-    compression), unless a single key or value takes more.
+    compression), unless a single pair takes more.
 
     Raises:
         RequestError: the run grows beyond what the shuffle index can tell.
     """
-    frames = _FrameWriter(write)
-    for key, values in groups:
-        key_bytes = GROUP_BYTES + check_value(key)
-        for items, size in _bounded(values, max(frame_bytes - key_bytes, 1)):
-            if frames.size_bytes and frames.size_bytes + key_bytes + size > frame_bytes:
-                frames.flush()
-            frames.keys.append(key)
-            frames.values.append(items)
-            frames.size_bytes += key_bytes + size
-            if frames.size_bytes >= frame_bytes:
-                frames.flush()  # before the next is asked for: it may be large, too
+    frames = _FrameWriter(write, frame_bytes)
+    for pairs in batches:
+        frames.add(pairs)
+        del pairs  # before the next are asked for: they may be large
     frames.flush()
     return WrittenRun(Piece(frames.length_bytes, frames.records, frames.crc32c), frames.frame_bytes_max)
 
@@ -102,27 +115,57 @@ def _cut(pending: bytearray, length_bytes: int) -> bytes:
 
 
 class _FrameWriter:
-    """Collects groups, and writes them as a frame at each `flush`."""
+    """Collects pairs, and writes them as a frame whenever one is full, and at `flush`."""
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Callable[[bytes], object], frame_bytes: int) -> None:
         self._write = write
+        self._frame_bytes = frame_bytes
         self._encode = Encoder().encode
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
-        self.keys: list[Key] = []
-        self.values: list[list[Value]] = []
-        self.size_bytes = 0  # in memory, of what was collected
+        self._keys: list[Key] = []
+        self._values: list[Value] = []
+        self._size_bytes = 0  # in memory, of what was collected
         self.length_bytes = self.records = self.crc32c = self.frame_bytes_max = 0
 
+    def add(self, pairs: Sequence[Pair]) -> None:
+        """Take ``pairs`` in, some at a time, and fewer where these are more than a frame takes."""
+        start, stop = 0, _ADDED_PAIRS
+        while added := pairs[start:stop]:
+            keys, values = zip(*added, strict=True)
+            size_bytes = column_bytes(keys) + column_bytes(values) + PAIR_BYTES * len(added)
+            if size_bytes > self._frame_bytes and len(added) > 1:
+                stop = start + len(added) // 2
+                continue
+            if self._size_bytes + size_bytes > self._frame_bytes:
+                self.flush()
+            self._keys += keys
+            self._values += values
+            self._size_bytes += size_bytes
+            start, stop = start + len(added), start + len(added) + _ADDED_PAIRS
+            del added, keys, values
+            if self._size_bytes >= self._frame_bytes:
+                self.flush()  # before the next is asked for: it may be large, too
+
     def flush(self) -> None:
-        if not self.keys:
+        """Write what was collected, if anything was."""
+        if not self._keys:
             return
-        if self.size_bytes > limits.PIECE_BYTES_MAX:
+        if self._size_bytes > limits.PIECE_BYTES_MAX:
             raise RequestError("a single value of more than 4 GiB cannot cross the shuffle")
-        content = self._encode([self.keys, self.values])
-        if self.size_bytes > limits.FRAME_BYTES_MAX:
+        keys, counts, records = self._keys, None, len(self._values)
+        if len(set(keys)) < records:
+            keys, counts = map(list, zip(*((key, sum(1 for _ in same)) for key, same in groupby(keys)), strict=True))
+        groups, content = len(keys), self._encode([keys, counts, self._values])
+        if self._size_bytes > limits.FRAME_BYTES_MAX:
             self._encode = Encoder().encode  # its buffer is as large as what it encoded
-        content_bytes, groups, records = len(content), len(self.keys), sum(map(len, self.values))
-        self.keys, self.values = [], []
+        self._keys, self._values = keys, _ = [], []
+        self._put(content, groups, records)
+        self.records += records
+        self.frame_bytes_max = max(self.frame_bytes_max, self._size_bytes)
+        self._size_bytes = 0
+
+    def _put(self, content: bytes, groups: int, records: int) -> None:
+        content_bytes = len(content)
         body = self._compress(content)
         del content  # a large value is held twice at most, besides the value itself
         packed = _HEADER.pack(len(body), content_bytes, groups, records, google_crc32c.value(body), 0)
@@ -136,29 +179,6 @@ class _FrameWriter:
         for data in (header, body):
             self._write(data)
             self.crc32c = google_crc32c.extend(self.crc32c, data)
-        self.records += records
-        self.frame_bytes_max = max(self.frame_bytes_max, self.size_bytes)
-        self.size_bytes = 0
-
-
-def _bounded(values: Iterable[Value], size_bytes_max: int) -> Iterator[tuple[list[Value], int]]:
-    """Cut ``values`` into lists that take no more than ``size_bytes_max``, or are one value; yield their sizes."""
-    if type(values) is list:
-        size = check_value(values[0]) if len(values) == 1 else column_bytes(values)
-        if size <= size_bytes_max or len(values) == 1:
-            yield values, size
-            return
-    items: list[Value] = []
-    size = 0
-    for value in values:
-        value_bytes = check_value(value)
-        if items and size + value_bytes > size_bytes_max:
-            yield items, size
-            items, size = [], 0
-        items.append(value)
-        size += value_bytes
-    if items:
-        yield items, size
 
 
 def _checked_header(packed: bytes) -> tuple[int, ...]:
@@ -188,15 +208,25 @@ def _frame(header: tuple[int, ...], bodies: list[bytes], decompress: Callable[..
 
 def _checked_frame(columns: Any, groups: int, records: int) -> Frame:  # noqa: ANN401 - whatever was decoded
     """Take ``columns`` for a frame if it is one."""
-    if type(columns) is list and list(map(type, columns)) == [list, list]:
-        keys, values = columns
-        kinds = set(map(type, keys))
+    if type(columns) is list and len(columns) == len(Frame._fields):
+        keys, counts, values = columns
         if (
-            len(keys) == len(values) == groups
-            and len(kinds) == 1
+            type(keys) is type(values) is list
+            and len(keys) == groups
+            and len(values) == records
+            and len(kinds := set(map(type, keys))) == 1
             and kinds <= _KEY_TYPES
-            and set(map(type, values)) == {list}
-            and sum(map(len, values)) == records
+            and (groups == records if counts is None else _are_counts(counts, groups, records))
         ):
-            return Frame(keys, values)
+            return Frame(keys, counts, values)
     raise InvariantError("a frame whose content is not as its header says")
+
+
+def _are_counts(counts: Any, groups: int, records: int) -> bool:  # noqa: ANN401 - whatever was decoded
+    return (
+        type(counts) is list
+        and len(counts) == groups
+        and set(map(type, counts)) == {int}
+        and min(counts) > 0
+        and sum(counts) == records
+    )

@@ -15,13 +15,15 @@ from operator import itemgetter
 from typing import BinaryIO, Final, Self, TypeAlias
 
 from s3mr.shuffle import frames
-from s3mr.shuffle.frames import GROUP_BYTES, Frame, WrittenRun
+from s3mr.shuffle.frames import Frame, Pair, WrittenRun
 from s3mr.shuffle.keys import Key
-from s3mr.shuffle.values import Value, column_bytes
+from s3mr.shuffle.values import Value
 
 Scratch: TypeAlias = Callable[[], BinaryIO]  # returns a new, empty, anonymous temporary file
 Group: TypeAlias = tuple[Key, Iterator[Value]]
 
+_key: Final = itemgetter(0)
+_value: Final = itemgetter(1)
 _READ_BYTES: Final = 16 * 1024  # of a spilled run at a time
 _RUNS_MIN: Final = 2  # merged at once, however large their frames are
 
@@ -57,10 +59,10 @@ class SpillFile:
         self._frame_bytes = frame_bytes
         self._stop = 0
 
-    def write(self, groups: Iterable[tuple[Key, Iterable[Value]]]) -> SpilledRun:
-        """Append ``groups``, which are in key order and may come from other spill files, as one run."""
+    def write(self, batches: Iterable[Sequence[Pair]]) -> SpilledRun:
+        """Append the pairs of ``batches``, which are in key order and may come from spill files, as one run."""
         start = self._stop
-        written: WrittenRun = frames.write_run(groups, self._append, frame_bytes=self._frame_bytes)
+        written: WrittenRun = frames.write_run(batches, self._append, frame_bytes=self._frame_bytes)
         return SpilledRun(self._file, start, self._stop, written.frame_bytes_max)
 
     def __enter__(self) -> Self:
@@ -88,23 +90,29 @@ def merge_runs(
         InvariantError: a run is damaged.
         RequestError: a key and one of its values exceed what a frame can hold.
     """
-    gathered: dict[Key, list[Value]] = {}
+    pairs: list[Pair] = []
     size_bytes = 0
     spilled: list[SpilledRun] = []
     with ExitStack() as files:
         for frame in chain.from_iterable(map(frames.read_run, runs)):
-            size_bytes += _gather(gathered, frame)
+            pairs += frame.pairs()
+            size_bytes += frame.size_bytes
             del frame  # what is gathered is given back when it is spilled
             if size_bytes > memory_bytes:
                 if not spilled:
                     file = files.enter_context(SpillFile(scratch(), frame_bytes=frame_bytes))
-                spilled.append(file.write(_drained(gathered)))
-                size_bytes = 0
+                pairs.sort(key=_key)
+                spilled.append(file.write((pairs,)))
+                pairs, size_bytes = [], 0
+        pairs.sort(key=_key)
         if not spilled:
-            yield from ((key, iter(values)) for key, values in _drained(gathered))
+            for key, same in groupby(pairs, key=_key):
+                yield key, map(_value, same)
             return
-        spilled.append(file.write(_drained(gathered)))
-        yield from grouped(merge_spilled(spilled, memory_bytes=memory_bytes, frame_bytes=frame_bytes, scratch=scratch))
+        spilled.append(file.write((pairs,)))
+        pairs.clear()
+        merged = merge_spilled(spilled, memory_bytes=memory_bytes, frame_bytes=frame_bytes, scratch=scratch)
+        yield from grouped(merged)
 
 
 def merge_spilled(
@@ -119,34 +127,46 @@ def merge_spilled(
         yield from _interleaved(runs)
         return
     with SpillFile(scratch(), frame_bytes=frame_bytes) as file:
-        longer = [batch[0] if len(batch) == 1 else file.write(_interleaved(batch)) for batch in batches]
+        longer = [batch[0] if len(batch) == 1 else file.write(in_batches(_interleaved(batch))) for batch in batches]
         yield from merge_spilled(longer, memory_bytes=memory_bytes, frame_bytes=frame_bytes, scratch=scratch)
 
 
 def grouped(groups: Iterator[tuple[Key, list[Value]]]) -> Iterator[Group]:
     """Join neighbours of one key. The values of a key can be read until the next key is asked for."""
-    for key, same in groupby(groups, key=itemgetter(0)):
-        yield key, chain.from_iterable(map(itemgetter(1), same))
+    for key, same in groupby(groups, key=_key):
+        yield key, Watched(chain.from_iterable(map(_value, same)))
 
 
-def _gather(gathered: dict[Key, list[Value]], frame: Frame) -> int:
-    """Add the groups of ``frame``; return by how much the memory they take has grown."""
-    fresh = []
-    for key, values in zip(frame.keys, frame.values, strict=True):
-        before = gathered.get(key)
-        if before is None:
-            gathered[key] = values
-            fresh.append(key)
-        else:
-            before.extend(values)
-    size = column_bytes(list(chain.from_iterable(frame.values)))
-    return size + column_bytes(fresh) + len(fresh) * GROUP_BYTES
+def in_batches(groups: Iterable[tuple[Key, list[Value]]]) -> Iterator[list[Pair]]:
+    """The same pairs, those of a group in a list."""
+    for key, values in groups:
+        yield [(key, value) for value in values]
 
 
-def _drained(gathered: dict[Key, list[Value]]) -> Iterator[tuple[Key, list[Value]]]:
-    """Yield all groups in key order, and give their memory back on the way."""
-    for key in sorted(gathered):
-        yield key, gathered.pop(key)
+class Watched:
+    """Values that are read from a file on their way to a user's function.
+
+    ``error`` is what broke them off, also where the function has swallowed it.
+    """
+
+    def __init__(self, values: Iterator[Value]) -> None:
+        self.error: BaseException | None = None
+        self._values = self._watch(values)
+
+    def __iter__(self) -> Iterator[Value]:
+        return self._values  # a loop need not come through here for each value
+
+    def __next__(self) -> Value:
+        return next(self._values)
+
+    def _watch(self, values: Iterator[Value]) -> Iterator[Value]:
+        try:
+            yield from values
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def _batches(runs: Sequence[SpilledRun], memory_bytes: int) -> list[list[SpilledRun]]:
@@ -164,10 +184,10 @@ def _batches(runs: Sequence[SpilledRun], memory_bytes: int) -> list[list[Spilled
 
 
 def _interleaved(runs: Sequence[SpilledRun]) -> Iterator[tuple[Key, list[Value]]]:
-    return heapq.merge(*map(_groups, runs), key=itemgetter(0))
+    return heapq.merge(*map(_groups, runs), key=_key)
 
 
 def _groups(run: SpilledRun) -> Iterator[tuple[Key, list[Value]]]:
     for frame in run.read():
-        yield from zip(frame.keys, frame.values, strict=True)
+        yield from frame.groups()
         del frame  # before the next is decoded

@@ -15,9 +15,9 @@ NESTING_MAX: Final = 200  # containers in containers: packing them recurses
 TUPLES_MAX: Final = 32  # of these, tuples: each is an unpacker in an unpacker, which takes 64 KiB of C's stack
 # What a value takes, with the place in a list that refers to it.
 _FIXED: Final = {bool: 10, type(None): 10, float: 34}
-_INT: Final = 42
+INT_BYTES: Final = 42  # and more beyond 64 bits
 _BYTES: Final = 50
-_ASCII: Final = 66
+ASCII_BYTES: Final = 66  # and one a character
 _TEXT: Final = 90  # and up to four bytes a character
 _LIST: Final = 82
 _DICT: Final = 90
@@ -61,9 +61,9 @@ def check_value(value: Value) -> int:
         for item in value:
             kind = type(item)
             if kind is int:
-                size += _INT + (item.bit_length() >> 3)
+                size += INT_BYTES + (item.bit_length() >> 3)
             elif kind is str and item.isascii():
-                size += _ASCII + len(item)
+                size += ASCII_BYTES + len(item)
             elif kind in _FIXED:
                 size += _FIXED[kind]
             elif kind in _VARIABLE:
@@ -73,6 +73,31 @@ def check_value(value: Value) -> int:
         else:
             return size
     return _check(value, "value", [], 0)
+
+
+def carried(value: Value) -> tuple[int, Value]:
+    """Return the size of ``value``, and it itself such that no later change shows: users fill lists on and yield again.
+
+    Raises:
+        UserCodeError: as `check_value`.
+    """
+    kind = type(value)
+    if kind is tuple:
+        size_bytes = _LIST
+        for item in value:
+            kind = type(item)
+            if kind is int:
+                size_bytes += INT_BYTES + (item.bit_length() >> 3)
+            elif kind is str and item.isascii():
+                size_bytes += ASCII_BYTES + len(item)
+            elif kind in _FIXED:
+                size_bytes += _FIXED[kind]
+            else:
+                break
+        else:
+            return size_bytes, value
+    size_bytes = check_value(value)
+    return size_bytes, snapshot(value)
 
 
 def snapshot(value: Value) -> Value:
@@ -95,20 +120,20 @@ def column_bytes(values: Collection[Value]) -> int:
         if kind in _FIXED:
             return len(values) * _FIXED[kind]
         if kind is int:
-            return len(values) * _INT + sum(map(int.bit_length, values)) // 8
+            return len(values) * INT_BYTES + sum(map(int.bit_length, values)) // 8
         if kind is bytes:
             return len(values) * _BYTES + sum(map(len, values))
         if kind is str and all(map(str.isascii, values)):
-            return len(values) * _ASCII + sum(map(len, values))
+            return len(values) * ASCII_BYTES + sum(map(len, values))
     return sum(map(check_value, values))
 
 
 def _text_bytes(value: str) -> int:
-    return _ASCII + len(value) if value.isascii() else _TEXT + 4 * len(value)
+    return ASCII_BYTES + len(value) if value.isascii() else _TEXT + 4 * len(value)
 
 
 _VARIABLE: Final[dict[type, Callable[[Any], int]]] = {
-    int: lambda value: _INT + value.bit_length() // 8,
+    int: lambda value: INT_BYTES + value.bit_length() // 8,
     str: _text_bytes,
     bytes: lambda value: _BYTES + len(value),
 }

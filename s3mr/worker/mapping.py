@@ -3,17 +3,17 @@
 Everything is stored before the outcome is returned, so a report never promises bytes that are not there.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from collections.abc import Iterator
+from typing import BinaryIO, Final
 
 from s3mr import limits
-from s3mr.errors import RequestError, UserCodeError
+from s3mr.errors import RequestError
 from s3mr.model import keys
 from s3mr.model.manifest import Piece, pack_pieces
 from s3mr.model.report import TaskRequest
 from s3mr.model.statistics import Counters
 from s3mr.shuffle.frames import frame_bytes, write_run
-from s3mr.shuffle.sorting import Partitions, SortBuffer, no_pair
+from s3mr.shuffle.sorting import Partitions, SortBuffer
 from s3mr.worker.surroundings import Outcome, Surroundings
 from s3mr.worker.user_code import UserCode
 from s3mr.worker.writing import write_part
@@ -42,10 +42,7 @@ def run_map(request: TaskRequest, *, worker: str, user_code: UserCode, surroundi
         scratch=surroundings.scratch,
         value_bytes_max=limits.record_bytes_max(spec.memory_bytes),
     ) as buffer:
-        try:
-            buffer.fill(user_code.mapped(records))
-        except UserCodeError as error:
-            raise user_code.about_record(error) from None
+        user_code.map_into(buffer, records)
         store = _store_packed if spec.layout == "packed" else _store_split
         pieces = store(
             buffer.partitions(), request=request, worker=worker, frame_bytes=frame, surroundings=surroundings
@@ -69,8 +66,8 @@ def _store_packed(
     """Store all pieces in one object, in order of partition."""
     pieces = [_EMPTY] * request.spec.reducers
     with surroundings.scratch() as file:
-        for partition, groups in partitions:
-            pieces[partition] = write_run(groups, file.write, frame_bytes=frame_bytes).piece
+        for partition, pairs in partitions:
+            pieces[partition] = write_run(pairs, file.write, frame_bytes=frame_bytes).piece
         if (size_bytes := file.tell()) > limits.PUT_BYTES_MAX:
             raise RequestError(f"map task {request.task} wrote {size_bytes} bytes, S3 takes 5 GiB: use smaller splits")
         if size_bytes:
@@ -86,9 +83,9 @@ def _store_split(
     pieces = [_EMPTY] * request.spec.reducers
 
     def bodies() -> Iterator[tuple[str, BinaryIO]]:
-        for partition, groups in partitions:
+        for partition, pairs in partitions:
             file = surroundings.scratch()
-            pieces[partition] = write_run(groups, file.write, frame_bytes=frame_bytes).piece
+            pieces[partition] = write_run(pairs, file.write, frame_bytes=frame_bytes).piece
             yield (
                 keys.split_piece(request.spec.job_id, worker=worker, map_task=request.task, partition=partition),
                 file,
@@ -107,15 +104,8 @@ def _store_split(
 
 def _map_to_part(request: TaskRequest, *, worker: str, user_code: UserCode, surroundings: Surroundings) -> Outcome:
     records = surroundings.open_records(request)
-    try:
-        part = write_part(
-            _lines(user_code.mapped(records), surroundings.format_pair),
-            task=request.task,
-            worker=worker,
-            surroundings=surroundings,
-        )
-    except UserCodeError as error:
-        raise user_code.about_record(error) from None
+    lines = user_code.mapped(records, surroundings.format_pair)
+    part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
     return Outcome(
         counters=Counters(
             records_in=user_code.records,
@@ -126,10 +116,3 @@ def _map_to_part(request: TaskRequest, *, worker: str, user_code: UserCode, surr
         ),
         part=part,
     )
-
-
-def _lines(pairs: Iterable[Any], format_pair: Callable[[Any, Any], bytes]) -> Iterator[bytes]:
-    for pair in pairs:
-        if type(pair) not in (tuple, list) or len(pair) != 2:
-            raise no_pair("map", pair)
-        yield format_pair(*pair)

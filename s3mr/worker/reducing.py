@@ -7,7 +7,7 @@ from typing import Final
 import google_crc32c
 
 from s3mr import limits
-from s3mr.errors import InvariantError, UserCodeError
+from s3mr.errors import InvariantError
 from s3mr.model import keys
 from s3mr.model.manifest import Books, Piece
 from s3mr.model.report import TaskRequest
@@ -15,7 +15,7 @@ from s3mr.model.statistics import Counters
 from s3mr.ports import ObjectStore
 from s3mr.shuffle.frames import frame_bytes
 from s3mr.shuffle.index import column_range, decode_column
-from s3mr.shuffle.merging import Group, merge_runs
+from s3mr.shuffle.merging import merge_runs
 from s3mr.worker.surroundings import Outcome, Surroundings
 from s3mr.worker.user_code import UserCode
 from s3mr.worker.writing import write_part
@@ -47,7 +47,7 @@ def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, surrou
         frame_bytes=frame_bytes(request.spec.memory_bytes),
         scratch=surroundings.scratch,
     )
-    lines = _lines(groups, user_code, surroundings)
+    lines = user_code.reduced(groups, surroundings.format_pair)
     try:
         part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
     except InvariantError as error:
@@ -55,15 +55,6 @@ def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, surrou
     return Outcome(
         counters=Counters(records_out=part.records, bytes_out=part.size_bytes), books=inputs.books, part=part
     )
-
-
-def _lines(groups: Iterator[Group], user_code: UserCode, surroundings: Surroundings) -> Iterator[bytes]:
-    for key, values in groups:
-        for pair in user_code.reduced(key, values):
-            try:
-                yield surroundings.format_pair(*pair)
-            except UserCodeError as error:
-                raise user_code.about(error, key) from None
 
 
 class _Pieces:

@@ -1,6 +1,6 @@
 """What a task is given besides its request, and what it leaves behind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,13 +12,13 @@ from s3mr.shuffle.merging import Scratch
 
 
 class Records(Protocol):
-    """The records of one map task as (source, record), in order, to be iterated over once."""
+    """The records of one map task, in order, as batches (source, records); to be iterated over once."""
 
     @property
     def consumed_bytes(self) -> int:
         """Bytes of the input objects that belong to the records yielded so far; at the end, to all of them."""
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]: ...
+    def __iter__(self) -> Iterator[tuple[str, Sequence[Any]]]: ...
 
 
 @dataclass(frozen=True, slots=True)

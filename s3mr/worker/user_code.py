@@ -4,17 +4,22 @@ An error of ours that passes through a user's function (a read that failed while
 what it is, even where the function swallowed it: no record is dropped silently.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple, TypeAlias
 
 from s3mr import limits
 from s3mr.errors import UserCodeError
+from s3mr.shuffle.gathering import Combine, as_pair
 from s3mr.shuffle.keys import Key
-from s3mr.shuffle.partitioning import by_function, by_hash
-from s3mr.shuffle.sorting import no_pair
-from s3mr.shuffle.values import CONTAINERS, Value, check_value, snapshot
+from s3mr.shuffle.merging import Group, Watched
+from s3mr.shuffle.partitioning import Partition, by_function, by_hash
+from s3mr.shuffle.sorting import SortBuffer
+from s3mr.shuffle.values import Value, carried
 from s3mr.tracebacks import users_traceback
+
+FormatPair: TypeAlias = Callable[[Any, Any], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,134 +38,138 @@ class UserCode:
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
-        self._record: tuple[str, Any] | None = None
         self.records = 0  # given to map so far
 
-    def mapped(self, records: Iterable[tuple[str, Any]]) -> Iterator[Any]:
-        """Yield what map yields for all ``records``, unchecked."""
-        for source, record in records:
-            self._record = source, record
-            self.records += 1
-            yield from self._results("map", self._functions.map, source, record)
+    def map_into(self, buffer: SortBuffer, batches: Iterable[tuple[str, Sequence[Any]]]) -> None:
+        """Have ``buffer`` take in what map yields for all records."""
+        for source, records in batches:
+            try:
+                buffer.fill(source, records, self._functions.map)
+            except BaseException as error:
+                stop = buffer.stop
+                if stop is None:
+                    raise
+                call = _Call("map", source, stop.record)
+                raise self._blamed(error, call, stop.results, raised=stop.in_map) from None
+            self.records += len(records)
 
-    def reduced(self, key: Key, values: Iterator[Value]) -> Iterator[tuple[Any, Any]]:
-        """Yield the pairs that reduce yields for one key."""
-        if self._functions.reduce is None:
-            raise ValueError("a job without reduce")
-        watched = _Watched(values)
-        for pair in self._results("reduce", self._functions.reduce, key, watched):
-            if type(pair) not in (tuple, list) or len(pair) != 2:
-                raise self.about(no_pair("reduce", pair), key)
-            yield pair
+    def mapped(self, batches: Iterable[tuple[str, Sequence[Any]]], format_pair: FormatPair) -> Iterator[bytes]:
+        """Yield the lines of what map yields for all records."""
+        for source, records in batches:
+            yield from self._lines("map", zip(repeat(source), records), format_pair)
+            self.records += len(records)
+
+    def reduced(self, groups: Iterable[Group], format_pair: FormatPair) -> Iterator[bytes]:
+        """Yield the lines of what reduce yields for all keys."""
+        return self._lines("reduce", groups, format_pair)
 
     @property
-    def combine(self) -> Callable[[Key, Iterator[Value]], Iterator[Value]] | None:
-        """The job's combiner, as the shuffle calls it: yields values that can be carried."""
+    def combine(self) -> Combine | None:
+        """The job's combiner, as the shuffle calls it."""
         return self._combined if self._functions.combine else None
 
-    def partition(self, reducers: int) -> Callable[[Key], int]:
-        """The partition of a key: the user's choice, or by hash."""
+    def partition(self, reducers: int) -> Partition:
+        """The partition of each key: the user's choice, or by hash."""
         if self._functions.partition is None:
             return by_hash(reducers)
         choose = by_function(self._functions.partition, reducers)
 
-        def partition(key: Key) -> int:
-            try:
-                return choose(key)
-            except UserCodeError as error:
-                raise self.about(error, key) from None
-            except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
-                raise self._raised("partition", error, key, reducers) from None
+        def partition(keys: Sequence[Key]) -> list[int]:
+            chosen = []
+            for key in keys:
+                try:
+                    chosen.append(choose(key))
+                except UserCodeError as error:
+                    raise _located(error, _Call("partition", key, reducers)) from None
+                except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
+                    raise self._raised(error, _Call("partition", key, reducers)) from None
+            return chosen
 
         return partition
 
-    def about(self, error: UserCodeError, key: Key) -> UserCodeError:
-        """Say in ``error`` which key it is about."""
-        error.record = error.record or _shown(key)
-        return error
-
-    def about_record(self, error: UserCodeError) -> UserCodeError:
-        """Say in ``error`` which record map was given, unless it is about something else."""
-        if error.source is error.record is None and self._record is not None:
-            source, record = self._record
-            error.source, error.record = source, _shown(record)
-        return error
+    def _lines(self, name: str, calls: Iterable[tuple[Any, Any]], format_pair: FormatPair) -> Iterator[bytes]:
+        """Yield the lines of what the function of that name yields for each of ``calls``."""
+        function = getattr(self._functions, name)
+        for first, second in calls:
+            results: Iterable[Any] = ()
+            in_function = True
+            try:
+                results = function(first, second)
+                for pair in results:
+                    in_function = False
+                    if type(pair) is not tuple or len(pair) != 2:
+                        pair = as_pair(name, pair)  # noqa: PLW2901 - a tuple of our own
+                    yield format_pair(*pair)
+                    in_function = True
+            except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
+                raise self._blamed(error, _Call(name, first, second), results, raised=in_function) from None
+            if type(second) is Watched and second.error:
+                raise second.error
 
     def _combined(self, key: Key, values: Iterator[Value]) -> Iterator[Value]:
-        watched = _Watched(values)
-        for pair in self._results("combine", self._functions.combine, key, watched):
-            if type(pair) not in (tuple, list) or len(pair) != 2:
-                raise self.about(no_pair("combine", pair), key)
-            own, value = pair
-            if type(own) is not type(key) or own != key:
-                raise self.about(
-                    UserCodeError(
-                        f"combine was given the key {_shown(key)} and yielded {_shown(own)}; "
-                        "it must yield the key that it was given"
-                    ),
-                    key,
-                )
-            try:
-                check_value(value)
-            except UserCodeError as error:
-                raise self.about(error, key) from None
-            yield snapshot(value) if type(value) in CONTAINERS else value
-
-    def _results(self, name: str, function: Any, first: Any, second: Any) -> Iterator[Any]:  # noqa: ANN401
-        """Yield what ``function(first, second)`` yields."""
+        """Yield what combine yields for one key, without that key."""
+        results: Iterable[Any] = ()
+        in_function = True
         try:
-            results = function(first, second)
-            iterable = hasattr(results, "__iter__")
-            if iterable:
-                yield from results
-        except GeneratorExit:
-            raise  # nobody wants more of its pairs
+            results = self._functions.combine(key, values)  # type: ignore[misc] # there is one
+            for pair in results:
+                in_function = False
+                own, value = pair if type(pair) is tuple and len(pair) == 2 else as_pair("combine", pair)
+                if own is not key:
+                    _check_same(key, own)
+                yield value if type(value) is int else carried(value)[1]
+                in_function = True
         except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
-            if isinstance(second, _Watched) and second.error:
-                raise second.error from None
-            raise self._raised(name, error, first, second) from None
-        if isinstance(second, _Watched) and second.error:
-            raise second.error
-        if not iterable:
-            what = "None" if results is None else f"a value of type {type(results).__name__}"
-            bare = UserCodeError(f"{name} returned {what}; it must return an iterable of pairs: use yield")
-            raise self._located(bare, name, first, second)
+            raise self._blamed(error, _Call("combine", key, values), results, raised=in_function) from None
+        if type(values) is Watched and values.error:
+            raise values.error
 
-    def _raised(self, name: str, error: BaseException, first: Any, second: Any) -> UserCodeError:  # noqa: ANN401
-        """Return what ``error``, raised by ``function(first, second)``, is for the person who wrote it."""
+    def _blamed(self, error: BaseException, call: "_Call", results: object, *, raised: bool) -> BaseException:
+        """Return what to raise for ``error``: what became of a ``call`` that returned ``results``, or of its results.
+
+        ``raised`` says that it came out of the user's function.
+        """
+        if type(call.second) is Watched and call.second.error:
+            return call.second.error
+        if not raised:
+            return _located(error, call) if isinstance(error, UserCodeError) else error
+        if hasattr(results, "__iter__"):
+            return self._raised(error, call)
+        what = "None" if results is None else f"a value of type {type(results).__name__}"
+        bare = UserCodeError(f"{call.name} returned {what}; it must return an iterable of pairs: use yield")
+        return _located(bare, call)
+
+    def _raised(self, error: BaseException, call: "_Call") -> UserCodeError:
+        """Return what ``error``, raised by the user's function, is for the person who wrote it."""
         what, text = users_traceback(error, folder=self._functions.folder)
-        raised = UserCodeError(f"{name} raised {what}"[: limits.FAILURE_TEXT_MAX], traceback=text)
-        return self._located(raised, name, first, second)
+        raised = UserCodeError(f"{call.name} raised {what}"[: limits.FAILURE_TEXT_MAX], traceback=text)
+        return _located(raised, call)
 
-    def _located(self, error: UserCodeError, name: str, first: Any, second: Any) -> UserCodeError:  # noqa: ANN401
-        if name == "map":
-            error.source, error.record = first, _shown(second)
+
+class _Call(NamedTuple):
+    """One call of a user's function, with its two arguments."""
+
+    name: str
+    first: Any
+    second: Any
+
+
+def _check_same(key: Key, own: object) -> None:
+    if type(own) is not type(key) or own != key:
+        raise UserCodeError(
+            f"combine was given the key {_shown(key)} and yielded {_shown(own)}; "
+            "it must yield the key that it was given"
+        )
+
+
+def _located(error: UserCodeError, call: _Call) -> UserCodeError:
+    """Say in ``error`` for which record or key the function was called, unless it is about something else."""
+    if error.source is error.record is None:
+        if call.name == "map":
+            error.source, error.record = call.first, _shown(call.second)
         else:
-            error.record = _shown(first)
-        return error
-
-
-class _Watched:
-    """Values on their way to a user's function; ``error`` is what broke them off, also if it was swallowed."""
-
-    def __init__(self, values: Iterator[Value]) -> None:
-        self.error: BaseException | None = None
-        self._values = self._watch(values)
-
-    def __iter__(self) -> Iterator[Value]:
-        return self._values  # a loop need not come through here for each value
-
-    def __next__(self) -> Value:
-        return next(self._values)
-
-    def _watch(self, values: Iterator[Value]) -> Iterator[Value]:
-        try:
-            yield from values
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self.error = error
-            raise
+            error.record = _shown(call.first)
+    return error
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - a record, a key, or whatever a function yielded for one

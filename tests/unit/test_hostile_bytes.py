@@ -32,7 +32,7 @@ runs = st.dictionaries(st.text(max_size=5), st.lists(values, min_size=1, max_siz
 
 def written(groups: dict[str, list[Any]]) -> bytes:
     file = io.BytesIO()
-    write_run(sorted(groups.items()), file.write, frame_bytes=600)
+    write_run(([(key, value) for value in groups[key]] for key in sorted(groups)), file.write, frame_bytes=600)
     return file.getvalue()
 
 
@@ -103,12 +103,12 @@ def test_frames_in_another_order_are_still_those_that_were_written(groups: dict[
 def test_a_forged_frame_of_any_content_is_a_frame_or_an_invariant(content: bytes, groups: int, records: int) -> None:
     for data in (forged(content), forged(content, groups=groups, records=records)):
         for frame in frames_read(data):
-            assert all(type(values) is list for values in frame.values)
+            assert len(list(frame.pairs())) == records
 
 
 @pytest.mark.parametrize("promised", [2**32 - 1, 2**31, 10**9])
 def test_a_frame_that_promises_gigabytes_takes_no_memory(promised: int) -> None:
-    data = forged(Encoder().encode([["a"], [[1]]]), promised=promised)
+    data = forged(Encoder().encode([["a"], None, [1]]), promised=promised)
     assert peak_bytes_of_refusing([data]) < limits.MIB
 
 

@@ -59,7 +59,7 @@ def lengths(
 ) -> list[int]:
     split = Split(source=source, size_bytes=size, etag="e", start=start, stop=size if stop is None else stop)
     reader = TaskReader(inputs, MapTask(splits=(split,)), get_format(name), record_bytes_max=most)
-    return [len(record) for _, record in reader]
+    return [len(record) for _, records in reader for record in records]
 
 
 def test_a_line_of_a_terabyte_is_refused_after_some_megabytes_with_its_source_and_place() -> None:
@@ -136,7 +136,7 @@ def test_a_key_or_value_that_is_too_large_is_refused_with_its_size(pair: tuple[o
         ) as buffer,
         pytest.raises(UserCodeError, match=words),
     ):
-        buffer.fill([pair])
+        buffer.fill("a.txt", [pair], lambda _source, record: [record])
 
 
 def test_values_as_large_as_they_may_be_cross_the_shuffle_in_little_more_than_they_take() -> None:
@@ -150,5 +150,5 @@ def test_values_as_large_as_they_may_be_cross_the_shuffle_in_little_more_than_th
         scratch=io.BytesIO,
         value_bytes_max=1000,
     ) as buffer:
-        buffer.fill([(str(number), value) for number in range(50)])
-        assert sum(len(list(values)) for _, groups in buffer.partitions() for _, values in groups) == 50
+        buffer.fill("a.txt", range(50), lambda _source, number: [(str(number), value)])
+        assert sum(len(pairs) for _, batches in buffer.partitions() for pairs in batches) == 50

@@ -54,7 +54,7 @@ def plan(objects: dict[str, bytes], chosen: Format, split_size_bytes: int) -> li
 
 def read_all(streams: Streams, chosen: Format, split_size_bytes: int) -> tuple[list[tuple[str, str]], int]:
     readers = [TaskReader(streams, task, chosen) for task in plan(streams.objects, chosen, split_size_bytes)]
-    pairs = [pair for reader in readers for pair in reader]
+    pairs = [(source, record) for reader in readers for source, records in reader for record in records]
     return pairs, sum(reader.consumed_bytes for reader in readers)
 
 
@@ -65,7 +65,7 @@ def read_one(data: bytes, chosen: Format = TEXT, *, source: str = "a") -> list[s
 def read_split(data: bytes, start: int, stop: int) -> tuple[list[str], Streams]:
     streams = Streams({"a": data}, block_bytes=limits.MIB)
     split = Split(source="a", size_bytes=len(data), etag="tag", start=start, stop=stop)
-    return [record for _, record in TaskReader(streams, MapTask(splits=(split,)), TEXT)], streams
+    return [record for _, records in TaskReader(streams, MapTask(splits=(split,)), TEXT) for record in records], streams
 
 
 @given(st.lists(contents, min_size=1, max_size=4), st.integers(1, 70), st.integers(1, 20))

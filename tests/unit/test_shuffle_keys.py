@@ -5,6 +5,8 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.keys import KeyTypes, key_type, merge_types
@@ -145,11 +147,14 @@ def test_hashes_are_the_same_in_every_process(seed: str) -> None:
 
 
 def test_hashes_spread_keys_evenly() -> None:
-    partition = by_hash(10)
-    counts = [0] * 10
-    for number in range(10_000):
-        counts[partition(f"key-{number}")] += 1
-    assert min(counts) > 800
+    partitions = by_hash(10)([f"key-{number}" for number in range(10_000)])
+    assert min(partitions.count(partition) for partition in range(10)) > 800
+
+
+@given(st.lists(st.text() | st.text("a\udc80\udcff"), max_size=9) | st.lists(st.binary()) | st.lists(st.integers()))
+def test_many_keys_at_once_have_the_partitions_that_each_has(keys: list[Any]) -> None:
+    assert by_hash(7)(keys) == [stable_hash(key) % 7 for key in keys]
+    assert by_hash(1)(keys) == [0] * len(keys)
 
 
 @pytest.mark.parametrize("chosen", [-1, 3, True, None, 1.0, "1"])

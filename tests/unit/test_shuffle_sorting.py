@@ -48,10 +48,10 @@ def sort(
         frame_bytes=max(memory_bytes // 32, 300),
         scratch=scratch or Scratch(),
     ) as buffer:
-        buffer.fill(pairs)
-        for partition, groups in buffer.partitions():
+        buffer.fill("a.txt", [pairs], lambda _source, record: record)
+        for partition, batches in buffer.partitions():
             file = io.BytesIO()
-            write_run(groups, file.write, frame_bytes=max(memory_bytes // 32, 300))
+            write_run(batches, file.write, frame_bytes=max(memory_bytes // 32, 300))
             pieces[partition] = file.getvalue()
     return pieces
 
@@ -74,7 +74,7 @@ def oracle(tasks: Iterable[Pairs], reducers: int) -> dict[int, list[tuple[Any, l
             groups.setdefault(key, []).append(value)
     expected = defaultdict(list)
     for key in sorted(groups):
-        expected[partition(key)].append((key, groups[key]))
+        expected[partition([key])[0]].append((key, groups[key]))
     return dict(expected)
 
 
@@ -227,9 +227,9 @@ def test_memory_is_bounded_in_map_and_reduce_however_much_data_there_is(
                 frame_bytes=frame,
                 scratch=tempfile.TemporaryFile,
             ) as buffer:
-                buffer.fill(pairs(20_000))
-                for _, groups in buffer.partitions():
-                    write_run(groups, piece.write, frame_bytes=frame)
+                buffer.fill("a.txt", [20_000], lambda _source, count: pairs(count))
+                for _, batches in buffer.partitions():
+                    write_run(batches, piece.write, frame_bytes=frame)
 
         def blocks() -> Iterator[bytes]:
             piece.seek(0)

@@ -7,9 +7,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeError
+from s3mr.formats.lines import format_pair
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.manifest import unpack_pieces
 from s3mr.model.report import Report
+from s3mr.shuffle.merging import Watched
 from s3mr.worker.executing import failed
 from s3mr.worker.user_code import Functions, UserCode
 from tests.unit.workshop import Cloud
@@ -230,7 +232,7 @@ def test_an_error_of_ours_that_the_user_swallows_still_ends_the_task() -> None:
         yield key, count
 
     with pytest.raises(TransientError):
-        list(UserCode(Functions(map=words, reduce=swallowing)).reduced("a", broken()))
+        list(UserCode(Functions(map=words, reduce=swallowing)).reduced([("a", Watched(broken()))], format_pair))
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ class Records:
         self._lines = lines
         self.consumed_bytes = 0
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
+    def __iter__(self) -> Iterator[tuple[str, list[str]]]:
         for line in self._lines:
             self.consumed_bytes += len(line) + 1
-            yield "input.txt", line
+            yield "input.txt", [line]
 
 
 class Writer:
