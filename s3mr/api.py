@@ -38,7 +38,7 @@ class JobOptions(TypedDict, total=False):
 
     reducers: int | None
     workers: int | None
-    split_size: int | str
+    split_size: int | str | None
     layout: Literal["auto", "split", "packed"]
     input_format: str | None
     memory: int | str | None

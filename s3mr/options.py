@@ -25,7 +25,7 @@ class Options:
     output: str | None = None
     reducers: int | None = None
     workers: int | None = None
-    split_size: int | str = limits.SPLIT_SIZE_BYTES
+    split_size: int | str | None = None
     layout: RequestedLayout = "auto"
     input_format: str | None = None
     memory: int | str | None = None
@@ -64,6 +64,7 @@ class Surroundings:
     memory_bytes: int
     task_timeout_s: float
     workers: int | None = None  # attempts at once; None: as many as there is room for
+    even_workers: int = 1  # among whom map tasks should divide evenly
     functions: WorkerFunctions | None = None
 
 
@@ -92,7 +93,7 @@ def order_of(
         output=output,
         reducers=_reducers(job, options, around),
         input_format=job.input if options.input_format is None else options.input_format,
-        split_size_bytes=size_bytes(options.split_size),
+        split_size_bytes=None if options.split_size is None else size_bytes(options.split_size),
         layout=options.layout,
         memory_bytes=around.memory_bytes,
         attempts=options.attempts,
@@ -102,6 +103,7 @@ def order_of(
         deadline_s=parse_duration(options.deadline) if isinstance(options.deadline, str) else options.deadline,
         requester_pays=options.requester_pays,
         workers=around.workers,
+        even_workers=around.even_workers,
         functions=around.functions,
     )
 

@@ -68,7 +68,10 @@ _ASKED = (
         help="How many workers run at once.  [default: one a core; on a stack, as many as it has]",
     ),
     click.option(
-        "--split-size", default="64MiB", metavar="SIZE", show_default=True, help="How much input a map task reads."
+        "--split-size",
+        metavar="SIZE",
+        show_default="at most 64MiB",
+        help="How much input a map task reads.",
     ),
     click.option(
         "--layout",

@@ -15,7 +15,14 @@ from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import BundleRef, Failure, FailureKind, JobSpec, JobState, Phase, WorkerFunctions
 from s3mr.model.plan_codec import encode_plan
-from s3mr.policy.planning import RequestedLayout, check_shape, choose_layout, choose_reducers, plan_splits
+from s3mr.policy.planning import (
+    RequestedLayout,
+    check_shape,
+    choose_layout,
+    choose_reducers,
+    choose_split_size,
+    plan_splits,
+)
 from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
 
 ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
@@ -23,7 +30,11 @@ ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for, defaults filled in. ``reducers``: 0 without reduce, None for as many as the input needs."""
+    """What was asked for, defaults filled in.
+
+    ``reducers``: 0 without reduce, None for as many as the input needs. ``split_size_bytes``: None for one with which
+    as many map tasks fall to each of ``even_workers``.
+    """
 
     bundle: bytes
     module: str
@@ -32,7 +43,7 @@ class Order:
     output: str
     reducers: int | None
     input_format: str
-    split_size_bytes: int
+    split_size_bytes: int | None
     layout: RequestedLayout
     memory_bytes: int
     attempts: int
@@ -42,6 +53,7 @@ class Order:
     deadline_s: float = limits.DEADLINE_S
     requester_pays: bool = False
     workers: int | None = None
+    even_workers: int = 1
     functions: WorkerFunctions | None = None
 
 
@@ -86,13 +98,13 @@ class Submitter:
         """Find the inputs, write the plan, and return what was asked, resolved."""
         chosen = get_format(order.input_format)
         found = self.inputs_of(order.requester_pays).find(order.inputs)
+        input_bytes = sum(one.size_bytes for one in found.objects)
         tasks = plan_splits(
             found.objects,
-            split_size_bytes=order.split_size_bytes,
+            split_size_bytes=order.split_size_bytes or choose_split_size(input_bytes, workers=order.even_workers),
             splittable=lambda source: is_splittable(source, chosen),
         )
         summary = encode_plan(tasks, plan.write)
-        input_bytes = sum(one.size_bytes for one in found.objects)
         reducers = choose_reducers(input_bytes, summary.map_tasks) if order.reducers is None else order.reducers
         if reducers:
             check_shape(summary.map_tasks, reducers)
@@ -181,7 +193,7 @@ def _check(order: Order) -> None:
         raise RequestError(f"--param: parameters are strings; {wrong[0]!r} is not")
     if order.memory_bytes < limits.MEMORY_BYTES_MIN:
         raise RequestError(f"--memory must be at least {limits.MEMORY_BYTES_MIN // limits.MIB}MiB")
-    if order.split_size_bytes < 1:
+    if order.split_size_bytes is not None and order.split_size_bytes < 1:
         raise RequestError("--split-size must be at least 1 byte")
     if not 1 <= order.attempts <= limits.ATTEMPTS_MAX:
         raise RequestError(f"--attempts must be from 1 to {limits.ATTEMPTS_MAX}")

@@ -24,8 +24,9 @@ def plan_splits(
 ) -> Iterator[MapTask]:
     """Yield the map tasks that together read every byte of ``objects`` once, in the objects' order.
 
-    Objects for whose source ``splittable`` holds are cut in ranges of at most ``split_size_bytes``; neighbours share a
-    task while it stays within that size and within `limits.TASK_OBJECTS_MAX` splits. Others are read whole.
+    A task reads at most ``split_size_bytes``, of neighbours in at most `limits.TASK_OBJECTS_MAX` splits. Objects for
+    whose source ``splittable`` holds are cut where a task is full, but not for the last MiB of one; others are read
+    whole.
 
     Raises:
         RequestError: at once, if there would be more than `limits.MAP_TASKS_MAX` tasks.
@@ -36,6 +37,12 @@ def plan_splits(
     if not _fits(inputs, split_size_bytes, splittable):
         raise _too_many(inputs, split_size_bytes, splittable)
     return map(_map_task, _tasks(inputs, split_size_bytes, splittable))
+
+
+def choose_split_size(input_bytes: int, *, workers: int) -> int:
+    """Return how much a map task reads where nobody says: so much that each of ``workers`` has as many tasks."""
+    rounds = max(-(-input_bytes // (workers * limits.SPLIT_SIZE_BYTES)), 1)
+    return max(-(-input_bytes // (workers * rounds)), limits.SPLIT_SIZE_BYTES_MIN)
 
 
 def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> Layout:
@@ -88,28 +95,25 @@ def _tasks(
     objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]
 ) -> Iterator[list[_Range]]:
     task: list[_Range] = []
-    task_bytes = 0
-    for each in _ranges(objects, split_size_bytes, splittable):
-        range_bytes = each.stop - each.start
-        if task and (task_bytes + range_bytes > split_size_bytes or len(task) == limits.TASK_OBJECTS_MAX):
-            yield task
-            task, task_bytes = [], 0
-        task.append(each)
-        task_bytes += range_bytes
+    room_bytes = split_size_bytes
+    cut_bytes_min = min(split_size_bytes, limits.SPLIT_SIZE_BYTES_MIN)
+    for each in objects:
+        start, stop = 0, each.size_bytes
+        while start < stop or not stop:
+            fits = stop - start <= room_bytes
+            cuts = not fits and room_bytes >= cut_bytes_min and splittable(each.source)
+            if task and (len(task) == limits.TASK_OBJECTS_MAX or not (fits or cuts)):
+                yield task
+                task, room_bytes = [], split_size_bytes
+                continue
+            until = start + room_bytes if cuts else stop
+            task.append(_Range(each, start, until))
+            room_bytes -= until - start
+            if not stop:
+                break
+            start = until
     if task:
         yield task
-
-
-def _ranges(
-    objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]
-) -> Iterator[_Range]:
-    for each in objects:
-        size_bytes = each.size_bytes
-        if size_bytes <= split_size_bytes or not splittable(each.source):
-            yield _Range(each, 0, size_bytes)
-            continue
-        for start in range(0, size_bytes, split_size_bytes):
-            yield _Range(each, start, min(start + split_size_bytes, size_bytes))
 
 
 def _fits(objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]) -> bool:

@@ -10,7 +10,7 @@ from s3mr.errors import InvariantError, RequestError
 from s3mr.model.plan import InputObject, MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_plan, decode_pointer, encode_plan
 from s3mr.model.sizes import format_size, parse_size
-from s3mr.policy.planning import check_shape, choose_layout, plan_splits
+from s3mr.policy.planning import check_shape, choose_layout, choose_split_size, plan_splits
 
 sizes = st.lists(st.integers(0, 40), max_size=30)
 
@@ -48,6 +48,28 @@ def test_a_task_is_full_but_never_over_the_split_size(sizes: list[int], size: in
     for task, following in pairwise(tasks):
         first = following.splits[0]
         assert task_bytes(task) + first.stop - first.start > size
+
+
+@given(st.lists(st.integers(0, 300 * limits.MIB), min_size=1, max_size=9), st.integers(1, 16))
+def test_without_a_split_size_each_worker_has_as_much_to_do(sizes: list[int], workers: int) -> None:
+    total_bytes = sum(sizes)
+    size_bytes = choose_split_size(total_bytes, workers=workers)
+    assert limits.SPLIT_SIZE_BYTES_MIN <= size_bytes <= limits.SPLIT_SIZE_BYTES
+    tasks = [task_bytes(one) for one in plan_splits(objects_of(sizes), split_size_bytes=size_bytes, splittable=always)]
+    assert sum(tasks) == total_bytes
+    assert all(one > size_bytes - limits.SPLIT_SIZE_BYTES_MIN for one in tasks[:-1])
+    if len(sizes) == 1 and total_bytes >= workers * limits.SPLIT_SIZE_BYTES_MIN:
+        assert len(tasks) % workers == 0 or max(tasks) - min(tasks) < limits.SPLIT_SIZE_BYTES_MIN
+
+
+def test_a_large_object_fills_the_task_that_another_has_begun() -> None:
+    size = 3 * limits.MIB
+    tasks = plan_splits(objects_of([4 * limits.MIB, 5 * limits.MIB]), split_size_bytes=size, splittable=always)
+    assert [[(each.start, each.stop) for each in task.splits] for task in tasks] == [
+        [(0, size)],
+        [(size, 4 * limits.MIB), (0, 2 * limits.MIB)],
+        [(2 * limits.MIB, 5 * limits.MIB)],
+    ]
 
 
 def test_an_object_that_cannot_be_split_is_one_task_however_large() -> None:
