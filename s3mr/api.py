@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 from s3mr import limits
 from s3mr.errors import RequestError
 from s3mr.importing import under_way
+from s3mr.reducers import Reducer
 
 if TYPE_CHECKING:
     from s3mr.loading import Code
@@ -58,6 +59,7 @@ class Job:
     ``map(source, record)`` returns an iterable of pairs, as do ``reduce(key, values)`` and ``combine(key, values)``;
     ``combine`` must yield its own key. ``partition(key, reducers)`` returns a number in ``[0, reducers)``; without it,
     keys are spread by a stable hash. A job without ``reduce`` writes what ``map`` yields, one part a map task.
+    `s3mr.reducers` has reducers that need no ``combine``.
 
     Raises:
         RequestError: a function takes the wrong number of arguments, or an option makes no sense.
@@ -78,6 +80,10 @@ class Job:
             for name in ("combine", "partition", "reducers"):
                 if getattr(self, name) is not None:
                     raise RequestError(f"a Job without reduce has no use for {name}: add reduce, or leave {name} out")
+        if isinstance(self.combine, Reducer):
+            raise RequestError(
+                f"Job(combine={self.combine!r}): name it as reduce, and leave combine out: it is built in"
+            )
         reducers = self.reducers
         if reducers is not None and not (type(reducers) is int and 1 <= reducers <= limits.REDUCERS_MAX):
             raise RequestError(f"Job(reducers=) must be from 1 to {limits.REDUCERS_MAX}, not {reducers!r}")

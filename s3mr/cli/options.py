@@ -82,8 +82,8 @@ _ASKED = (
     ),
     click.option(
         "--input-format",
-        metavar="text|whole",
-        help="What a record is: a line, or an entire object.  [default: as the job says, else text]",
+        metavar="text|block|whole",
+        help="A record is a line, a block of whole lines, or an entire object.  [default: as the job says, else text]",
     ),
     click.option(
         "--memory",

@@ -3,6 +3,8 @@ r"""Lines of text, read in splits: a line belongs to the split in which it start
 ``\n`` or ``\r\n`` ends a line and nothing else does; blank lines are records; a byte order mark stays. A split that
 does not begin the object looks for its first line start from the byte before it, and reads past its end only while
 its last line is unfinished. Bytes that are no UTF-8 become surrogate escapes.
+
+A job whose map costs less than a call of it may take blocks of lines instead, and cut them itself, all at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,20 +23,25 @@ class TextFormat:
     """One record a line."""
 
     name = "text"
+    _batch_bytes_min = 0
 
     def records(self, blocks: Iterable[bytes]) -> Iterator[Batch]:
         """Yield the lines of a whole object."""
         unfinished: list[bytes] = []  # joined once: a line over many blocks is not copied again and again
+        unfinished_bytes = 0
         for block in blocks:
             cut = block.rfind(b"\n") + 1
-            if cut:
+            if cut and unfinished_bytes + cut >= self._batch_bytes_min:
                 unfinished.append(block[:cut])
-                yield _lines(_joined(unfinished))
+                yield self._batch(_joined(unfinished))
+                unfinished_bytes = 0
+            else:
+                cut = 0
             if cut < len(block):
                 unfinished.append(block[cut:])
+                unfinished_bytes += len(block) - cut
         if unfinished:
-            last = _joined(unfinished)
-            yield Batch((last.decode("utf-8", "surrogateescape"),), len(last))
+            yield self._batch(_joined(unfinished))
 
     def split_records(self, read: Read, split: Split) -> Iterator[Batch]:
         """Yield the lines that start in ``split``."""
@@ -44,6 +51,23 @@ class TextFormat:
                 yield Batch((), 0)  # what stands before the first line is held no more
             yield from self.records(chain((first,), owned))
 
+    def _batch(self, data: bytes) -> Batch:
+        """Cut whole lines. Newlines are ASCII: no decoding reaches across one."""
+        records = _decoded(data).split("\n")
+        if not records[-1]:
+            records.pop()
+        return Batch(records, len(data))
+
+
+class BlockFormat(TextFormat):
+    """One record some MiB of whole lines; each but an object's last ends in a newline."""
+
+    name = "block"
+    _batch_bytes_min = 4 * limits.MIB
+
+    def _batch(self, data: bytes) -> Batch:
+        return Batch((_decoded(data),), len(data))
+
 
 def _joined(blocks: list[bytes]) -> bytes:
     """Join ``blocks`` and empty the list: a large line is not held twice for longer than needed."""
@@ -52,12 +76,8 @@ def _joined(blocks: list[bytes]) -> bytes:
     return data
 
 
-def _lines(data: bytes) -> Batch:
-    """Cut bytes that end in a newline. Newlines are ASCII: no decoding reaches across one."""
-    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
-    records = text.split("\n")
-    records.pop()
-    return Batch(records, len(data))
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
 def _owned(read: Read, split: Split) -> Iterator[bytes]:

@@ -22,6 +22,8 @@ from s3mr.shuffle.values import ASCII_BYTES, INT_BYTES, LEAVES, Value, carried, 
 
 Map: TypeAlias = Callable[[str, Any], Iterable[Any]]  # (source, record) → pairs
 Combine: TypeAlias = Callable[[Key, Iterator[Value]], Iterable[Value]]  # gives checked values of its own
+Fold: TypeAlias = Callable[[Key, list[Value]], Value]  # makes one value, a state, of those that map yielded …
+Merge: TypeAlias = Callable[[Key, list[Value]], Value]  # … and one state of several, in the order of their values
 Batches: TypeAlias = Iterator[Sequence[Pair]]  # in key order
 
 _GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
@@ -247,6 +249,31 @@ class Groups(Gathering):
         if key_bytes > self._value_bytes_max:
             refuse_large(key, None, self._value_bytes_max)
         return key_bytes + _GROUP_BYTES
+
+
+class Folds(Groups):
+    """One state by key, for a job whose reducer can be applied in parts."""
+
+    def __init__(self, *, fold: Fold, merge: Merge, **given: Any) -> None:  # noqa: ANN401 - as `Gathering`
+        super().__init__(combine=lambda _key, values: values, **given)
+        self._fold = fold
+        self._merge = merge
+        self._states: dict[Key, Value] = {}
+
+    def shrink(self) -> int:
+        """Fold what has come since, and merge it with what was there."""
+        states, fold, held = self._states, self._fold, self._held
+        for key, values in held.items():
+            state = fold(key, values)
+            states[key] = self._merge(key, [states[key], state]) if key in states else state
+        self._held = {}
+        self._size_bytes = column_bytes(states.values()) + column_bytes(states.keys()) + len(states) * _GROUP_BYTES
+        return self._size_bytes
+
+    def partitions(self) -> Iterator[tuple[int, Batches]]:
+        """Sort the keys of a partition at a time."""
+        self._held, self._states = {key: [state] for key, state in self._states.items()}, {}
+        return super().partitions()
 
 
 def as_pair(function: str, got: Any) -> tuple[Any, Any]:  # noqa: ANN401 - whatever a function yielded

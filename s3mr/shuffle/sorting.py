@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, Self, TypeAlias
 
 from s3mr import limits
-from s3mr.shuffle.gathering import Batches, Combine, Gathering, Groups, Map, Pairs, Stop
+from s3mr.shuffle.gathering import Batches, Combine, Fold, Folds, Gathering, Groups, Map, Merge, Pairs, Stop
 from s3mr.shuffle.keys import Key
 from s3mr.shuffle.merging import Scratch, SpilledRun, SpillFile, Watched, grouped, in_batches, merge_spilled
 from s3mr.shuffle.partitioning import Partition
@@ -24,7 +24,8 @@ class SortBuffer:
     """Takes in the pairs of one map task, and hands them back by partition and key.
 
     ``memory_bytes`` bounds what is held, by `check_value`'s estimate, ``value_bytes_max`` each key and value of it.
-    ``combine`` is asked only for keys with more than one value, any number of times.
+    ``combine`` is asked only for keys with more than one value, any number of times. With ``folding``, every value
+    handed back is a state, one for each key.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class SortBuffer:
         frame_bytes: int,
         scratch: Scratch,
         value_bytes_max: int = limits.PIECE_BYTES_MAX,
+        folding: tuple[Fold, Merge] | None = None,
     ) -> None:
         self._reducers = reducers
         self._combine = combine
@@ -49,7 +51,13 @@ class SortBuffer:
             "value_bytes_max": value_bytes_max,
             "make_room": self._make_room,
         }
-        self._held: Gathering = Groups(combine=combine, **given) if combine else Pairs(**given)
+        self._held: Gathering
+        if folding:
+            fold, merge = folding
+            self._held = Folds(fold=fold, merge=merge, **given)
+            self._combine = lambda key, states: (merge(key, list(states)),)
+        else:
+            self._held = Groups(combine=combine, **given) if combine else Pairs(**given)
         self._spills: list[dict[int, SpilledRun]] = []
         self._files = ExitStack()
 

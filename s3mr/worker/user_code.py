@@ -6,12 +6,14 @@ what it is, even where the function swallowed it: no record is dropped silently.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 from s3mr import limits
 from s3mr.errors import UserCodeError
-from s3mr.shuffle.gathering import Combine, as_pair
+from s3mr.reducers import Reducer
+from s3mr.shuffle.gathering import Combine, Fold, Merge, as_pair
 from s3mr.shuffle.keys import Key
 from s3mr.shuffle.merging import Group, Watched
 from s3mr.shuffle.partitioning import Partition, by_function, by_hash
@@ -38,6 +40,7 @@ class UserCode:
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
+        self._reducer = functions.reduce if isinstance(functions.reduce, Reducer) and not functions.combine else None
         self.records = 0  # given to map so far
 
     def map_into(self, buffer: SortBuffer, batches: Iterable[tuple[str, Sequence[Any]]]) -> None:
@@ -56,17 +59,27 @@ class UserCode:
     def mapped(self, batches: Iterable[tuple[str, Sequence[Any]]], format_pair: FormatPair) -> Iterator[bytes]:
         """Yield the lines of what map yields for all records."""
         for source, records in batches:
-            yield from self._lines("map", zip(repeat(source), records), format_pair)
+            yield from self._lines("map", self._functions.map, zip(repeat(source), records), format_pair)
             self.records += len(records)
 
     def reduced(self, groups: Iterable[Group], format_pair: FormatPair) -> Iterator[bytes]:
         """Yield the lines of what reduce yields for all keys."""
-        return self._lines("reduce", groups, format_pair)
+        if (reducer := self._reducer) is None:
+            return self._lines("reduce", self._functions.reduce, groups, format_pair)
+        finished = lambda key, states: ((key, reducer.finish(reducer.merge(list(states)))),)  # noqa: E731 - one line
+        return self._lines("reduce", finished, groups, format_pair)
 
     @property
     def combine(self) -> Combine | None:
         """The job's combiner, as the shuffle calls it."""
         return self._combined if self._functions.combine else None
+
+    @property
+    def folding(self) -> tuple[Fold, Merge] | None:
+        """What a reducer of ours does on the map side, where the job names one and no combiner."""
+        if (reducer := self._reducer) is None:
+            return None
+        return partial(self._folded, reducer.fold), partial(self._folded, reducer.merge)
 
     def partition(self, reducers: int) -> Partition:
         """The partition of each key: the user's choice, or by hash."""
@@ -87,9 +100,14 @@ class UserCode:
 
         return partition
 
-    def _lines(self, name: str, calls: Iterable[tuple[Any, Any]], format_pair: FormatPair) -> Iterator[bytes]:
-        """Yield the lines of what the function of that name yields for each of ``calls``."""
-        function = getattr(self._functions, name)
+    def _lines(
+        self,
+        name: str,
+        function: Any,  # noqa: ANN401 - the user's
+        calls: Iterable[tuple[Any, Any]],
+        format_pair: FormatPair,
+    ) -> Iterator[bytes]:
+        """Yield the lines of what ``function``, known as ``name``, yields for each of ``calls``."""
         for first, second in calls:
             results: Iterable[Any] = ()
             in_function = True
@@ -123,6 +141,12 @@ class UserCode:
             raise self._blamed(error, _Call("combine", key, values), results, raised=in_function) from None
         if type(values) is Watched and values.error:
             raise values.error
+
+    def _folded(self, function: Callable[[list[Value]], Value], key: Key, values: list[Value]) -> Value:
+        try:
+            return function(values)
+        except Exception as error:  # noqa: BLE001 - the values are the user's: they may have no order, or no sum
+            raise self._raised(error, _Call("reduce", key, values)) from None
 
     def _blamed(self, error: BaseException, call: "_Call", results: object, *, raised: bool) -> BaseException:
         """Return what to raise for ``error``: what became of a ``call`` that returned ``results``, or of its results.

@@ -78,6 +78,18 @@ def test_every_line_is_read_once_and_in_order_and_every_byte_is_counted_once(
     assert consumed == sum(map(len, datas))
 
 
+@given(st.lists(contents, min_size=1, max_size=4), st.integers(1, 70), st.integers(1, 20))
+def test_blocks_hold_the_same_lines_whole(datas: list[bytes], split_size_bytes: int, block_bytes: int) -> None:
+    objects = {f"file-{number}": data for number, data in enumerate(datas)}
+    pairs, consumed = read_all(Streams(objects, block_bytes=block_bytes), get_format("block"), split_size_bytes)
+    for source, data in objects.items():
+        blocks = [block for origin, block in pairs if origin == source]
+        assert [line for block in blocks for line in block.removesuffix("\n").split("\n")] == lines_of(data)
+        assert all(block.endswith("\n") for block in blocks[:-1])
+        assert "" not in blocks
+    assert consumed == sum(map(len, datas))
+
+
 @given(st.lists(contents, min_size=1, max_size=3), st.integers(1, 20))
 def test_whole_objects_are_one_record_each_even_empty_ones(datas: list[bytes], block_bytes: int) -> None:
     objects = {f"file-{number}": data for number, data in enumerate(datas)}
@@ -209,7 +221,7 @@ def test_text_is_splittable_unless_compressed_and_whole_never() -> None:
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
-    with pytest.raises(RequestError, match="no format 'csv': choose one of text, whole"):
+    with pytest.raises(RequestError, match="no format 'csv': choose one of block, text, whole"):
         get_format("csv")
 
 
