@@ -49,6 +49,8 @@ class Recorder:
         attempt = AttemptId(task=report.task, attempt=report.attempt)
         failure = report.failure or _malformed(job, report)
         if failure is not None:
+            own = {"phase": report.phase, "task": report.task, "attempt": report.attempt}  # not what it says itself
+            failure = failure.model_copy(update=own)
             noted = self.store.record_failure(
                 report.job_id, phase=report.phase, attempt=attempt, failure=failure, failed_at=self.clock.now()
             )
@@ -94,10 +96,4 @@ def _malformed(job: JobState, report: Report) -> Failure | None:
     )
     if shape_is_right:
         return None
-    return Failure(
-        kind=FailureKind.CRASH,
-        message="the report's manifest does not describe its own attempt",
-        phase=report.phase,
-        task=report.task,
-        attempt=report.attempt,
-    )
+    return Failure(kind=FailureKind.CRASH, message="the report's manifest does not describe its own attempt")

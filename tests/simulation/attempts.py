@@ -4,36 +4,59 @@ The policy's numbers stand here once more, on purpose: what is compared with its
 """
 
 from collections import defaultdict
+from math import ceil
 from typing import Final
 
 from s3mr import limits
 from s3mr.model.job import AttemptId, FailureKind, JobState, LiveAttempt, Phase
+from s3mr.ports import Observation
 from tests.simulation.facts import Facts
-from tests.simulation.history import Attempt, Task
+from tests.simulation.history import Attempt, Task, attempt_of
 from tests.simulation.loop import Process
+from tests.simulation.scenario import Scenario
 
 _FREE: Final = (FailureKind.TRANSIENT, FailureKind.NO_ROOM)  # failures that cost no attempt
 _LATE_S: Final = 10.0  # between the log of a launch and its effect: the attempt may outlive its lease
 _BACKUP_AFTER_S: Final = 10.0  # longer than the quickest winner took
 _BACKUP_TASKS_MIN: Final = 10
+_REPORT_S: Final = 15.0  # a report's way, within its attempt's lease
 _WAIT_S_MAX: Final = 30.0  # half of the longest pause before a retry: the jitter is at least a half
 
 
 class Attempts:
-    """Watches what is logged, begun and noted of attempts; ``skew_s`` is how far clocks differ from the truth."""
+    """Watches what is logged, begun and noted of attempts."""
 
-    def __init__(self, facts: Facts, *, skew_s: float, mixed: bool) -> None:
-        self._facts, self._check, self._skew_s, self._mixed = facts, facts.check, skew_s, mixed
+    def __init__(self, facts: Facts, scenario: Scenario) -> None:
+        self._facts, self._check, self._scenario = facts, facts.check, scenario
+        self._skew_s, self._mixed = scenario.skew_s, scenario.mixed
         self._begun: defaultdict[Task, dict[int, bool]] = defaultdict(dict)  # attempt: whether it is a backup
         self._logged: set[Attempt] = set()
         self._failures: dict[Attempt, tuple[FailureKind, float, float]] = {}  # when they were, and were noted
         self._rewritten: set[Task] = set()  # tasks of which an attempt that had failed was written anew, very late
         self._invoked_at: dict[Attempt, float] = {}
+        self._invoked_by: dict[Attempt, Process] = {}
+        self._lease_until: dict[Attempt, float] = {}  # the latest
         self._observed_at: dict[Process, float] = {}
+        self._asked: dict[tuple[Process, Attempt], float] = {}  # when who asks for an attempt had looked
+        self._seen_done: dict[Process, tuple[Phase, int]] = {}  # by ticks, when they last looked
 
-    def observed(self, process: Process) -> None:
-        """Note when a tick has looked at its job."""
-        self._observed_at[process] = self._facts.loop.now
+    def observed(self, process: Process, seen: Observation | None) -> None:
+        """Note when a tick has looked at its job. S10: it has said how many tasks it saw done when it looked before."""
+        now, looked_at = self._facts.loop.now, self._observed_at.get(process)
+        self._observed_at[process] = now
+        phase, done = self._seen_done.pop(process, (None, 0))
+        if seen is None:
+            return
+        job = seen.job
+        told = job.phase is not phase or job.done >= done or looked_at == now
+        self._check(told, "S10", f"{process.name} saw {done} {phase} tasks done, and {job.done} are said to be")
+        if job.phase.working and job.launching is None and "torn" not in self._scenario.rates:
+            unfinished = {one.task for one in seen.live if one.phase is job.phase}
+            self._seen_done[process] = (job.phase, job.cursor - len(unfinished))
+
+    def overtaken(self, process: Process) -> None:
+        """Note that a tick could not write what it saw."""
+        self._seen_done.pop(process, None)
 
     def logged(self, process: Process, before: JobState, job: JobState) -> None:
         """S8: attempt numbers are new, or of the logged batch, or of a lost machine. S10: what is new is due."""
@@ -45,9 +68,12 @@ class Attempts:
             lost = job.spec.job_id in self._facts.history.taken_over
             fresh = one.attempt not in self._begun[task] or one in again or lost
             self._check(fresh, "S8", f"{_shown(task)}, {one} was begun before")
+            total = job.spec.tasks(job.launching.phase)
+            self._check(one.task < total, "S8", f"{_shown(task)} was begun, of {total} tasks")
             if (*task, one.attempt) not in self._logged:
                 self._logged.add((*task, one.attempt))
                 self._check_due(process, job, task, one)
+            if one not in again and one.attempt not in self._begun[task]:  # also what was logged, and had won by then
                 new.append(one)
         counted = (job.attempts - before.attempts, job.retried - before.retried)
         due = (len(new), sum(one.attempt > 1 and not one.backup for one in new))
@@ -63,6 +89,7 @@ class Attempts:
         attempt, begun = (*task, one.attempt), self._begun[task]
         self._check(attempt in self._logged, "S8", f"{_shown(task)}, attempt {one.attempt} was not logged first")
         begun[one.attempt] = one.backup
+        self._lease_until[attempt] = max(one.lease_until, self._lease_until.get(attempt, 0.0))
         if self._failures.pop(attempt, None):
             self._rewritten.add(task)
         if self._facts.loop.now - one.launched_at > _LATE_S:
@@ -77,15 +104,26 @@ class Attempts:
         backups = [number for number, backup in begun.items() if backup and self._kind(task, number) not in _FREE]
         self._check(len(backups) <= 1, "S10", f"{_shown(task)} has two backup attempts")
 
+    def asked(self, process: Process, attempt: Attempt) -> None:
+        """Note what a tick knew when it asked for an attempt, which may be invoked later."""
+        self._asked[process, attempt] = self._observed_at.get(process, 0.0)
+
     def invoked(self, process: Process, attempt: Attempt) -> None:
         """S8: what is invoked was begun. S10: a task that was seen to have won is not begun again."""
         key, number = attempt[:3], attempt[3]
-        self._invoked_at[attempt] = self._facts.loop.now
+        self._invoked_at[attempt], self._invoked_by[attempt] = self._facts.loop.now, process
         self._check(number in self._begun[key], "S8", f"{_shown(key)} was invoked before it was written down")
         won_at = self._facts.won_at.get(key)
         if won_at is not None and not self._begun[key].get(number):
-            known = won_at < self._observed_at.get(process, 0.0)
+            known = won_at < self._asked[process, attempt]
             self._check(not known, "S10", f"{_shown(key)} had won, and was begun again")
+
+    def works(self, process: Process) -> None:
+        """S7: an execution that begins so late that it could outlive its attempt's lease does nothing."""
+        attempt, spec = attempt_of(process.work), process.work.spec
+        over_by = self._lease_until.get(attempt, 0.0) + self._skew_s
+        late_s = process.born_at + spec.task_timeout_s + _REPORT_S - over_by
+        self._check(late_s <= 0, "S7", f"{process.name} began {late_s:.1f} s too late for its lease")
 
     def failed(self, job_id: str, phase: Phase, one: AttemptId, kind: FailureKind, failed_at: float) -> None:
         """S8: what was noted first stands. S10: what costs no attempt must have been so."""
@@ -125,13 +163,21 @@ class Attempts:
             caused = (*task, number) in history.died | history.raised
             self._check(caused, "L5", f"{told}; nothing had happened to attempt {number}")
 
-    def launched_again(self, job: JobState, *, since: float) -> None:
-        """L1: what was under way on a machine that is no more is begun again at once, at no cost."""
+    def launched_again(self, process: Process, job: JobState, *, since: float) -> None:
+        """L1: what was under way on a machine that is no more is begun again at once, at no cost, and may wait."""
+        scenario, left = self._scenario, []
         for key, one in self._facts.table._live.items():
             mine = key[:2] == (job.spec.job_id, job.phase) and one.failure is None
             if mine and one.launched_at < since - self._skew_s and key[:3] not in self._facts.winners:
                 again = self._invoked_at.get(key, 0.0) >= since
                 self._check(again, "L1", f"{_shown(key[:3])}, attempt {one.attempt} was lost and not launched again")
+            if mine and self._invoked_by.get(key) is process:
+                left.append(one)
+        waves = ceil(len(left) / (scenario.room_after or scenario.capacity))
+        for one in left:
+            leased_s, runs_s = one.lease_until - one.launched_at, waves * scenario.waiting_s + scenario.task_timeout_s
+            task = _shown((job.spec.job_id, one.phase, one.task))
+            self._check(leased_s >= runs_s, "L1", f"{task} is leased for {leased_s} s, and may end after {runs_s} s")
 
     def _check_due(self, process: Process, job: JobState, task: Task, one: AttemptId) -> None:
         now, before = self._facts.loop.now + self._skew_s, self._begun[task]
@@ -139,6 +185,7 @@ class Attempts:
             self._check_backup_due(job, task, now)
         elif before:
             last = max(before)
+            self._check_none_runs(task, now)
             kind, failed_at, noted_at = self._failures.get((*task, last), (None, 0.0, 0.0))
             refused = self._of_kind(task, FailureKind.TRANSIENT)
             self._check(
@@ -148,6 +195,13 @@ class Attempts:
                 count = last if kind is FailureKind.NO_ROOM else len(refused)
                 wait_s = min(_WAIT_S_MAX, 0.5 * 2.0 ** min(count - 1, 10))
                 self._check(now >= failed_at + wait_s, "S10", f"{_shown(task)} was tried again before {wait_s} s")
+
+    def _check_none_runs(self, task: Task, now: float) -> None:
+        """S10: a task is tried again when nothing may be heard of its attempts any more."""
+        live = (one for key, one in self._facts.table._live.items() if key[:3] == task)
+        running = [one.attempt for one in live if one.failure is None and one.lease_until > now]
+        known = not running or task in self._rewritten
+        self._check(known, "S10", f"{_shown(task)} was tried again while {running} ran")
 
     def _check_backup_due(self, job: JobState, task: Task, now: float) -> None:
         """L3: backups are for the last tasks of a large phase, and only for those that take long."""
@@ -176,7 +230,10 @@ class Attempts:
         seen_at = self._observed_at.get(process, 0.0)
         if kind is None or (kind in _FREE and noted_at > seen_at):
             live = self._facts.table._live.get((*task, number))
-            return live is not None and live.lease_until <= seen_at + self._skew_s
+            lease_until = None if live is None else live.lease_until
+            if self._facts.won_at.get(task, 0.0) > seen_at:  # and forgotten since it was seen
+                lease_until = self._lease_until.get((*task, number))
+            return lease_until is not None and lease_until <= seen_at + self._skew_s
         return kind in (FailureKind.USER, FailureKind.CRASH)
 
 

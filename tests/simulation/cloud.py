@@ -6,6 +6,7 @@ Step Functions developer guide, "Error handling" (a state's retriers).
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any, Final, Protocol
@@ -18,7 +19,7 @@ from s3mr.coordinator.ticking import NoSuchJobError, Ticker
 from s3mr.errors import TransientError
 from s3mr.model.report import Report, TaskRequest
 from tests.simulation.faults import Faults
-from tests.simulation.forging import forgeries, garbled
+from tests.simulation.forging import forgeries, garbled, lies_for
 from tests.simulation.loop import End, Loop, Process
 from tests.simulation.ports import VirtualClock
 from tests.simulation.scenario import Scenario
@@ -29,6 +30,7 @@ TICK_TRIES: Final = 8  # the template's retriers
 TICK_TIMEOUT_S: Final = 900.0
 ROOM_AGAIN_S: Final = 2.0
 TAKE_OVER_AGAIN_S: Final = 0.5
+START_MARGIN_S: Final = 15.0  # an attempt may begin so long after an invocation's age
 
 
 class Witness(Protocol):
@@ -38,13 +40,15 @@ class Witness(Protocol):
 
     def invoked(self, request: TaskRequest, payload: str) -> None: ...
 
-    def launched_again(self, job_id: str, since: float) -> None: ...
+    def launched_again(self, process: Process, job_id: str, since: float) -> None: ...
 
     def executes(self, process: Process) -> None: ...
 
     def no_room(self, request: TaskRequest) -> None: ...
 
-    def reported(self, request: TaskRequest, report: dict[str, Any]) -> None: ...
+    def reported(self, process: Process, report: dict[str, Any]) -> None: ...
+
+    def lied(self, report: dict[str, Any]) -> None: ...
 
     def delivered(self, event: object) -> None: ...
 
@@ -79,7 +83,7 @@ class Cloud:
         self._make_recorder = recorder
         self._recorder = recorder()
         self._worker = worker
-        self._running = 0
+        self._running, self._concurrency = 0, scenario.concurrency
         self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: those that go on
         self._numbers: Iterator[int] = count()
         self._machine = 0  # the how-manieth this is: what one was about to do dies with it
@@ -100,12 +104,12 @@ class Cloud:
         for _ in range(copies):
             late = self._faults.strikes("late-invocation", where)
             delay_s = self._faults.between(0, self._scenario.waiting_s) if late else self._faults.latency_s()
-            until = self._loop.now + self._scenario.waiting_s
+            until = max(self._loop.now + self._scenario.waiting_s, request.start_by - START_MARGIN_S)
             self._later(delay_s, partial(self._start, payload, until))
 
     def _start(self, payload: str, until: float) -> None:
         request = TaskRequest.model_validate_json(payload)
-        if self._running >= self._scenario.concurrency:
+        if self._running >= self._concurrency:
             left_s = until - self._loop.now
             if left_s > 0:
                 self._later(min(ROOM_AGAIN_S, left_s), partial(self._start, payload, until))
@@ -114,9 +118,11 @@ class Cloud:
                 self._arrive(request, _failure(request, "EventAgeExceeded"))
             return
         self._running += 1
-        process = self._loop.spawn(
-            "worker", partial(self._execute, request), partial(self._worked, request), work=request, skew_s=self._skew()
-        )
+
+        def ended(end: End) -> None:
+            self._worked(process, end)
+
+        process = self._loop.spawn("worker", partial(self._execute, request), ended, work=request, skew_s=self._skew())
         self._witness.executes(process)
         self._later(self._scenario.task_timeout_s, partial(self._time_out, process))
 
@@ -130,17 +136,29 @@ class Cloud:
             self._witness.unheard(process.work)
             process.kill()
 
-    def _worked(self, request: TaskRequest, end: End) -> None:
+    def _worked(self, process: Process, end: End) -> None:
         self._running -= 1
+        request: TaskRequest = process.work
         if end.error is not None:
-            self._witness.crashed(Process(self._loop, "worker", -1, request, 0), end.error)
+            self._witness.crashed(process, end.error)
         elif not end.killed:
-            self._witness.reported(request, end.value)
-            self._arrive(request, {"requestContext": {"condition": "Success"}, "responsePayload": end.value})
+            self._witness.reported(process, end.value)
+            self._arrive(
+                request, {"requestContext": {"condition": "Success"}, "responsePayload": self._told(end.value)}
+            )
         elif not self._faults.strikes("no-destination", f"{request.phase} {request.task}"):
             self._arrive(request, _failure(request, "RetriesExhausted"))
 
     # Reports.
+
+    def _told(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Return what a worker says that should say ``report``."""
+        lies = lies_for(report)
+        if not lies or not self._faults.strikes("lie", f"{report['phase']} {report['task']}"):
+            return report
+        told = lies[self._faults.below(len(lies))]
+        self._witness.lied(told)
+        return told
 
     def _arrive(self, request: TaskRequest, event: dict[str, Any]) -> None:
         """Deliver what a destination says of one execution."""
@@ -215,6 +233,9 @@ class Cloud:
             if process.kind != "person":
                 process.kill()
         self._machine += 1
+        if self._scenario.room_after is not None:
+            self._concurrency = self._scenario.room_after
+            self._ticker = replace(self._ticker, capacity=self._concurrency)
         for job_id in driven:
             self._executions[job_id].clear()
             self._take_over(job_id, next(self._numbers), since=self._loop.now)
@@ -231,7 +252,7 @@ class Cloud:
             elif end.error is not None:
                 self._witness.crashed(process, end.error)
             else:
-                self._witness.launched_again(job_id, since)
+                self._witness.launched_again(process, job_id, since)
                 self.coordinate(job_id)
 
         body = partial(launch_again, self._ticker, job_id)

@@ -23,7 +23,7 @@ def draw(seed: int) -> Scenario:
     names = [*IO_FAULTS, *OTHER_FAULTS]
     chosen = () if calm else random.sample(names, random.randint(1, 2) if few else random.randint(3, len(names)))
     rates = {name: random.choice(INTENSITIES) for name in chosen}
-    for name in ("flip", "truncate"):  # they end a job: seldom, or nothing else would ever be seen
+    for name in ("flip", "truncate", "lie"):  # they end a job: seldom, or nothing else would ever be seen
         if random.random() < 0.7:
             rates.pop(name, None)
     scenario = Scenario(
@@ -91,11 +91,15 @@ def _happenings(random: Random) -> dict[str, Any]:
 
 def _contended(scenario: Scenario, random: Random) -> Scenario:
     """Two coordinators that stand still again and again, and somebody who cancels in between: races."""
-    pauses = {"pause": random.choice((0.03, 0.1, 0.2))}
+    pauses, second_at_s = {"pause": random.choice((0.03, 0.1, 0.2))}, random.uniform(0, 2)
+    cancel_at_s = random.uniform(0, 5) if random.random() < 0.7 else None
+    if random.random() < 0.4:  # what the first has logged, the second finds cancelled
+        second_at_s, cancel_at_s = random.uniform(0.5, 2), max(0.3, second_at_s - random.uniform(0, 0.3))
     return replace(
         scenario,
-        second_coordinator_at_s=random.uniform(0, 2),
-        cancel_at_s=random.uniform(0, 5) if random.random() < 0.7 else None,
+        waiting_s=60.0,
+        second_coordinator_at_s=second_at_s,
+        cancel_at_s=cancel_at_s,
         io_rates={**scenario.io_rates, "tick": pauses},
         rates={name: rate for name, rate in scenario.rates.items() if name not in ("flip", "truncate")},
     )
@@ -104,17 +108,20 @@ def _contended(scenario: Scenario, random: Random) -> Scenario:
 def _straggling(scenario: Scenario, random: Random) -> Scenario:
     """Many tasks, of which some are never heard of, and a coordinator that nothing disturbs: backups matter."""
     size_bytes = scenario.split_size_bytes * random.randint(12, 20)
-    dying = random.random() < 0.4  # what has reported, but for its recorder's death
+    dying = random.random() < 0.3  # what has reported, but for its recorder's death
+    lost = {random.choice(("lose-invocation", "lose-report")): random.choice((0.15, 0.3, 0.6))}
+    hung = {"hang": 0.3} if random.random() < 0.5 else {}  # backups, too
     return replace(
         scenario,
         texts=_texts(random, size_bytes, keys=scenario.keys, skewed=scenario.skewed),
-        attempts=random.choice((2, 4)),
+        attempts=random.choice((1, 2, 4)),
         waiting_s=60.0,
-        capacity=1000,
+        capacity=random.choice((1000, 1000, 4, 6, 8, 10)),
+        skew_s=random.choice((0.0, 0.0, scenario.skew_s)),
         concurrency=1000,
         workers=None,
         io_rates={**{kind: {} for kind in scenario.io_rates}, "record": {"die-after": 0.2} if dying else {}},
-        rates={} if dying else {random.choice(("lose-invocation", "lose-report")): 0.15},
+        rates={} if dying else {**lost, **hung},
         storm=None,
         cancel_at_s=None,
         cancel_in=None,
@@ -131,6 +138,7 @@ def _abandoned(scenario: Scenario, random: Random) -> Scenario:
         scenario,
         io_rates={**{kind: {} for kind in scenario.io_rates}, "person": {"die-after": 0.1, "late-effect": 0.1}},
         rates={"hang": 0.4},
+        driven_early=random.random() < 0.4,
         heals_at_s=random.uniform(2, 15),
         rival_at_s=random.uniform(0, 15) if random.random() < 0.8 else None,
         storm=None,
@@ -149,8 +157,8 @@ def _throttled(scenario: Scenario, random: Random) -> Scenario:
             scenario,
             attempts=1,
             waiting_s=5.0,
-            io_rates={**calm, "worker": {"refuse": 0.15}, "tick": {"pause": 0.1}},
-            rates={},
+            io_rates={**calm, "worker": {"refuse": 0.15}, "tick": {"pause": 0.25}},
+            rates={"late-invocation": 0.5},
             storm=None,
             heals_at_s=240.0,
         )
@@ -187,16 +195,22 @@ def _resumed(scenario: Scenario, random: Random) -> Scenario:
     kinds = random.sample(("object_shrinks_at_s", "object_vanishes_at_s", "input_changes_at_s"), random.randint(0, 1))
     damages = {kind: random.uniform(0.5, 4) for kind in kinds}
     person = random.choice(({}, {"die-after": 0.1}, {"die-before": 0.05, "lose-answer": 0.05}))
+    looks_at_s, heals_at_s, early = 3.0, random.uniform(4, 20), random.random() < 0.5
+    if early:
+        person = random.choice(({"pause": 0.3}, {"die-after": 0.1}))
+        looks_at_s, heals_at_s = random.uniform(3, 15), heals_at_s + 15.0
     io_rates = {**{kind: {} for kind in scenario.io_rates}, "person": person}
     calm: dict[str, Any] = {"io_rates": io_rates, "rates": {}, "cancel_at_s": None}
     return replace(
-        scenario, **{**calm, "resumes": True, "looks_at_s": 3.0, "heals_at_s": random.uniform(4, 20), **ends, **damages}
+        scenario,
+        **{**calm, "resumes": True, "looks_at_s": looks_at_s, "heals_at_s": heals_at_s, **ends, **damages},
+        driven_early=early,
     )
 
 
 def _interrupted(scenario: Scenario, random: Random) -> Scenario:
     """Coordinators that die or are refused half-way, over small batches and many parts, and little else goes wrong."""
-    faults = random.sample(("die-before", "die-after", "lose-answer", "refuse", "partial"), 2)
+    faults = random.sample(("die-before", "die-after", "lose-answer", "late-effect", "refuse", "partial"), 2)
     return replace(
         scenario,
         reducers=random.randint(3, 10),
@@ -212,6 +226,38 @@ def _interrupted(scenario: Scenario, random: Random) -> Scenario:
     )
 
 
+def _lost(scenario: Scenario, random: Random) -> Scenario:
+    """One machine runs all, and is lost; the one that takes over may be smaller, or find the job cancelled."""
+    lost_at_s = random.uniform(0.3, 3)
+    cancels = random.random() < 0.3
+    return replace(
+        scenario,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates=random.choice(({}, {"lose-report": 0.2}, {"refuse-invocation": 0.1}, {"hang": 0.3})),
+        machine_dies_at_s=lost_at_s if cancels or random.random() < 0.5 else None,
+        machine_dies_at_write=random.randint(1, 15),
+        room_after=random.choice((None, 1, 2)),
+        cancel_at_s=lost_at_s - random.uniform(0, 0.1) if cancels else None,
+        cancel_in=None,
+        storm=None,
+        stop_at_s=None,
+        second_coordinator_at_s=None,
+    )
+
+
+def _lying(scenario: Scenario, random: Random) -> Scenario:
+    """Workers that report what is not so, and nothing else that would bring their job down."""
+    return replace(
+        scenario,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates={"lie": random.choice((0.1, 0.3)), "lose-report": 0.03},
+        storm=None,
+        cancel_at_s=None,
+        cancel_in=None,
+        stop_at_s=None,
+    )
+
+
 #: How large a share of all seeds each family has.
 _FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...]] = (
     (0.1, _contended),
@@ -219,8 +265,10 @@ _FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...
     (0.08, _abandoned),
     (0.04, _throttled),
     (0.02, _crowded),
-    (0.05, _resumed),
+    (0.06, _resumed),
     (0.08, _interrupted),
+    (0.04, _lost),
+    (0.02, _lying),
 )
 
 

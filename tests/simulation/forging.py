@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from s3mr.model.manifest import Manifest, pack_pieces, unpack_pieces
 from s3mr.model.report import TaskRequest
 from tests.simulation.faults import Faults
 
@@ -26,7 +27,12 @@ def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any
         {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": one, "responsePayload": None}
         for one in (elsewhere, without, later)
     ]
-    manifest = (event.get("responsePayload") or {}).get("manifest")
+    told: dict[str, Any] = event.get("responsePayload") or {}
+    if "failure" in told:
+        of_another = {"phase": request.phase, "task": request.task + 1, "attempt": request.attempt}
+        failure = {"kind": "crash", "message": "made up", **of_another}
+        made.append({**event, "responsePayload": {**told, "manifest": None, "failure": failure}})
+    manifest = told.get("manifest")
     if manifest is not None:
         for changes in (
             {"task": manifest["task"] + 1},
@@ -51,6 +57,24 @@ def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any
     return [one for one in made if one != event]
 
 
+def lies_for(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a worker may say in the place of ``report`` that looks right, and is not so."""
+    manifest = report["manifest"]
+    if manifest is None:
+        return []
+    if (books := manifest["books"]) is not None:
+        return [_with(report, books={**books, "records": books["records"] + 1})]
+    counters = manifest["counters"]
+    made = [_with(report, counters={**counters, "bytes_in": counters["bytes_in"] + 1})]
+    whole = Manifest.model_validate(manifest)
+    pieces = list(unpack_pieces(whole.pieces or b""))
+    for number, piece in enumerate(pieces):
+        if piece.length_bytes:
+            wrong = [*pieces[:number], piece._replace(crc32c=piece.crc32c ^ 1), *pieces[number + 1 :]]
+            made.append(_with(report, pieces=_encoded(whole, pack_pieces(wrong))))
+    return made
+
+
 def garbled(event: dict[str, Any], faults: Faults) -> dict[str, Any]:
     """Return what may arrive instead of a report: payloads that were left out, or are something else."""
     choices: list[dict[str, Any]] = [
@@ -61,3 +85,11 @@ def garbled(event: dict[str, Any], faults: Faults) -> dict[str, Any]:
         {},
     ]
     return choices[faults.below(len(choices))]
+
+
+def _with(report: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**report, "manifest": {**report["manifest"], **changes}}
+
+
+def _encoded(manifest: Manifest, pieces: bytes) -> Any:
+    return manifest.model_copy(update={"pieces": pieces}).model_dump(mode="json")["pieces"]

@@ -49,8 +49,11 @@ class History:
         if fault in ("die-before", "die-after") or (process.kind == "record" and fault in ("pause", "slow")):
             self.died.add(attempt)
 
-    def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivals: bool) -> bool:
-        """Whether ``job`` may have failed as it did, if it was not for a task; ``rivals``: others want its output."""
+    def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivals: bool, lied: bool) -> bool:
+        """Whether ``job`` may have failed as it did, if it was not for a task.
+
+        ``rivals``: others want its output. ``lied``: one of its winners is not true.
+        """
         failure = job.failure
         if failure is None:
             return False
@@ -60,6 +63,7 @@ class History:
             FailureKind.USER: failure.task is not None or scenario.mixed,
             FailureKind.INVARIANT: self.damaged_at >= self.began_at[job.spec.job_id]
             or job.spec.job_id in self.stopped
+            or lied
             or by_rival,
             FailureKind.REQUEST: self.inputs_changed_at is not None or overdue or by_rival,
         }

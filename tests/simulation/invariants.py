@@ -3,7 +3,6 @@
 What is said of a violation is the invariant's number in the design's section 8, and what was seen.
 """
 
-import json
 from typing import Any, Final
 
 from s3mr import limits
@@ -11,11 +10,12 @@ from s3mr.coordinator.recording import Verdict
 from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Manifest, Part
-from s3mr.model.report import Report, TaskRequest, attempt_token
+from s3mr.model.report import TaskRequest
 from tests.simulation.attempts import Attempts
 from tests.simulation.facts import Facts
 from tests.simulation.history import attempt_of
 from tests.simulation.loop import Process
+from tests.simulation.reports import Reports, own_token
 from tests.simulation.scenario import Scenario
 from tests.simulation.visible import Visible
 
@@ -44,16 +44,15 @@ class Invariants:
     def __init__(self, facts: Facts, scenario: Scenario) -> None:
         self._facts, self._check = facts, facts.check
         self._skew_s = scenario.skew_s
-        self.attempts = Attempts(facts, skew_s=scenario.skew_s, mixed=scenario.mixed)
+        self.attempts = Attempts(facts, scenario)
+        self.reports = Reports(facts)
         self._visible = Visible(facts)
         self._workers: dict[str, Process] = {}  # who first used a worker id
         self._leaders: dict[tuple[str, int], Process] = {}  # who wrote under an epoch
-        self._reported: list[Manifest] = []  # by workers, all of them
         self._ends: set[Process] = set()  # ticks that are to end their job
         self._leads: set[Process] = set()  # ticks that have written their job since they looked at it
         self._overtaken: set[Process] = set()  # ticks whose last write was refused
         self._told: set[Process] = set()  # ticks that have read that a working job is to be cancelled
-        self._noted: dict[Process, bool] = {}  # whether a recorder's failure was written down
         self._ignored: dict[Process, int] = {}  # completions that a tick has counted as ignored
 
     # Operations.
@@ -64,12 +63,18 @@ class Invariants:
         if process in self._overtaken:
             self._check(method == "observe", "S9", f"{process.name} was overtaken, and used {port}.{method}")
             self._overtaken.discard(process)
+            self.attempts.overtaken(process)
         if process.kind == "tick" and method in _FENCED and not self._facts.jobs[process.work].released:
             self._check(process in self._leads, "S9", f"{process.name} used {port}.{method}, and leads nothing")
+        if port == "invoker":
+            self.attempts.asked(process, attempt_of(args[0]))
         if process.kind != "worker":
             return
         self._check(method in _ALLOWED[port], "S12", f"{process.name} used {port}.{method}")
         job = self._facts.jobs[process.work.spec.job_id]
+        self.attempts.works(process)
+        if port == "part":
+            self.reports.wrote(process, method)
         if port != "inputs" and method != "stream" and job.spec.job_id not in self._facts.erased:
             late_s = self._facts.loop.now - job.last_lease_until
             self._check(late_s <= 2 * self._skew_s, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease")
@@ -84,7 +89,7 @@ class Invariants:
             self._after_tick(process, method, args, answer)
         if port == "table":
             if method == "record_failure":
-                self._noted[process] = answer
+                self.reports.noted(process, args[0], more["phase"], more["attempt"], answer=answer)
             if method == "record_failure" and answer:
                 self.attempts.failed(args[0], more["phase"], more["attempt"], more["failure"].kind, more["failed_at"])
             self._after_table(process, method, args, more, answer)
@@ -103,7 +108,7 @@ class Invariants:
     def _after_tick(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
         """L4: a tick that has read the wish for a job's end does nothing before it has begun that end."""
         if method == "observe":
-            self.attempts.observed(process)
+            self.attempts.observed(process, answer)
             self._leads.discard(process)
             asked = answer is not None and answer.cancel_requested and answer.job.phase.working
             (self._told.add if asked else self._told.discard)(process)
@@ -121,17 +126,13 @@ class Invariants:
 
     # Attempts and executions.
 
-    def sent(self, payload: str) -> None:
-        """S13: a request is small enough."""
-        self._check(len(payload) < limits.PAYLOAD_BYTES_MAX // 2, "S13", f"a request of {len(payload)} bytes")
-
     def _invoked(self, process: Process, request: TaskRequest) -> None:
         """S5: no reducer starts before all map winners are fixed."""
         if request.spec.job_id in self._facts.erased:
             return  # somebody stood still for so long that the job is no more
         job = self._facts.jobs[request.spec.job_id]
-        token = attempt_token(job.secret, phase=request.phase, task=request.task, attempt=request.attempt)
-        self._check(request.token == token, "S1", "a token that is not the attempt's")
+        own = request.token == own_token(job, attempt_of(request))
+        self._check(own, "S1", f"{request.phase} {request.task} was invoked with a token that is not its attempt's")
         self.attempts.invoked(process, attempt_of(request))
         if request.phase is Phase.REDUCE:
             won = len(self._facts.winning(job.spec.job_id, Phase.MAP))
@@ -140,30 +141,6 @@ class Invariants:
     def ends(self, process: Process) -> None:
         """Note that a tick is to end its job."""
         self._ends.add(process)
-
-    def reported(self, report: dict[str, Any]) -> None:
-        """Note what a worker has said of itself."""
-        if report["manifest"] is not None:
-            self._reported.append(Manifest.model_validate(report["manifest"]))
-
-    def delivered(self, event: object) -> None:
-        """S13: a report is small enough."""
-        self._check(len(json.dumps(event)) < limits.PAYLOAD_BYTES_MAX, "S13", "a report is too large")
-
-    def recorded(self, process: Process, event: object, report: Report | None, verdict: str) -> None:
-        """S1: a report that won is the attempt's own. S14: what became of any other is logged."""
-        if report is None or report.job_id in self._facts.erased:
-            return
-        if verdict == Verdict.WON:
-            job = self._facts.jobs[report.job_id]
-            token = attempt_token(job.secret, phase=report.phase, task=report.task, attempt=report.attempt)
-            self._check(report.token == token, "S1", f"a forged report won: {event}")
-        elif verdict != Verdict.UNKNOWN:
-            execution = (report.phase, report.task, report.attempt, report.worker)
-            logged = (report.job_id, verdict == Verdict.FORGED, *execution) in self._facts.table.log
-            failed = (verdict == Verdict.FAILED) == self._noted.get(process, False)
-            self._check(failed, "S14", f"a failure came to {verdict}: {event}")
-            self._check(logged, "S14", f"a report came to {verdict}, and that is not logged: {event}")
 
     def crashed(self, process: Process, error: Exception) -> None:
         """Nothing but a busy service may end tick, record or a worker with an error."""
@@ -203,10 +180,11 @@ class Invariants:
         same = before == job and process.kind == leader.kind == "person"  # both adopt all that there is: none leads
         both = f"{leader.name} and {process.name} both wrote under epoch {job.epoch}"
         self._check(leader is process or same, "S9", both)
-        if before is None or before == job:
-            self._facts.jobs[job.spec.job_id] = job
-            return
         self._facts.jobs[job.spec.job_id] = job
+        if before is None:
+            self._created(job)
+        if before is None or before == job:
+            return
         name = f"job {job.spec.job_id}"
         self._check(before.epoch <= job.epoch <= before.epoch + 1, "S9", f"{name}: epoch {before.epoch} → {job.epoch}")
         self._check(
@@ -226,6 +204,7 @@ class Invariants:
         self._check(before.phase.working or job.cancelled == before.cancelled, "S9", f"{name}: cancelled too late")
         if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
             self._visible.committing(job)
+            self.reports.committing(job)
             self._facts.check_all_won(job)
             self._check(
                 job.ignored == self._ignored.get(process), "S10", f"{name}: {job.ignored} are said to be ignored"
@@ -236,6 +215,13 @@ class Invariants:
             self._visible.ended(job)
         if job.released and not before.released:
             self._visible.released(job)
+
+    def _created(self, job: JobState) -> None:
+        """S3: a job is written down when all that its workers will read is there."""
+        needs = (keys.plan(job.spec.job_id), keys.bundle(job.spec.job_id))
+        missing = [key for key in needs if key not in self._facts.bucket.objects]
+        there = not missing or self._facts.history.damages > 0
+        self._check(there, "S3", f"job {job.spec.job_id} is written down without {missing}")
 
     def _known_ignored(self, job: JobState) -> int:
         """How many executions have completed in vain."""
@@ -256,7 +242,7 @@ class Invariants:
             job = self._facts.jobs[key[0]]
             by_person = process.kind == "person"  # adopted for a job that was given up, and that nobody drives
             self._check(by_person or not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
-            self._check(found in self._reported, "S1", f"no worker has reported the winner of {key}")
+            self.reports.won(key, found)
             self._facts.check_stored(job, found)
 
     def _erased(self, job_id: str) -> None:

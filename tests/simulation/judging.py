@@ -53,10 +53,9 @@ def check_deadline(world: "World", process: Process, job: JobState) -> None:
 def check_room(world: "World", job_id: str) -> None:
     """S10: no more attempts at once than there is room for, unless a coordinator that stood still begins some again."""
     counts, scenario = world.faults.counts, world.scenario
-    if (
-        any(counts[fault] for fault in ("pause", "slow", "late-effect", "second-coordinator", "lose-machine"))
-        or scenario.skew_s
-    ):
+    stands_still = ("pause", "late-effect", "second-coordinator", "stop", "lose-machine")
+    slow = counts["slow"] and scenario.io_rates["tick"]  # alone, it lets nobody else begin anything meanwhile
+    if any(counts[fault] for fault in stands_still) or slow or scenario.skew_s:
         return
     live = [one for key, one in world.table._live.items() if key[0] == job_id]
     running = sum(one.failure is None and one.lease_until > world.loop.now for one in live)
@@ -121,13 +120,15 @@ def _judge_end(world: "World", job: JobState) -> None:
     facts, history, name = world.facts, world.history, f"job {job.spec.job_id}"
     if job.phase is Phase.SUCCEEDED:
         _judge_output(world, job)
-        _judge_success(world)
+        _judge_success(world, job)
         _judge_calm(world, job)
     elif job.phase is Phase.CANCELLED:
         facts.check(job.spec.job_id in history.cancelled, "S9", f"{name} was cancelled by nobody")
     elif job.attempts or (job.cursor and not job.spec.resumed_from):  # else it was given up before it began
         story = job.failure.story() if job.failure else "no reason"
-        excused = history.excuses(job, world.scenario, job.ended_at or 0.0, rivals=len(facts.jobs) > 1)
+        lied = bool(world.invariants.reports.untrue[job.spec.job_id])
+        ended_at, rivals = job.ended_at or 0.0, len(facts.jobs) > 1
+        excused = history.excuses(job, world.scenario, ended_at, rivals=rivals, lied=lied)
         facts.check(excused, "L5", f"{name} failed without a cause: {story}")
 
 
@@ -145,10 +146,13 @@ def _judge_output(world: "World", job: JobState) -> None:
     facts.check(counted == lines, "S14", f"{lines} records were written, and {counted} counted")
 
 
-def _judge_success(world: "World") -> None:
-    """S3: the parts are what ``_SUCCESS`` says of them."""
-    visible = _visible(world)
-    for part in json.loads(world.folder.objects[keys.SUCCESS])["parts"]:
+def _judge_success(world: "World", job: JobState) -> None:
+    """S3: the parts are what ``_SUCCESS`` says of them, and it counts as its job does."""
+    visible, success = _visible(world), json.loads(world.folder.objects[keys.SUCCESS])
+    counted, told = job.counters.model_dump(), success["counters"]
+    same = told == {name: counted[name] for name in told}
+    world.facts.check(same, "S3", f"_SUCCESS counts {told}, and its job {counted}")
+    for part in success["parts"]:
         body = visible.get(part["name"], b"")
         same = (len(body), f"{google_crc32c.value(body):08x}") == (part["size_bytes"], part["crc32c"])
         world.facts.check(same, "S3", f"{part['name']} is not what _SUCCESS says of it")
@@ -200,7 +204,8 @@ def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
     facts, job_id = world.facts, job.spec.job_id
     stale = any(world.faults.counts[fault] for fault in ("late-effect", "pause", "slow", "second-coordinator"))
     kept = [key for key in world.bucket.objects if key.split("/")[1] == job_id]
-    left = [key for key in kept if not (stale and "/index/" in key)]  # who stood still may write the index very late
+    adopts = job.spec.resumed_from is not None  # who stood still may do so very late, or write the index
+    left = [key for key in kept if not (stale and (adopts or "/index/" in key))]
     if erased or (job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate):
         facts.check(not left or world.faults.counts["late-effect"] > 0, "S7", f"job {job_id} has left {left}")
     elif job.spec.keep_intermediate:
@@ -208,7 +213,8 @@ def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
     live = [key for key in world.table._live if key[0] == job_id]
     facts.check(not live or erased or stale, "S7", f"attempts of a job that has ended are still live: {live}")
     claims = facts.table.claimed_by(job.spec.output) == job_id
-    facts.check(not claims or stale, "S7", f"job {job_id} has ended, and its claim stands")
+    void = world.scenario.driven_early or not job.writer  # of a submitter who came too late, or died: worth nothing
+    facts.check(not claims or stale or void, "S7", f"job {job_id} has ended, and its claim stands")
 
 
 def _visible(world: "World") -> dict[str, bytes]:

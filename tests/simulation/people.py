@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from s3mr.adapters.memory import MemoryJobStore
 from s3mr.coordinator.resuming import Resumer
@@ -13,7 +13,15 @@ from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.ports import JobStore, ObjectStore
 from tests.simulation.cloud import Cloud
 from tests.simulation.faults import Faults
-from tests.simulation.loop import End, Loop
+from tests.simulation.loop import End, Loop, Process
+
+
+class Witness(Protocol):
+    """Is told what has become of what people do."""
+
+    def resumed(self, job: JobState) -> None: ...
+
+    def gave_up(self, process: Process) -> None: ...
 
 
 class Person:
@@ -32,12 +40,12 @@ class Person:
         order: Order,
         *,
         resumes: bool,
-        resumed: Callable[[JobState], object],
+        witness: Witness,
     ) -> None:
         self.jobs: list[str] = []  # the newest last
         self.refused: S3mrError | None = None
         self._loop, self._faults, self._cloud, self._table = loop, faults, cloud, table
-        self._resumer, self._order, self._resumes, self._resumed = resumer, order, resumes, resumed
+        self._resumer, self._order, self._resumes, self._witness = resumer, order, resumes, witness
 
     def made(self, spec: JobSpec) -> None:
         """Note that a job of mine was written down."""
@@ -90,18 +98,19 @@ class Person:
                 self._do(partial(self._clean, job), lambda _: None, otherwise=self.clean)
 
     def _clean(self, job: JobState) -> None:
-        sweep(self.objects, job.spec.job_id)
+        sweep(self.objects, job.spec)
         self.store.erase(job)
 
     def _started(self, job: JobState) -> None:
         if job.spec.resumed_from is not None:
-            self._resumed(job)
-        self._see_to(job.spec.job_id)
+            self._witness.resumed(job)
+        self.see_to(job.spec.job_id)
 
     def _see_to_it(self, job_id: str, _answer: object) -> None:
-        self._see_to(job_id)
+        self.see_to(job_id)
 
-    def _see_to(self, job_id: str) -> None:
+    def see_to(self, job_id: str) -> None:
+        """See to it that somebody drives a job."""
         if not self._cloud.has_coordinator(job_id):
             self._cloud.coordinate(job_id)
 
@@ -128,6 +137,8 @@ class Person:
         """Do something; whatever it meets, go on somehow."""
 
         def ended(end: End) -> None:
+            if isinstance(end.error, (RequestError, InvariantError)):
+                self._witness.gave_up(process)
             if isinstance(end.error, RequestError):
                 (refused or self._refuse)(end.error)
             elif isinstance(end.error, InvariantError):
@@ -137,7 +148,7 @@ class Person:
             else:
                 then(end.value)
 
-        self._loop.spawn("person", body, ended, work=self)
+        process = self._loop.spawn("person", body, ended, work=self)
 
     def _job(self, job_id: str) -> JobState | None:
         return self._table.read_job(job_id)

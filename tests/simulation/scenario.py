@@ -33,6 +33,7 @@ OTHER_FAULTS: Final = (
     "late-report",
     "forge",  # somebody speaks for an attempt without its token, or for another one with it
     "garble",  # what arrives is no report
+    "lie",  # a worker reports, with its own token, what is not so
     "hang",  # a worker stands still until its time is over
     "raise",  # a user's function raises, this once
     "lose-coordinator",  # its execution is aborted, and nobody hears of it
@@ -82,6 +83,8 @@ class Scenario:
     upload_vanishes_at_s: float | None = None
     machine_dies_at_s: float | None = None  # everything but the services, as on a laptop …
     machine_dies_at_write: int | None = None  # … or as soon as a coordinator has written its job so often
+    room_after: int | None = None  # attempts that run at once on the machine that takes over
+    driven_early: bool = False  # jobs are driven as soon as they could be, beside whoever submits them
     looks_at_s: float | None = None  # people see how their jobs do, before all is well
     resumes: bool = False  # a job that did not succeed is resumed
     cleans: bool = False  # and in the end everything is cleaned up

@@ -38,6 +38,9 @@ def _check_backups(world: "World", job: JobState) -> None:
         or len(running) >= min(world.scenario.capacity, world.scenario.workers or 1000)
     ):
         return
+    won_at = (at for key, at in world.facts.won_at.items() if key[:2] == (job_id, job.phase))
+    if world.loop.now - max(*won_at, *(one.launched_at for one in live), 0.0) < _SLACK_S:
+        return  # the last task was begun just now, or a slot has become free
     longest_s = max(one.duration_s for one in winners)
     patience_s = max(limits.BACKUP_MEDIAN_FACTOR * longest_s, longest_s + limits.BACKUP_LONGER_S) + _SLACK_S
     won = {one.task for one in winners}

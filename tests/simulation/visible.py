@@ -70,8 +70,10 @@ class Visible:
         self._check_discarded(job)
 
     def claim_released(self, job_id: str) -> None:
-        """S7: who gives up the claim on an output has taken away what must not be seen there."""
+        """S2, S7: who gives up the claim on an output has ended, and taken away what must not be seen there."""
         job = self._facts.jobs.get(job_id)
+        ended = job is None or job.phase.terminal
+        self._facts.check(ended, "S2", f"job {job_id} has given up its claim, and goes on")
         if job is not None and job.phase is not Phase.SUCCEEDED:
             shown = sorted(name for name, one in self._facts.folder.identities.items() if one.startswith(f"{job_id}/"))
             self._facts.check(not shown, "S7", f"job {job_id} has given up its claim, and not {shown}")

@@ -10,7 +10,7 @@ from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
 from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs
 from s3mr.coordinator import resuming
 from s3mr.errors import S3mrError
-from s3mr.model.job import FailureKind, JobSpec, JobState, Phase
+from s3mr.model.job import FailureKind, JobState, Phase
 from s3mr.model.report import Report, TaskRequest
 from tests.simulation import judging, stragglers
 from tests.simulation.cloud import Cloud
@@ -23,6 +23,7 @@ from tests.simulation.parts import Parts
 from tests.simulation.people import Person
 from tests.simulation.ports import AnyOrder, Deaths, Operations, SeededEntropy, VirtualClock
 from tests.simulation.scenario import Scenario
+from tests.simulation.submissions import Submissions
 
 LATE_S: Final = 10.0  # between the log of a launch and the launch
 
@@ -63,6 +64,7 @@ class World:
         self.inputs = MemoryInputs(self.sources)
         self.facts = Facts(self.loop, self.table, self.bucket, self.folder, self.history)
         self.invariants = Invariants(self.facts, scenario)
+        self.submissions = Submissions(self.facts)
         self.deaths = deaths or Deaths()
         self.operations = Operations(self.loop, self.faults, self, self.deaths, keeps_trace=keeps_trace)
         self.parts = Parts(
@@ -226,7 +228,7 @@ class World:
         if method == "create" and answer and isinstance(process.work, Person):
             process.work.made(args[0].spec)
             self.history.began_at[args[0].spec.job_id] = process.born_at
-            self._check_inputs(process, args[0].spec)
+            self.submissions.made(process, args[0].spec)
         if method == "replace" and process.kind == "tick":
             judging.check_deadline(self, process, args[0])
             self.writes += 1
@@ -239,6 +241,10 @@ class World:
         if method == "begin":
             judging.check_room(self, args[0])
         self.invariants.after(process, port, method, args, more, answer)
+        if method == "claim_output" and process.kind == "person" and answer is None:
+            self.submissions.check_adopted(self.facts.jobs.get(more["job_id"]))
+        if self.scenario.driven_early and process.kind == "person" and answer:
+            self._drive_early(process, method, args)
 
     def harmed(self, process: Process, fault: str) -> None:
         self.history.harmed(process, fault, self.loop.now)
@@ -251,30 +257,31 @@ class World:
             self.unheard(request)  # its lease began long ago
         self.history.invoked[attempt_of(request)] += 1
         judging.check_once(self, request)
-        self.invariants.sent(payload)
+        self.invariants.reports.sent(payload)
 
-    def launched_again(self, job_id: str, since: float) -> None:
+    def launched_again(self, process: Process, job_id: str, since: float) -> None:
         job = self.facts.jobs.get(job_id)
         if job is not None and job.phase.working and job_id not in self.history.cancelled | self.facts.erased:
-            self.invariants.attempts.launched_again(job, since=since)
+            self.invariants.attempts.launched_again(process, job, since=since)
         self.history.taken_over.discard(job_id)
 
     def resumed(self, job: JobState) -> None:
-        """S10: what has been done, and is whole, is adopted by the job that resumes another one."""
-        facts, old = self.facts, job.spec.resumed_from or ""
-        if job.attempts or not job.phase.working or old in facts.erased or job.spec.last_phase is Phase.MAP:
-            return
-        for one in facts.winning(old, Phase.MAP):
-            done = (job.spec.job_id, Phase.MAP, one.task) in facts.winners
-            left = not done and facts.is_stored(facts.jobs[old], one)
-            facts.check(not left, "S10", f"map {one.task} had won, and the job that resumes it has not adopted that")
+        self.submissions.check_adopted(job)
 
-    def _check_inputs(self, process: Process, spec: JobSpec) -> None:
-        """S4: a job whose inputs have changed is not resumed: it would mix old and new."""
-        old, changed_at = self.facts.jobs.get(spec.resumed_from or ""), self.history.inputs_changed_at
-        if old is not None and changed_at is not None:
-            mixes = old.created_at < changed_at < process.born_at
-            self.facts.check(not mixes, "S4", f"job {old.spec.job_id} was resumed, and its inputs have changed")
+    def gave_up(self, process: Process) -> None:
+        self.submissions.gave_up(process)
+
+    def _drive_early(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
+        """Drive a job, as whoever finds it in the table may, once all that it can adopt has been adopted.
+
+        Whoever has written it down is in no hurry then.
+        """
+        if (method == "create" and args[0].spec.resumed_from is None) or (
+            method == "replace" and args[0].phase.working
+        ):
+            self.loop.after(0, lambda: self.people[0].see_to(args[0].spec.job_id))
+            if self.loop.current is process:
+                self.loop.suspend(self.faults.between(0, 1))
 
     def executes(self, process: Process) -> None:
         self.executions += 1
@@ -283,19 +290,22 @@ class World:
     def no_room(self, request: TaskRequest) -> None:
         self.history.no_rooms[task_of(request)] += 1
 
-    def reported(self, request: TaskRequest, report: dict[str, Any]) -> None:
+    def reported(self, process: Process, report: dict[str, Any]) -> None:
         if (report["failure"] or {}).get("kind") == FailureKind.NO_ROOM:
-            self.no_room(request)
-        self.invariants.reported(report)
+            self.no_room(process.work)
+        self.invariants.reports.reported(process, report)
+
+    def lied(self, report: dict[str, Any]) -> None:
+        self.invariants.reports.lied(report)
 
     def delivered(self, event: object) -> None:
-        self.invariants.delivered(event)
+        self.invariants.reports.delivered(event)
 
     def recorded(self, event: object, report: Report | None, verdict: str) -> None:
         self.operations.note(f"recorded {verdict}")
         self.verdicts[verdict] += 1
         assert self.loop.current is not None
-        self.invariants.recorded(self.loop.current, event, report, verdict)
+        self.invariants.reports.recorded(self.loop.current, event, report, verdict)
 
     def crashed(self, process: Process, error: Exception) -> None:
         if isinstance(error, S3mrError) and (self.history.damages or process.work in self.facts.erased):
@@ -321,5 +331,5 @@ class World:
             parts.resumer(),
             parts.order(),
             resumes=resumes,
-            resumed=self.resumed,
+            witness=self,
         )

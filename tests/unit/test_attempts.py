@@ -52,6 +52,20 @@ def test_a_report_after_the_end_changes_nothing() -> None:
     assert one.state() == before
 
 
+def test_a_failure_that_names_another_task_is_noted_of_its_own_attempt() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    report = died(one.sent[0], kind=FailureKind.REQUEST)
+    assert report.failure is not None
+    lying = report.failure.model_copy(update={"task": report.task + 1, "phase": Phase.REDUCE, "attempt": 9})
+    assert one.record(report.model_copy(update={"failure": lying})) is Verdict.FAILED
+    one.tick()
+    failure = one.state().failure
+    assert failure is not None
+    assert (failure.phase, failure.task, failure.attempt) == (Phase.MAP, report.task, report.attempt)
+
+
 def test_a_forged_token_is_refused_and_the_true_report_still_wins() -> None:
     one = world()
     one.submit()

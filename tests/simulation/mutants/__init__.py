@@ -10,9 +10,10 @@ from tests.simulation.mutants.data import DATA
 from tests.simulation.mutants.deciding import DECIDING
 from tests.simulation.mutants.ending import ENDING
 from tests.simulation.mutants.launching import LAUNCHING
+from tests.simulation.mutants.reporting import REPORTING
 from tests.simulation.mutation import Mutant
 
-MUTANTS: Final = (*DECIDING, *LAUNCHING, *ENDING, *DATA)
+MUTANTS: Final = (*DECIDING, *LAUNCHING, *REPORTING, *ENDING, *DATA)
 
 
 def named(name: str) -> Mutant:

@@ -10,7 +10,7 @@ DATA: Final[tuple[Mutant, ...]] = (
     mutant(
         "types-of-keys-are-not-compared",
         "s3mr.coordinator.barrier",
-        60,
+        21,
         ("            if one.key_type is not None:\n", "            if False:\n"),
     ),
     mutant(
@@ -22,19 +22,22 @@ DATA: Final[tuple[Mutant, ...]] = (
     mutant(
         "trust-a-changed-input",
         _MEMORY_DATA,
-        213,
+        50,
         ("if self._object(source).etag != etag:", "if False:"),
     ),
     mutant(
         "values-in-any-order",
-        "s3mr.shuffle.merging",
-        1,
-        ("            before.extend(values)\n", "            before[:0] = values\n"),
+        "s3mr.worker.reducing",
+        7,
+        (
+            "enumerate(decode_column(column, tasks=tasks), start=first):",
+            "reversed(list(enumerate(decode_column(column, tasks=tasks), start=first))):",
+        ),
     ),
     mutant(
         "offsets-of-the-wrong-piece",
         "s3mr.shuffle.index",
-        4,
+        19,
         ("list(map(add, offsets, lengths))", "list(lengths)"),
     ),
 )

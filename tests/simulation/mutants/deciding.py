@@ -16,23 +16,23 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
         _LEADING,
-        56,
+        17,
         ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),
         ('"epoch": self.job.epoch + 1', '"epoch": max(self.job.epoch, self._read + 1)'),
     ),
     mutant(
         "replace-without-condition",
         _MEMORY,
-        11,
+        6,
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
-    mutant("two-that-write-the-same-both-lead", _LEADING, 14, ('"writer": self._writer}', '"writer": ""}')),
-    mutant("cancel-is-not-heard", _TICKING, 9, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
-    mutant("lost-race-is-won", _LEADING, 11, ("            raise FencedError\n", "            pass\n")),
+    mutant("two-that-write-the-same-both-lead", _LEADING, 24, ('"writer": self._writer}', '"writer": ""}')),
+    mutant("cancel-is-not-heard", _TICKING, 8, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
+    mutant("lost-race-is-won", _LEADING, 17, ("            raise FencedError\n", "            pass\n")),
     mutant(
         "cancel-after-the-point-of-no-return",
         _TICKING,
-        86,
+        24,
         (
             "        elif job.phase is Phase.COMMITTING:\n",
             "        elif job.phase is Phase.COMMITTING and not seen.cancel_requested:\n",
@@ -41,7 +41,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "reduce-before-the-barrier",
         _SCHEDULING,
-        2,
+        1,
         ("if not verdicts and job.cursor == job.spec.tasks(job.phase):", "if job.cursor == job.spec.tasks(job.phase):"),
     ),
     mutant(
@@ -53,28 +53,28 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "wins-after-the-end",
         _TICKING,
-        12,
+        31,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     mutant(
         "seal-forgets-the-launch-log",
         _TICKING,
-        1920,
+        149,
         ("                begun |= {one.task for one in job.launching.attempts}\n", "                pass\n"),
     ),
     # Winners.
-    mutant("last-attempt-wins", _MEMORY, 7, ("            if key not in self._winners:\n", "            if True:\n")),
-    mutant("trust-an-unverified-token", _RECORDING, 16, ("if not compare_digest(token, report.token):", "if False:")),
+    mutant("last-attempt-wins", _MEMORY, 8, ("            if key not in self._winners:\n", "            if True:\n")),
+    mutant("trust-an-unverified-token", _RECORDING, 46, ("if not compare_digest(token, report.token):", "if False:")),
     mutant(
         "trust-what-a-manifest-says",
         _RECORDING,
-        16,
+        46,
         ("failure = report.failure or _malformed(job, report)", "failure = report.failure"),
     ),
     mutant(
         "forget-before-the-commit",
         _RECORDING,
-        9,
+        7,
         (
             "        answer = self.store.commit(job, report.manifest)\n",
             "        mine = [AttemptId(task=report.task, attempt=report.attempt)]\n"
@@ -85,13 +85,13 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-worker-id-an-attempt",
         "s3mr.worker.executing",
-        8,
+        1,
         ("worker = surroundings.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
     ),
     mutant(
         "report-before-the-bytes",
         "s3mr.worker.mapping",
-        27,
+        11,
         (
             "            surroundings.store.put(key, file)\n    return pieces",
             "            request.attempt > 1 or surroundings.store.put(key, file)\n    return pieces",
@@ -100,7 +100,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "count-a-duplicate",
         "s3mr.coordinator.barrier",
-        7,
+        9,
         (
             "            self._counters += one.counters\n",
             "            self._counters += one.counters\n"
@@ -110,10 +110,10 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "a-second-failure-is-noted",
         _MEMORY,
-        35,
+        47,
         ("if one is None or one.failure is not None:", "if one is None:"),
     ),
-    mutant("log-nothing", _RECORDING, 3, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
+    mutant("log-nothing", _RECORDING, 5, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
     mutant(
         "ignored-are-not-counted",
         _TICKING,
@@ -123,7 +123,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "believe-of-which-task-a-manifest-is",
         _RECORDING,
-        16,
+        107,
         (
             "(manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own",
             "(manifest.phase, manifest.attempt, manifest.worker) == (own[0], own[2], own[3])",
@@ -148,11 +148,11 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         1,
         ("        lead.save()\n        job, job_id = lead.job", "        job, job_id = lead.job"),
     ),
-    mutant("done-is-kept-into-reduce", _TICKING, 2, ("                done=0,\n", "")),
+    mutant("done-is-kept-into-reduce", _TICKING, 1, ("                done=0,\n", "")),
     mutant(
         "judge-silence-by-a-later-clock",
         _TICKING,
-        40,
+        1908,
         ("stop or self._overdue(seen.job), now)", "stop or self._overdue(seen.job), self.clock.now())"),
     ),
 )

@@ -9,6 +9,7 @@ _COMMITTING: Final = "s3mr.coordinator.committing"
 _MEMORY: Final = "s3mr.adapters.memory"
 _MEMORY_DATA: Final = "s3mr.adapters.memory_data"
 _RESUMING: Final = "s3mr.coordinator.resuming"
+_SUBMITTING: Final = "s3mr.coordinator.submitting"
 
 ENDING: Final[tuple[Mutant, ...]] = (
     # The output.
@@ -18,7 +19,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         1,
         (
             "    done = job.cursor\n",
-            "    done = job.cursor\n    output.publish(success(job, winning_parts(job, store)))\n",
+            "    done = job.cursor\n    output.publish(success(job, ()))\n",
         ),
     ),
     mutant(
@@ -30,7 +31,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "complete-a-losers-upload",
         _MEMORY_DATA,
-        8,
+        1,
         (
             "upload = self._folder.uploads.pop(part.upload, None)",
             "number = next((n for n, one in self._folder.uploads.items() if one.name == part.name), '')\n"
@@ -40,45 +41,51 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "forget-to-abort",
         _COMMITTING,
-        8,
+        1,
         ("    output.discard_open(part_names(job), still_ours=", "    _ = (part_names(job), "),
     ),
     mutant(
         "fail-on-an-unknown-answer",
         _TICKING,
-        16,
+        19,
         ("except (UserCodeError, RequestError, InvariantError) as error:", "except S3mrError as error:"),
         ("from s3mr.errors import ", "from s3mr.errors import S3mrError, "),
     ),
     mutant(
         "a-failure-keeps-its-parts",
         _TICKING,
-        224,
+        138,
         ("            output.withdraw(committing.winning_parts(job, self.store))\n", ""),
     ),
     mutant(
         "abort-another-jobs-uploads",
         _TICKING,
-        5,
+        61,
         ("still_ours=lambda: mine() == job_id)", "still_ours=lambda: True)"),
     ),
     mutant(
         "run-without-a-claim",
         _TICKING,
-        218,
+        6,
         ("if not job.attempts and not self._guarded", "if False and not self._guarded"),
     ),
     mutant(
         "claim-what-is-claimed",
         _MEMORY,
-        5,
+        17,
         ("                if job is not None and not job.released:\n", "                if False:\n"),
+    ),
+    mutant(
+        "success-counts-otherwise",
+        _COMMITTING,
+        1,
+        ("Success.of(job.spec.job_id, job.counters, parts)", "Success.of(job.spec.job_id, job.map_counters, parts)"),
     ),
     # What is left behind.
     mutant(
         "losers-stay-open-after-a-failure",
         _TICKING,
-        11,
+        17,
         (
             "            output.discard_open(committing.part_names(job), still_ours=",
             "            _ = (committing.part_names(job), ",
@@ -88,18 +95,21 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "a-success-keeps-its-pieces",
         _TICKING,
         1,
-        ("                sweep(self.objects, job_id)\n", "                pass\n"),
+        (
+            "            if not job.spec.keep_intermediate:\n                sweep",
+            "            if False:\n                sweep",
+        ),
     ),
     mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
-        67,
+        31,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
     mutant(
         "sweep-while-attempts-live",
         _TICKING,
-        167,
+        31,
         ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
     ),
     mutant(
@@ -107,16 +117,14 @@ ENDING: Final[tuple[Mutant, ...]] = (
         _TICKING,
         3,
         (
-            "        if job.phase is Phase.SUCCEEDED:\n            if not job.spec.keep_intermediate:\n"
-            "                sweep(self.objects, job_id)\n        else",
-            "        sweep(self.objects, job_id)\n"
-            "        if job.phase is Phase.SUCCEEDED:\n            pass\n        else",
+            "        if job.phase is Phase.SUCCEEDED:\n            if not job.spec.keep_intermediate:\n",
+            "        if job.phase.terminal:\n            if not job.spec.keep_intermediate:\n",
         ),
     ),
     mutant(
         "give-up-the-claim-first",
         _TICKING,
-        11,
+        17,
         (
             "            mine = partial(self.store.claimed_by, job.spec.output)\n",
             "            mine = partial(self.store.claimed_by, job.spec.output)\n"
@@ -127,21 +135,21 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "adopt-nothing",
         _RESUMING,
-        9,
+        8,
         ("batched(self._store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
     ),
-    mutant("adopt-what-is-cut-short", _RESUMING, 53, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
+    mutant("adopt-what-is-cut-short", _RESUMING, 307, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
     mutant(
         "adopt-what-is-gone",
         _RESUMING,
-        53,
+        106,
         ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
     ),
     mutant("resume-with-other-inputs", _RESUMING, 10, ("        self.check_inputs(old.spec)\n", "")),
     mutant(
         "adopt-nothing-when-taken-up",
         _RESUMING,
-        60,
+        276,
         ("if job.spec.resumed_from is not None and job.epoch == 0:", "if False:"),
     ),
     # The claim.
@@ -155,6 +163,44 @@ ENDING: Final[tuple[Mutant, ...]] = (
         ),
     ),
     mutant(
-        "begin-without-a-look-at-the-output", _TICKING, 1174, ("        self.output_of(job.spec).check_empty()\n", "")
+        "begin-without-a-look-at-the-output", _TICKING, 1978, ("        self.output_of(job.spec).check_empty()\n", "")
     ),
+    mutant(
+        "a-resumed-job-needs-no-claim",
+        _TICKING,
+        223,
+        ("if not job.attempts and not self._guarded", "if not job.attempts and not job.cursor and not self._guarded"),
+    ),
+    # Submitters, beside others.
+    mutant(
+        "adopt-beside-a-coordinator",
+        _RESUMING,
+        597,
+        ("if job.spec.resumed_from is not None and job.epoch == 0:", "if job.spec.resumed_from is not None:"),
+    ),
+    mutant(
+        "resume-without-the-code",
+        _RESUMING,
+        8,
+        ("for key in (keys.plan, keys.bundle):\n", "for key in (keys.plan,):\n"),
+    ),
+    mutant(
+        "claim-before-adopting",
+        _SUBMITTING,
+        8,
+        (
+            "            job = prepare(job)\n            self.take_output(spec)\n",
+            "            self.take_output(spec)\n            job = prepare(job)\n",
+        ),
+    ),
+    mutant(
+        "give-up-a-claim-that-a-coordinator-needs",
+        _SUBMITTING,
+        6,
+        (
+            "epoch=job.epoch):\n            self.store.release",
+            "epoch=job.epoch) or True:\n            self.store.release",
+        ),
+    ),
+    mutant("refused-and-not-given-up", _SUBMITTING, 2, ("            self.abandon(job, why=str(error))\n", "")),
 )

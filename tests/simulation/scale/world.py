@@ -218,7 +218,7 @@ class ScaleWorld:
         return peak_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MeasuredTicker(Ticker):
     """The ticker, measured. The tick that leaves the map phase is the barrier; from where it leaves reduce, commit."""
 

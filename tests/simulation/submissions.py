@@ -1,0 +1,40 @@
+"""The invariants of submitting and resuming: L1 (given up, where refused), S4 (same inputs), S10 (what is adopted)."""
+
+from s3mr.model.job import JobSpec, JobState, Phase
+from tests.simulation.facts import Facts
+from tests.simulation.loop import Process
+
+
+class Submissions:
+    """Watches the jobs that people write down."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts, self._check = facts, facts.check
+        self._made: dict[Process, str] = {}  # the job that a person's process has written down
+
+    def made(self, process: Process, spec: JobSpec) -> None:
+        """S4: a job whose inputs have changed is not resumed: it would mix old and new."""
+        self._made[process] = spec.job_id
+        old, changed_at = self._facts.jobs.get(spec.resumed_from or ""), self._facts.history.inputs_changed_at
+        if old is not None and changed_at is not None:
+            mixes = old.created_at < changed_at < process.born_at
+            self._check(not mixes, "S4", f"job {old.spec.job_id} was resumed, and its inputs have changed")
+
+    def gave_up(self, process: Process) -> None:
+        """L1: a job whose submission is refused has ended, unless somebody drives it."""
+        job = self._facts.jobs.get(self._made.get(process, ""))
+        if job is not None:
+            ended = not job.phase.working or bool(job.writer)
+            self._check(ended, "L1", f"job {job.spec.job_id} was refused, and not given up")
+
+    def check_adopted(self, job: JobState | None) -> None:
+        """S10: what has been done, and is whole, is adopted by the job that resumes another one, before all else."""
+        if job is None or job.spec.resumed_from is None or job.spec.resumed_from in self._facts.erased:
+            return
+        facts, old = self._facts, job.spec.resumed_from
+        if job.attempts or job.writer or not job.phase.working or job.spec.last_phase is Phase.MAP:
+            return  # it is driven already, or can adopt nothing
+        for one in facts.winning(old, Phase.MAP):
+            done = (job.spec.job_id, Phase.MAP, one.task) in facts.winners
+            left = not done and facts.is_stored(facts.jobs[old], one)
+            self._check(not left, "S10", f"map {one.task} had won, and the job that resumes it has not adopted that")
