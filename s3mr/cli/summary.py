@@ -1,8 +1,7 @@
 """What is said of a job when it has succeeded."""
 
-from collections import Counter
-
 from s3mr import limits
+from s3mr.model.cost import Cost, Requests
 from s3mr.model.result import JobResult
 from s3mr.model.sizes import format_size
 
@@ -20,7 +19,8 @@ def summary(result: JobResult, *, shown_output: str | None) -> str:
         "out": f"{counters.records_out:,} records, {_size(counters.bytes_out)} in {parts}{where}",
         "tasks": f"{result.map_tasks:,} map, {result.reducers:,} reduce; {tries}, "
         f"{_many(result.duplicates_ignored, 'duplicate')} ignored",
-        "requests": _requests(counters.requests),
+        "requests": _requests(result.requests),
+        "AWS": _dollars(result.aws_cost),
         "time": f"{result.elapsed_s:.1f} s; workers busy {counters.busy_s:.1f} s",
     }
     if not result.reducers:
@@ -36,10 +36,23 @@ def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _requests(counts: dict[str, int]) -> str:
-    services: Counter[str] = Counter()
-    for name, count in counts.items():
-        services[name.partition(":")[0]] += count
-    known = {"S3": services["s3"], "DynamoDB": services["dynamodb"]}
-    whose = "" if services["dynamodb"] else " (of workers alone)"  # a stack's coordinator keeps no count of its own
-    return (", ".join(f"{name} {count:,}" for name, count in known.items() if count) or "none") + whose
+def _requests(sent: Requests) -> str:
+    s3 = f"S3 {sent.s3_put_class:,} writes and lists, {sent.s3_get_class:,} reads"
+    if not sent.dynamodb:  # a stack's coordinator keeps no count of its own
+        return f"{s3} (of workers alone)"
+    return f"{s3}; DynamoDB {sent.dynamodb:,}"
+
+
+def _dollars(cost: Cost) -> str:
+    """Say what the same job costs on AWS."""
+    parts = {
+        "Lambda": cost.lambda_usd,
+        "S3": cost.s3_usd,
+        "DynamoDB": cost.dynamodb_usd,
+        "Step Functions": cost.step_functions_usd,
+    }
+    return f"about {_usd(cost.total_usd)}: " + ", ".join(f"{name} {_usd(usd)}" for name, usd in parts.items())
+
+
+def _usd(dollars: float) -> str:
+    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.5f}"

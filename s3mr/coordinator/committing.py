@@ -14,7 +14,7 @@ from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Books, Part
 from s3mr.model.statistics import Counters
-from s3mr.model.success import Success
+from s3mr.model.success import PartEntry, Success
 from s3mr.ports import JobStore, ObjectStore, Output, Parallel
 
 COMPLETE_WIDTH = 16  # uploads completed at once
@@ -59,7 +59,8 @@ def complete(
     Raises:
         InvariantError: a part is lost, or something foreign stands at its name.
     """
-    left = (part for number, part in enumerate(winning_parts(job, store)) if number >= job.cursor)
+    entries: list[PartEntry] = []  # of all winners: they are read once
+    left = (part for number, part in enumerate(_noted(winning_parts(job, store), entries)) if number >= job.cursor)
     done = job.cursor
     for batch in batched(left, limits.COMMIT_BATCH):
         for _ in parallel.map(output.complete, batch, width=COMPLETE_WIDTH):
@@ -67,7 +68,7 @@ def complete(
         if done < job.spec.tasks(job.spec.last_phase):
             save_cursor(done)
     output.discard_open(part_names(job), still_ours=lambda: store.claimed_by(job.spec.output) == job.spec.job_id)
-    output.publish(success(job, winning_parts(job, store)))
+    output.publish(success(job, entries))
 
 
 def part_names(job: JobState) -> Iterator[str]:
@@ -80,9 +81,16 @@ def winning_parts(job: JobState, store: JobStore) -> Iterator[Part]:
     return (one.part for one in store.all_manifests(job, job.spec.last_phase) if one.part is not None)
 
 
-def success(job: JobState, parts: Iterable[Part]) -> bytes:
+def success(job: JobState, parts: Iterable[PartEntry]) -> bytes:
     """Return the content of ``_SUCCESS``: a function of the job and its winners alone, so that it may be repeated."""
     return Success.of(job.spec.job_id, job.counters, parts).encode()
+
+
+def _noted(parts: Iterable[Part], entries: list[PartEntry]) -> Iterator[Part]:
+    """Pass ``parts`` on, and add to ``entries`` what ``_SUCCESS`` says of each."""
+    for part in parts:
+        entries.append(PartEntry.of(part))
+        yield part
 
 
 def _unbalanced(task: int, expected: Books, read: Books | None) -> str:

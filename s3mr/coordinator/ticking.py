@@ -56,6 +56,7 @@ class Ticker:
     entropy: Entropy
     scratch: Callable[[], BinaryIO]
     capacity: int  # attempts that may run at once
+    holds: str | None = None  # the job whose output this very process has taken: it need not be taken again
 
     def tick(self, job_id: str, *, stop: Failure | None = None) -> Tick:
         """Take the job one step further; with ``stop``, towards its end, unless it has ended or is committing.
@@ -139,6 +140,8 @@ class Ticker:
 
     def _take_output(self, job: JobState) -> None:
         """Take the output of a job that has begun nothing yet: who submitted it may have died before that."""
+        if job.spec.job_id == self.holds:
+            return
         claim_output(self.store, job.spec)
         self.output_of(job.spec).check_empty()
 
@@ -201,7 +204,7 @@ class Ticker:
         job, job_id = lead.job, lead.job.spec.job_id
         if job.phase is Phase.SUCCEEDED:
             if not job.spec.keep_intermediate:
-                sweep(self.objects, job_id)
+                sweep(self.objects, job.spec)
         else:
             output = self.output_of(job.spec)
             mine = partial(self.store.claimed_by, job.spec.output)

@@ -1,16 +1,18 @@
 """Driving one job to its end: tick, woken by every report. Ctrl-C cancels it; a death leaves it to be taken up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from s3mr import limits
 from s3mr.adapters.s3_uri import is_s3
 from s3mr.coordinator.resuming import launch_again
-from s3mr.coordinator.sweeping import sweep, sweep_leftovers
+from s3mr.coordinator.sweeping import sweep_leftovers
 from s3mr.coordinator.ticking import Ticker
 from s3mr.errors import JobFailedError, S3mrError, TransientError
 from s3mr.local.cloud import Cloud
 from s3mr.local.pool import WorkerPool
 from s3mr.local.service import until_over
+from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 
 TROUBLE_MAX = 8  # ticks in a row that may find a service busy
@@ -28,6 +30,7 @@ class Run:
     ticker: Ticker
     job_id: str
     watch: Watch
+    task_timeout_s: float = limits.TASK_TIMEOUT_S
 
     def to_its_end(self, begin: Callable[[], object], *, again: bool) -> JobState:
         """Have the job begun, or taken up ``again``, and drive it; return it when it is over.
@@ -37,7 +40,7 @@ class Run:
             S3mrError: its services are gone, or are busy for too long.
         """
         try:
-            begin()
+            begin()  # from here the job's output is ours
             self.cloud.job_stands()
             return self._over(self._drive(again=again))
         except KeyboardInterrupt:
@@ -50,31 +53,47 @@ class Run:
         return JobFailedError(f"{story}{self._advice('when that is mended, go on with')}")
 
     def _drive(self, *, again: bool) -> JobState:
-        trouble = 0
+        trouble, late = 0, False
         while True:
             try:
                 if again:
-                    launch_again(self.ticker, self.job_id)
+                    launch_again(self._ticker(), self.job_id)
                     again = False
-                tick = self.ticker.tick(self.job_id)
+                left = self.pool.left
+                tick = self._ticker().tick(self.job_id)
                 self.watch(tick.job, self.pool.running)
+                late |= left > 0 and not tick.job.phase.working
                 if tick.over:
-                    self._leave_nothing(tick.job)
+                    self._leave_nothing(tick.job, late=late)
                     return tick.job
-                self.pool.wait_for_report(tick.wait_s)
+                self.pool.wait(tick.wait_s, enough=self._enough(tick.job))
                 trouble = 0
             except S3mrError as error:
                 self.cloud.check()
-                trouble += 1
+                trouble, late = trouble + 1, True
                 if trouble > TROUBLE_MAX or not isinstance(error, TransientError):
                     raise self._stranded(error) from error
                 self.cloud.stack.clock.sleep(TROUBLE_PAUSE_S)
 
-    def _leave_nothing(self, job: JobState) -> None:
-        """End the workers, and remove what they have still written, where it does not go with the cloud anyway."""
+    def _ticker(self) -> Ticker:
+        """The coordinator, as far ahead of the workers as their pace asks for now."""
+        queued = self.pool.pace.queued
+        launcher = replace(self.ticker.launcher, waiting_s=limits.EVENT_AGE_S + queued * self.task_timeout_s)
+        return replace(self.ticker, launcher=launcher, capacity=self.pool.pace.workers * queued, holds=self.job_id)
+
+    def _enough(self, job: JobState) -> int:
+        """With how many attempts the workers have enough to do; when none is left to launch, all must come back."""
+        unlaunched = job.phase.working and job.cursor < job.spec.tasks(job.phase)
+        return self.pool.pace.enough if unlaunched else 0
+
+    def _leave_nothing(self, job: JobState, *, late: bool) -> None:
+        """End the workers, and remove what they have still written, where it does not go with the cloud anyway.
+
+        ``late``: attempts were left when the job's output was committed, or given up.
+        """
         self.pool.close()
         stack = self.cloud.stack
-        if self.cloud.lasting or is_s3(job.spec.output):
+        if late and (self.cloud.lasting or is_s3(job.spec.output)):
             sweep_leftovers(job, stack.store, stack.objects, stack.output_of(job.spec))
 
     def _give_up(self) -> str:
@@ -82,7 +101,7 @@ class Run:
         stack = self.cloud.stack
         try:
             if stack.store.read_job(self.job_id) is None:
-                sweep(stack.objects, self.job_id)
+                stack.objects.delete([keys.plan(self.job_id), keys.bundle(self.job_id)])
                 return "nothing was written"
             stack.store.request_cancel(self.job_id, at=stack.clock.now())
             job = self._over(until_over(self.ticker, self.job_id))

@@ -6,14 +6,17 @@ dies is replaced when there is more to do.
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from s3mr.errors import InvariantError, S3mrError, TransientError
+from s3mr.local.pacing import Pace
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.chaos import Chaos
 from s3mr.processes.child import Child
 
 RECORD_TRIES = 3
+NEWS_S = 0.5  # for which what was reported may wait for more of it
 
 
 class WorkerPool:
@@ -34,7 +37,10 @@ class WorkerPool:
         self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
         self._chaos = chaos
-        self._reported = threading.Event()
+        self.pace = Pace(count)
+        self._changed = threading.Condition()
+        self._left = 0  # attempts that were handed over and have not been reported
+        self._reported = self._failed = False  # since the last `wait`
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
         self._children = [Child(environment, stderr, born, buried) for _ in range(count)]
@@ -46,23 +52,38 @@ class WorkerPool:
             thread.start()
 
     def invoke(self, request: TaskRequest) -> None:
-        self._requests.put((request, 1))
-        if self._chaos.fate(request, 1) == "dup":
-            self._requests.put((request, 2))
+        executions = 2 if self._chaos.fate(request, 1) == "dup" else 1
+        with self._changed:
+            self._left += executions
+        for execution in range(1, executions + 1):
+            self._requests.put((request, execution))
 
     @property
     def running(self) -> int:
         """How many attempts run now."""
         return sum(child.busy for child in self._children)
 
-    def wait_for_report(self, timeout_s: float) -> None:
-        """Return when something has been recorded since the last call, or after ``timeout_s``.
+    @property
+    def left(self) -> int:
+        """How many attempts run or wait to."""
+        with self._changed:
+            return self._left
+
+    def wait(self, timeout_s: float, *, enough: int) -> None:
+        """Return when something was recorded since the last call and matters, or after ``timeout_s``.
+
+        It matters at once where it was a failure, or where no more than ``enough`` attempts are left; and after
+        `NEWS_S` anyway.
 
         Raises:
             InvariantError: a report could not be recorded, however often it was tried.
         """
-        self._reported.wait(timeout_s)
-        self._reported.clear()
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            if self._changed.wait_for(lambda: self._reported, timeout_s):
+                news_s = min(NEWS_S, until - time.monotonic())
+                self._changed.wait_for(lambda: self._failed or self._left <= enough, news_s)
+            self._reported = self._failed = False
         if self._broken:
             raise InvariantError(f"a report could not be recorded: {self._broken}") from self._broken
 
@@ -84,11 +105,17 @@ class WorkerPool:
             report = child.run(request, execution=execution, timeout_s=self._chaos.timeout_s(request, execution))
             if self._closing.is_set():
                 return
+            if report.manifest is not None:
+                self.pace.note(report.manifest.duration_s)
             try:
                 self._record_stubbornly(report)
             except S3mrError as error:
                 self._broken = error
-            self._reported.set()
+            with self._changed:
+                self._left -= 1
+                self._reported = True
+                self._failed |= report.failure is not None or self._broken is not None
+                self._changed.notify_all()
 
     def _record_stubbornly(self, report: Report) -> None:
         """Record ``report``, as Lambda does for a destination: a busy service is tried again."""

@@ -14,7 +14,7 @@ from s3mr.adapters.os_errors import translated_os
 from s3mr.adapters.s3_uri import is_s3
 from s3mr.bundle import make_bundle
 from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Order, Planned, Submitter
+from s3mr.coordinator.submitting import Order, Planned
 from s3mr.coordinator.sweeping import sweep_leftovers
 from s3mr.errors import RequestError, TransientError
 from s3mr.loading import Code
@@ -29,7 +29,6 @@ from s3mr.processes.chaos import Chaos
 from s3mr.wiring import Stack
 
 REDUCERS_PER_WORKER = 2
-QUEUED_PER_WORKER = 2  # so that a worker need not wait for a tick between two tasks
 
 Deliver = Callable[[JobResult], object]  # is given the result while an output that is to be printed still stands
 
@@ -55,7 +54,7 @@ def run_local(
         around = _surroundings(options, workers=workers)
         bundle = make_bundle(code.files(include=options.include))
         order = order_of(job, code, options, around, bundle=bundle, inputs=inputs, output=output)
-        planned = _plan(cloud.stack.submitter(), order, options)
+        planned = _plan(cloud, order, options)
         run = _start(cloud, planned.spec, options, workers=workers, watch=watch)
         with _refusing():
             cloud.create_stack()
@@ -128,9 +127,8 @@ def _start(cloud: Cloud, spec: JobSpec, options: Options, *, workers: int, watch
     """Start the workers for a job."""
     record = cloud.stack.recorder().record
     pool = cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
-    waiting_s = limits.EVENT_AGE_S + QUEUED_PER_WORKER * spec.task_timeout_s
-    ticker = cloud.stack.ticker(pool, capacity=workers * QUEUED_PER_WORKER, waiting_s=waiting_s)
-    return Run(cloud, pool, ticker, spec.job_id, watch)
+    ticker = cloud.stack.ticker(pool, capacity=pool.pace.capacity)
+    return Run(cloud, pool, ticker, spec.job_id, watch, spec.task_timeout_s)
 
 
 def _result(run: Run, job: JobState, deliver: Deliver | None) -> JobResult:
@@ -146,14 +144,18 @@ def _result(run: Run, job: JobState, deliver: Deliver | None) -> JobResult:
     return result
 
 
-def _plan(submitter: Submitter, order: Order, options: Options) -> Planned:
-    """Plan the job; whatever fails here is a refusal: nothing has run."""
+def _plan(cloud: Cloud, order: Order, options: Options) -> Planned:
+    """Plan the job; whatever fails here is a refusal: nothing has run.
+
+    Intermediates go with a cloud that does not last: nobody need list and delete them.
+    """
     with _refusing():
         if options.keep_intermediate:
             with translated_os(f"make the folder {options.keep_intermediate}"):
                 options.keep_intermediate.mkdir(parents=True, exist_ok=True)
-        planned = submitter.plan(order)
-    return replace(planned, spec=planned.spec.model_copy(update={"printed": options.output is None}))
+        planned = cloud.stack.submitter().plan(order)
+    local = {"printed": options.output is None, "keep_intermediate": order.keep_intermediate or not cloud.lasting}
+    return replace(planned, spec=planned.spec.model_copy(update=local))
 
 
 @contextmanager
@@ -175,6 +177,7 @@ def _workers(options: Options) -> int:
 def _surroundings(options: Options, *, workers: int) -> Surroundings:
     return Surroundings(
         reducers=min(REDUCERS_PER_WORKER * workers, limits.REDUCERS_MAX),
+        even_workers=workers,
         memory_bytes=size_bytes(limits.MEMORY_BYTES if options.memory is None else options.memory),
         task_timeout_s=limits.TASK_TIMEOUT_S if options.task_timeout_s is None else options.task_timeout_s,
     )

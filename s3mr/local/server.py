@@ -75,12 +75,10 @@ def main() -> None:
     _serve(listener)
 
 
-def _serve(listener: socket.socket) -> None:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-
+def application() -> WsgiApp:
+    """Return moto's services as an application of this process, whose state they are."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from moto.s3.models import s3_backends
-    from werkzeug.serving import make_server
 
     def upload_exists(upload: str) -> bool:
         return any(
@@ -91,8 +89,15 @@ def _serve(listener: socket.socket) -> None:
         )
 
     known: dict[str, WsgiApp] = {"s3": create_backend_app("s3"), "dynamodb": create_backend_app("dynamodb")}
-    app = Exact(Signed(known, DomainDispatcherApplication(create_backend_app)), upload_exists)
-    make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno()).serve_forever()
+    return Exact(Signed(known, DomainDispatcherApplication(create_backend_app)), upload_exists)
+
+
+def _serve(listener: socket.socket) -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+    from werkzeug.serving import make_server
+
+    make_server("127.0.0.1", 0, application(), threaded=True, fd=listener.fileno()).serve_forever()
 
 
 if __name__ == "__main__":

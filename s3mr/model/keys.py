@@ -1,5 +1,9 @@
 """The one place that spells the names of objects and parts (design: "Names of objects")."""
 
+from collections.abc import Iterator
+
+from s3mr import limits
+
 PART_DIGITS = 5
 PART_PREFIX = "part-"
 
@@ -29,6 +33,12 @@ def index_segment(job_id: str, segment: int) -> str:
 def index_books(job_id: str) -> str:
     """What each partition must read: records and checksum, as the winning maps wrote them."""
     return f"{plan_prefix(job_id)}index/books"
+
+
+def plan_objects(job_id: str, *, map_tasks: int) -> Iterator[str]:
+    """All that there can be below `plan_prefix`."""
+    yield from (bundle(job_id), plan(job_id), index_books(job_id))
+    yield from (index_segment(job_id, segment) for segment in range(-(-map_tasks // limits.INDEX_SEGMENT_TASKS)))
 
 
 def packed_pieces(job_id: str, *, worker: str, map_task: int) -> str:

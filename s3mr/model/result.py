@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from s3mr.model.cost import Cost, Requests
 from s3mr.model.job import JobId, JobState
 from s3mr.model.statistics import Counters
 from s3mr.model.value import Value
@@ -15,7 +16,9 @@ class JobResult(Value):
     job_id: JobId
     output: str  # a folder or s3:// URI
     parts: int
-    counters: Counters  # of a stack, `requests` are those of workers alone: its coordinator keeps no count
+    counters: Counters
+    requests: Requests  # counted; of a stack, those of its workers alone: its coordinator keeps no count
+    aws_cost: Cost  # estimated, in US dollars: what the same job costs on AWS, wherever this one ran
     input_objects: int
     skipped_objects: int  # hidden by a name that begins with _ or .
     map_tasks: int
@@ -28,11 +31,14 @@ class JobResult(Value):
     @classmethod
     def of(cls, job: JobState, *, requests: Mapping[str, int] | None = None) -> Self:
         """Return what a job that has succeeded came to; ``requests``: those that its coordinator sent, if known."""
+        counters = job.counters + Counters(requests=dict(requests or {}))
         return cls(
             job_id=job.spec.job_id,
             output=job.spec.output,
             parts=job.spec.tasks(job.spec.last_phase),
-            counters=job.counters + Counters(requests=dict(requests or {})),
+            counters=counters,
+            requests=Requests.of(counters.requests),
+            aws_cost=Cost.estimate(job, counters.requests, whole=requests is not None),
             input_objects=job.spec.input_objects,
             skipped_objects=job.spec.skipped_objects,
             map_tasks=job.spec.map_tasks,

@@ -57,8 +57,8 @@ class Success(_Exact):
     parts: tuple[PartEntry, ...] = Field(max_length=limits.MAP_TASKS_MAX)
 
     @classmethod
-    def of(cls, job_id: str, counters: Counters, parts: Iterable[Part]) -> Self:
-        return cls(job_id=job_id, counters=Totals.of(counters), parts=tuple(map(PartEntry.of, parts)))
+    def of(cls, job_id: str, counters: Counters, parts: Iterable[PartEntry]) -> Self:
+        return cls(job_id=job_id, counters=Totals.of(counters), parts=tuple(parts))
 
     def encode(self) -> bytes:
         """Return the file; the same value, the same bytes."""

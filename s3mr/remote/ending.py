@@ -54,5 +54,5 @@ def clean(home: Home, job_id: str) -> None:
     if job.last_lease_until > home.stack.clock.now():
         until = datetime.fromtimestamp(job.last_lease_until, UTC).astimezone()
         raise RequestError(f"attempts of job {job_id} may still write until {until:%H:%M:%S}: clean it after that")
-    sweep(home.stack.objects, job_id)
+    sweep(home.stack.objects, job.spec)
     home.stack.store.erase(job)

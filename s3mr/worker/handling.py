@@ -1,7 +1,7 @@
 """What a Lambda environment or a local worker process does with a request: load the job's code, execute, report."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from s3mr import limits
@@ -9,14 +9,13 @@ from s3mr.errors import S3mrError
 from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
-from s3mr.model import keys
 from s3mr.model.job import JobSpec
-from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
 from s3mr.shuffle.merging import Scratch
 from s3mr.worker.executing import execute, failed
 from s3mr.worker.job_code import JobCode
+from s3mr.worker.plans import PlanReader
 from s3mr.worker.surroundings import Surroundings
 
 
@@ -36,6 +35,7 @@ class TaskHandler:
     scratch: Scratch
     code: JobCode
     requests_sent: Callable[[], dict[str, int]]
+    plans: PlanReader = field(default_factory=PlanReader)
 
     def handle(self, event: dict[str, Any]) -> dict[str, Any]:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.
@@ -69,12 +69,10 @@ class TaskHandler:
         pointer = request.plan
         if pointer is None:
             raise ValueError("a map request without a plan")
-        start, stop = pointer.offset_bytes, pointer.offset_bytes + pointer.length_bytes
-        segment = b"".join(self.objects.stream(keys.plan(request.spec.job_id), start=start, stop=stop))
         inputs = self.inputs_of(request.spec)
         return TaskReader(
             inputs,
-            decode_map_task(segment, pointer),
+            self.plans.map_task(request.spec, pointer, self.objects),
             get_format(request.spec.input_format),
             record_bytes_max=limits.record_bytes_max(request.spec.memory_bytes),
         )

@@ -13,7 +13,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 NOT_RUN = "<!-- not run"  # before a fence, with the reason
 WILDCARD = "…"  # in an output that is shown: whatever stands there
 # Lines of the summary in which figures depend on the machine, or on how the work happened to fall.
-_FIGURES = re.compile(r"^(shuffle  |requests |time     )")
+_FIGURES = re.compile(r"^(shuffle  |requests |AWS      |time     )")
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -12,6 +12,7 @@ from moto.s3.models import s3_backends
 from mypy_boto3_s3 import S3Client
 
 from s3mr.cli.jobs import find_job
+from s3mr.local.pool import WorkerPool
 from s3mr.local.running import run_local
 from s3mr.model.job import JobState, Phase
 from s3mr.options import Options
@@ -95,10 +96,11 @@ def test_a_job_that_fails_leaves_no_part_and_no_open_upload(
 
 
 def test_an_upload_that_a_worker_opens_when_its_job_has_succeeded_is_aborted_at_the_end(
-    job_file: Write, aws: S3Client, bucket: str
+    job_file: Write, aws: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, code = find_job(str(job_file(COUNT)) + ":job", {})
     aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
+    monkeypatch.setattr(WorkerPool, "left", 1)
 
     def open_late(job: JobState, _running: int) -> None:
         if job.phase is Phase.SUCCEEDED:  # as the second execution of a doubled attempt may

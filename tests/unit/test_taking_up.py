@@ -13,6 +13,7 @@ from s3mr.api import Job
 from s3mr.coordinator.resuming import Resumer, launch_again
 from s3mr.errors import RequestError, S3mrError, TransientError
 from s3mr.local.driving import TROUBLE_MAX, Run
+from s3mr.local.pacing import Pace
 from s3mr.model.job import JobState, Phase
 from tests.unit.resumed_jobs import finished, resumer
 from tests.unit.word_count import TEXT, expected_counts, total, words
@@ -180,11 +181,11 @@ def driven(one: World, *, late_writes: int) -> JobState:
     cloud.job_stands = cloud.check = lambda: None
     cloud.job_is_over = lambda _spec: None
 
-    def wait_for_report(wait_s: float) -> None:
+    def wait(wait_s: float, **_enough: int) -> None:
         if not one.work():
             one.clock.sleep(max(wait_s, 0.01))
 
-    pool: Any = SimpleNamespace(running=0, close=lambda: None, wait_for_report=wait_for_report)
+    pool: Any = SimpleNamespace(running=0, left=0, pace=Pace(1), close=lambda: None, wait=wait)
     ticker = replace(one.ticker(), store=LateWrites(one.real_store, late_writes))
     return Run(cloud, pool, ticker, one.job_id, lambda _job, _running: None).to_its_end(lambda: None, again=True)
 

@@ -1,0 +1,101 @@
+"""moto's services, and every request that reaches them, as S3 and DynamoDB would bill it."""
+
+import io
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from s3mr.local.server import WsgiApp, application
+
+SLICE_OR_JOB = re.compile(r"job#[^#]+$")
+DEPLOYING = ("CreateTable", "DescribeTable")
+
+
+@dataclass
+class Bill:
+    """What was asked of the services. The bucket and the table are a deployment's: to make them is not counted."""
+
+    put_class: int = 0  # S3: PUT, POST, COPY and LIST; DeleteObjects is a POST, too
+    deleted: int = 0  # these, of `put_class`: s3mr itself counts them as free, as AWS does
+    get_class: int = 0  # S3: all others but DELETE, which is free
+    listed: list[str] = field(default_factory=list)  # what each LIST was for
+    stored_bytes: int = 0  # in intermediate objects …
+    fetched_bytes: int = 0  # … and read of them again
+    dynamodb: Counter[str] = field(default_factory=Counter)
+    ticks: int = 0  # each begins with a look at the job and what is live of it
+
+
+class Counting:
+    """An application that keeps the ``bill`` of another one."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self.bill = Bill()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        key = environ["PATH_INFO"].partition("/")[2].partition("/")[2]
+        with self._lock:
+            if target:
+                self._dynamodb(target.rpartition(".")[2], body)
+            elif key or environ.get("QUERY_STRING"):
+                self._s3(environ["REQUEST_METHOD"], key, parse_qs(environ["QUERY_STRING"], keep_blank_values=True))
+                if key.startswith("jobs/") and environ["REQUEST_METHOD"] == "PUT":
+                    self.bill.stored_bytes += len(body)
+
+        def answered(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if key.startswith("jobs/") and environ["REQUEST_METHOD"] == "GET":
+                with self._lock:
+                    self.bill.fetched_bytes += int(dict(headers)["Content-Length"])
+            return start_response(status, headers, *more)
+
+        return self._app(environ, answered)
+
+    def _s3(self, method: str, key: str, query: dict[str, list[str]]) -> None:
+        listing = method == "GET" and not key
+        if listing:
+            what = "uploads" if "uploads" in query else "objects"
+            self.bill.listed.append(f"{what} {query.get('prefix', [''])[0]}")
+        self.bill.deleted += method == "POST" and "delete" in query
+        if method in ("PUT", "POST") or listing:
+            self.bill.put_class += 1
+        elif method != "DELETE":
+            self.bill.get_class += 1
+
+    def _dynamodb(self, operation: str, body: bytes) -> None:
+        if operation in DEPLOYING:
+            return
+        self.bill.dynamodb[operation] += 1
+        if operation == "Query":
+            values = json.loads(body)["ExpressionAttributeValues"]
+            self.bill.ticks += bool(SLICE_OR_JOB.match(values[":pk"]["S"]))
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, *_: Any) -> None: ...
+
+
+@contextmanager
+def counting_services() -> Iterator[tuple[str, Counting]]:
+    """Serve in this process for a while; give the address, and who counts."""
+    counting = Counting(application())
+    server = make_server("127.0.0.1", 0, counting, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}", counting
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

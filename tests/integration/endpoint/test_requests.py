@@ -1,0 +1,109 @@
+"""How many requests a job costs, counted where they arrive. Inputs, output and all between lie in S3."""
+
+import json
+from collections.abc import Iterator
+from math import ceil
+from textwrap import dedent
+from typing import Any
+
+import boto3
+import pytest
+from mypy_boto3_s3 import S3Client
+
+from s3mr.model.job import Phase
+from s3mr.model.manifest import unpack_pieces
+from tests.integration.endpoint.conftest import Place
+from tests.integration.endpoint.counting import Bill, Counting, counting_services
+
+WORKERS = 2
+OUTSIDE_TICKS = 4  # submit writes the job, its entry in the list of jobs and the claim; record reads the job once
+LOOKS = 1  # at the bucket, and at the table, whether they are there
+JOB = """
+    from s3mr import Job
+
+    def words(source, text):
+        for word in text.split():
+            yield word, 1
+
+    def total(word, counts):
+        yield word, sum(counts)
+
+    job = Job(map=words, combine=total, reduce=total, input="whole")
+    only_map = Job(map=words, input="whole")
+"""
+
+
+@pytest.fixture(scope="module")
+def counted() -> Iterator[tuple[str, Counting]]:
+    with counting_services() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def url(counted: tuple[str, Counting]) -> str:
+    return counted[0]
+
+
+@pytest.fixture
+def users(place: Place, request: pytest.FixtureRequest) -> str:
+    """A bucket of the user's; s3mr's own bucket and table are there, as of an earlier job."""
+    (place.here / "job.py").write_text(dedent(JOB))
+    name = f"users-{abs(hash(request.node.name)) % 10**8}"
+    s3: S3Client = boto3.client("s3", endpoint_url=place.url, region_name="us-east-1")
+    s3.create_bucket(Bucket=name)
+    place.stack.objects.create_bucket()
+    place.stack.store.create_table()
+    return name
+
+
+def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: int) -> tuple[Bill, dict[str, Any]]:
+    """Run a job of that shape; return what it cost, and what it says of itself."""
+    s3: S3Client = boto3.client("s3", endpoint_url=place.url, region_name="us-east-1")
+    for number in range(maps):
+        s3.put_object(Bucket=users, Key=f"in/{number:05}", Body=b"to be or not to be %d\n" % number)
+    bill = counting.bill = Bill()
+    shape = ["--reducers", str(reducers)] if reducers else []
+    done = place.s3mr(
+        *("run", "job.py:job" if reducers else "job.py:only_map", f"s3://{users}/in/", "--output", f"s3://{users}/out"),
+        *("--split-size", "1", "--layout", "packed", "--workers", str(WORKERS), "--json", *shape),
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    counting.bill = Bill()  # of what the test itself asks for
+    result = json.loads(done.stdout)
+    said = result["requests"]
+    assert said["s3_put_class"] == bill.put_class - bill.deleted
+    assert said["s3_get_class"] == bill.get_class + LOOKS
+    assert said["dynamodb"] == bill.dynamodb.total() + LOOKS
+    return bill, result
+
+
+@pytest.mark.parametrize(("maps", "reducers"), [(1, 1), (3, 4), (60, 8), (300, 3)])
+def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
+    place: Place, counted: tuple[str, Counting], users: str, maps: int, reducers: int
+) -> None:
+    bill, result = run(place, counted[1], users, maps=maps, reducers=reducers)
+    job = place.newest()
+    assert (job.spec.map_tasks, job.spec.reducers, job.attempts) == (maps, reducers, maps + reducers)
+    winners = place.stack.store.all_manifests(job, Phase.MAP)
+    pieces = sum(piece.length_bytes > 0 for one in winners for piece in unpack_pieces(one.pieces or b""))
+    segments = ceil(maps / 1000)
+    assert bill.put_class <= maps + 3 * reducers + segments + 10
+    assert bill.get_class <= 2 * maps + maps + pieces + reducers * segments + WORKERS + 10
+    assert bill.stored_bytes == result["counters"]["shuffle_bytes"] == bill.fetched_bytes
+    check_table(bill, tasks=maps + reducers)
+
+
+@pytest.mark.parametrize("maps", [1, 100])
+def test_a_job_without_reduce_costs_no_more_requests_than_that(
+    place: Place, counted: tuple[str, Counting], users: str, maps: int
+) -> None:
+    bill, _ = run(place, counted[1], users, maps=maps, reducers=0)
+    assert bill.put_class <= 3 * maps + 10
+    assert bill.get_class <= 2 * maps + maps + WORKERS + 10
+    check_table(bill, tasks=maps)
+
+
+def check_table(bill: Bill, *, tasks: int) -> None:
+    """What a job asks of the table follows its tasks and ticks, and the ticks are fewer than the tasks."""
+    assert bill.dynamodb.total() <= 2.2 * tasks + 4 * bill.ticks + OUTSIDE_TICKS
+    assert bill.ticks <= 12 + tasks / 4

@@ -1,0 +1,33 @@
+"""How far ahead of the workers the local coordinator launches."""
+
+import pytest
+
+from s3mr.local.pacing import AHEAD_S, QUEUED_MAX, QUEUED_MIN, Pace
+
+
+@pytest.mark.parametrize(("task_s", "queued"), [(0.0, QUEUED_MAX), (0.05, 10), (0.25, QUEUED_MIN), (900.0, QUEUED_MIN)])
+def test_what_waits_is_about_half_a_second_of_work(task_s: float, queued: int) -> None:
+    assert Pace(3, task_s).queued == queued
+    assert Pace(3, task_s).capacity == 3 * queued
+    assert queued in (QUEUED_MIN, QUEUED_MAX) or queued * task_s == pytest.approx(AHEAD_S)
+
+
+def test_until_a_task_has_come_back_each_is_taken_to_be_long() -> None:
+    assert Pace(2).queued == QUEUED_MIN
+
+
+def test_short_tasks_are_trusted_little_by_little_and_a_long_one_counts_at_once() -> None:
+    pace = Pace(2)
+    seen = []
+    for _ in range(20):
+        pace.note(0.01)
+        seen.append(pace.queued)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (QUEUED_MIN, QUEUED_MAX)
+    pace.note(10.0)
+    assert pace.queued == QUEUED_MIN
+
+
+def test_long_tasks_are_launched_as_each_comes_back_and_short_ones_when_half_are_done() -> None:
+    assert Pace(2, 1.0).enough == 3
+    assert Pace(2, 0.01).enough == QUEUED_MAX
