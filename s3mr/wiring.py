@@ -1,4 +1,7 @@
-"""Settings → ports filled with adapters: for the coordinator, and for a worker. Nothing else chooses an adapter."""
+"""Settings → ports filled with adapters: for the coordinator, and for a worker. Nothing else chooses an adapter.
+
+Workers, of whom there are many, import nothing of the coordinator: what makes its parts imports them.
+"""
 
 import tempfile
 from collections.abc import Callable
@@ -18,11 +21,6 @@ from s3mr.adapters.s3_output import S3Output
 from s3mr.adapters.s3_store import S3ObjectStore
 from s3mr.adapters.s3_uri import is_s3
 from s3mr.adapters.system import SystemClock, SystemEntropy, Threads
-from s3mr.coordinator.launching import Launcher
-from s3mr.coordinator.recording import Recorder
-from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Submitter
-from s3mr.coordinator.ticking import Ticker
 from s3mr.model.job import JobSpec
 from s3mr.ports import Inputs, Invoker, Output, Parallel, Published
 from s3mr.settings import Settings
@@ -31,6 +29,11 @@ from s3mr.worker.job_code import JobCode
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from s3mr.coordinator.recording import Recorder
+    from s3mr.coordinator.resuming import Resumer
+    from s3mr.coordinator.submitting import Submitter
+    from s3mr.coordinator.ticking import Ticker
 
 THREADS_MAX = 16
 
@@ -101,10 +104,14 @@ class Stack:
         endpoint = None if self._settings.embedded else self._own
         return s3_client(endpoint, self.meter, connections_max=THREADS_MAX)
 
-    def recorder(self) -> Recorder:
+    def recorder(self) -> "Recorder":
+        from s3mr.coordinator.recording import Recorder
+
         return Recorder(self.store, self.clock)
 
-    def submitter(self) -> Submitter:
+    def submitter(self) -> "Submitter":
+        from s3mr.coordinator.submitting import Submitter
+
         return Submitter(
             inputs_of=lambda requester_pays: self.inputs(requester_pays=requester_pays),
             objects=self.objects,
@@ -115,11 +122,16 @@ class Stack:
             scratch=self.scratch,
         )
 
-    def resumer(self) -> Resumer:
+    def resumer(self) -> "Resumer":
+        from s3mr.coordinator.resuming import Resumer
+
         return Resumer(self.submitter(), self.parallel)
 
-    def ticker(self, invoker: Invoker, *, capacity: int, waiting_s: float = limits.EVENT_AGE_S) -> Ticker:
+    def ticker(self, invoker: Invoker, *, capacity: int, waiting_s: float = limits.EVENT_AGE_S) -> "Ticker":
         """Return the coordinator; ``invoker`` takes ``capacity`` attempts at once, and keeps none longer waiting."""
+        from s3mr.coordinator.launching import Launcher
+        from s3mr.coordinator.ticking import Ticker
+
         return Ticker(
             store=self.store,
             objects=self.objects,
@@ -132,7 +144,7 @@ class Stack:
             capacity=capacity,
         )
 
-    def deployed_ticker(self, *, capacity: int) -> Ticker:
+    def deployed_ticker(self, *, capacity: int) -> "Ticker":
         """Return the coordinator of a stack on AWS: Lambda runs the workers."""
         from s3mr.adapters.aws_lambda import LambdaInvoker
         from s3mr.adapters.clients import lambda_client

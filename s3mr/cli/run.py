@@ -1,6 +1,7 @@
 """``s3mr run``, ``submit`` and ``resume``: have a job done, here or on a stack, and wait for it or not."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -145,24 +146,28 @@ def _refuse_chaos_there(chaos: str, place: Place) -> None:
 
 
 def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
-    from s3mr.cli.jobs import find_job
-    from s3mr.local.running import run_local
-    from s3mr.options import check_requirements
+    from s3mr.local.care import start_care
 
-    if requirements := asked.options["requirements"]:
-        check_requirements(requirements)
-        if not quiet:
-            click.echo(
-                f"--requirements {requirements} is for a stack: workers here use what is installed here", err=True
-            )
-    found, code = find_job(asked.job, asked.params)
+    endpoint_url = more["endpoint_url"]
+    with closing(start_care(endpoint_url)) as care:
+        from s3mr.cli.jobs import find_job
+        from s3mr.local.running import run_local
+        from s3mr.options import check_requirements
 
-    def running(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
-        options = asked.to_options(stderr=stderr, **more)
-        printing = deliver if options.output is None else None
-        return run_local(found, code, asked.inputs, options, watch=watch, deliver=printing)
+        if requirements := asked.options["requirements"]:
+            check_requirements(requirements)
+            if not quiet:
+                click.echo(
+                    f"--requirements {requirements} is for a stack: workers here use what is installed here", err=True
+                )
+        found, code = find_job(asked.job, asked.params)
 
-    return wait_here(running, data, endpoint_url=more["endpoint_url"], quiet=quiet)
+        def running(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
+            options = asked.to_options(stderr=stderr, **more)
+            printing = deliver if options.output is None else None
+            return run_local(found, code, asked.inputs, options, watch=watch, deliver=printing, care=care)
+
+        return wait_here(running, data, endpoint_url=endpoint_url, quiet=quiet)
 
 
 def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":

@@ -1,6 +1,8 @@
 """Waiting for a job: live progress, and at its end what it came to. Wherever the job runs, it looks the same."""
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import click
@@ -10,6 +12,7 @@ from s3mr.cli.streams import print_line, print_parts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s3mr.cli.progress import Progress
     from s3mr.model.job import JobState
     from s3mr.model.result import JobResult
     from s3mr.remote.home import Home
@@ -30,9 +33,7 @@ class Here(Protocol):
 
 def wait_here(run: Here, data: BinaryIO, *, endpoint_url: str | None, quiet: bool) -> "JobResult":
     """Run a job with workers of this command; its output goes to ``data`` where it has no other place."""
-    from s3mr.cli.progress import Progress
-
-    with Progress(shown=not quiet) as progress:
+    with _progress(shown=not quiet) as progress:
         announced = endpoint_url is None or quiet
 
         def watch(job: "JobState", running: int) -> None:
@@ -51,10 +52,9 @@ def wait_here(run: Here, data: BinaryIO, *, endpoint_url: str | None, quiet: boo
 
 def wait_there(home: "Home", job: "JobState", *, keep_intermediate: "Path | None" = None, quiet: bool) -> "JobResult":
     """Wait for a job that goes on by itself."""
-    from s3mr.cli.progress import Progress
     from s3mr.remote.watching import wait
 
-    with Progress(shown=not quiet) as progress:
+    with _progress(shown=not quiet) as progress:
         return wait(home, job, watch=progress.show, keep_intermediate=keep_intermediate)
 
 
@@ -71,3 +71,29 @@ def tell(result: "JobResult", data: BinaryIO, *, output: str | None, as_json: bo
         from s3mr.cli.summary import summary
 
         click.echo(summary(result, shown_output=output), err=True)
+
+
+def _progress(*, shown: bool) -> "AbstractContextManager[Progress | NoProgress]":
+    """Return the bars, where there is a terminal to show them: what draws them takes long to import."""
+    if not (shown and sys.stderr.isatty()):
+        return nullcontext(NoProgress())
+    from s3mr.cli.progress import Progress
+
+    return Progress(shown=shown)
+
+
+class NoProgress:
+    """Shows nothing of a job while it runs; has what `Progress` has."""
+
+    stderr = None
+
+    def show(self, job: "JobState", running: int) -> None:
+        """Show nothing."""
+
+    def say(self, text: str) -> None:
+        """Print a line on standard error."""
+        click.echo(text, err=True)
+
+    def pause(self, action: Callable[[], None]) -> None:
+        """Do ``action``."""
+        action()

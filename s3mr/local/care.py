@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -13,6 +14,17 @@ from s3mr.adapters.os_errors import translated_os
 from s3mr.processes.starting import start
 
 END_S = 5.0  # that the caretaker has to clean up
+
+
+def start_care(endpoint_url: str | None) -> "Care":
+    """Start what takes care of this command; without an endpoint, that is the embedded cloud's server as well.
+
+    It takes longer to start than all that the command imports: so it comes first.
+    """
+    if endpoint_url is not None:
+        return Care("s3mr.local.caretaker", os.environ)
+    users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return Care("s3mr.local.server", users_own)
 
 
 class Care:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from s3mr.errors import InvariantError
-from s3mr.local.care import Care
+from s3mr.local.care import Care, start_care
 from s3mr.local.pool import WorkerPool
 from s3mr.model.job import JobSpec
 from s3mr.model.report import Report
@@ -51,7 +51,12 @@ class Cloud:
         return not self.settings.embedded
 
     def start_workers(
-        self, count: int, record: Callable[[Report], object], *, chaos: str = "", stderr: int | None = None
+        self,
+        count: int,
+        record: Callable[[Report], object],
+        *,
+        chaos: str = "",
+        stderr: int | None = None,
     ) -> WorkerPool:
         """Start worker processes; they report through ``record``, and print to ``stderr``, or to ours."""
         settings = replace(self.settings, chaos=chaos)
@@ -107,9 +112,8 @@ class Cloud:
 class EmbeddedCloud(Cloud):
     """moto's services in a process; it is the caretaker, too."""
 
-    def __init__(self) -> None:
-        users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        care = Care("s3mr.local.server", users_own)
+    def __init__(self, care: Care | None = None) -> None:
+        care = care or start_care(None)
         port = int(care.first_line() or 0)
         if not port:
             care.close()
@@ -125,19 +129,20 @@ class EmbeddedCloud(Cloud):
 class EndpointCloud(Cloud):
     """Services that live on."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(Care("s3mr.local.caretaker", os.environ), settings)
+    def __init__(self, settings: Settings, care: Care) -> None:
+        super().__init__(care, settings)
 
 
-def open_cloud(endpoint_url: str | None) -> Cloud:
-    """Return the cloud at the endpoint; without one, an embedded one.
+def open_cloud(endpoint_url: str | None, care: Care | None = None) -> Cloud:
+    """Return the cloud at the endpoint; without one, an embedded one. ``care``: of `start_care`, if it was begun.
 
     Raises:
         RequestError: the endpoint is no URL.
     """
     if endpoint_url is None:
-        return EmbeddedCloud()
-    return EndpointCloud(Settings.at_endpoint(endpoint_url, os.environ))
+        return EmbeddedCloud(care)
+    settings = Settings.at_endpoint(endpoint_url, os.environ)
+    return EndpointCloud(settings, care or start_care(endpoint_url))
 
 
 def temporary_folder_of(spec: JobSpec) -> Path | None:

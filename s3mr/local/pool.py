@@ -16,6 +16,7 @@ from s3mr.processes.chaos import Chaos
 from s3mr.processes.child import Child
 
 RECORD_TRIES = 3
+HESITATION_S = 0.2  # for which attempts wait before another worker is started for them: about as long as that takes
 NEWS_S = 0.5  # for which what was reported may wait for more of it
 
 
@@ -33,28 +34,41 @@ class WorkerPool:
         born: Callable[[int], None],
         buried: Callable[[int], None],
     ) -> None:
-        """``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does."""
+        """Start one worker; the others when they are `expect`-ed, or when there is enough to do.
+
+        ``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does.
+        """
         self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
         self._chaos = chaos
         self.pace = Pace(count)
         self._changed = threading.Condition()
+        self._begun, self._expected = 1, 1  # workers
         self._left = 0  # attempts that were handed over and have not been reported
         self._reported = self._failed = False  # since the last `wait`
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
         self._children = [Child(environment, stderr, born, buried) for _ in range(count)]
         self._threads = [
-            threading.Thread(target=self._serve, args=(child,), name="s3mr-worker", daemon=True)
+            threading.Thread(
+                target=self._serve, args=(child, child is self._children[0]), name="s3mr-worker", daemon=True
+            )
             for child in self._children
         ]
         for thread in self._threads:
             thread.start()
 
+    def expect(self, attempts: int) -> None:
+        """Start a worker for each of so many attempts, as far as there are any, before these come."""
+        with self._changed:
+            self._expected = attempts
+            self._changed.notify_all()
+
     def invoke(self, request: TaskRequest) -> None:
         executions = 2 if self._chaos.fate(request, 1) == "dup" else 1
         with self._changed:
             self._left += executions
+            self._changed.notify_all()
         for execution in range(1, executions + 1):
             self._requests.put((request, execution))
 
@@ -90,6 +104,8 @@ class WorkerPool:
     def close(self) -> None:
         """Kill every worker. No report comes after this."""
         self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
         for child in self._children:
             self._requests.put(None)
             child.close()
@@ -98,7 +114,26 @@ class WorkerPool:
         for child in self._children:  # no thread reads of their pipes any more
             child.bury()
 
-    def _serve(self, child: Child) -> None:
+    def _needed(self) -> bool:
+        """Wait until there is enough to do for a worker more; False where it ends before."""
+        with self._changed:
+            while not self._closing.is_set():
+                self._changed.wait_for(lambda: self._lacking or self._closing.is_set())
+                soon = self._begun < self._expected
+                if soon or not self._changed.wait_for(
+                    lambda: not self._lacking or self._closing.is_set(), HESITATION_S
+                ):
+                    self._begun += 1
+                    return not self._closing.is_set()
+        return False
+
+    @property
+    def _lacking(self) -> bool:
+        return self._begun < max(self._expected, self._left)
+
+    def _serve(self, child: Child, first: bool) -> None:  # noqa: FBT001 - of a thread
+        if not first and not self._needed():
+            return
         child.prepare()
         while (asked := self._requests.get()) is not None:
             request, execution = asked

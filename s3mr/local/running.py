@@ -18,9 +18,11 @@ from s3mr.coordinator.submitting import Order, Planned
 from s3mr.coordinator.sweeping import sweep_leftovers
 from s3mr.errors import RequestError, TransientError
 from s3mr.loading import Code
+from s3mr.local.care import Care
 from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
 from s3mr.local.driving import Run, Watch
 from s3mr.local.keeping import copy_objects
+from s3mr.local.pool import WorkerPool
 from s3mr.local.service import end
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.result import JobResult
@@ -41,21 +43,23 @@ def run_local(
     *,
     watch: Watch = lambda _job, _running: None,
     deliver: Deliver | None = None,
+    care: Care | None = None,
 ) -> JobResult:
-    """Run a job here and return its result.
+    """Run a job here and return its result. ``care``: of `start_care`, if it was begun.
 
     Raises:
         RequestError: refused before anything ran.
         JobFailedError: the job failed; its output does not exist.
     """
     workers = _workers(options)
-    with open_cloud(options.endpoint_url) as cloud:
+    with open_cloud(options.endpoint_url, care) as cloud:
         output = cloud.temporary_output() if options.output is None else _absolute(options.output)
+        pool = _pool(cloud, options, workers=workers)  # it is starting while the job is planned
         around = _surroundings(options, workers=workers)
         bundle = make_bundle(code.files(include=options.include))
         order = order_of(job, code, options, around, bundle=bundle, inputs=inputs, output=output)
         planned = _plan(cloud, order, options)
-        run = _start(cloud, planned.spec, options, workers=workers, watch=watch)
+        run = _run(cloud, pool, planned.spec, watch)
         with _refusing():
             cloud.create_stack()
         state = run.to_its_end(lambda: cloud.stack.submitter().submit(planned), again=False)
@@ -93,7 +97,7 @@ def resume_local(
             spec = _plan_again(cloud, resumer, old, options) if old.released else _take_up(resumer, old, options)
         if not old.released:
             cloud.job_stands()  # from its beginning: what is staged is the job's
-        run = _start(cloud, spec, options, workers=workers, watch=watch)
+        run = _run(cloud, _pool(cloud, options, workers=workers), spec, watch)
         begin = (lambda: resumer.submit(spec)) if old.released else (lambda: resumer.take_up(job_id))
         return _result(run, run.to_its_end(begin, again=not old.released), deliver)
 
@@ -123,10 +127,15 @@ def _take_up(resumer: Resumer, job: JobState, options: Options) -> JobSpec:
     return job.spec
 
 
-def _start(cloud: Cloud, spec: JobSpec, options: Options, *, workers: int, watch: Watch) -> Run:
-    """Start the workers for a job."""
+def _pool(cloud: Cloud, options: Options, *, workers: int) -> WorkerPool:
+    """Start the workers."""
     record = cloud.stack.recorder().record
-    pool = cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
+    return cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
+
+
+def _run(cloud: Cloud, pool: WorkerPool, spec: JobSpec, watch: Watch) -> Run:
+    """Return a job as it will run on ``pool``."""
+    pool.expect(spec.map_tasks)
     ticker = cloud.stack.ticker(pool, capacity=pool.pace.capacity)
     return Run(cloud, pool, ticker, spec.job_id, watch, spec.task_timeout_s)
 

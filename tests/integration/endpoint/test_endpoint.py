@@ -13,7 +13,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_s3 import S3Client
 
 from s3mr.errors import RequestError
-from s3mr.local.cloud import EndpointCloud
+from s3mr.local.cloud import open_cloud
 from s3mr.local.driving import Run
 from s3mr.model import keys
 from s3mr.model.job import Phase
@@ -107,13 +107,13 @@ def test_the_bucket_and_the_table_are_created_once_also_by_many_at_once(place: P
 
 
 def create(url: str) -> None:
-    with EndpointCloud(Settings.at_endpoint(url, os.environ)) as cloud:
+    with open_cloud(url) as cloud:
         cloud.create_stack()
         cloud.create_stack()
 
 
 def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(place: Place) -> None:
-    with EndpointCloud(Settings.at_endpoint(place.url, os.environ)) as cloud:
+    with open_cloud(place.url) as cloud:
         cloud.create_stack()
         pool = cloud.start_workers(1, cloud.stack.recorder().record)
         run = Run(cloud, pool, cloud.stack.ticker(pool, capacity=1), "job-1", lambda _job, _running: None)
