@@ -19,6 +19,7 @@ REDUCERS_CHOSEN_MAX: Final = 1_000  # … and never more than this
 TASK_OBJECTS_MAX: Final = 1_000  # input objects that one map task may read
 SPLIT_LAYOUT_PIECES_MAX: Final = 256  # `auto` writes one object a piece up to here, one a task beyond
 INDEX_SEGMENT_TASKS: Final = 1_000  # map tasks in one object of the shuffle index
+CUT_BYTES_MIN: Final = 64 * KIB  # of an object, to fill a task: less is not worth a request
 SPLIT_SIZE_BYTES: Final = 64 * MIB  # where nobody says: at most so much, …
 SPLIT_SIZE_BYTES_MIN: Final = MIB  # … and not less than this, that all workers here have as much to do
 MEMORY_BYTES: Final = 512 * MIB

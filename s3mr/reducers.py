@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 __all__ = ["Reducer", "count", "distinct", "first", "maximum", "mean", "minimum", "top", "total"]
 
+_EXACT_MAX: Final = 2**53  # ints up to here are floats, exactly
 Value: TypeAlias = Any  # what map yields; what each reducer takes, its docstring says
 State: TypeAlias = Any  # made of what can be carried across the shuffle
 
@@ -44,11 +45,17 @@ class Reducer:
 def top(n: int) -> Reducer:
     """Return the reducer that lists the ``n`` largest values, the largest first; of equal ones, the earlier first.
 
-    Values are of one type that has an order. Where it is to be by something, put that first: ``(size, name)``.
+    Values are of one type that has an order, and none is NaN. To rank them by something, put it first: ``(size, name)``.
     """
     if type(n) is not int or n < 1:
         raise ValueError(f"top(n) lists at least one value, not {n!r}")
-    largest = partial(heapq.nlargest, n)
+
+    def largest(values: Iterable[Value]) -> State:
+        values = list(values)
+        if _has_nan(values):
+            raise ValueError("NaN has no order: leave it out")
+        return heapq.nlargest(n, values)
+
     return Reducer(f"top({n})", largest, lambda states: largest(chain.from_iterable(states)))
 
 
@@ -86,21 +93,43 @@ def _exact(values: list[float]) -> list[float]:
 def _rounded(state: State) -> int | float:
     if type(state) is int:
         return state
+    whole, *floats = state
     try:
-        return fsum(state)
+        if abs(whole) <= _EXACT_MAX or not all(map(isfinite, floats)):
+            return fsum(state)
+        from fractions import Fraction
+
+        return float(sum(map(Fraction, floats), start=Fraction(whole)))
     except (OverflowError, ValueError):
-        return sum(state, start=0.0)
+        return sum(floats, start=float(whole))
+
+
+def _has_nan(values: Sequence[Value]) -> bool:
+    return float in set(map(type, values)) and any(map(ne, values, values))  # only NaN differs from itself
 
 
 def _least(pick: Callable[[Iterable[Value]], Value], values: Sequence[Value]) -> Value:
-    if float in set(map(type, values)) and any(map(ne, values, values)):  # only NaN differs from itself
-        return nan
-    return pick(values)
+    return nan if _has_nan(values) else pick(values)
 
 
-def _mean(state: State) -> float:
-    summed, number = state
-    return float(_rounded(summed) / number)
+def _mean_of(values: Sequence[Value]) -> State:
+    summed = _sum(values)
+    return (len(values), summed) if type(summed) is int else (len(values), *summed)
+
+
+def _merged_mean(states: Sequence[State]) -> State:
+    summed = _merged_sum([_summed(state) for state in states])
+    number = sum(map(itemgetter(0), states))
+    return (number, summed) if type(summed) is int else (number, *summed)
+
+
+def _summed(state: State) -> State:
+    """Return the state of `total` in that of `mean`, which begins with how many values there are."""
+    return state[1] if len(state) == 2 else state[1:]
+
+
+def _different(values: Iterable[Value]) -> State:
+    return list(dict.fromkeys(nan if value != value else value for value in values))  # noqa: PLR0124 - only NaN differs
 
 
 total: Final = Reducer("total", _sum, _merged_sum, _rounded)
@@ -116,20 +145,11 @@ minimum: Final = Reducer("minimum", partial(_least, min), partial(_least, min))
 maximum: Final = Reducer("maximum", partial(_least, max), partial(_least, max))
 """The largest value; of equal ones, the first; NaN if one is."""
 
-mean: Final = Reducer(
-    "mean",
-    lambda values: (_sum(values), len(values)),
-    lambda states: (_merged_sum([summed for summed, _ in states]), sum(number for _, number in states)),
-    _mean,
-)
+mean: Final = Reducer("mean", _mean_of, _merged_mean, lambda state: float(_rounded(_summed(state)) / state[0]))
 """The sum of the values, as `total` has it, divided by how many there are."""
 
 first: Final = Reducer("first", itemgetter(0), itemgetter(0))
 """The first value, in the order of the input."""
 
-distinct: Final = Reducer(
-    "distinct",
-    lambda values: list(dict.fromkeys(values)),
-    lambda states: list(dict.fromkeys(chain.from_iterable(states))),
-)
-"""The different values, as a list in the order in which each came first. They are hashable, and fit into memory."""
+distinct: Final = Reducer("distinct", _different, lambda states: _different(chain.from_iterable(states)))
+"""The different values, as a list in the order in which each came first; all NaN are one. They are hashable."""

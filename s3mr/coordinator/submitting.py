@@ -101,7 +101,9 @@ class Submitter:
         input_bytes = sum(one.size_bytes for one in found.objects)
         tasks = plan_splits(
             found.objects,
-            split_size_bytes=order.split_size_bytes or choose_split_size(input_bytes, workers=order.even_workers),
+            split_size_bytes=choose_split_size(input_bytes, workers=order.even_workers)
+            if order.split_size_bytes is None
+            else order.split_size_bytes,
             splittable=lambda source: is_splittable(source, chosen),
         )
         summary = encode_plan(tasks, plan.write)

@@ -27,21 +27,23 @@ class TextFormat:
 
     def records(self, blocks: Iterable[bytes]) -> Iterator[Batch]:
         """Yield the lines of a whole object."""
-        unfinished: list[bytes] = []  # joined once: a line over many blocks is not copied again and again
-        unfinished_bytes = 0
+        whole: list[bytes] = []  # lines that are, …
+        unfinished: list[bytes] = []  # … and one that is not; joined once: it may lie in many blocks
+        held_bytes = 0
         for block in blocks:
-            cut = block.rfind(b"\n") + 1
-            if cut and unfinished_bytes + cut >= self._batch_bytes_min:
-                unfinished.append(block[:cut])
-                yield self._batch(_joined(unfinished))
-                unfinished_bytes = 0
-            else:
-                cut = 0
+            held_bytes += len(block)
+            if cut := block.rfind(b"\n") + 1:
+                whole += (*unfinished, block[:cut])
+                unfinished.clear()
             if cut < len(block):
                 unfinished.append(block[cut:])
-                unfinished_bytes += len(block) - cut
-        if unfinished:
-            yield self._batch(_joined(unfinished))
+            if whole and held_bytes >= self._batch_bytes_min:
+                yield self._batch(_joined(whole))
+                held_bytes = sum(map(len, unfinished))
+        if last := whole + unfinished:
+            whole.clear()
+            unfinished.clear()
+            yield self._batch(_joined(last))
 
     def split_records(self, read: Read, split: Split) -> Iterator[Batch]:
         """Yield the lines that start in ``split``."""

@@ -25,7 +25,7 @@ def plan_splits(
     """Yield the map tasks that together read every byte of ``objects`` once, in the objects' order.
 
     A task reads at most ``split_size_bytes``, of neighbours in at most `limits.TASK_OBJECTS_MAX` splits. Objects for
-    whose source ``splittable`` holds are cut where a task is full, but not for the last MiB of one; others are read
+    whose source ``splittable`` holds are cut where a task is full, unless it is all but full already; others are read
     whole.
 
     Raises:
@@ -41,8 +41,9 @@ def plan_splits(
 
 def choose_split_size(input_bytes: int, *, workers: int) -> int:
     """Return how much a map task reads where nobody says: so much that each of ``workers`` has as many tasks."""
-    rounds = max(-(-input_bytes // (workers * limits.SPLIT_SIZE_BYTES)), 1)
-    return max(-(-input_bytes // (workers * rounds)), limits.SPLIT_SIZE_BYTES_MIN)
+    rounds = max(-(-input_bytes // (workers * (limits.SPLIT_SIZE_BYTES - limits.CUT_BYTES_MIN))), 1)
+    even_bytes = -(-input_bytes // (workers * rounds))
+    return max(even_bytes + limits.CUT_BYTES_MIN, limits.SPLIT_SIZE_BYTES_MIN)
 
 
 def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> Layout:
@@ -96,7 +97,7 @@ def _tasks(
 ) -> Iterator[list[_Range]]:
     task: list[_Range] = []
     room_bytes = split_size_bytes
-    cut_bytes_min = min(split_size_bytes, limits.SPLIT_SIZE_BYTES_MIN)
+    cut_bytes_min = min(split_size_bytes, limits.CUT_BYTES_MIN)
     for each in objects:
         start, stop = 0, each.size_bytes
         while start < stop or not stop:

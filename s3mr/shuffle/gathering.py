@@ -1,14 +1,13 @@
-"""What map yields, checked and held in memory: by key where a combiner may shrink it, as it comes where none can.
+"""What map yields, checked and held in memory: here as it comes, for a job without a combiner.
 
-The two loops below run once for each pair of a job. A call, or an attribute, costs as much there as all the rest:
-so their checks are written out, and what these cannot settle goes to a function.
+`Pairs.fill` and its sister in `grouping` run once for each pair of a job. A call, or an attribute, costs as much there
+as all the rest: so their checks are written out, twice, and what these cannot settle goes to a function.
 """
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -18,18 +17,26 @@ from s3mr.model.sizes import format_size
 from s3mr.shuffle.frames import PAIR_BYTES, Pair
 from s3mr.shuffle.keys import Key, KeyTypes
 from s3mr.shuffle.partitioning import Partition
-from s3mr.shuffle.values import ASCII_BYTES, INT_BYTES, LEAVES, Value, carried, check_value, column_bytes
+from s3mr.shuffle.values import ASCII_BYTES, INT_BYTES, LEAVES, Value, carried, check_value
 
 Map: TypeAlias = Callable[[str, Any], Iterable[Any]]  # (source, record) → pairs
-Combine: TypeAlias = Callable[[Key, Iterator[Value]], Iterable[Value]]  # gives checked values of its own
-Fold: TypeAlias = Callable[[Key, list[Value]], Value]  # makes one value, a state, of those that map yielded …
-Merge: TypeAlias = Callable[[Key, list[Value]], Value]  # … and one state of several, in the order of their values
 Batches: TypeAlias = Iterator[Sequence[Pair]]  # in key order
 
-_GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
-_SMALL: Final = 2**30 - 1  # ints below are one digit of CPython's: it compares these at once
-_BATCH_PAIRS: Final = 128
-_UNSORTED_BYTES: Final = 256 * limits.KIB
+ONE_DIGIT_MAX: Final = 2**30 - 1  # CPython compares ints of one digit at once
+_UNSORTED_BYTES_MAX: Final = 256 * limits.KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What bounds a gathering: memory and the size of each key and value, by `check_value`'s estimate.
+
+    ``make_room`` is called when more than ``memory_bytes`` are held: it has them shrunk, or takes them away.
+    """
+
+    partition: Partition
+    memory_bytes: int
+    value_bytes_max: int
+    make_room: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +52,10 @@ class Stop:
 
 
 class Gathering(ABC):
-    """Pairs in memory, no more than ``memory_bytes`` by `check_value`'s estimate: then ``make_room`` is called.
+    """Pairs in memory. ``pairs`` counts all that were ever taken in."""
 
-    ``value_bytes_max`` bounds each key and each value. ``pairs`` counts all that were ever taken in.
-    """
-
-    def __init__(
-        self, *, partition: Partition, memory_bytes: int, value_bytes_max: int, make_room: Callable[[], None]
-    ) -> None:
-        self._partition = partition
-        self._memory_bytes = memory_bytes
-        self._value_bytes_max = value_bytes_max
-        self._make_room = make_room
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._size_bytes = 0
         self.types = KeyTypes()
         self.pairs = 0
@@ -84,15 +83,16 @@ class Gathering(ABC):
 class Pairs(Gathering):
     """Pairs as they come, for a job without a combiner."""
 
-    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - as `Gathering`
-        super().__init__(**given)
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
         self._held: defaultdict[int, list[Pair]] = defaultdict(list)  # by partition
 
-    def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901, PLR0912 - see above
+    def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901, PLR0912 - no calls in here
         """Take in what ``function`` yields for ``records``."""
         pairs: list[Pair] = []
         append, pairs_bytes, types, scalar = pairs.append, 0, self.types, self.types.scalar
-        value_bytes_max, pairs_bytes_max = self._value_bytes_max, min(_UNSORTED_BYTES, self._memory_bytes // 16)
+        value_bytes_max = self._room.value_bytes_max
+        pairs_bytes_max = min(_UNSORTED_BYTES_MAX, self._room.memory_bytes // 16)
         record: Any = None
         results: Iterable[Any] = ()
         in_map = True
@@ -103,12 +103,12 @@ class Pairs(Gathering):
                     in_map = False
                     try:
                         key, value = pair
-                    except (TypeError, ValueError):
+                    except Exception:  # noqa: BLE001 - what was yielded may raise anything when it is taken apart
                         raise no_pair("map", pair) from None
                     if type(pair) is not tuple:
                         pair = as_pair("map", pair)  # noqa: PLW2901 - a tuple of our own
                     if type(key) is not scalar or scalar is float:
-                        _admit(types, key)
+                        admit(types, key)
                         scalar = types.scalar
                     pair_bytes = PAIR_BYTES
                     if scalar is str and key.isascii():
@@ -116,7 +116,7 @@ class Pairs(Gathering):
                     else:
                         pair_bytes += check_value(key)
                     kind = type(value)
-                    if kind is int and value < _SMALL and value > -_SMALL:
+                    if kind is int and value < ONE_DIGIT_MAX and value > -ONE_DIGIT_MAX:
                         pair_bytes += INT_BYTES
                     elif kind is str and value.isascii():
                         pair_bytes += ASCII_BYTES + len(value)
@@ -155,125 +155,12 @@ class Pairs(Gathering):
         """Put ``pairs`` into their partitions, as long as they are in the processor's cache; the list is emptied."""
         self.pairs += len(pairs)
         held = self._held
-        for partition, pair in zip(self._partition([key for key, _ in pairs]), pairs, strict=True):
+        for partition, pair in zip(self._room.partition([key for key, _ in pairs]), pairs, strict=True):
             held[partition].append(pair)
         pairs.clear()
         self._size_bytes += size_bytes
-        if self._size_bytes > self._memory_bytes:
-            self._make_room()
-
-
-class Groups(Gathering):
-    """Values by key, for a job with a combiner, which is asked only for keys with more than one value."""
-
-    def __init__(self, *, combine: Combine, **given: Any) -> None:  # noqa: ANN401 - as `Gathering`
-        super().__init__(**given)
-        self._combine = combine
-        self._held: dict[Key, list[Value]] = {}
-
-    def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901 - see above
-        """Take in what ``function`` yields for ``records``."""
-        held, size_bytes, types, scalar = self._held, self._size_bytes, self.types, self.types.scalar
-        shapes, memory_bytes, value_bytes_max, pairs = types.shapes, self._memory_bytes, self._value_bytes_max, 0
-        record: Any = None
-        results: Iterable[Any] = ()
-        in_map = True
-        try:
-            for record in records:
-                results = function(source, record)
-                for pair in results:
-                    in_map = False
-                    try:
-                        key, value = pair
-                    except (TypeError, ValueError):
-                        raise no_pair("map", pair) from None
-                    if type(pair) is not tuple:
-                        pair = as_pair("map", pair)  # noqa: PLW2901 - a tuple of our own
-                    if type(key) is not scalar and (type(key) is not tuple or tuple(map(type, key)) not in shapes):
-                        types.admit(key)
-                        scalar = types.scalar
-                    if type(value) is int and value < _SMALL and value > -_SMALL:
-                        size_bytes += INT_BYTES
-                    else:
-                        value_bytes, value = carried(value)
-                        size_bytes += value_bytes
-                        if value_bytes > value_bytes_max:
-                            refuse_large(key, value, value_bytes_max)
-                    values = held.get(key)
-                    if values is None:
-                        held[key] = [value]
-                        size_bytes += self._new_key_bytes(key)
-                    else:
-                        values.append(value)
-                    pairs += 1
-                    if size_bytes > memory_bytes:
-                        self._size_bytes = size_bytes
-                        self._make_room()
-                        held, size_bytes = self._held, self._size_bytes
-                    in_map = True
-        except BaseException:
-            self.stop = Stop(record, results, in_map)
-            raise
-        self._size_bytes = size_bytes
-        self.pairs += pairs
-
-    def shrink(self) -> int:
-        """Combine the values of each key in place."""
-        held, combine = self._held, self._combine
-        for key, values in held.items():
-            if len(values) > 1:
-                held[key] = list(combine(key, iter(values)))
-        self._held = held = {key: values for key, values in held.items() if values}
-        values_bytes = column_bytes(list(chain.from_iterable(held.values())))
-        self._size_bytes = values_bytes + column_bytes(held.keys()) + len(held) * _GROUP_BYTES
-        return self._size_bytes
-
-    def partitions(self) -> Iterator[tuple[int, Batches]]:
-        """Sort the keys of a partition at a time."""
-        partitions: dict[int, list[Key]] = {}
-        for partition, key in zip(self._partition(list(self._held)), self._held, strict=True):
-            partitions.setdefault(partition, []).append(key)
-        for partition in sorted(partitions):
-            yield partition, self._drained(sorted(partitions.pop(partition)))
-        self._held, self._size_bytes = {}, 0
-
-    def _drained(self, keys: list[Key]) -> Batches:
-        pairs = ((key, value) for key in keys for value in self._held.pop(key))
-        while batch := list(islice(pairs, _BATCH_PAIRS)):
-            yield batch
-
-    def _new_key_bytes(self, key: Key) -> int:
-        if self.types.floats:
-            _admit(self.types, key)  # it may hold NaN
-        key_bytes = check_value(key)
-        if key_bytes > self._value_bytes_max:
-            refuse_large(key, None, self._value_bytes_max)
-        return key_bytes + _GROUP_BYTES
-
-
-class Folds(Groups):
-    """One state by key, for a job whose reducer can be applied in parts."""
-
-    def __init__(self, *, fold: Fold, merge: Merge, **given: Any) -> None:  # noqa: ANN401 - as `Gathering`
-        super().__init__(combine=lambda _key, values: values, **given)
-        self._fold = fold
-        self._merge = merge
-        self._states: dict[Key, Value] = {}
-
-    def shrink(self) -> int:
-        """Fold what has come since, and merge it with what was there."""
-        states, fold, held = self._states, self._fold, self._held
-        for key, values in held.items():
-            state = fold(key, values)
-            states[key] = self._merge(key, [states[key], state]) if key in states else state
-        self._held = {}
-        self._size_bytes = column_bytes(states.values()) + column_bytes(states.keys()) + len(states) * _GROUP_BYTES
-        return self._size_bytes
-
-    def partitions(self) -> Iterator[tuple[int, Batches]]:
-        """Sort the keys of a partition at a time."""
-        self._held, self._states = {key: [state] for key, state in self._states.items()}, {}
-        return super().partitions()
+        if self._size_bytes > self._room.memory_bytes:
+            self._room.make_room()
 
 
 def as_pair(function: str, got: Any) -> tuple[Any, Any]:  # noqa: ANN401 - whatever a function yielded
@@ -291,6 +178,8 @@ def no_pair(function: str, got: object) -> UserCodeError:
     """Return the error of a user's function that yielded ``got`` where a pair was due."""
     if isinstance(got, tuple | list):
         what = f"a {type(got).__name__} of {len(got)}"
+        if type(got) not in (tuple, list):
+            what += " that is no plain tuple"
     else:
         what = f"{got!r:.100}" if type(got) in LEAVES else f"a value of type {type(got).__name__}"
     return UserCodeError(f"{function} yielded {what}; it must yield pairs: yield key, value")
@@ -310,7 +199,7 @@ def refuse_large(key: Key, value: Value, bytes_max: int) -> None:
             )
 
 
-def _admit(types: KeyTypes, key: Key) -> None:
+def admit(types: KeyTypes, key: Key) -> None:
     """Take in a key whose type alone does not say that it is like those before: a tuple, a float, or the first."""
     kind = type(key)
     if kind is tuple:

@@ -11,7 +11,8 @@ from itertools import chain
 from typing import Any, Self, TypeAlias
 
 from s3mr import limits
-from s3mr.shuffle.gathering import Batches, Combine, Fold, Folds, Gathering, Groups, Map, Merge, Pairs, Stop
+from s3mr.shuffle.gathering import Batches, Gathering, Map, Pairs, Room, Stop
+from s3mr.shuffle.grouping import Combine, Fold, Folds, Groups, Merge
 from s3mr.shuffle.keys import Key
 from s3mr.shuffle.merging import Scratch, SpilledRun, SpillFile, Watched, grouped, in_batches, merge_spilled
 from s3mr.shuffle.partitioning import Partition
@@ -45,19 +46,14 @@ class SortBuffer:
         self._memory_bytes = memory_bytes
         self._frame_bytes = frame_bytes
         self._scratch = scratch
-        given: dict[str, Any] = {
-            "partition": partition,
-            "memory_bytes": memory_bytes,
-            "value_bytes_max": value_bytes_max,
-            "make_room": self._make_room,
-        }
+        room = Room(partition, memory_bytes, value_bytes_max, self._make_room)
         self._held: Gathering
         if folding:
             fold, merge = folding
-            self._held = Folds(fold=fold, merge=merge, **given)
+            self._held = Folds(room, fold, merge)
             self._combine = lambda key, states: (merge(key, list(states)),)
         else:
-            self._held = Groups(combine=combine, **given) if combine else Pairs(**given)
+            self._held = Groups(room, combine) if combine else Pairs(room)
         self._spills: list[dict[int, SpilledRun]] = []
         self._files = ExitStack()
 

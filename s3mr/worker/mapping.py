@@ -37,7 +37,7 @@ def run_map(request: TaskRequest, *, worker: str, user_code: UserCode, surroundi
         reducers=spec.reducers,
         partition=user_code.partition(spec.reducers),
         combine=user_code.combine,
-        folding=user_code.folding,
+        folding=user_code.folding(limits.record_bytes_max(spec.memory_bytes)),
         memory_bytes=spec.memory_bytes // 2,  # the other half is for Python, the user's code and S3
         frame_bytes=frame,
         scratch=surroundings.scratch,

@@ -12,13 +12,15 @@ from typing import Any, NamedTuple, TypeAlias
 
 from s3mr import limits
 from s3mr.errors import UserCodeError
+from s3mr.model.sizes import format_size
 from s3mr.reducers import Reducer
-from s3mr.shuffle.gathering import Combine, Fold, Merge, as_pair
+from s3mr.shuffle.gathering import as_pair
+from s3mr.shuffle.grouping import Combine, Fold, Merge
 from s3mr.shuffle.keys import Key
 from s3mr.shuffle.merging import Group, Watched
 from s3mr.shuffle.partitioning import Partition, by_function, by_hash
 from s3mr.shuffle.sorting import SortBuffer
-from s3mr.shuffle.values import Value, carried
+from s3mr.shuffle.values import Value, carried, check_value
 from s3mr.tracebacks import users_traceback
 
 FormatPair: TypeAlias = Callable[[Any, Any], bytes]
@@ -66,20 +68,19 @@ class UserCode:
         """Yield the lines of what reduce yields for all keys."""
         if (reducer := self._reducer) is None:
             return self._lines("reduce", self._functions.reduce, groups, format_pair)
-        finished = lambda key, states: ((key, reducer.finish(reducer.merge(list(states)))),)  # noqa: E731 - one line
-        return self._lines("reduce", finished, groups, format_pair)
+        return self._lines("reduce", partial(self._finished, reducer), groups, format_pair)
 
     @property
     def combine(self) -> Combine | None:
         """The job's combiner, as the shuffle calls it."""
         return self._combined if self._functions.combine else None
 
-    @property
-    def folding(self) -> tuple[Fold, Merge] | None:
+    def folding(self, state_bytes_max: int) -> tuple[Fold, Merge] | None:
         """What a reducer of ours does on the map side, where the job names one and no combiner."""
         if (reducer := self._reducer) is None:
             return None
-        return partial(self._folded, reducer.fold), partial(self._folded, reducer.merge)
+        fold, merge = (partial(self._folded, function, state_bytes_max) for function in (reducer.fold, reducer.merge))
+        return fold, merge
 
     def partition(self, reducers: int) -> Partition:
         """The partition of each key: the user's choice, or by hash."""
@@ -88,15 +89,15 @@ class UserCode:
         choose = by_function(self._functions.partition, reducers)
 
         def partition(keys: Sequence[Key]) -> list[int]:
-            chosen = []
-            for key in keys:
+            chosen = dict.fromkeys(keys, 0)
+            for key in chosen:
                 try:
-                    chosen.append(choose(key))
+                    chosen[key] = choose(key)
                 except UserCodeError as error:
                     raise _located(error, _Call("partition", key, reducers)) from None
                 except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
                     raise self._raised(error, _Call("partition", key, reducers)) from None
-            return chosen
+            return [chosen[key] for key in keys]
 
         return partition
 
@@ -142,11 +143,24 @@ class UserCode:
         if type(values) is Watched and values.error:
             raise values.error
 
-    def _folded(self, function: Callable[[list[Value]], Value], key: Key, values: list[Value]) -> Value:
+    @staticmethod
+    def _finished(reducer: Reducer, key: Key, states: Iterator[Value]) -> tuple[tuple[Key, Value]]:
+        return ((key, reducer.finish(reducer.merge(list(states)))),)
+
+    def _folded(self, function: Callable[[list[Value]], Value], bytes_max: int, key: Key, values: list[Value]) -> Value:
+        call = _Call("reduce", key, values)
         try:
-            return function(values)
-        except Exception as error:  # noqa: BLE001 - the values are the user's: they may have no order, or no sum
-            raise self._raised(error, _Call("reduce", key, values)) from None
+            state = function(values)
+        except BaseException as error:  # noqa: BLE001 - the values are the user's: they may have no order, or no sum
+            raise self._raised(error, call) from None
+        try:
+            size_bytes = check_value(state)
+        except UserCodeError as error:
+            raise _located(error, call) from None
+        if size_bytes > bytes_max:
+            what = f"{self._functions.reduce!r} holds {format_size(size_bytes)} of one key"
+            raise _located(UserCodeError(f"{what}, and may hold a quarter of --memory"), call)
+        return state
 
     def _blamed(self, error: BaseException, call: "_Call", results: object, *, raised: bool) -> BaseException:
         """Return what to raise for ``error``: what became of a ``call`` that returned ``results``, or of its results.

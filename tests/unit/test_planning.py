@@ -57,9 +57,10 @@ def test_without_a_split_size_each_worker_has_as_much_to_do(sizes: list[int], wo
     assert limits.SPLIT_SIZE_BYTES_MIN <= size_bytes <= limits.SPLIT_SIZE_BYTES
     tasks = [task_bytes(one) for one in plan_splits(objects_of(sizes), split_size_bytes=size_bytes, splittable=always)]
     assert sum(tasks) == total_bytes
-    assert all(one > size_bytes - limits.SPLIT_SIZE_BYTES_MIN for one in tasks[:-1])
-    if len(sizes) == 1 and total_bytes >= workers * limits.SPLIT_SIZE_BYTES_MIN:
-        assert len(tasks) % workers == 0 or max(tasks) - min(tasks) < limits.SPLIT_SIZE_BYTES_MIN
+    assert all(one > size_bytes - limits.CUT_BYTES_MIN for one in tasks[:-1])
+    if total_bytes >= workers * limits.SPLIT_SIZE_BYTES_MIN:
+        rounds = -(-len(tasks) // workers)
+        assert max(tasks) * rounds <= total_bytes / workers + 2 * rounds * limits.CUT_BYTES_MIN
 
 
 def test_a_large_object_fills_the_task_that_another_has_begun() -> None:

@@ -90,6 +90,14 @@ def test_blocks_hold_the_same_lines_whole(datas: list[bytes], split_size_bytes: 
     assert consumed == sum(map(len, datas))
 
 
+def test_a_line_that_text_can_read_is_no_record_too_large_for_blocks() -> None:
+    data = b"short\n" * (650 * limits.KIB) + b"x" * (3 * limits.MIB) + b"\n"
+    for name in ("text", "block"):
+        task = MapTask(splits=(Split(source="a", size_bytes=len(data), etag="tag", start=0, stop=len(data)),))
+        reader = TaskReader(Streams({"a": data}), task, get_format(name), record_bytes_max=4 * limits.MIB)
+        assert sum(record.count("x") for _, records in reader for record in records) == 3 * limits.MIB
+
+
 @given(st.lists(contents, min_size=1, max_size=3), st.integers(1, 20))
 def test_whole_objects_are_one_record_each_even_empty_ones(datas: list[bytes], block_bytes: int) -> None:
     objects = {f"file-{number}": data for number, data in enumerate(datas)}

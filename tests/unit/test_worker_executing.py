@@ -95,7 +95,13 @@ def of_record(result: Any) -> Callable[[str, str], Any]:
     return lambda _source, line: result if line == "bad" else ()
 
 
+class Broken:
+    def __iter__(self) -> Iterator[int]:
+        raise LookupError("no such column")
+
+
 WRONG_IN_ANY_JOB = [
+    (of_record([Broken()]), "map yielded a value of type Broken"),
     (raising, "map raised ValueError: cannot read this"),
     (leaving, "map raised SystemExit: 3"),
     (lambda _line: (), "map raised TypeError"),
@@ -170,6 +176,17 @@ def test_what_partition_does_wrong_is_reported_with_its_key(partition: Any, mess
     assert failure is not None
     assert (failure.kind, failure.record) == (FailureKind.USER, "'a'")
     assert message in failure.message
+
+
+def test_a_users_partition_is_asked_once_for_many_pairs_of_a_key() -> None:
+    asked = []
+
+    def partition(key: str, reducers: int) -> int:
+        asked.append(key)
+        return len(key) % reducers
+
+    Cloud([["a bb a a bb"] * 100], Functions(map=words, partition=partition, reduce=total)).map_all()
+    assert len(asked) <= 200  # for each of the records at hand together
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""What map yields, checked and held in memory by key: where a combiner, or a reducer's own fold, may shrink it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any, Final, TypeAlias
+
+from s3mr.shuffle.gathering import (
+    ONE_DIGIT_MAX,
+    Batches,
+    Gathering,
+    Map,
+    Room,
+    Stop,
+    admit,
+    as_pair,
+    no_pair,
+    refuse_large,
+)
+from s3mr.shuffle.keys import Key
+from s3mr.shuffle.values import INT_BYTES, Value, carried, check_value, column_bytes
+
+Combine: TypeAlias = Callable[[Key, Iterator[Value]], Iterable[Value]]  # gives checked values of its own
+Fold: TypeAlias = Callable[[Key, list[Value]], Value]  # makes one value, a state, of those that map yielded …
+Merge: TypeAlias = Callable[[Key, list[Value]], Value]  # … and one state of several, in the order of their values
+
+_GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
+_BATCH_PAIRS: Final = 128
+
+
+class Grouping(Gathering):
+    """Values by key."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
+        self._held: dict[Key, list[Value]] = {}
+
+    def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901 - no calls in here
+        """Take in what ``function`` yields for ``records``."""
+        held, size_bytes, types, scalar = self._held, self._size_bytes, self.types, self.types.scalar
+        shapes, pairs = types.shapes, 0
+        memory_bytes, value_bytes_max = self._room.memory_bytes, self._room.value_bytes_max
+        record: Any = None
+        results: Iterable[Any] = ()
+        in_map = True
+        try:
+            for record in records:
+                results = function(source, record)
+                for pair in results:
+                    in_map = False
+                    try:
+                        key, value = pair
+                    except Exception:  # noqa: BLE001 - what was yielded may raise anything when it is taken apart
+                        raise no_pair("map", pair) from None
+                    if type(pair) is not tuple:
+                        pair = as_pair("map", pair)  # noqa: PLW2901 - a tuple of our own
+                    if type(key) is not scalar and (type(key) is not tuple or tuple(map(type, key)) not in shapes):
+                        types.admit(key)
+                        scalar = types.scalar
+                    if type(value) is int and value < ONE_DIGIT_MAX and value > -ONE_DIGIT_MAX:
+                        size_bytes += INT_BYTES
+                    else:
+                        value_bytes, value = carried(value)
+                        size_bytes += value_bytes
+                        if value_bytes > value_bytes_max:
+                            refuse_large(key, value, value_bytes_max)
+                    values = held.get(key)
+                    if values is None:
+                        held[key] = [value]
+                        size_bytes += self._new_key_bytes(key)
+                    else:
+                        values.append(value)
+                    pairs += 1
+                    if size_bytes > memory_bytes:
+                        self._size_bytes = size_bytes
+                        self._room.make_room()
+                        held, size_bytes = self._held, self._size_bytes
+                    in_map = True
+        except BaseException:
+            self.stop = Stop(record, results, in_map)
+            raise
+        self._size_bytes = size_bytes
+        self.pairs += pairs
+
+    def partitions(self) -> Iterator[tuple[int, Batches]]:
+        """Sort the keys of a partition at a time."""
+        partitions: dict[int, list[Key]] = {}
+        for partition, key in zip(self._room.partition(list(self._held)), self._held, strict=True):
+            partitions.setdefault(partition, []).append(key)
+        for partition in sorted(partitions):
+            yield partition, self._drained(sorted(partitions.pop(partition)))
+        self._held, self._size_bytes = {}, 0
+
+    def _drained(self, keys: list[Key]) -> Batches:
+        pairs = ((key, value) for key in keys for value in self._held.pop(key))
+        while batch := list(islice(pairs, _BATCH_PAIRS)):
+            yield batch
+
+    def _new_key_bytes(self, key: Key) -> int:
+        if self.types.floats:
+            admit(self.types, key)  # it may hold NaN
+        key_bytes = check_value(key)
+        if key_bytes > self._room.value_bytes_max:
+            refuse_large(key, None, self._room.value_bytes_max)
+        return key_bytes + _GROUP_BYTES
+
+
+class Groups(Grouping):
+    """For a job with a combiner, which is asked only for keys with more than one value."""
+
+    def __init__(self, room: Room, combine: Combine) -> None:
+        super().__init__(room)
+        self._combine = combine
+
+    def shrink(self) -> int:
+        """Combine the values of each key in place."""
+        held, combine = self._held, self._combine
+        for key, values in held.items():
+            if len(values) > 1:
+                held[key] = list(combine(key, iter(values)))
+        self._held = held = {key: values for key, values in held.items() if values}
+        values_bytes = column_bytes(list(chain.from_iterable(held.values())))
+        self._size_bytes = values_bytes + column_bytes(held.keys()) + len(held) * _GROUP_BYTES
+        return self._size_bytes
+
+
+class Folds(Grouping):
+    """One state a key, for a job whose reducer can be applied in parts."""
+
+    def __init__(self, room: Room, fold: Fold, merge: Merge) -> None:
+        super().__init__(room)
+        self._fold = fold
+        self._merge = merge
+        self._states: dict[Key, Value] = {}
+
+    def shrink(self) -> int:
+        """Fold what has come since, and merge it with what was there."""
+        states, fold, held = self._states, self._fold, self._held
+        for key, values in held.items():
+            state = fold(key, values)
+            states[key] = self._merge(key, [states[key], state]) if key in states else state
+        self._held = {}
+        self._size_bytes = column_bytes(states.values()) + column_bytes(states.keys()) + len(states) * _GROUP_BYTES
+        return self._size_bytes
+
+    def partitions(self) -> Iterator[tuple[int, Batches]]:
+        """Sort the keys of a partition at a time."""
+        self._held, self._states = {key: [state] for key, state in self._states.items()}, {}
+        return super().partitions()
