@@ -45,7 +45,7 @@ class Reducer:
 def top(n: int) -> Reducer:
     """Return the reducer that lists the ``n`` largest values, the largest first; of equal ones, the earlier first.
 
-    Values are of one type that has an order, and none is NaN. To rank them by something, put it first: ``(size, name)``.
+    Values are of one type that has an order, and none is NaN. To rank by something, put it first: ``(size, name)``.
     """
     if type(n) is not int or n < 1:
         raise ValueError(f"top(n) lists at least one value, not {n!r}")

@@ -1,0 +1,171 @@
+"""What map yields, taken in three ways: as pairs, in groups for a combiner, or folded by a reducer of ours."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import pytest
+
+from s3mr import reducers
+from s3mr.errors import TransientError, UserCodeError
+from s3mr.formats.lines import format_pair
+from s3mr.reducers import Reducer
+from s3mr.shuffle.frames import read_run, write_run
+from s3mr.shuffle.merging import Watched
+from s3mr.shuffle.partitioning import by_hash
+from s3mr.shuffle.sorting import SortBuffer
+from s3mr.worker.user_code import Functions, UserCode
+
+Pairs = list[tuple[Any, Any]]
+LISTS = Reducer("lists", list, lambda states: [value for state in states for value in state])
+HOW: dict[str, dict[str, Any]] = {
+    "pairs": {},
+    "groups": {"combine": lambda _key, values: list(values)},
+    "folds": {
+        "folding": (lambda _key, values: LISTS.fold(values), lambda _key, states: LISTS.merge(states)),
+    },
+}
+any_way = pytest.mark.parametrize("how", HOW)
+
+
+class Files:
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self) -> BinaryIO:
+        self.made += 1
+        return io.BytesIO()
+
+
+def taken_in(
+    fills: Iterable[Iterable[Any]], *, files: Files | None = None, memory_bytes: int = 10**6, **more: Any
+) -> Pairs:
+    """Take in the pairs of each fill, and return what comes out of it."""
+    given = {"reducers": 1, "partition": by_hash(1), "combine": None, "frame_bytes": 1000, "scratch": files or Files()}
+    with SortBuffer(**{**given, "memory_bytes": memory_bytes, **more}) as buffer:
+        for pairs in fills:
+            buffer.fill("a.txt", [pairs], lambda _source, record: record)
+        file = io.BytesIO()
+        for _, batches in buffer.partitions():
+            write_run(batches, file.write, frame_bytes=1000)
+    return [pair for frame in read_run([file.getvalue()]) for pair in frame.pairs()]
+
+
+def values_of(how: str, pairs: Pairs) -> list[Any]:
+    return [one for _, state in pairs for one in state] if how == "folds" else [value for _, value in pairs]
+
+
+@any_way
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (["ab"], "'ab'"),
+        ([("a", 1, 2)], "tuple of 3"),
+        ([("a", {1})], "sorted"),
+        ([({}, 1)], "dict"),
+        ([("a", 1), (1, 1)], "mixed types: str and int"),
+        ([(1, 1), (True, 1)], "mixed types: int and bool"),
+        ([((1,), 1), ((True,), 1)], "mixed types"),
+        ([(1.0, 1), (float("nan"), 1), (2.0, 1)], "NaN"),
+        ([((1.0,), 1), ((float("nan"),), 1)], "NaN"),
+        ([("a", "x" * 5000)], "a value that takes 4.9KiB"),
+        ([("a", 2**40_000)], "a value that takes"),
+        ([("x" * 5000, 1)], "a key that takes 4.9KiB"),
+    ],
+)
+def test_what_cannot_be_carried_is_refused(how: str, pairs: list[Any], words: str) -> None:
+    with pytest.raises(UserCodeError, match=words):
+        taken_in([pairs], value_bytes_max=1000, **HOW[how])
+
+
+@any_way
+def test_a_list_that_map_goes_on_filling_is_carried_as_it_was(how: str) -> None:
+    def pairs() -> Iterator[tuple[str, list[int]]]:
+        seen: list[int] = []
+        for number in range(3):
+            seen.append(number)
+            yield "k", seen
+
+    assert values_of(how, taken_in([pairs()], **HOW[how])) == [[0], [0, 1], [0, 1, 2]]
+
+
+@any_way
+@pytest.mark.parametrize("memory_bytes", [3_000, 10**7])
+def test_the_values_of_a_key_stay_in_the_order_in_which_they_were_yielded(how: str, memory_bytes: int) -> None:
+    fills = [[(f"k{number % 3}", number) for number in range(start, start + 100)] for start in range(0, 3_000, 100)]
+    out = taken_in(fills, memory_bytes=memory_bytes, **HOW[how])
+    assert [key for key, _ in out] == sorted(key for key, _ in out)
+    for key in range(3):
+        assert values_of(how, [pair for pair in out if pair[0] == f"k{key}"]) == list(range(key, 3_000, 3))
+
+
+@any_way
+def test_memory_counts_over_many_small_fills(how: str) -> None:
+    files = Files()
+    taken_in([[(f"{number:06}", "x" * 50)] for number in range(1_000)], files=files, memory_bytes=20_000, **HOW[how])
+    assert files.made > 0
+
+
+@pytest.mark.parametrize(
+    ("reducer", "state"),
+    [
+        (reducers.count, 2_500),
+        (reducers.first, 3),
+        (reducers.total, sum(range(3, 10_000, 4))),
+        (reducers.maximum, 9_999),
+    ],
+)
+def test_what_is_folded_again_and_again_without_a_spill_is_folded_once(reducer: Reducer, state: Any) -> None:
+    files = Files()
+    folding = (lambda _key, values: reducer.fold(values), lambda _key, states: reducer.merge(states))
+    pairs = [(number % 4, number) for number in range(10_000)]
+    out = taken_in([pairs], files=files, memory_bytes=2**16, folding=folding)
+    assert (len(out), out[3], files.made) == (4, (3, state), 0)
+
+
+def test_states_that_were_spilled_cross_as_one() -> None:
+    folding = (lambda _key, values: sum(values), lambda _key, states: sum(states))
+    pairs = [(f"{number % 500:05}", 1) for number in range(5_000)]
+    files = Files()
+    out = taken_in([pairs], files=files, memory_bytes=20_000, folding=folding)
+    assert out == [(f"{number:05}", 10) for number in range(500)]
+    assert files.made > 0
+
+
+def broken() -> Iterator[int]:
+    yield 1
+    raise TransientError("the disk is away")
+
+
+def swallowing(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
+    count = 0
+    try:
+        for _ in values:
+            count += 1
+    except Exception:  # noqa: BLE001, S110 - what users do
+        pass
+    yield key, count
+
+
+def passing(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
+    yield key, sum(values)
+
+
+@pytest.mark.parametrize("function", [swallowing, passing])
+def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_with_it(
+    function: Callable[..., Any],
+) -> None:
+    code = UserCode(Functions(map=passing, reduce=function, combine=function))
+    with pytest.raises(TransientError, match="the disk is away"):
+        list(code.reduced([("a", Watched(broken()))], format_pair))
+    assert code.combine is not None
+    with pytest.raises(TransientError, match="the disk is away"):
+        list(code.combine("a", Watched(broken())))
+
+
+@pytest.mark.parametrize(("key", "own"), [(1, True), (1, 1.0), (1.0, 1), ("a", "b"), ((1,), (True, 2))])
+def test_a_combiner_must_yield_its_own_key_also_in_type(key: Any, own: Any) -> None:
+    code = UserCode(Functions(map=passing, reduce=passing, combine=lambda _key, _values: [(own, 1)]))
+    assert code.combine is not None
+    with pytest.raises(UserCodeError, match="must yield the key that it was given"):
+        list(code.combine(key, iter([1, 2])))
