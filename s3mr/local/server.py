@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from s3mr.local.caretaker import take_care
+from s3mr.processes.starting import without_collections
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -95,9 +96,11 @@ def application() -> WsgiApp:
 def _serve(listener: socket.socket) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
-    from werkzeug.serving import make_server
+    with without_collections():
+        from werkzeug.serving import make_server
 
-    make_server("127.0.0.1", 0, application(), threaded=True, fd=listener.fileno()).serve_forever()
+        server = make_server("127.0.0.1", 0, application(), threaded=True, fd=listener.fileno())
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Starting a Python process of ours: in its own group, with a pipe that ends when we do."""
 
+import gc
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 
 def start(module: str, environment: Mapping[str, str], *, stderr: int | None = None) -> subprocess.Popen[bytes]:
@@ -19,3 +21,17 @@ def start(module: str, environment: Mapping[str, str], *, stderr: int | None = N
         env=environment,
         start_new_session=True,
     )
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Have no cycles collected while a process imports what it needs: all of that stays.
+
+    It takes a tenth of the time, and a tenth of every later collection, which passes over what was imported.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

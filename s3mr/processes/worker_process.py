@@ -12,11 +12,9 @@ import queue
 from functools import partial
 from typing import BinaryIO
 
-from s3mr.model.report import TaskRequest
-from s3mr.processes.chaos import Chaos
 from s3mr.processes.lifeline import follow, kill_group
+from s3mr.processes.starting import without_collections
 from s3mr.settings import Settings
-from s3mr.wiring import Stack
 
 BROKEN_STATUS = 70  # EX_SOFTWARE
 GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
@@ -28,7 +26,12 @@ def main() -> None:
     follow(_private(0, os.O_RDONLY), requests.put, lambda: kill_group(os.getpid()))
     reports = _private(1, os.O_WRONLY, shown_as=2)
     settings = Settings.from_environment(os.environ)
-    handler, chaos = Stack(settings).task_handler(), Chaos.parse(settings.chaos or "")
+    with without_collections():
+        from s3mr.model.report import TaskRequest
+        from s3mr.processes.chaos import Chaos
+        from s3mr.wiring import Stack
+
+        handler, chaos = Stack(settings).task_handler(), Chaos.parse(settings.chaos or "")
     gc.set_threshold(*GC_THRESHOLDS)
     reports.write(b"\n")  # ready: from here the time of a task counts
     reports.flush()

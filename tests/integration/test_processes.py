@@ -166,7 +166,7 @@ def test_an_interrupt_ends_everything_with_status_130(
     command = run("--workers", "2")
     until(lambda: len(pids(tmp_path)) == 2, "two maps run")
     command.send_signal(asked)
-    _, said = command.communicate(timeout=GONE_S_MAX)
+    _, said = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 130
     assert b"interrupted" in said
     assert b"Traceback" not in said

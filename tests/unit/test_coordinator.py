@@ -1,15 +1,30 @@
 """The coordinator over honest fakes: phases, books, ends, cancels, and ticks that are refused, stale or die."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from s3mr import limits
+from s3mr.adapters.folder_output import FolderOutput
+from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.api import Job
 from s3mr.coordinator.recording import Verdict
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.manifest import Books
 from s3mr.model.report import Report
-from tests.unit.word_count import TEXT, WORD_COUNT, assert_nothing_held, expected_counts, finished, total, world
+from tests.unit.word_count import (
+    TEXT,
+    WORD_COUNT,
+    assert_nothing_held,
+    expected_counts,
+    finished,
+    total,
+    words,
+    world,
+)
 from tests.world import Killed, World
 
 
@@ -120,6 +135,22 @@ def test_cancel_ends_the_job_and_nothing_is_recorded_afterwards() -> None:
     assert_nothing_held(one)
 
 
+def test_a_cancelled_job_leaves_no_folder_beside_its_output(tmp_path: Path) -> None:
+    one = world()
+    output = FolderOutput(tmp_path / "out", one.submit().spec.job_id)
+    output.check(deadline_s=1)
+    ticker = replace(one.ticker(), output_of=lambda _: output)
+    ticker.tick(one.job_id)
+    output.open_part("part-00000", worker="0" * 16).finish(records=0)
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
+    assert output.staging.name == f".out.s3mr-{one.job_id}"
+    assert list(tmp_path.iterdir()) == [output.staging]
+    while not ticker.tick(one.job_id).over:
+        pass
+    assert one.state().phase is Phase.CANCELLED
+    assert not list(tmp_path.iterdir())
+
+
 def test_cancel_is_heard_while_the_invoker_refuses() -> None:
     one = world()
     one.submit()
@@ -184,6 +215,33 @@ def test_a_stale_tick_cannot_write_after_another_has_begun() -> None:
     paused.tick(one.job_id)
     assert len(one.sent) == launched
     finished(one)
+
+
+def test_a_commit_that_wakes_up_after_its_end_leaves_the_next_job_in_its_output_alone() -> None:
+    one = world(Job(map=words))
+    mine = one.submit().spec.job_id
+    while one.state().phase is not Phase.COMMITTING:
+        one.tick()
+        one.work()
+    theirs: set[str] = set()
+
+    class Paused(MemoryOutput):
+        """An output whose committer pauses when all parts are complete."""
+
+        def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
+            assert one.finish().phase is Phase.SUCCEEDED
+            one.folder.objects.clear()
+            one.folder.identities.clear()
+            one.submit()
+            one.tick()
+            one.work()
+            theirs.update(one.folder.uploads)
+            super().discard_open(names, still_ours=still_ours)
+
+    replace(one.ticker(), output_of=lambda spec: Paused(one.folder, spec.job_id)).tick(mine)
+    assert one.job_id != mine
+    assert len(theirs) == one.state().spec.map_tasks
+    assert set(one.folder.uploads) == theirs
 
 
 def test_an_invoker_that_refuses_for_now_loses_no_attempt_and_repeats_none() -> None:

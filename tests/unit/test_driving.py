@@ -101,6 +101,21 @@ def test_a_job_fails_when_its_deadline_has_passed() -> None:
     assert state.released
 
 
+def test_the_deadline_runs_from_the_submission_and_a_new_phase_does_not_begin_it_anew() -> None:
+    one = world(deadline_s=100.0)
+    one.tick()
+    one.work()
+    one.clock.sleep(90.0)
+    assert one.tick().job.phase is Phase.REDUCE
+    one.clock.sleep(9.0)
+    assert one.tick().job.phase is Phase.REDUCE
+    one.clock.sleep(2.0)
+    assert one.tick().job.phase is Phase.STOPPING
+    failure = one.finish().failure
+    assert failure is not None
+    assert "within 100 s" in failure.message
+
+
 @pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan"), limits.DEADLINE_S_MAX + 1])
 def test_a_deadline_that_makes_no_sense_is_refused(deadline_s: float) -> None:
     with pytest.raises(RequestError, match="--deadline"):
@@ -174,10 +189,11 @@ def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
 
 def test_what_is_launched_again_long_after_its_tick_died_has_its_whole_lease() -> None:
     one = world()
-    one.switch.at = one.switch.calls + 4  # in the middle of launching
+    one.switch.at = one.switch.calls + 8  # in the middle of launching
     with pytest.raises(Killed):
         one.tick()
     one.switch.at = None
+    assert one.state().launching is not None
     one.clock.sleep(10_000.0)
     one.tick()
     assert one.sent
@@ -187,3 +203,25 @@ def test_what_is_launched_again_long_after_its_tick_died_has_its_whole_lease() -
     assert min(attempt.lease_until for attempt in live.live) >= one.clock.now() + 60.0
     assert one.state().last_lease_until >= one.clock.now() + 60.0
     assert one.finish().retried == 0
+
+
+def test_a_batch_that_was_logged_and_never_invoked_begins_anew_when_its_lease_has_run_out() -> None:
+    one = world(attempts=1)
+
+    def die(_request: TaskRequest) -> None:
+        raise Killed
+
+    invoke, one.invoke = one.invoke, die  # type: ignore[method-assign,assignment]
+    with pytest.raises(Killed):
+        one.tick()
+    one.invoke = invoke  # type: ignore[method-assign]
+    assert one.state().launching is not None
+    one.clock.sleep(limits.lease_s(60) + 1.0)
+    now = one.clock.now()
+    one.tick()
+    assert {(request.attempt, request.start_by) for request in one.sent} == {(1, now + limits.start_s())}
+    seen = one.real_store.observe(one.job_id)
+    assert seen is not None
+    assert {(live.attempt, live.lease_until) for live in seen.live} == {(1, now + limits.lease_s(60))}
+    state = one.finish()
+    assert (state.phase, state.retried) == (Phase.SUCCEEDED, 0)

@@ -121,6 +121,15 @@ def test_stragglers_get_one_backup_when_nothing_is_left_to_launch() -> None:
     assert launched(actions(job(19, median_s=10.0), slow)) == [(19, 1, False), (6, 2, True), (5, 2, True)]
 
 
+def test_tasks_that_were_refused_together_are_tried_again_each_at_a_time_of_its_own() -> None:
+    refused = [live(task, kind=FailureKind.TRANSIENT) for task in range(20)]
+    verdicts = [judge_task(spec(), [one], now=NOW) for one in refused]
+    times = [verdict.at - (NOW - 2) for verdict in verdicts if isinstance(verdict, Relaunch)]
+    assert len(set(times)) == 20
+    assert all(0.5 <= one < 1.5 for one in times)
+    assert max(times) - min(times) > 0.5
+
+
 def test_a_backup_that_failed_is_not_followed_by_another() -> None:
     slow, failed = live(5, launched_at=NOW - 40), live(5, 2, backup=True, kind=FailureKind.CRASH)
     assert launched(actions(job(20, median_s=10.0), [slow, failed])) == []

@@ -17,7 +17,7 @@ from s3mr.local.pacing import Pace
 from s3mr.model.job import JobState, Phase
 from tests.unit.resumed_jobs import finished, resumer
 from tests.unit.word_count import TEXT, expected_counts, total, words
-from tests.world import Killed, World
+from tests.world import Killed, World, died
 
 
 def abandoned(one: World, *, reduce: bool = False) -> None:
@@ -84,6 +84,32 @@ def test_attempts_that_a_dead_tick_had_logged_and_not_launched_are_launched() ->
     launch_again(one.ticker(), one.job_id)
     assert sorted(request.task for request in one.sent) == list(range(one.state().spec.map_tasks))
     assert finished(one).retried == 0
+
+
+def test_a_backup_that_is_launched_again_is_still_a_backup_and_costs_no_attempt() -> None:
+    one = World(Job(map=words, reduce=total), {f"{number:02d}": b"a b c\n" for number in range(12)})
+    one.submit(split_size_bytes=1, attempts=2)
+    one.tick()
+    straggler = one.sent.popleft()
+    one.work()
+    one.clock.sleep(limits.BACKUP_LONGER_S + 1)
+    one.tick()
+    one.sent.clear()
+    one.accepts_max = 0  # so that the log still stands there afterwards
+    with pytest.raises(TransientError):
+        launch_again(one.ticker(), one.job_id)
+    one.accepts_max = None
+    launching, seen = one.state().launching, one.real_store.observe(one.job_id)
+    assert launching is not None
+    assert seen is not None
+    marks = [(straggler.task, 1, False), (straggler.task, 2, True)]
+    assert [(logged.task, logged.attempt, logged.backup) for logged in launching.attempts] == marks
+    assert [(live.task, live.attempt, live.backup) for live in seen.live] == marks
+    launch_again(one.ticker(), one.job_id)
+    while one.sent:
+        one.record(died(one.sent.popleft()))
+    state = one.finish()
+    assert (state.phase, state.retried) == (Phase.SUCCEEDED, 1)
 
 
 def test_more_attempts_than_run_here_at_once_are_leased_for_as_long_as_they_wait() -> None:

@@ -28,7 +28,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
             "        if refused:\n",
         ),
     ),
-    mutant("begin-too-late", "s3mr.worker.executing", 60, ("if started_at > request.start_by:", "if False:")),
+    mutant("begin-too-late", "s3mr.worker.executing", 25, ("if started_at > request.start_by:", "if False:")),
     mutant("leases-never-end", _RETRYING, 1, ("if one.failure or one.lease_until > now:", "if True:")),
     mutant(
         "leases-end-at-once",

@@ -1,0 +1,73 @@
+"""Driving a job from here, over honest fakes: leases grow with what waits, and a late zombie leaves nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from s3mr import limits
+from s3mr.adapters.memory_data import MemoryOutput
+from s3mr.local.driving import Run
+from s3mr.local.pacing import Pace
+from s3mr.model import keys
+from s3mr.model.job import JobState, Phase
+from tests.unit.word_count import finished, world
+from tests.world import World
+
+
+@dataclass
+class OneWorker:
+    """A pool of one: it executes what it was given, one attempt after the other, each in ``task_s``."""
+
+    one: World
+    pace: Pace
+    task_s: float = 0.0
+    left: int = 0
+    running: int = 0
+    close: Callable[[], object] = lambda: None
+
+    def wait(self, wait_s: float, **_enough: int) -> None:
+        if not self.one.sent:
+            self.one.clock.sleep(max(wait_s, 0.01))
+            return
+        self.one.clock.sleep(self.task_s)
+        self.one.record(self.one.execute(self.one.sent.popleft()))
+
+
+def driven(one: World, pool: OneWorker, **changes: Any) -> JobState:
+    """Drive a job in an embedded cloud to its end; return it."""
+    stack = SimpleNamespace(
+        clock=one.clock,
+        store=one.real_store,
+        objects=one.real_objects,
+        output_of=lambda spec: MemoryOutput(one.folder, spec.job_id),
+    )
+    cloud: Any = SimpleNamespace(stack=stack, lasting=False)
+    cloud.job_stands = cloud.check = lambda: None
+    cloud.job_is_over = lambda _spec: None
+    workers: Any = pool
+    one.submit(**changes)
+    run = Run(cloud, workers, one.ticker(), one.job_id, lambda _job, _running: None, task_timeout_s=60.0)
+    return run.to_its_end(lambda: None, again=False)
+
+
+def test_an_attempt_that_waits_until_all_before_it_have_used_up_their_time_is_not_lost() -> None:
+    one, pace = world(), Pace(1, 0.01)
+    state = driven(one, OneWorker(one, pace, task_s=60.0), task_timeout_s=60.0)
+    finished(one)
+    assert 60.0 * state.spec.map_tasks > limits.lease_s(60.0), "without the queue, the last lease would have run out"
+    assert state.spec.map_tasks <= pace.queued
+    assert (state.retried, state.attempts) == (0, state.spec.map_tasks + state.spec.reducers)
+
+
+def test_what_a_zombie_has_open_in_the_users_bucket_when_it_is_killed_is_aborted() -> None:
+    one = world()
+    opened = []
+
+    def close() -> None:
+        opened.append(MemoryOutput(one.folder, one.job_id).open_part(keys.part(0), worker="f" * 16))
+
+    state = driven(one, OneWorker(one, Pace(1), left=1, close=close), output="s3://results/out")
+    assert state.phase is Phase.SUCCEEDED
+    assert len(opened) == 1
+    assert not one.folder.uploads
