@@ -21,7 +21,7 @@ IMPORTS = {
     "tick": ("TickFunction", "tick"),
     "record": ("RecordFunction", "record"),
     "map_task, without its child": ("MapFunction", "telemetry, s3mr.processes.host"),
-    "the workers' child": ("MapFunction", "s3mr.processes.worker_process"),
+    "the workers' child": ("MapFunction", "s3mr.processes.worker_process, s3mr.processes.chaos, s3mr.wiring"),
 }
 TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 ENVIRONMENT = {
