@@ -24,7 +24,7 @@ def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_n
     assert json.loads(printed)["output"] == f"s3://{stack.bucket}/output/out"
     assert said.decode().startswith(f"job      {job_id} (--stack {stack.name})\n")
     assert "duplicates ignored" in said.decode()
-    assert re.search(r"^requests S3 \d+ \(of workers alone\)$", said.decode(), re.MULTILINE)
+    assert re.search(r"^requests S3 \d+ writes and lists, \d+ reads \(of workers alone\)$", said.decode(), re.MULTILINE)
     assert output(stack) == COUNTED
     assert (tmp_path / "kept/plan" / job_id / "bundle.zip").is_file()
     assert list((tmp_path / "kept/jobs" / job_id / "map").iterdir())
