@@ -34,11 +34,9 @@ def by_hash(reducers: int) -> Partition:
     encoder = Encoder()
 
     def partition(keys: Sequence[Key]) -> list[int]:
-        if keys and type(keys[0]) is str:
-            try:  # as `_hash`, without a call of ours for each
-                return list(map(mod, map(xxhash.xxh3_64_intdigest, map(str.encode, keys)), repeat(reducers)))
-            except UnicodeEncodeError:
-                pass
+        if keys and type(keys[0]) is str:  # as `_hash`, without a call of ours for each
+            data = map(str.encode, keys, repeat("utf-8"), repeat("surrogatepass"))
+            return list(map(mod, map(xxhash.xxh3_64_intdigest, data), repeat(reducers)))
         return [_hash(key, encoder) % reducers for key in keys]
 
     return partition

@@ -57,21 +57,9 @@ def check_value(value: Value) -> int:
     if kind in _VARIABLE:
         return _VARIABLE[kind](value)
     if kind is tuple or kind is list:
-        size = _LIST
-        for item in value:
-            kind = type(item)
-            if kind is int:
-                size += INT_BYTES + (item.bit_length() >> 3)
-            elif kind is str and item.isascii():
-                size += ASCII_BYTES + len(item)
-            elif kind in _FIXED:
-                size += _FIXED[kind]
-            elif kind in _VARIABLE:
-                size += _VARIABLE[kind](item)
-            else:
-                break
-        else:
-            return size
+        size_bytes = _flat_bytes(value)
+        if size_bytes is not None:
+            return size_bytes
     return _check(value, "value", [], 0)
 
 
@@ -81,23 +69,27 @@ def carried(value: Value) -> tuple[int, Value]:
     Raises:
         UserCodeError: as `check_value`.
     """
-    kind = type(value)
-    if kind is tuple:
-        size_bytes = _LIST
-        for item in value:
-            kind = type(item)
-            if kind is int:
-                size_bytes += INT_BYTES + (item.bit_length() >> 3)
-            elif kind is str and item.isascii():
-                size_bytes += ASCII_BYTES + len(item)
-            elif kind in _FIXED:
-                size_bytes += _FIXED[kind]
-            else:
-                break
+    if type(value) is tuple and (size_bytes := _flat_bytes(value)) is not None:
+        return size_bytes, value
+    return check_value(value), snapshot(value)
+
+
+def _flat_bytes(value: list[Value] | tuple[Value, ...]) -> int | None:
+    """Return the size of a list or tuple of nothing but scalars; None where it holds anything else."""
+    size_bytes = _LIST
+    for item in value:
+        kind = type(item)
+        if kind is int:
+            size_bytes += INT_BYTES + (item.bit_length() >> 3)
+        elif kind is str and item.isascii():
+            size_bytes += ASCII_BYTES + len(item)
+        elif kind in _FIXED:
+            size_bytes += _FIXED[kind]
+        elif kind in _VARIABLE:
+            size_bytes += _VARIABLE[kind](item)
         else:
-            return size_bytes, value
-    size_bytes = check_value(value)
-    return size_bytes, snapshot(value)
+            return None
+    return size_bytes
 
 
 def snapshot(value: Value) -> Value:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from s3mr import limits
+from s3mr.adapters.memory import MemoryJobStore
 from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.api import Job
 from s3mr.coordinator.resuming import Resumer, launch_again
@@ -159,6 +160,25 @@ def test_taking_up_a_job_that_another_brings_to_its_end_at_that_moment_is_no_err
     mine = resumer(one)
     Resumer(replace(mine.submitter, output_of=lambda _: late), mine.parallel).take_up(one.job_id)
     assert one.state().phase is Phase.SUCCEEDED
+
+
+def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_is_given_up() -> None:
+    one = World(Job(map=words, reduce=total), TEXT)
+    abandoned(one)
+
+    class ClaimedLate(MemoryJobStore):
+        def __getattribute__(self, name: str) -> Any:
+            return getattr(one.real_store, name) if name != "claim_output" else super().__getattribute__(name)
+
+        def claim_output(self, output: str, *, job_id: str) -> str | None:
+            launch_again(one.ticker(), job_id)
+            one.finish()
+            return one.real_store.claim_output(output, job_id=job_id)
+
+    mine = resumer(one)
+    Resumer(replace(mine.submitter, store=ClaimedLate()), mine.parallel).take_up(one.job_id)
+    assert one.state().released
+    assert one.real_store.claimed_by("mem://out") is None
 
 
 def test_what_another_coordinator_leads_is_not_launched_again() -> None:

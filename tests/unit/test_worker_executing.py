@@ -7,13 +7,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeError
-from s3mr.formats.lines import format_pair
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.manifest import unpack_pieces
 from s3mr.model.report import Report
-from s3mr.shuffle.merging import Watched
 from s3mr.worker.executing import failed
-from s3mr.worker.user_code import Functions, UserCode
+from s3mr.worker.user_code import Functions
 from tests.unit.workshop import Cloud
 
 
@@ -232,24 +230,6 @@ def test_a_reduce_that_reads_no_values_loses_nothing_of_the_books() -> None:
     assert manifest is not None
     assert manifest.books is not None
     assert manifest.books.records == 9
-
-
-def test_an_error_of_ours_that_the_user_swallows_still_ends_the_task() -> None:
-    def broken() -> Iterator[int]:
-        yield 1
-        raise TransientError("S3 is away")
-
-    def swallowing(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
-        count = 0
-        try:
-            for _ in values:
-                count += 1
-        except Exception:  # noqa: BLE001, S110 - what users do
-            pass
-        yield key, count
-
-    with pytest.raises(TransientError):
-        list(UserCode(Functions(map=words, reduce=swallowing)).reduced([("a", Watched(broken()))], format_pair))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""How many worker processes a pool starts, and when."""
+
+import os
+import queue
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from s3mr.local.cloud import EmbeddedCloud
+from s3mr.local.pool import WorkerPool
+from s3mr.model.job import Phase
+from s3mr.model.report import Report, TaskRequest
+from s3mr.processes.chaos import Chaos
+from s3mr.worker.user_code import Functions
+from tests.unit.workshop import Cloud
+
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def pool_of(
+    count: int, cloud: EmbeddedCloud, born: "queue.Queue[int]", reports: "queue.Queue[Report]"
+) -> Iterator[WorkerPool]:
+    pool = WorkerPool(
+        count,
+        chaos=Chaos.parse(""),
+        environment={**os.environ, **cloud.settings.to_environment()},
+        stderr=None,
+        record=reports.put,
+        born=born.put,
+        buried=lambda _pid: None,
+    )
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def request(task: int) -> TaskRequest:
+    """A request that comes back as a failure: its job has no code."""
+    return Cloud([[]] * 9, Functions(map=lambda _source, _record: ())).request(Phase.MAP, task)
+
+
+def test_one_worker_serves_a_job_that_never_has_two_attempts_at_once(cloud: EmbeddedCloud) -> None:
+    born, reports = queue.Queue[int](), queue.Queue[Report]()
+    with pool_of(4, cloud, born, reports) as pool:
+        for task in range(3):
+            pool.invoke(request(task))
+            assert reports.get(timeout=PATIENCE_S).task == task
+            pool.wait(PATIENCE_S, enough=0)
+    assert born.qsize() == 1
+
+
+def test_as_many_workers_as_attempts_are_expected_are_started_before_any_comes(cloud: EmbeddedCloud) -> None:
+    born, reports = queue.Queue[int](), queue.Queue[Report]()
+    with pool_of(4, cloud, born, reports) as pool:
+        pool.expect(3)
+        pids = {born.get(timeout=PATIENCE_S) for _ in range(3)}
+    assert (len(pids), born.qsize()) == (3, 0)
+
+
+def test_attempts_that_wait_start_another_worker(cloud: EmbeddedCloud) -> None:
+    born, reports = queue.Queue[int](), queue.Queue[Report]()
+    with pool_of(2, cloud, born, reports) as pool:
+        slow = born.get(timeout=PATIENCE_S)
+        os.kill(slow, signal.SIGSTOP)
+        for task in range(9):
+            pool.invoke(request(task))
+        assert born.get(timeout=PATIENCE_S) != slow
+        os.kill(slow, signal.SIGCONT)
+        assert {reports.get(timeout=PATIENCE_S).task for _ in range(9)} == set(range(9))
