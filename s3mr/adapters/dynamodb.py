@@ -223,6 +223,7 @@ class DynamoDBJobStore:
         return sorted(found, key=lambda one: (one.attempt, str(one.worker)))
 
     def erase(self, job: JobState) -> None:
+        self.release_output(job.spec.output, job_id=job.spec.job_id)
         names = [items.slice_name(job, index) for index in range(job.spec.slices)]
         for name in [*names, f"job#{job.spec.job_id}"]:
             keys = [{"pk": item["pk"], "sk": item["sk"]} for item in self._query(name)]

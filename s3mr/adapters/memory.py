@@ -184,6 +184,7 @@ class MemoryJobStore:
             self._live = {key: one for key, one in self._live.items() if key[0] != mine}
             self._winners = {key: one for key, one in self._winners.items() if key[0] != mine}
             self._cancelled.discard(mine)
+            self.release_output(job.spec.output, job_id=mine)
             self._jobs.pop(mine, None)
 
     def count_ignored(self, job: JobState) -> int:

@@ -73,11 +73,8 @@ class Resumer:
         try:
             self.submitter.take_output(job.spec)
         except RequestError:
-            now = self._read(job_id)
-            if now.phase.working:  # else somebody has driven it on meanwhile, and fills the output
+            if self._read(job_id).phase.working:  # else somebody has driven it on meanwhile, and fills the output
                 raise
-            if now.released:  # to its end: what was claimed after that is nobody's to give up but ours
-                self._store.release_output(job.spec.output, job_id=job_id)
         return job
 
     def plan_again(

@@ -71,6 +71,7 @@ class Ticker:
             raise NoSuchJobError(f"there is no job {job_id}")
         lead = self.lead(seen.job)
         if seen.job.released:
+            self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it since
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:
                 sweep_leftovers(seen.job, self.store, self.objects, self.output_of(seen.job.spec))

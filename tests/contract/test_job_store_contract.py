@@ -269,10 +269,16 @@ def test_a_forgery_writes_over_nothing_that_was_logged(store: JobStore, job: Job
 def test_a_claim_whose_job_has_been_forgotten_is_free(store: JobStore, job: JobState) -> None:
     output = f"s3://b/{job.spec.job_id}"
     store.claim_output(output, job_id=job.spec.job_id)
-    store.erase(job)
+    store.erase(job.model_copy(update={"spec": job.spec.model_copy(update={"output": "s3://b/elsewhere"})}))
     rival = new_job()
     store.create(rival)
     assert store.claim_output(output, job_id=rival.spec.job_id) is None
+
+
+def test_a_job_that_is_forgotten_claims_nothing_any_more(store: JobStore, job: JobState) -> None:
+    store.claim_output(job.spec.output, job_id=job.spec.job_id)
+    store.erase(job)
+    assert store.claimed_by(job.spec.output) is None
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def _straggling(scenario: Scenario, random: Random) -> Scenario:
         texts=_texts(random, size_bytes, keys=scenario.keys, skewed=scenario.skewed),
         attempts=random.choice((1, 2, 4)),
         waiting_s=60.0,
-        capacity=random.choice((1000, 1000, 4, 6, 8, 10)),
+        capacity=random.choice((1000, 1000, 4, 8, 10, 12)),
         skew_s=random.choice((0.0, 0.0, scenario.skew_s)),
         concurrency=1000,
         workers=None,
@@ -261,7 +261,7 @@ def _lying(scenario: Scenario, random: Random) -> Scenario:
 #: How large a share of all seeds each family has.
 _FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...]] = (
     (0.1, _contended),
-    (0.05, _straggling),
+    (0.07, _straggling),
     (0.08, _abandoned),
     (0.04, _throttled),
     (0.02, _crowded),

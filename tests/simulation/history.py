@@ -31,6 +31,7 @@ class History:
         self.inputs_changed_at: float | None = None
         self.stopped: set[str] = set()  # jobs that were to be ended because their coordinator failed
         self.cancelled: set[str] = set()
+        self.claimed_late: set[str] = set()  # jobs that had ended when somebody claimed their output for them
 
     def damaged(self, now: float) -> None:
         """Note that something was damaged."""

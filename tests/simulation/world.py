@@ -242,7 +242,10 @@ class World:
             judging.check_room(self, args[0])
         self.invariants.after(process, port, method, args, more, answer)
         if method == "claim_output" and process.kind == "person" and answer is None:
-            self.submissions.check_adopted(self.facts.jobs.get(more["job_id"]))
+            job = self.facts.jobs.get(more["job_id"])
+            self.submissions.check_adopted(job)
+            if job is not None and job.phase.terminal:
+                self.history.claimed_late.add(job.spec.job_id)
         if self.scenario.driven_early and process.kind == "person" and answer:
             self._drive_early(process, method, args)
 

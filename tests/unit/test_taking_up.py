@@ -162,7 +162,7 @@ def test_taking_up_a_job_that_another_brings_to_its_end_at_that_moment_is_no_err
     assert one.state().phase is Phase.SUCCEEDED
 
 
-def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_is_given_up() -> None:
+def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_goes_with_the_next_tick() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
 
@@ -178,6 +178,8 @@ def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_is_given
     mine = resumer(one)
     Resumer(replace(mine.submitter, store=ClaimedLate()), mine.parallel).take_up(one.job_id)
     assert one.state().released
+    assert one.real_store.claimed_by("mem://out") == one.job_id
+    one.tick()
     assert one.real_store.claimed_by("mem://out") is None
 
 

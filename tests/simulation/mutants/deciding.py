@@ -23,7 +23,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "replace-without-condition",
         _MEMORY,
-        6,
+        17,
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
     mutant("two-that-write-the-same-both-lead", _LEADING, 24, ('"writer": self._writer}', '"writer": ""}')),
@@ -53,7 +53,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "wins-after-the-end",
         _TICKING,
-        31,
+        10,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     mutant(
@@ -113,7 +113,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         47,
         ("if one is None or one.failure is not None:", "if one is None:"),
     ),
-    mutant("log-nothing", _RECORDING, 5, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
+    mutant("log-nothing", _RECORDING, 2, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
     mutant(
         "ignored-are-not-counted",
         _TICKING,
@@ -139,7 +139,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "stop-without-a-fence",
         _TICKING,
-        3,
+        2,
         ("        lead.save()\n        job = lead.job\n", "        job = lead.job\n"),
     ),
     mutant(
@@ -152,7 +152,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "judge-silence-by-a-later-clock",
         _TICKING,
-        1908,
+        1399,
         ("stop or self._overdue(seen.job), now)", "stop or self._overdue(seen.job), self.clock.now())"),
     ),
 )

@@ -66,13 +66,13 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "run-without-a-claim",
         _TICKING,
-        6,
+        57,
         ("if not job.attempts and not self._guarded", "if False and not self._guarded"),
     ),
     mutant(
         "claim-what-is-claimed",
         _MEMORY,
-        17,
+        52,
         ("                if job is not None and not job.released:\n", "                if False:\n"),
     ),
     mutant(
@@ -115,7 +115,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "sweep-what-a-resume-needs",
         _TICKING,
-        3,
+        2,
         (
             "        if job.phase is Phase.SUCCEEDED:\n            if not job.spec.keep_intermediate:\n",
             "        if job.phase.terminal:\n            if not job.spec.keep_intermediate:\n",
@@ -145,7 +145,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         106,
         ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
     ),
-    mutant("resume-with-other-inputs", _RESUMING, 10, ("        self.check_inputs(old.spec)\n", "")),
+    mutant("resume-with-other-inputs", _RESUMING, 29, ("        self.check_inputs(old.spec)\n", "")),
     mutant(
         "adopt-nothing-when-taken-up",
         _RESUMING,
@@ -163,7 +163,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         ),
     ),
     mutant(
-        "begin-without-a-look-at-the-output", _TICKING, 1978, ("        self.output_of(job.spec).check_empty()\n", "")
+        "begin-without-a-look-at-the-output", _TICKING, 740, ("        self.output_of(job.spec).check_empty()\n", "")
     ),
     mutant(
         "a-resumed-job-needs-no-claim",
@@ -175,7 +175,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "adopt-beside-a-coordinator",
         _RESUMING,
-        597,
+        668,
         ("if job.spec.resumed_from is not None and job.epoch == 0:", "if job.spec.resumed_from is not None:"),
     ),
     mutant(
@@ -196,7 +196,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "give-up-a-claim-that-a-coordinator-needs",
         _SUBMITTING,
-        6,
+        168,
         (
             "epoch=job.epoch):\n            self.store.release",
             "epoch=job.epoch) or True:\n            self.store.release",

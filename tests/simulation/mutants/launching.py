@@ -39,7 +39,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-attempt-too-many",
         _RETRYING,
-        17,
+        10,
         (
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] > spec.attempts",
@@ -48,7 +48,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "throttling-costs-attempts",
         _RETRYING,
-        25,
+        2,
         (
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
             "sum(spent.values()) >= spec.attempts",
@@ -63,11 +63,11 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant("raise-as-often-as-you-like", _RETRYING, 13, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
     mutant("a-backup-a-tick", _SCHEDULING, 120, ("if not any(one.backup for one in attempts) and now", "if now")),
     mutant("no-backups", _SCHEDULING, 11, ("if job.median_s is None:", "if True:")),
-    mutant("more-than-there-is-room-for", _SCHEDULING, 54, ("free=capacity - len(running)", "free=capacity")),
+    mutant("more-than-there-is-room-for", _SCHEDULING, 6, ("free=capacity - len(running)", "free=capacity")),
     mutant(
         "launched-again-for-nothing",
         _LAUNCHING,
-        2,
+        9,
         ("            changes = {}\n        lead.save(launching=None)\n", "            changes = {}\n"),
     ),
     mutant(
@@ -83,12 +83,12 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         ("            raise next(answer for answer in answers if answer is not None)\n", ""),
     ),
     mutant("stop-is-not-heard", _TICKING, 172, ("stop or self._overdue(seen.job)", "self._overdue(seen.job)")),
-    mutant("deadline-is-not-heard", _TICKING, 3, ("stop or self._overdue(seen.job)", "stop")),
-    mutant("retry-at-once", _RETRYING, 9, ("(last.failed_at or now) + _backoff_s(spec.job_id, last, count)", "now")),
-    mutant("every-retry-waits-the-same", _RETRYING, 150, ("BACKOFF_S * 2.0 ** min(count - 1, 10)", "BACKOFF_S")),
-    mutant("refused-for-ever", _RETRYING, 315, ("spent[FailureKind.TRANSIENT] >= limits.TRANSIENT_ATTEMPTS", "False")),
+    mutant("deadline-is-not-heard", _TICKING, 2, ("stop or self._overdue(seen.job)", "stop")),
+    mutant("retry-at-once", _RETRYING, 2, ("(last.failed_at or now) + _backoff_s(spec.job_id, last, count)", "now")),
+    mutant("every-retry-waits-the-same", _RETRYING, 2, ("BACKOFF_S * 2.0 ** min(count - 1, 10)", "BACKOFF_S")),
+    mutant("refused-for-ever", _RETRYING, 41, ("spent[FailureKind.TRANSIENT] >= limits.TRANSIENT_ATTEMPTS", "False")),
     mutant("backups-cost-attempts", _RETRYING, 120, ("if failure and not one.backup]", "if failure]")),
-    mutant("backups-at-once", _SCHEDULING, 7, ("now - attempts[-1].launched_at >= patience_s", "True")),
+    mutant("backups-at-once", _SCHEDULING, 6, ("now - attempts[-1].launched_at >= patience_s", "True")),
     mutant(
         "repeat-what-has-won",
         _LAUNCHING,
@@ -135,18 +135,18 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         ("live = [one for one in seen.live if one.phase is job.phase]", "live = list(seen.live)"),
     ),
     # Room, patience and leases.
-    mutant("room-counts-tasks", _SCHEDULING, 1366, ("free=capacity - len(running)", "free=capacity - len(unfinished)")),
-    mutant("the-last-attempt-alone-runs", _RETRYING, 1366, ("return Running(running)", "return Running(running[-1:])")),
+    mutant("room-counts-tasks", _SCHEDULING, 210, ("free=capacity - len(running)", "free=capacity - len(unfinished)")),
+    mutant("the-last-attempt-alone-runs", _RETRYING, 210, ("return Running(running)", "return Running(running[-1:])")),
     mutant(
         "tried-again-while-an-earlier-one-runs",
         _RETRYING,
-        778,
+        134,
         ("    if running:\n", "    if running and running[-1] is attempts[-1]:\n"),
     ),
     mutant(
         "what-is-not-begun-counts-as-done",
         _SCHEDULING,
-        1712,
+        734,
         ("total < limits.BACKUP_TASKS_MIN or job.cursor < total:", "total < limits.BACKUP_TASKS_MIN:"),
     ),
     mutant(
