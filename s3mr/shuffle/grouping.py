@@ -1,7 +1,7 @@
 """What map yields, checked and held in memory by key: where a combiner, or a reducer's own fold, may shrink it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any, Final, TypeAlias
 
 from s3mr.shuffle.gathering import (
@@ -17,7 +17,7 @@ from s3mr.shuffle.gathering import (
     refuse_large,
 )
 from s3mr.shuffle.keys import Key
-from s3mr.shuffle.values import INT_BYTES, Value, carried, check_value, column_bytes
+from s3mr.shuffle.values import INT_BYTES, LEAVES, Value, carried, check_value, column_bytes
 
 Combine: TypeAlias = Callable[[Key, Iterator[Value]], Iterable[Value]]  # gives checked values of its own
 Fold: TypeAlias = Callable[[Key, list[Value]], Value]  # makes one value, a state, of those that map yielded …
@@ -25,19 +25,24 @@ Merge: TypeAlias = Callable[[Key, list[Value]], Value]  # … and one state of s
 
 _GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
 _BATCH_PAIRS: Final = 128
+_FOLDED_PAIRS_MAX: Final = 2**16  # counted values that are folded at once
+_NONE_YET: Final = object()  # no value has come
+_MANY: Final = object()  # several have
 
 
 class Grouping(Gathering):
-    """Values by key."""
+    """Values by key. As long as all of them are one and the same object, as in ``yield word, 1``, they are counted."""
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
         self._held: dict[Key, list[Value]] = {}
+        self._counts: dict[Key, int] = {}  # how often each key came with …
+        self._same: Value = _NONE_YET  # … this value, after those that are held
 
-    def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901 - no calls in here
+    def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901, PLR0912, PLR0915 - no calls in here
         """Take in what ``function`` yields for ``records``."""
-        held, size_bytes, types, scalar = self._held, self._size_bytes, self.types, self.types.scalar
-        shapes, pairs = types.shapes, 0
+        held, counts, same, size_bytes = self._held, self._counts, self._same, self._size_bytes
+        types, scalar, shapes, pairs = self.types, self.types.scalar, self.types.shapes, 0
         memory_bytes, value_bytes_max = self._room.memory_bytes, self._room.value_bytes_max
         record: Any = None
         results: Iterable[Any] = ()
@@ -56,20 +61,33 @@ class Grouping(Gathering):
                     if type(key) is not scalar and (type(key) is not tuple or tuple(map(type, key)) not in shapes):
                         types.admit(key)
                         scalar = types.scalar
-                    if type(value) is int and value < ONE_DIGIT_MAX and value > -ONE_DIGIT_MAX:
-                        size_bytes += INT_BYTES
-                    else:
-                        value_bytes, value = carried(value)
-                        size_bytes += value_bytes
-                        if value_bytes > value_bytes_max:
-                            refuse_large(key, value, value_bytes_max)
-                    values = held.get(key)
-                    if values is None:
-                        held[key] = [value]
+                    pairs += 1
+                    if value is same:
+                        count = counts.get(key)
+                        if count is not None:
+                            counts[key] = count + 1
+                            in_map = True
+                            continue
+                        counts[key] = 1
                         size_bytes += self._new_key_bytes(key)
                     else:
-                        values.append(value)
-                    pairs += 1
+                        if type(value) is int and value < ONE_DIGIT_MAX and value > -ONE_DIGIT_MAX:
+                            value_bytes = INT_BYTES
+                        else:
+                            value_bytes, value = carried(value)
+                            if value_bytes > value_bytes_max:
+                                refuse_large(key, value, value_bytes_max)
+                        if same is not _MANY:
+                            self._size_bytes = size_bytes
+                            same = self._told_apart(value)
+                            held, size_bytes = self._held, self._size_bytes
+                        values = held.get(key)
+                        if values is None:
+                            held[key] = [value]
+                            value_bytes += self._new_key_bytes(key)
+                        else:
+                            values.append(value)
+                        size_bytes += value_bytes
                     if size_bytes > memory_bytes:
                         self._size_bytes = size_bytes
                         self._room.make_room()
@@ -89,6 +107,15 @@ class Grouping(Gathering):
         for partition in sorted(partitions):
             yield partition, self._drained(sorted(partitions.pop(partition)))
         self._held, self._size_bytes = {}, 0
+
+    def _told_apart(self, value: Value) -> Value:
+        """Return the value to be counted from now on: this first one of all, or none any more, if another one came."""
+        if self._same is _NONE_YET and type(value) in LEAVES:
+            self._same = value
+        else:
+            self.shrink()
+            self._same = _MANY
+        return self._same
 
     def _drained(self, keys: list[Key]) -> Batches:
         pairs = ((key, value) for key in keys for value in self._held.pop(key))
@@ -113,10 +140,14 @@ class Groups(Grouping):
 
     def shrink(self) -> int:
         """Combine the values of each key in place."""
-        held, combine = self._held, self._combine
+        held, counts, combine = self._held, self._counts, self._combine
         for key, values in held.items():
-            if len(values) > 1:
-                held[key] = list(combine(key, iter(values)))
+            count = counts.pop(key, 0)
+            if len(values) + count > 1:
+                held[key] = list(combine(key, chain(values, repeat(self._same, count))))
+        for key, count in counts.items():
+            held[key] = [self._same] if count == 1 else list(combine(key, repeat(self._same, count)))
+        counts.clear()
         self._held = held = {key: values for key, values in held.items() if values}
         values_bytes = column_bytes(list(chain.from_iterable(held.values())))
         self._size_bytes = values_bytes + column_bytes(held.keys()) + len(held) * _GROUP_BYTES
@@ -135,12 +166,18 @@ class Folds(Grouping):
     def shrink(self) -> int:
         """Fold what has come since, and merge it with what was there."""
         states, fold, held = self._states, self._fold, self._held
-        for key, values in held.items():
+        for key, values in chain(held.items(), self._counted()):
             state = fold(key, values)
             states[key] = self._merge(key, [states[key], state]) if key in states else state
         self._held = {}
+        self._counts.clear()
         self._size_bytes = column_bytes(states.values()) + column_bytes(states.keys()) + len(states) * _GROUP_BYTES
         return self._size_bytes
+
+    def _counted(self) -> Iterator[tuple[Key, list[Value]]]:
+        for key, count in self._counts.items():
+            for done in range(0, count, _FOLDED_PAIRS_MAX):
+                yield key, [self._same] * min(_FOLDED_PAIRS_MAX, count - done)
 
     def partitions(self) -> Iterator[tuple[int, Batches]]:
         """Sort the keys of a partition at a time."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from s3mr import reducers
 from s3mr.errors import TransientError, UserCodeError
@@ -97,6 +99,37 @@ def test_the_values_of_a_key_stay_in_the_order_in_which_they_were_yielded(how: s
     assert [key for key, _ in out] == sorted(key for key, _ in out)
     for key in range(3):
         assert values_of(how, [pair for pair in out if pair[0] == f"k{key}"]) == list(range(key, 3_000, 3))
+
+
+@any_way
+@pytest.mark.parametrize("memory_bytes", [600, 1_500, 10**6])
+@given(
+    alike=st.lists(st.tuples(st.sampled_from("abc"), st.just(7)), max_size=20),
+    others=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([7, 8, "7", 7.0, True, None, [7]])), max_size=20),
+)
+def test_values_that_are_alike_at_first_stay_in_order_among_others(
+    how: str, memory_bytes: int, alike: Pairs, others: Pairs
+) -> None:
+    out = taken_in([alike, others, alike], memory_bytes=memory_bytes, **HOW[how])
+    for key in "abc":
+        came = [value for own, value in (*alike, *others, *alike) if own == key]
+        got = values_of(how, [pair for pair in out if pair[0] == key])
+        assert [(type(one), one) for one in got] == [(type(one), one) for one in came]
+
+
+@pytest.mark.parametrize(("how", "calls"), [("groups", 1), ("folds", 3)])
+def test_one_value_a_hundred_thousand_times_takes_the_room_of_a_count(how: str, calls: int) -> None:
+    files, called = Files(), []
+
+    def added(_key: str, values: Iterable[int]) -> int:
+        called.append(1)
+        return sum(values)
+
+    more: dict[str, Any] = {"folds": {"folding": (added, lambda _key, states: sum(states))}}.get(
+        how, {"combine": lambda key, values: [added(key, values)]}
+    )
+    out = taken_in([[("k", 1)] * 60_000, [("k", 1)] * 40_000], files=files, memory_bytes=1_000, **more)
+    assert (out, len(called), files.made) == ([("k", 100_000)], calls, 0)  # folds: the first, and at most 2**16 at once
 
 
 @any_way
