@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parents[1]
 MIB: Final = 1024 * 1024
 BESIDES_BYTES: Final = 100 * 1000**2
 RECORD_COPIES: Final = 3
-WORKER: Final = "s3mr.processes.worker_process"
+WORKER: Final = "s3mr-worker"
 LONG_LINE_BYTES: Final = 15 * MIB
 
 

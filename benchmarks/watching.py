@@ -19,7 +19,7 @@ TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one process has taken, at the last look. ``kind``: the module that it runs, ``command`` for the first."""
+    """What one process has taken, at the last look. ``kind``: its own name, or the module that it runs."""
 
     kind: str
     cpu_s: float
@@ -70,7 +70,8 @@ def _below(root: int) -> list[int]:
 def _look(pid: int, *, first: bool) -> Seen:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     stat = _stat(pid)
-    kind = "command" if first else words[words.index("-m") + 1] if "-m" in words else words[0]
+    name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()  # that of a worker is its own
+    kind = "command" if first else name if name.startswith("s3mr-") else words[words.index("-m") + 1]
     return Seen(kind, (int(stat[11]) + int(stat[12])) * TICK_S, _peak_bytes(pid))
 
 

@@ -142,6 +142,16 @@ def _configuring() -> Iterator[None]:
         ) from error
 
 
+def preload() -> None:
+    """Read what botocore needs to know for a stack's clients: a process that is forked has it, and shares it."""
+    loader = _loader(None)
+    for service in ("s3", "dynamodb"):
+        loader.load_service_model(service, "service-2")
+        loader.load_service_model(service, "endpoint-rule-set-1")
+    for data in ("endpoints", "partitions"):
+        loader.load_data(data)
+
+
 def _users_session() -> botocore.session.Session:
     """AWS's own tools read the region from AWS_REGION first; botocore knows AWS_DEFAULT_REGION alone."""
     return _session({"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)})

@@ -154,6 +154,7 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
         from s3mr.local.running import run_local
         from s3mr.options import check_requirements
 
+        care.prepare_workers()
         if requirements := asked.options["requirements"]:
             check_requirements(requirements)
             if not quiet:
@@ -172,14 +173,19 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
 
 def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
     place.open()  # says what is missing
-    from s3mr.local.running import resume_local
-    from s3mr.options import Options
+    from s3mr.local.care import start_care
 
-    def resuming(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
-        options = Options(endpoint_url=place.endpoint_url, stderr=stderr, **more)
-        return resume_local(job_id, options, watch=watch, deliver=deliver)
+    with closing(start_care(place.endpoint_url)) as care:
+        from s3mr.local.running import resume_local
+        from s3mr.options import Options
 
-    return wait_here(resuming, data, endpoint_url=place.endpoint_url, quiet=quiet)
+        care.prepare_workers()
+
+        def resuming(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
+            options = Options(endpoint_url=place.endpoint_url, stderr=stderr, **more)
+            return resume_local(job_id, options, watch=watch, deliver=deliver, care=care)
+
+        return wait_here(resuming, data, endpoint_url=place.endpoint_url, quiet=quiet)
 
 
 def _submit(

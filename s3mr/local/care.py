@@ -9,9 +9,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s3mr.adapters.os_errors import translated_os
-from s3mr.processes.starting import start
+from s3mr.processes.starting import Worker, start, start_worker
+
+if TYPE_CHECKING:
+    from s3mr.processes.forking import Template
 
 END_S = 5.0  # that the caretaker has to clean up
 
@@ -34,6 +38,19 @@ class Care:
         """Start ``module``, which calls `caretaker.take_care`."""
         self._process = start(module, environment)
         self._left: set[Path] = set()
+        self._template: Template | None = None
+
+    def prepare_workers(self) -> None:
+        """Have workers forked, where that can be done; to be called before this process imports what is not ours."""
+        from s3mr.adapters.clients import preload
+        from s3mr.processes.forking import fork_template
+
+        preload()
+        self._template = fork_template()
+
+    def start_worker(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
+        """Start a worker that prints to ``stderr``, or to ours."""
+        return (self._template.start if self._template else start_worker)(environment, stderr)
 
     def first_line(self) -> bytes:
         """Return the first line that the process says; empty where it says none."""
@@ -72,6 +89,9 @@ class Care:
 
     def close(self) -> None:
         """Have all of it done, and wait for that."""
+        if self._template:
+            self._template.close()
+            self._template = None
         with contextlib.suppress(BrokenPipeError):  # it is dead already
             if self._process.stdin:
                 self._process.stdin.close()

@@ -68,6 +68,7 @@ class Cloud:
             record=record,
             born=self.care.kill_at_end,
             buried=self.care.spare,
+            start=self.care.start_worker,
         )
         return self._pool
 

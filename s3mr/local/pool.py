@@ -14,6 +14,7 @@ from s3mr.local.pacing import Pace
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.chaos import Chaos
 from s3mr.processes.child import Child
+from s3mr.processes.starting import Worker, start_worker
 
 RECORD_TRIES = 3
 HESITATION_S = 0.2  # for which attempts wait before another worker is started for them: about as long as that takes
@@ -33,10 +34,12 @@ class WorkerPool:
         record: Callable[[Report], object],
         born: Callable[[int], None],
         buried: Callable[[int], None],
+        start: Callable[[Mapping[str, str], int | None], Worker] = start_worker,
     ) -> None:
         """Start one worker; the others when they are `expect`-ed, or when there is enough to do.
 
-        ``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does.
+        ``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does; ``start``
+        is as `Child`'s.
         """
         self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
@@ -48,7 +51,7 @@ class WorkerPool:
         self._reported = self._failed = False  # since the last `wait`
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
-        self._children = [Child(environment, stderr, born, buried) for _ in range(count)]
+        self._children = [Child(environment, stderr, born, buried, start=start) for _ in range(count)]
         self._threads = [
             threading.Thread(
                 target=self._serve, args=(child, child is self._children[0]), name="s3mr-worker", daemon=True

@@ -74,11 +74,12 @@ def resume_local(
     *,
     watch: Watch = lambda _job, _running: None,
     deliver: Deliver | None = None,
+    care: Care | None = None,
 ) -> JobResult:
     """Bring on, with workers here, a job at ``options.endpoint_url`` that a death, a failure or a cancel has stopped.
 
     One that has not ended goes on as it is; in the place of an ended one comes a new job, of whose options only the
-    ``output`` may be named anew.
+    ``output`` may be named anew. ``care``: of `start_care`, if it was begun.
 
     Raises:
         RequestError: there is no such job, it has succeeded, or something that it needs is not what it was.
@@ -87,7 +88,7 @@ def resume_local(
     workers = _workers(options)
     if options.endpoint_url is None:
         raise RequestError("--endpoint-url is missing: an embedded cloud's jobs end with their command")
-    with open_cloud(options.endpoint_url) as cloud:
+    with open_cloud(options.endpoint_url, care) as cloud:
         resumer = cloud.stack.resumer()
         with _refusing():
             old = _settled(cloud.stack, job_id)

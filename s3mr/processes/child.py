@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from s3mr.model.job import Failure, FailureKind
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.lifeline import kill_group
-from s3mr.processes.starting import start
+from s3mr.processes.starting import Worker, start_worker
 
 DEATH_CHECK_S = 0.5  # a dead worker's pipe stays open while a child of its own holds it: then this finds the death
 START_S = 60.0  # to import what a worker needs; counts towards no task's time
@@ -27,17 +27,19 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 class Child:
     """One worker process after another, one attempt at a time; one that has died is replaced when there is more to do.
 
-    ``born`` and ``buried`` are told each process id; ``stderr`` takes what the worker prints, or ours does.
+    ``born`` and ``buried`` are told each process id; ``stderr`` takes what the worker prints, or ours does; ``start``
+    is given the environment and that.
     """
 
     environment: Mapping[str, str]
     stderr: int | None = None
     born: Callable[[int], object] = int
     buried: Callable[[int], object] = int
+    start: Callable[[Mapping[str, str], int | None], Worker] = start_worker
     busy: bool = False
     _closed: bool = False
     _ready: bool = False
-    _worker: subprocess.Popen[bytes] | None = None
+    _worker: Worker | None = None
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self) -> None:
@@ -46,7 +48,7 @@ class Child:
             self.bury()  # it has died since its last report
         with self._changing:
             if self._worker is None and not self._closed:
-                self._worker = start("s3mr.processes.worker_process", self.environment, stderr=self.stderr)
+                self._worker = self.start(self.environment, self.stderr)
                 self._ready = False
                 self.born(self._worker.pid)
 
@@ -71,9 +73,7 @@ class Child:
         finally:
             self.busy = False
 
-    def _converse(
-        self, worker: subprocess.Popen[bytes], request: TaskRequest, asked: bytes, timeout_s: float
-    ) -> Report:
+    def _converse(self, worker: Worker, request: TaskRequest, asked: bytes, timeout_s: float) -> Report:
         try:
             if not self._ready:
                 self._ready = bool(_answer(worker, START_S))
@@ -124,7 +124,7 @@ class Child:
         return status
 
 
-def _answer(worker: subprocess.Popen[bytes], timeout_s: float) -> bytes:
+def _answer(worker: Worker, timeout_s: float) -> bytes:
     """Return the worker's next line, without its newline if the worker died before it was complete.
 
     Raises:

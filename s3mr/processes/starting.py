@@ -1,10 +1,26 @@
 """Starting a Python process of ours: in its own group, with a pipe that ends when we do."""
 
+import contextlib
 import gc
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+
+class Worker(Protocol):
+    """A worker process, as its parent holds it: what it needs of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 def start(module: str, environment: Mapping[str, str], *, stderr: int | None = None) -> subprocess.Popen[bytes]:
@@ -21,6 +37,17 @@ def start(module: str, environment: Mapping[str, str], *, stderr: int | None = N
         env=environment,
         start_new_session=True,
     )
+
+
+def start_worker(environment: Mapping[str, str], stderr: int | None) -> Worker:
+    """Start a worker that prints to ``stderr``, or to ours."""
+    return start("s3mr.processes.worker_process", environment, stderr=stderr)
+
+
+def show_as(name: str) -> None:
+    """Have ``ps`` and ``top`` show this process under another name than its parent's, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from functools import partial
 from typing import BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_group
-from s3mr.processes.starting import without_collections
+from s3mr.processes.starting import show_as, without_collections
 from s3mr.settings import Settings
 
 BROKEN_STATUS = 70  # EX_SOFTWARE
@@ -22,6 +22,7 @@ GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a f
 
 def main() -> None:
     """Work until standard input ends."""
+    show_as("s3mr-worker")
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     follow(_private(0, os.O_RDONLY), requests.put, lambda: kill_group(os.getpid()))
     reports = _private(1, os.O_WRONLY, shown_as=2)

@@ -68,8 +68,9 @@ def run(folder: Path, *arguments: str, memory: str) -> tuple[int, str, str, int]
 def workers_below(pid: int) -> Iterator[int]:
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            found = [int(child) for child in children.read_text().split()]
-            yield from (child for child in found if b"worker_process" in Path(f"/proc/{child}/cmdline").read_bytes())
+            for child in map(int, children.read_text().split()):
+                is_worker = Path(f"/proc/{child}/comm").read_text() == "s3mr-worker\n"
+                yield from (child,) if is_worker else workers_below(child)
         except OSError:
             continue  # it has ended
 

@@ -1,0 +1,232 @@
+"""Workers that are forked from a template: a process that has imported, once, all that a worker needs.
+
+Importing takes a worker 0.3 s of CPU, forking it a few ms. The template is a fork of the command itself, made before
+that has a thread, or has loaded any of the user's code. It is asked over a socket: for an environment, with the
+descriptors of the worker's standard streams and of the pipe on which to tell how the worker has ended. It ends when the
+command does. Only Linux has what it takes; elsewhere every worker is started anew.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final, Literal, NoReturn, TextIO
+
+from s3mr.processes import worker_process
+from s3mr.processes.starting import Worker, show_as, start_worker
+
+_NUMBER_BYTES: Final = 8
+_DESCRIPTORS: Final = 4
+_BROKEN_STATUS: Final = 70  # EX_SOFTWARE
+_MEANT_FOR_THE_COMMAND: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Template:
+    """The command's hold on its template."""
+
+    def __init__(self, pid: int, control: socket.socket) -> None:
+        self._pid = pid
+        self._control = control
+        self._turn = threading.Lock()
+
+    def start(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
+        """Fork a worker; start one where the template has died."""
+        (asked, stdin), (stdout, answers), (status, end) = os.pipe(), os.pipe(), os.pipe()
+        try:
+            pid = self._fork(environment, [asked, answers, 2 if stderr is None else stderr, end])
+        finally:
+            _close(asked, answers, end)
+        if pid:
+            return Forked(pid, stdin, stdout, status)
+        _close(stdin, stdout, status)
+        return start_worker(environment, stderr)
+
+    def close(self) -> None:
+        """End the template; workers do not end with it."""
+        self._control.close()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def _fork(self, environment: Mapping[str, str], descriptors: list[int]) -> int:
+        """Return the new worker's process id; 0: there is none."""
+        body = json.dumps(dict(environment)).encode()
+        with self._turn, contextlib.suppress(ConnectionError):
+            socket.send_fds(self._control, [len(body).to_bytes(_NUMBER_BYTES)], descriptors)
+            self._control.sendall(body)
+            return int.from_bytes(self._control.recv(_NUMBER_BYTES, socket.MSG_WAITALL))
+        return 0
+
+
+class Forked:
+    """A worker that is the template's child, held as `subprocess.Popen` holds one's own."""
+
+    def __init__(self, pid: int, stdin: int, stdout: int, status: int) -> None:
+        self.pid = pid
+        self.stdin = os.fdopen(stdin, "wb")
+        self.stdout = os.fdopen(stdout, "rb")
+        self._said = os.fdopen(status, "rb", buffering=0)
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Return how the worker has ended; None while it lives."""
+        return self._ended(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, and return how.
+
+        Raises:
+            subprocess.TimeoutExpired: it lives on.
+        """
+        status = self._ended(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("a worker", timeout or 0.0)
+        return status
+
+    def _ended(self, timeout_s: float | None) -> int | None:
+        if self._status is None:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._said, selectors.EVENT_READ)
+                if not selector.select(timeout_s):
+                    return None
+            with self._said as said:
+                self._status = int(said.read() or -signal.SIGKILL)  # nothing: the template has been killed
+        return self._status
+
+
+def fork_template() -> Template | None:
+    """Fork a template of this process, which has imported all that workers need; None: that cannot be done here."""
+    if threading.active_count() > 1 or not _tells_of_deaths():
+        return None
+    ours, theirs = socket.socketpair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_THE_COMMAND)
+    pid = os.fork()
+    if pid == 0:
+        _live(lambda: _Forking(theirs).serve())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _MEANT_FOR_THE_COMMAND)
+    theirs.close()
+    return Template(pid, ours)
+
+
+def _tells_of_deaths() -> bool:
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:  # an old kernel, or one that was told to refuse it
+        return False
+    return True
+
+
+def _live(life: Callable[[], object]) -> NoReturn:
+    """Live in a process that was forked, and end it: what its stack returns to is another's."""
+    try:
+        life()
+        os._exit(0)
+    except BaseException:  # noqa: BLE001 - nobody else would say so
+        traceback.print_exc()
+        os._exit(_BROKEN_STATUS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Forking:
+    """The template itself."""
+
+    control: socket.socket
+    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+
+    def serve(self) -> None:
+        """Fork and bury workers until the command ends."""
+        os.setsid()
+        for meant in _MEANT_FOR_THE_COMMAND:  # and may have been sent to its group just now
+            signal.signal(meant, signal.SIG_IGN)
+            signal.signal(meant, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _MEANT_FOR_THE_COMMAND)
+        show_as("s3mr-template")
+        _forget_descriptors({2, self.control.fileno(), self.selector.fileno()})  # type: ignore[attr-defined]
+        self.selector.register(self.control, selectors.EVENT_READ)
+        while True:
+            for key, _ in self.selector.select():
+                if key.data:
+                    self._bury(key.fd, *key.data)
+                elif not self._asked():
+                    return
+
+    def _asked(self) -> bool:
+        """Fork a worker; False: the command has ended."""
+        head, descriptors, _, _ = socket.recv_fds(self.control, _NUMBER_BYTES, _DESCRIPTORS)
+        if len(head) < _NUMBER_BYTES:
+            return False
+        body = self.control.recv(int.from_bytes(head), socket.MSG_WAITALL)
+        stdin, stdout, stderr, end = descriptors
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()  # before anybody knows of it: it is killed with its group
+            self.control.sendall(os.getpid().to_bytes(_NUMBER_BYTES))
+            for own, given in enumerate((stdin, stdout, stderr)):
+                os.dup2(given, own)
+            _forget_descriptors({0, 1, 2})
+            _live(lambda: _work(json.loads(body)))
+        _close(stdin, stdout, stderr)
+        self.selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, end))
+        return True
+
+    def _bury(self, descriptor: int, pid: int, end: int) -> None:
+        self.selector.unregister(descriptor)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(BrokenPipeError):  # nobody wants to know
+            os.write(end, b"%d" % os.waitstatus_to_exitcode(status))
+        _close(descriptor, end)
+
+
+def _work(environment: dict[str, str]) -> None:
+    """Be a worker, as if one had been started."""
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None  # as the new environment says
+    sys.argv = [worker_process.__file__]
+    sys.modules["__main__"] = worker_process
+    if not sys.flags.safe_path:
+        del sys.path[0]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdin = _stream(0, "rb", sys.__stdin__)
+    sys.stdout = _stream(1, "wb", sys.__stdout__)
+    sys.stderr = _stream(2, "wb", sys.__stderr__)
+    worker_process.main()
+
+
+def _stream(descriptor: int, mode: Literal["rb", "wb"], like: TextIO | None) -> TextIOWrapper:
+    """Return a standard stream; what user code prints is not lost when it dies."""
+    raw = os.fdopen(descriptor, mode, buffering=0 if mode == "wb" else -1, closefd=False)
+    encoding, errors = (like.encoding, like.errors) if like else (None, None)
+    return TextIOWrapper(raw, encoding, errors, write_through=True)
+
+
+def _forget_descriptors(kept: set[int]) -> None:
+    """Close what was inherited, for the reader of a pipe waits for all its writers.
+
+    Python's files still hold the numbers, and may close them at any time: so each comes to stand for nothing.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in [int(one.name) for one in Path("/proc/self/fd").iterdir()]:
+        with contextlib.suppress(OSError):  # it was that of the list itself
+            os.fstat(descriptor)
+            if descriptor not in kept:
+                os.dup2(nothing, descriptor)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
