@@ -16,6 +16,7 @@ REDUCERS_MAX: Final = 10_000
 PIECES_MAX: Final = 10_000_000  # M × R in one level of shuffle
 REDUCER_BYTES: Final = 256 * MIB  # of input a reducer, on AWS, where the job does not say how many there are …
 REDUCERS_CHOSEN_MAX: Final = 1_000  # … and never more than this
+LOCAL_REDUCER_BYTES: Final = MIB  # the same for workers here, of whom each has a few at most
 TASK_OBJECTS_MAX: Final = 1_000  # input objects that one map task may read
 SPLIT_LAYOUT_PIECES_MAX: Final = 256  # `auto` writes one object a piece up to here, one a task beyond
 INDEX_SEGMENT_TASKS: Final = 1_000  # map tasks in one object of the shuffle index

@@ -58,13 +58,14 @@ class Description(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the place in which a job runs decides. ``reducers`` None: by the size of the input."""
+    """What the place in which a job runs decides."""
 
-    reducers: int | None
     memory_bytes: int
     task_timeout_s: float
     workers: int | None = None  # attempts at once; None: as many as there is room for
     even_workers: int = 1  # among whom map tasks should divide evenly
+    reducer_bytes: int = limits.REDUCER_BYTES  # of input, where nobody has said how many reducers there are …
+    reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … and never more than this
     functions: WorkerFunctions | None = None
 
 
@@ -91,7 +92,7 @@ def order_of(
         name=code.name,
         inputs=inputs,
         output=output,
-        reducers=_reducers(job, options, around),
+        reducers=_reducers(job, options),
         input_format=job.input if options.input_format is None else options.input_format,
         split_size_bytes=None if options.split_size is None else size_bytes(options.split_size),
         layout=options.layout,
@@ -104,6 +105,8 @@ def order_of(
         requester_pays=options.requester_pays,
         workers=around.workers,
         even_workers=around.even_workers,
+        reducer_bytes=around.reducer_bytes,
+        reducers_max=around.reducers_max,
         functions=around.functions,
     )
 
@@ -119,7 +122,7 @@ def size_bytes(given: int | str) -> int:
     return parse_size(given) if isinstance(given, str) else given
 
 
-def _reducers(job: Description, options: Options, around: Surroundings) -> int | None:
+def _reducers(job: Description, options: Options) -> int | None:
     asked = options.reducers if options.reducers is not None else job.reducers
     if asked is not None and (type(asked) is not int or asked < 1):
         raise RequestError(f"--reducers must be a whole number from 1, not {asked!r}")
@@ -127,4 +130,4 @@ def _reducers(job: Description, options: Options, around: Surroundings) -> int |
         if options.reducers is not None:
             raise RequestError("--reducers: this job has no reduce; it writes one part a map task")
         return 0
-    return around.reducers if asked is None else asked
+    return asked

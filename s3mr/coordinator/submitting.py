@@ -32,8 +32,8 @@ ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 class Order:
     """What was asked for, defaults filled in.
 
-    ``reducers``: 0 without reduce, None for as many as the input needs. ``split_size_bytes``: None for one with which
-    as many map tasks fall to each of ``even_workers``.
+    ``reducers``: 0 without reduce, None for one for each ``reducer_bytes`` of input, up to ``reducers_max``.
+    ``split_size_bytes``: None for one with which as many map tasks fall to each of ``even_workers``.
     """
 
     bundle: bytes
@@ -54,6 +54,8 @@ class Order:
     requester_pays: bool = False
     workers: int | None = None
     even_workers: int = 1
+    reducer_bytes: int = limits.REDUCER_BYTES
+    reducers_max: int = limits.REDUCERS_CHOSEN_MAX
     functions: WorkerFunctions | None = None
 
 
@@ -107,7 +109,11 @@ class Submitter:
             splittable=lambda source: is_splittable(source, chosen),
         )
         summary = encode_plan(tasks, plan.write)
-        reducers = choose_reducers(input_bytes, summary.map_tasks) if order.reducers is None else order.reducers
+        reducers = order.reducers
+        if reducers is None:
+            reducers = choose_reducers(
+                input_bytes, summary.map_tasks, reducer_bytes=order.reducer_bytes, at_most=order.reducers_max
+            )
         if reducers:
             check_shape(summary.map_tasks, reducers)
         return JobSpec(

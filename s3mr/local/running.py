@@ -186,8 +186,9 @@ def _workers(options: Options) -> int:
 
 def _surroundings(options: Options, *, workers: int) -> Surroundings:
     return Surroundings(
-        reducers=min(REDUCERS_PER_WORKER * workers, limits.REDUCERS_MAX),
         even_workers=workers,
+        reducer_bytes=limits.LOCAL_REDUCER_BYTES,
+        reducers_max=REDUCERS_PER_WORKER * workers,
         memory_bytes=size_bytes(limits.MEMORY_BYTES if options.memory is None else options.memory),
         task_timeout_s=limits.TASK_TIMEOUT_S if options.task_timeout_s is None else options.task_timeout_s,
     )

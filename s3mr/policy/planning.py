@@ -53,10 +53,10 @@ def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> 
     return "split" if map_tasks * reducers <= limits.SPLIT_LAYOUT_PIECES_MAX else "packed"
 
 
-def choose_reducers(input_bytes: int, map_tasks: int) -> int:
-    """Return how many reducers a job has whose author did not say: each sees about `limits.REDUCER_BYTES` of input."""
-    wanted = -(-input_bytes // limits.REDUCER_BYTES)
-    return max(1, min(wanted, limits.REDUCERS_CHOSEN_MAX, limits.PIECES_MAX // max(1, map_tasks)))
+def choose_reducers(input_bytes: int, map_tasks: int, *, reducer_bytes: int, at_most: int) -> int:
+    """Return how many reducers a job has whose author did not say: each sees about ``reducer_bytes`` of input."""
+    wanted = -(-input_bytes // reducer_bytes)
+    return max(1, min(wanted, at_most, limits.PIECES_MAX // max(1, map_tasks)))
 
 
 def check_shape(map_tasks: int, reducers: int) -> None:

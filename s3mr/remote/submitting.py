@@ -93,7 +93,6 @@ def surroundings(stack: StackDescription, options: Options) -> Surroundings:
         RequestError: more is asked for than its workers have.
     """
     return Surroundings(
-        reducers=None,
         memory_bytes=_memory_bytes(stack, options),
         task_timeout_s=_task_timeout_s(stack, options),
         workers=_workers(stack, options),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from s3mr.limits import MIB
 from tests.integration.conftest import S3MR, Finished
 
 Run = Callable[..., Finished]
@@ -142,6 +143,17 @@ def test_an_object_is_one_record_in_format_whole(s3mr: Run, job_file: Write, tmp
         (tmp_path / name).write_bytes(data)
     done = s3mr("run", "job.py", "a", "b", "c.gz", "--input-format", "whole", "--split-size", "1")
     assert done.stdout.decode().splitlines() == ["a\t10", "b\t0", "c.gz\t4"]
+
+
+@pytest.mark.parametrize(("size_bytes", "workers", "parts"), [(20, 2, 1), (2 * MIB + 20, 2, 3), (2 * MIB + 20, 1, 2)])
+def test_without_a_number_there_is_a_reducer_for_each_mebibyte_up_to_two_a_worker(
+    s3mr: Run, job_file: Write, tmp_path: Path, size_bytes: int, workers: int, parts: int
+) -> None:
+    job_file("job = Job(map=lambda source, text: [(len(text), 1)], reduce=lambda key, values: [], input='whole')")
+    (tmp_path / "in.txt").write_bytes(b"x" * size_bytes)
+    done = s3mr("run", "job.py", "in.txt", "--output", "out", "--workers", str(workers))
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(list((tmp_path / "out").glob("part-*"))) == parts
 
 
 def test_empty_input_gives_empty_parts(s3mr: Run, job_file: Write, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_job_takes_what_the_workers_of_the_stack_have() -> None:
     around = surroundings(stack(), Options())
     assert around.memory_bytes == (1769 - 256) * limits.MIB // 2
     assert around.task_timeout_s == 900 - WORKER_END_S
-    assert (around.workers, around.reducers) == (None, None)
+    assert (around.workers, around.reducer_bytes) == (None, limits.REDUCER_BYTES)
     assert around.functions == WorkerFunctions(map="map:7", reduce="reduce:7")
 
 
@@ -127,7 +127,8 @@ def test_more_than_a_worker_has_is_refused(options: dict[str, Any], changes: dic
 def test_reducers_follow_the_size_of_the_input_within_what_one_shuffle_carries(
     input_bytes: int, map_tasks: int, reducers: int
 ) -> None:
-    assert choose_reducers(input_bytes, map_tasks) == reducers
+    stacks = {"reducer_bytes": limits.REDUCER_BYTES, "at_most": limits.REDUCERS_CHOSEN_MAX}
+    assert choose_reducers(input_bytes, map_tasks, **stacks) == reducers
     check_shape(map_tasks, reducers)
 
 
