@@ -2,18 +2,13 @@
 
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
-from s3mr.cli.doctor import doctor
-from s3mr.cli.ending import cancel, clean
-from s3mr.cli.following import ls, status, watch
-from s3mr.cli.looking import history, logs
-from s3mr.cli.run import resume, run, submit
 from s3mr.cli.streams import harmless
-from s3mr.cli.verifying import verify
 from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError
 
 EXIT_FAILED = 1  # seen in a task
@@ -22,21 +17,37 @@ EXIT_DETACHED = 75  # out of sight, and goes on: EX_TEMPFAIL of sysexits.h
 EXIT_INTERRUPTED = 130  # Ctrl-C, as shells say it
 
 
-class _InOrder(click.Group):
-    """Lists its commands in the order in which they are added here: that of a job's life."""
+COMMANDS: Final = {  # in the order of a job's life, with the module of each: none is imported that was not asked for
+    "run": "run",
+    "submit": "run",
+    "status": "following",
+    "watch": "following",
+    "ls": "following",
+    "logs": "looking",
+    "history": "looking",
+    "cancel": "ending",
+    "resume": "run",
+    "clean": "ending",
+    "verify": "verifying",
+    "doctor": "doctor",
+}
 
+
+class _Commands(click.Group):
     def list_commands(self, _context: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"s3mr.cli.{COMMANDS[name]}"), name)
+        return command
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="s3mr")
 def commands() -> None:
     """Serverless MapReduce: plain Python map and reduce functions over objects in S3."""
-
-
-for command in (run, submit, status, watch, ls, logs, history, cancel, resume, clean, verify, doctor):
-    commands.add_command(command)
 
 
 def main() -> NoReturn:
