@@ -19,7 +19,6 @@ from s3mr.coordinator.recording import Recorder, Verdict
 from s3mr.coordinator.submitting import Order, Submitter
 from s3mr.coordinator.ticking import Tick, Ticker
 from s3mr.errors import TransientError
-from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
@@ -181,7 +180,6 @@ class World:
             entropy=self.entropy,
             scratch=io.BytesIO,
             open_records=self._open_records,
-            format_pair=format_pair,
         )
         functions = Functions(
             map=self.job.map, reduce=self.job.reduce, combine=self.job.combine, partition=self.job.partition

@@ -6,6 +6,7 @@ none of these characters can stand unescaped. UTF-8, with surrogate escapes writ
 """
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from s3mr.errors import UserCodeError
@@ -31,6 +32,16 @@ def format_pair(key: object, value: object) -> bytes:
             raise _too_long() from None
     _check_key(key)
     return b"%b\t%b\n" % (_field(key), _field(value))
+
+
+def format_pairs(pairs: Sequence[tuple[str, str | int]]) -> bytes | None:
+    """Return the lines of many pairs; None where one of them needs a look of its own: `format_pair` takes it."""
+    try:
+        text = "".join([f"{key}\t{value}\n" for key, value in pairs])
+        plain = text.count("\t") == text.count("\n") == len(pairs) and "\r" not in text and "\\" not in text
+        return text.encode() if plain else None
+    except ValueError:  # an integer beyond `sys.get_int_max_str_digits`, or a surrogate
+        return None
 
 
 def _is_plain(value: object) -> bool:

@@ -75,7 +75,7 @@ class Success(_Exact):
             read = cls.model_validate_json(encoded)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))
+            place = ascii(".".join(map(str, first["loc"])))[1:-1]  # a name that should not be there may hold anything
             raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
         for number, part in enumerate(read.parts):
             if part.name != keys.part(number):

@@ -6,7 +6,6 @@ from typing import Any
 
 from s3mr import limits
 from s3mr.errors import S3mrError
-from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
 from s3mr.model.job import JobSpec
@@ -62,7 +61,6 @@ class TaskHandler:
             entropy=self.entropy,
             scratch=self.scratch,
             open_records=self._open_records,
-            format_pair=format_pair,
         )
 
     def _open_records(self, request: TaskRequest) -> TaskReader:

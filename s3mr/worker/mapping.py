@@ -105,7 +105,7 @@ def _store_split(
 
 def _map_to_part(request: TaskRequest, *, worker: str, user_code: UserCode, surroundings: Surroundings) -> Outcome:
     records = surroundings.open_records(request)
-    lines = user_code.mapped(records, surroundings.format_pair)
+    lines = user_code.mapped(records)
     part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
     return Outcome(
         counters=Counters(

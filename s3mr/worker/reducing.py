@@ -47,7 +47,7 @@ def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, surrou
         frame_bytes=frame_bytes(request.spec.memory_bytes),
         scratch=surroundings.scratch,
     )
-    lines = user_code.reduced(groups, surroundings.format_pair)
+    lines = user_code.reduced(groups)
     try:
         part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
     except InvariantError as error:

@@ -25,8 +25,8 @@ class Records(Protocol):
 class Surroundings:
     """The world of a worker.
 
-    ``open_records`` reads the plan and the inputs of a map task. ``format_pair`` makes a complete line of a pair,
-    or raises UserCodeError. ``scratch`` returns a new, empty, anonymous temporary file.
+    ``open_records`` reads the plan and the inputs of a map task. ``scratch`` returns a new, empty, anonymous temporary
+    file.
     """
 
     store: ObjectStore
@@ -36,7 +36,6 @@ class Surroundings:
     entropy: Entropy
     scratch: Scratch
     open_records: Callable[[TaskRequest], Records]
-    format_pair: Callable[[Any, Any], bytes]
 
 
 @dataclass(frozen=True, slots=True)

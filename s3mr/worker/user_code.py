@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from s3mr import limits
 from s3mr.errors import UserCodeError
+from s3mr.formats.lines import format_pair, format_pairs
 from s3mr.model.sizes import format_size
 from s3mr.reducers import Reducer
 from s3mr.shuffle.gathering import as_pair
@@ -22,8 +23,10 @@ from s3mr.shuffle.partitioning import Partition, by_function, by_hash
 from s3mr.shuffle.sorting import SortBuffer
 from s3mr.shuffle.values import Value, carried, check_value
 from s3mr.tracebacks import users_traceback
+from s3mr.worker.writing import Lines
 
-FormatPair: TypeAlias = Callable[[Any, Any], bytes]
+_LINES: Final = 256  # that are made at once, …
+_SHORT: Final = 1024  # … of keys and values of so many characters at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,17 @@ class UserCode:
                 raise self._blamed(error, call, stop.results, raised=stop.in_map) from None
             self.records += len(records)
 
-    def mapped(self, batches: Iterable[tuple[str, Sequence[Any]]], format_pair: FormatPair) -> Iterator[bytes]:
+    def mapped(self, batches: Iterable[tuple[str, Sequence[Any]]]) -> Iterator[Lines]:
         """Yield the lines of what map yields for all records."""
         for source, records in batches:
-            yield from self._lines("map", self._functions.map, zip(repeat(source), records), format_pair)
+            yield from self._lines("map", self._functions.map, zip(repeat(source), records))
             self.records += len(records)
 
-    def reduced(self, groups: Iterable[Group], format_pair: FormatPair) -> Iterator[bytes]:
+    def reduced(self, groups: Iterable[Group]) -> Iterator[Lines]:
         """Yield the lines of what reduce yields for all keys."""
         if (reducer := self._reducer) is None:
-            return self._lines("reduce", self._functions.reduce, groups, format_pair)
-        return self._lines("reduce", partial(self._finished, reducer), groups, format_pair)
+            return self._lines("reduce", self._functions.reduce, groups)
+        return self._lines("reduce", partial(self._finished, reducer), groups)
 
     @property
     def combine(self) -> Combine | None:
@@ -101,29 +104,52 @@ class UserCode:
 
         return partition
 
-    def _lines(
+    def _lines(  # noqa: C901 - once for each pair: no calls in here
         self,
         name: str,
         function: Any,  # noqa: ANN401 - the user's
         calls: Iterable[tuple[Any, Any]],
-        format_pair: FormatPair,
-    ) -> Iterator[bytes]:
-        """Yield the lines of what ``function``, known as ``name``, yields for each of ``calls``."""
-        for first, second in calls:
+    ) -> Iterator[Lines]:
+        """Yield the lines of what ``function``, known as ``name``, yields for each of ``calls``.
+
+        Short pairs wait until there are many, each with its call, which must be short to be told, too.
+        """
+        waiting: list[tuple[Any, Any]] = []
+        callers: list[tuple[Any, Any]] = []
+        for call in calls:
             results: Iterable[Any] = ()
             in_function = True
             try:
-                results = function(first, second)
+                results = function(*call)
                 for pair in results:
                     in_function = False
                     if type(pair) is not tuple or len(pair) != 2:
                         pair = as_pair(name, pair)  # noqa: PLW2901 - a tuple of our own
-                    yield format_pair(*pair)
+                    key, value = pair
+                    if (
+                        type(key) is str
+                        and len(key) <= _SHORT
+                        and (type(value) is int or (type(value) is str and len(value) <= _SHORT))
+                    ):
+                        waiting.append(pair)
+                        callers.append(call)
+                        if len(waiting) == _LINES:
+                            yield _joined(name, waiting, callers)
+                    else:
+                        if waiting:
+                            yield _joined(name, waiting, callers)
+                        yield format_pair(key, value), 1
                     in_function = True
+                in_function = False
+                about = call[name == "map"]
+                if waiting and (type(about) is not str or len(about) > _SHORT):
+                    yield _joined(name, waiting, callers)
             except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
-                raise self._blamed(error, _Call(name, first, second), results, raised=in_function) from None
-            if type(second) is Watched and second.error:
-                raise second.error
+                raise self._blamed(error, _Call(name, *call), results, raised=in_function) from None
+            if type(call[1]) is Watched and call[1].error:
+                raise call[1].error
+        if waiting:
+            yield _joined(name, waiting, callers)
 
     def _combined(self, key: Key, values: Iterator[Value]) -> Iterator[Value]:
         """Yield what combine yields for one key, without that key."""
@@ -190,6 +216,22 @@ class _Call(NamedTuple):
     name: str
     first: Any
     second: Any
+
+
+def _joined(name: str, pairs: list[tuple[Any, Any]], callers: list[tuple[Any, Any]]) -> Lines:
+    """Make the lines of ``pairs``, and empty the lists."""
+    lines, count = format_pairs(pairs), len(pairs)
+    if lines is None:
+        each = []
+        for pair, call in zip(pairs, callers, strict=True):
+            try:
+                each.append(format_pair(*pair))
+            except UserCodeError as error:
+                raise _located(error, _Call(name, *call)) from None
+        lines = b"".join(each)
+    pairs.clear()
+    callers.clear()
+    return lines, count
 
 
 def _check_same(key: Key, own: object) -> None:

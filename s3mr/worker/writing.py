@@ -2,26 +2,27 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 from s3mr.errors import TransientError
 from s3mr.model import keys
 from s3mr.model.manifest import Part
 from s3mr.worker.surroundings import Surroundings
 
+Lines: TypeAlias = tuple[bytes, int]  # whole lines, and how many
 _BLOCK_BYTES: Final = 256 * 1024
 
 
-def write_part(lines: Iterable[bytes], *, task: int, worker: str, surroundings: Surroundings) -> Part:
+def write_part(lines: Iterable[Lines], *, task: int, worker: str, surroundings: Surroundings) -> Part:
     """Write ``lines`` as the part of ``task``; durable on return, and nothing is left of it if anything raises."""
     part = surroundings.output.open_part(keys.part(task), worker=worker)
     try:
         block: list[bytes] = []
         size_bytes = records = 0
-        for line in lines:
-            block.append(line)
-            size_bytes += len(line)
-            records += 1
+        for written, count in lines:
+            block.append(written)
+            size_bytes += len(written)
+            records += count
             if size_bytes >= _BLOCK_BYTES:
                 part.write(b"".join(block))
                 block, size_bytes = [], 0

@@ -90,7 +90,9 @@ def test_decisions_are_numbered_short_and_say_context_decision_and_consequences(
 def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        for name in command.list_commands(click.Context(command)):
+            below = command.get_command(click.Context(command), name)
+            assert below is not None
             yield from _commands(below, f"{path} {name}")
 
 

@@ -11,7 +11,6 @@ from s3mr.coordinator.recording import Recorder
 from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Order, Submitter
 from s3mr.coordinator.ticking import Ticker
-from s3mr.formats.lines import format_pair
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
@@ -116,7 +115,6 @@ class Parts:
             entropy=self.entropy,
             scratch=io.BytesIO,
             open_records=self._open_records,
-            format_pair=format_pair,
         )
         return execute(request, self._functions(request), surroundings)
 

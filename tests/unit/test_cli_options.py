@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from s3mr.cli import options, tables
-from s3mr.cli.main import commands
+from s3mr.cli.main import COMMANDS, commands
 from s3mr.cli.options import Asked, Decorator, Place, job_options, place_option, place_to_run_option
 from s3mr.errors import RequestError
 from s3mr.model.durations import format_duration, parse_duration
@@ -17,6 +17,12 @@ from s3mr.options import Options
 
 HEAVY = {"boto3", "botocore", "moto", "pydantic", "rich", "msgpack", "zstandard"}
 RUN = ["job.py", "in.txt"]
+
+
+def command_of(name: str) -> click.Command:
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    return command
 
 
 def parsed(decorate: Decorator, arguments: list[str], **environment: str) -> dict[str, Any]:
@@ -58,12 +64,12 @@ def test_commands_stand_in_the_order_of_a_jobs_life_and_fit_a_line_each() -> Non
         "run", "submit", "status", "watch", "ls", "logs", "history", "cancel", "resume", "clean", "verify", "doctor"
     ]  # fmt: skip
     for name in listed:
-        assert commands.commands[name].get_short_help_str(200).endswith(".")
+        assert command_of(name).get_short_help_str(200).endswith(".")
 
 
-@pytest.mark.parametrize("name", sorted(commands.commands))
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_json_and_an_example(name: str) -> None:
-    command = commands.commands[name]
+    command = command_of(name)
     assert "as_json" in {parameter.name for parameter in command.params}
     assert f"s3mr {name} " in (command.help or "")
     assert f"usage: s3mr {name}" in CliRunner().invoke(commands, [name, "--help"], prog_name="s3mr").output.lower()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from s3mr import reducers
 from s3mr.errors import TransientError, UserCodeError
-from s3mr.formats.lines import format_pair
 from s3mr.reducers import Reducer
 from s3mr.shuffle.frames import read_run, write_run
 from s3mr.shuffle.merging import Watched
@@ -190,7 +189,7 @@ def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_wi
 ) -> None:
     code = UserCode(Functions(map=passing, reduce=function, combine=function))
     with pytest.raises(TransientError, match="the disk is away"):
-        list(code.reduced([("a", Watched(broken()))], format_pair))
+        list(code.reduced([("a", Watched(broken()))]))
     assert code.combine is not None
     with pytest.raises(TransientError, match="the disk is away"):
         list(code.combine("a", Watched(broken())))

@@ -191,6 +191,7 @@ SUCCESS = Success.model_validate(
 @example(b"{", None)
 @example(b"\xff", None)
 @example(b'{"job_id":"\\ud800"}', None)
+@example(SUCCESS.encode().replace(b'"name"', b'"\\nname"'), None)
 def test_a_success_of_any_bytes_is_what_was_written_or_refused_in_one_line(junk: bytes, data: Any) -> None:
     whole = SUCCESS.encode()
     encoded = junk

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from s3mr import Job, reducers
 from s3mr.errors import RequestError
-from s3mr.formats.lines import format_pair
 from s3mr.model.job import FailureKind, Phase
 from s3mr.reducers import Reducer
 from s3mr.worker.user_code import Functions
@@ -49,7 +48,6 @@ def run(reducer: Any, tasks: list[list[tuple[str, Any]]], *, memory_bytes: int) 
     """Run the job over a line a task, and return its output."""
     lines = [[json.dumps(pairs)] for pairs in tasks]
     cloud = Cloud(lines, Functions(map=given_pairs, reduce=reducer), reducers=1)
-    cloud.format_pair = format_pair
     cloud.spec = cloud.spec.model_copy(update={"memory_bytes": memory_bytes})
     cloud.map_all()
     report = cloud.run(Phase.REDUCE, 0)

@@ -98,7 +98,6 @@ class Cloud:
         self.texts, self.functions = texts, functions
         self.store, self.output = MemoryObjectStore(), Folder()
         self.scratch: Callable[[], BinaryIO] = io.BytesIO
-        self.format_pair: Callable[[Any, Any], bytes] = lambda key, value: f"{key}\t{value}\n".encode()
         self.entropy = Counting()
         self.spec = JobSpec.model_validate(
             {
@@ -132,7 +131,6 @@ class Cloud:
             entropy=self.entropy,
             scratch=self.scratch,
             open_records=lambda asked: Records(self.texts[asked.task]),
-            format_pair=self.format_pair,
         )
         return execute(request, self.functions, surroundings)
 
