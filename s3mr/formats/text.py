@@ -79,7 +79,8 @@ def _joined(blocks: list[bytes]) -> bytes:
 
 
 def _decoded(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    text = data.decode("utf-8", "surrogateescape")
+    return text.replace("\r\n", "\n") if "\r" in text else text  # to look for one character is much faster
 
 
 def _owned(read: Read, split: Split) -> Iterator[bytes]:

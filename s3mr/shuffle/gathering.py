@@ -72,8 +72,12 @@ class Gathering(ABC):
         """
 
     @abstractmethod
-    def shrink(self) -> int:
-        """Combine what can be combined; return how much memory is taken then."""
+    def shrink(self) -> None:
+        """Combine what can be combined."""
+
+    @abstractmethod
+    def measure(self) -> int:
+        """Return how much memory is taken after `shrink`."""
 
     @abstractmethod
     def partitions(self) -> Iterator[tuple[int, Batches]]:
@@ -139,8 +143,11 @@ class Pairs(Gathering):
             self.stop = Stop(record, results, in_map)
             raise
 
-    def shrink(self) -> int:
+    def shrink(self) -> None:
         """Nothing can be combined."""
+
+    def measure(self) -> int:
+        """Return what was added up."""
         return self._size_bytes
 
     def partitions(self) -> Iterator[tuple[int, Batches]]:

@@ -114,6 +114,7 @@ class Grouping(Gathering):
             self._same = value
         else:
             self.shrink()
+            self.measure()
             self._same = _MANY
         return self._same
 
@@ -138,7 +139,7 @@ class Groups(Grouping):
         super().__init__(room)
         self._combine = combine
 
-    def shrink(self) -> int:
+    def shrink(self) -> None:
         """Combine the values of each key in place."""
         held, counts, combine = self._held, self._counts, self._combine
         for key, values in held.items():
@@ -149,6 +150,10 @@ class Groups(Grouping):
             held[key] = [self._same] if count == 1 else list(combine(key, repeat(self._same, count)))
         counts.clear()
         self._held = held = {key: values for key, values in held.items() if values}
+
+    def measure(self) -> int:
+        """Size all keys, and the values that were combined; after `shrink`."""
+        held = self._held
         values_bytes = column_bytes(list(chain.from_iterable(held.values())))
         self._size_bytes = values_bytes + column_bytes(held.keys()) + len(held) * _GROUP_BYTES
         return self._size_bytes
@@ -163,7 +168,7 @@ class Folds(Grouping):
         self._merge = merge
         self._states: dict[Key, Value] = {}
 
-    def shrink(self) -> int:
+    def shrink(self) -> None:
         """Fold what has come since, and merge it with what was there."""
         states, fold, held = self._states, self._fold, self._held
         for key, values in chain(held.items(), self._counted()):
@@ -171,6 +176,10 @@ class Folds(Grouping):
             states[key] = self._merge(key, [states[key], state]) if key in states else state
         self._held = {}
         self._counts.clear()
+
+    def measure(self) -> int:
+        """Size all keys and states; after `shrink`."""
+        states = self._states
         self._size_bytes = column_bytes(states.values()) + column_bytes(states.keys()) + len(states) * _GROUP_BYTES
         return self._size_bytes
 

@@ -105,7 +105,8 @@ class SortBuffer:
 
     def _make_room(self) -> None:
         """Halve what is held by combining, or spill it."""
-        if self._held.shrink() > self._memory_bytes // 2:
+        self._held.shrink()
+        if self._held.measure() > self._memory_bytes // 2:
             self._spill()
 
     def _spill(self) -> None:
