@@ -174,11 +174,13 @@ class UserCode:
         return ((key, reducer.finish(reducer.merge(list(states)))),)
 
     def _folded(self, function: Callable[[list[Value]], Value], bytes_max: int, key: Key, values: list[Value]) -> Value:
-        call = _Call("reduce", key, values)
         try:
             state = function(values)
         except BaseException as error:  # noqa: BLE001 - the values are the user's: they may have no order, or no sum
-            raise self._raised(error, call) from None
+            raise self._raised(error, _Call("reduce", key, values)) from None
+        if type(state) is int:
+            return state
+        call = _Call("reduce", key, values)
         try:
             size_bytes = check_value(state)
         except UserCodeError as error:
