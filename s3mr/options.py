@@ -63,7 +63,7 @@ class Surroundings:
     memory_bytes: int
     task_timeout_s: float
     workers: int | None = None  # attempts at once; None: as many as there is room for
-    even_workers: int = 1  # among whom map tasks should divide evenly
+    even_workers: int = 1  # among whom tasks should divide evenly
     reducer_bytes: int = limits.REDUCER_BYTES  # of input, where nobody has said how many reducers there are …
     reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … and never more than this
     functions: WorkerFunctions | None = None

@@ -197,7 +197,7 @@ class JobStore(Protocol):
         """Give the claim up if it is this job's."""
 
     def claimed_by(self, output: str) -> str | None:
-        """Return the id of the job that holds ``output``; None: nobody does."""
+        """Return the id of the job that holds ``output``; None: nobody does, or one that is released."""
 
     def create(self, job: JobState) -> bool:
         """Write a new job; False if its id is taken."""

@@ -87,8 +87,7 @@ class DynamoDBJobStore:
         if standing is None:
             return None
         holder: str = standing["job_id"]["S"]
-        job = self.read_job(holder)
-        if job is not None and not job.released:  # without an item, it has expired: a job is written before its claim
+        if self._holds(holder):
             return holder
         standing = self._put(claim, items.CLAIM_MINE, {":job_id": text(holder)})
         if standing is None or not standing or standing["job_id"]["S"] == job_id:
@@ -105,7 +104,14 @@ class DynamoDBJobStore:
             )
 
     def claimed_by(self, output: str) -> str | None:
-        return next((item["job_id"]["S"] for item in self._query(items.claim_key(output)["pk"]["S"])), None)
+        claims = self._query(items.claim_key(output)["pk"]["S"])
+        return next((holder for item in claims if self._holds(holder := item["job_id"]["S"])), None)
+
+    def _holds(self, job_id: str) -> bool:
+        job = self.read_job(job_id)
+        return (
+            job is not None and not job.released
+        )  # without an item, it has expired: a job is written before its claim
 
     def create(self, job: JobState) -> bool:
         item = items.job_item(job)

@@ -32,8 +32,9 @@ ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 class Order:
     """What was asked for, defaults filled in.
 
-    ``reducers``: 0 without reduce, None for one for each ``reducer_bytes`` of input, up to ``reducers_max``.
-    ``split_size_bytes``: None for one with which as many map tasks fall to each of ``even_workers``.
+    ``reducers``: 0 without reduce, None for one for each ``reducer_bytes`` of input, at least one for each of
+    ``even_workers`` and at most ``reducers_max``. ``split_size_bytes``: None for one with which as many map tasks fall
+    to each of ``even_workers``.
     """
 
     bundle: bytes
@@ -112,7 +113,11 @@ class Submitter:
         reducers = order.reducers
         if reducers is None:
             reducers = choose_reducers(
-                input_bytes, summary.map_tasks, reducer_bytes=order.reducer_bytes, at_most=order.reducers_max
+                input_bytes,
+                summary.map_tasks,
+                reducer_bytes=order.reducer_bytes,
+                at_least=order.even_workers,
+                at_most=order.reducers_max,
             )
         if reducers:
             check_shape(summary.map_tasks, reducers)

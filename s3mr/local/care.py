@@ -89,9 +89,9 @@ class Care:
 
     def close(self) -> None:
         """Have all of it done, and wait for that."""
-        if self._template:
-            self._template.close()
-            self._template = None
+        template, self._template = self._template, None
+        if template:
+            template.close()
         with contextlib.suppress(BrokenPipeError):  # it is dead already
             if self._process.stdin:
                 self._process.stdin.close()

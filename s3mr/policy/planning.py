@@ -53,9 +53,9 @@ def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> 
     return "split" if map_tasks * reducers <= limits.SPLIT_LAYOUT_PIECES_MAX else "packed"
 
 
-def choose_reducers(input_bytes: int, map_tasks: int, *, reducer_bytes: int, at_most: int) -> int:
+def choose_reducers(input_bytes: int, map_tasks: int, *, reducer_bytes: int, at_least: int, at_most: int) -> int:
     """Return how many reducers a job has whose author did not say: each sees about ``reducer_bytes`` of input."""
-    wanted = -(-input_bytes // reducer_bytes)
+    wanted = max(at_least, -(-input_bytes // reducer_bytes))
     return max(1, min(wanted, at_most, limits.PIECES_MAX // max(1, map_tasks)))
 
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -55,8 +56,9 @@ class Template:
     def close(self) -> None:
         """End the template; workers do not end with it."""
         self._control.close()
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # whoever ignores SIGCHLD has no dead children
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
 
     def _fork(self, environment: Mapping[str, str], descriptors: list[int]) -> int:
         """Return the new worker's process id; 0: there is none."""
@@ -75,8 +77,9 @@ class Forked:
         self.pid = pid
         self.stdin = os.fdopen(stdin, "wb")
         self.stdout = os.fdopen(stdout, "rb")
-        self._said = os.fdopen(status, "rb", buffering=0)
+        self._said = status
         self._status: int | None = None
+        weakref.finalize(self, os.close, status)  # nobody will ask for its process id: it may be given to another
 
     def poll(self) -> int | None:
         """Return how the worker has ended; None while it lives."""
@@ -99,24 +102,28 @@ class Forked:
                 selector.register(self._said, selectors.EVENT_READ)
                 if not selector.select(timeout_s):
                     return None
-            with self._said as said:
-                self._status = int(said.read() or -signal.SIGKILL)  # nothing: the template has been killed
+            self._status = int(os.read(self._said, _NUMBER_BYTES) or -signal.SIGKILL)  # nothing: the template has died
         return self._status
 
 
 def fork_template() -> Template | None:
     """Fork a template of this process, which has imported all that workers need; None: that cannot be done here."""
-    if threading.active_count() > 1 or not _tells_of_deaths():
+    if not _tells_of_deaths() or len(list(Path("/proc/self/task").iterdir())) > 1:
         return None
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, _MEANT_FOR_THE_COMMAND)
-    pid = os.fork()
-    if pid == 0:
-        _live(lambda: _Forking(theirs).serve())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _MEANT_FOR_THE_COMMAND)
-    theirs.close()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(lambda: _Forking(theirs).serve())
+    except OSError:  # no room for a process more; where there is none for a worker either, that will be said
+        ours.close()
+        return None
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _MEANT_FOR_THE_COMMAND)
+        theirs.close()
     return Template(pid, ours)
 
 
@@ -154,24 +161,30 @@ class _Forking:
             signal.signal(meant, signal.SIG_IGN)
             signal.signal(meant, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _MEANT_FOR_THE_COMMAND)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it is not told how a child has ended
         show_as("s3mr-template")
         _forget_descriptors({2, self.control.fileno(), self.selector.fileno()})  # type: ignore[attr-defined]
         self.selector.register(self.control, selectors.EVENT_READ)
         while True:
             for key, _ in self.selector.select():
                 if key.data:
-                    self._bury(key.fd, *key.data)
+                    key.data()
                 elif not self._asked():
                     return
 
     def _asked(self) -> bool:
-        """Fork a worker; False: the command has ended."""
+        """Fork a worker, or answer that there is none; False: the command has ended."""
         head, descriptors, _, _ = socket.recv_fds(self.control, _NUMBER_BYTES, _DESCRIPTORS)
         if len(head) < _NUMBER_BYTES:
             return False
         body = self.control.recv(int.from_bytes(head), socket.MSG_WAITALL)
-        stdin, stdout, stderr, end = descriptors
-        pid = os.fork()
+        try:
+            stdin, stdout, stderr, end = descriptors
+            pid = os.fork()
+        except (OSError, ValueError):  # there are too many processes, or open files
+            self.control.sendall(bytes(_NUMBER_BYTES))
+            _close(*descriptors)
+            return True
         if pid == 0:
             os.setsid()  # before anybody knows of it: it is killed with its group
             self.control.sendall(os.getpid().to_bytes(_NUMBER_BYTES))
@@ -180,15 +193,25 @@ class _Forking:
             _forget_descriptors({0, 1, 2})
             _live(lambda: _work(json.loads(body)))
         _close(stdin, stdout, stderr)
-        self.selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, end))
+        death = os.pidfd_open(pid)
+        self.selector.register(death, selectors.EVENT_READ, lambda: self._tell(pid, death, end))
         return True
 
-    def _bury(self, descriptor: int, pid: int, end: int) -> None:
-        self.selector.unregister(descriptor)
-        _, status = os.waitpid(pid, 0)
+    def _tell(self, pid: int, death: int, end: int) -> None:
+        """Say how a worker has ended. Its process id stays taken for as long as the command may use it."""
+        self.selector.unregister(death)
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None  # noqa: S101 - it was waited for
+        status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        _close(death)
         with contextlib.suppress(BrokenPipeError):  # nobody wants to know
-            os.write(end, b"%d" % os.waitstatus_to_exitcode(status))
-        _close(descriptor, end)
+            os.write(end, b"%d" % status)
+        self.selector.register(end, selectors.EVENT_READ, lambda: self._bury(pid, end))  # an error: nobody reads on
+
+    def _bury(self, pid: int, end: int) -> None:
+        self.selector.unregister(end)
+        os.waitpid(pid, 0)
+        _close(end)
 
 
 def _work(environment: dict[str, str]) -> None:
@@ -201,9 +224,9 @@ def _work(environment: dict[str, str]) -> None:
     if not sys.flags.safe_path:
         del sys.path[0]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.stdin = _stream(0, "rb", sys.__stdin__)
-    sys.stdout = _stream(1, "wb", sys.__stdout__)
-    sys.stderr = _stream(2, "wb", sys.__stderr__)
+    sys.stdin = sys.__stdin__ = _stream(0, "rb", sys.__stdin__)  # type: ignore[misc] # it is ours to make
+    sys.stdout = sys.__stdout__ = _stream(1, "wb", sys.__stdout__)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(2, "wb", sys.__stderr__)  # type: ignore[misc]
     worker_process.main()
 
 

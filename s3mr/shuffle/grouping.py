@@ -25,6 +25,7 @@ Merge: TypeAlias = Callable[[Key, list[Value]], Value]  # … and one state of s
 
 _GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
 _BATCH_PAIRS: Final = 128
+_PLACE_BYTES: Final = 8  # of a counted value in a list: whoever combines may make one of all, or yield them all again
 _FOLDED_PAIRS_MAX: Final = 2**16  # counted values that are folded at once
 _NONE_YET: Final = object()  # no value has come
 _MANY: Final = object()  # several have
@@ -64,12 +65,12 @@ class Grouping(Gathering):
                     pairs += 1
                     if value is same:
                         count = counts.get(key)
-                        if count is not None:
+                        if count is None:
+                            counts[key] = 1
+                            size_bytes += self._new_key_bytes(key)
+                        else:
                             counts[key] = count + 1
-                            in_map = True
-                            continue
-                        counts[key] = 1
-                        size_bytes += self._new_key_bytes(key)
+                        size_bytes += _PLACE_BYTES
                     else:
                         if type(value) is int and value < ONE_DIGIT_MAX and value > -ONE_DIGIT_MAX:
                             value_bytes = INT_BYTES
@@ -91,7 +92,7 @@ class Grouping(Gathering):
                     if size_bytes > memory_bytes:
                         self._size_bytes = size_bytes
                         self._room.make_room()
-                        held, size_bytes = self._held, self._size_bytes
+                        held, same, size_bytes = self._held, self._same, self._size_bytes
                     in_map = True
         except BaseException:
             self.stop = Stop(record, results, in_map)
@@ -106,11 +107,11 @@ class Grouping(Gathering):
             partitions.setdefault(partition, []).append(key)
         for partition in sorted(partitions):
             yield partition, self._drained(sorted(partitions.pop(partition)))
-        self._held, self._size_bytes = {}, 0
+        self._held, self._same, self._size_bytes = {}, _NONE_YET, 0
 
     def _told_apart(self, value: Value) -> Value:
         """Return the value to be counted from now on: this first one of all, or none any more, if another one came."""
-        if self._same is _NONE_YET and type(value) in LEAVES:
+        if self._same is _NONE_YET and LEAVES.issuperset(map(type, value if type(value) is tuple else (value,))):
             self._same = value
         else:
             self.shrink()

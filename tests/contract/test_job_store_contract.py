@@ -278,7 +278,18 @@ def test_a_claim_whose_job_has_been_forgotten_is_free(store: JobStore, job: JobS
 def test_a_job_that_is_forgotten_claims_nothing_any_more(store: JobStore, job: JobState) -> None:
     store.claim_output(job.spec.output, job_id=job.spec.job_id)
     store.erase(job)
+    store.create(job)
     assert store.claimed_by(job.spec.output) is None
+
+
+def test_a_job_that_is_released_holds_nothing_whatever_it_claims(store: JobStore, job: JobState) -> None:
+    output = f"s3://b/{job.spec.job_id}"
+    ended = job.model_copy(update={"epoch": 1, "phase": Phase.FAILED})
+    store.replace(ended, epoch=0)
+    store.claim_output(output, job_id=job.spec.job_id)
+    assert store.claimed_by(output) == job.spec.job_id
+    store.replace(ended.model_copy(update={"epoch": 2, "released": True}), epoch=1)
+    assert store.claimed_by(output) is None
 
 
 @pytest.fixture

@@ -145,8 +145,8 @@ def test_an_object_is_one_record_in_format_whole(s3mr: Run, job_file: Write, tmp
     assert done.stdout.decode().splitlines() == ["a\t10", "b\t0", "c.gz\t4"]
 
 
-@pytest.mark.parametrize(("size_bytes", "workers", "parts"), [(20, 2, 1), (2 * MIB + 20, 2, 3), (2 * MIB + 20, 1, 2)])
-def test_without_a_number_there_is_a_reducer_for_each_mebibyte_up_to_two_a_worker(
+@pytest.mark.parametrize(("size_bytes", "workers", "parts"), [(20, 2, 2), (2 * MIB + 20, 2, 3), (2 * MIB + 20, 1, 2)])
+def test_without_a_number_there_is_a_reducer_for_each_mebibyte_but_one_to_two_a_worker(
     s3mr: Run, job_file: Write, tmp_path: Path, size_bytes: int, workers: int, parts: int
 ) -> None:
     job_file("job = Job(map=lambda source, text: [(len(text), 1)], reduce=lambda key, values: [], input='whole')")

@@ -103,6 +103,27 @@ def test_a_job_whose_template_is_killed_goes_on(here: Path) -> None:
     assert b"1 retried" in said
 
 
+@template_needed
+def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Path) -> None:
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    ran: list[str | Path] = [S3MR, "run", "job.py", "in.txt", "--workers", "1", "--quiet", "--chaos", "crash=.5,seed=3"]
+    done = subprocess.run([sys.executable, "-c", ignoring, *ran], cwd=here, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@template_needed
+@pytest.mark.parametrize(
+    ("end", "told"), [("os._exit(3)", "exited with status 3"), ("os.kill(os.getpid(), 11)", "died of signal 11")]
+)
+def test_how_a_forked_worker_has_ended_is_told(here: Path, end: str, told: str) -> None:
+    (here / "job.py").write_text(f"import os\nfrom s3mr import Job\njob = Job(map=lambda source, line: {end})\n")
+    done = subprocess.run([S3MR, "run", "job.py", "in.txt"], cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"the worker {told}" in done.stderr
+
+
 def found(parent: int, name: str) -> int:
     """Wait until ``parent`` has a child of that name, and return it."""
     return until(lambda: next((child for child in children_of(parent) if named(child) == name), None))

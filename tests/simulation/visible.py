@@ -82,7 +82,7 @@ class Visible:
         """S7: what was there when the job ended, and is of no use any more, is gone; so is its claim."""
         self._check_discarded(job)
         facts, job_id = self._facts, job.spec.job_id
-        claims = facts.table.claimed_by(job.spec.output) == job_id and job_id not in facts.history.claimed_late
+        claims = facts.table._claims.get(job.spec.output) == job_id and job_id not in facts.history.claimed_late
         given_up = not job.writer  # by its submitter, who only then lets go of the claim
         facts.check(not claims or given_up, "S7", f"job {job_id} is released, and its claim stands")
         if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:

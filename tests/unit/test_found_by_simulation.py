@@ -216,3 +216,17 @@ def test_a_coordinator_that_stands_still_after_its_look_takes_nobody_for_silent(
     one.real_store.observe = looks  # type: ignore[method-assign]
     one.tick()
     assert one.state().phase is Phase.STOPPING
+
+
+def test_what_outlived_a_job_is_swept_whoever_has_claimed_its_output_too_late() -> None:
+    one = world()
+    one.submit()
+    one.finish()
+    other = one.state().model_copy(update={"spec": one.state().spec.model_copy(update={"job_id": "other"})})
+    assert one.real_store.create(other)  # released, as this one is
+    one.real_store.release_output(other.spec.output, job_id=one.job_id)
+    assert one.real_store.claim_output(other.spec.output, job_id="other") is None
+    MemoryOutput(one.folder, one.job_id).open_part(keys.part(0), worker="0" * 16)
+    one.clock.sleep(one.state().last_lease_until - one.clock.now())
+    assert one.tick().swept
+    assert not one.folder.uploads

@@ -12,6 +12,8 @@ from s3mr import reducers
 from s3mr.errors import TransientError, UserCodeError
 from s3mr.reducers import Reducer
 from s3mr.shuffle.frames import read_run, write_run
+from s3mr.shuffle.gathering import Room
+from s3mr.shuffle.grouping import Combine, Groups
 from s3mr.shuffle.merging import Watched
 from s3mr.shuffle.partitioning import by_hash
 from s3mr.shuffle.sorting import SortBuffer
@@ -127,14 +129,43 @@ def test_one_value_a_hundred_thousand_times_takes_the_room_of_a_count(how: str, 
     more: dict[str, Any] = {"folds": {"folding": (added, lambda _key, states: sum(states))}}.get(
         how, {"combine": lambda key, values: [added(key, values)]}
     )
-    out = taken_in([[("k", 1)] * 60_000, [("k", 1)] * 40_000], files=files, memory_bytes=1_000, **more)
+    out = taken_in([[("k", 1)] * 60_000, [("k", 1)] * 40_000], files=files, memory_bytes=900_000, **more)
     assert (out, len(called), files.made) == ([("k", 100_000)], calls, 0)  # folds: the first, and at most 2**16 at once
+
+
+@pytest.mark.parametrize("combine", [lambda _key, values: values, lambda _key, values: [*map(int, [*values])]])
+def test_one_value_that_a_combiner_gives_back_each_time_is_spilled(combine: Combine) -> None:
+    files = Files()
+    out = taken_in([[("k", 1)] * 50_000], files=files, memory_bytes=100_000, combine=combine)
+    assert out == [("k", 1)] * 50_000
+    assert files.made > 0
+
+
+def test_a_combiner_is_not_asked_for_one_value() -> None:
+    def two_at_least(_key: str, values: Iterator[int]) -> list[int]:
+        found = list(values)
+        assert len(found) > 1
+        return [sum(found)]
+
+    pairs = [(f"{number:04}", 1) for number in range(600)] * 2
+    out = taken_in([pairs[:900], pairs[900:]], memory_bytes=50_000, combine=two_at_least)
+    assert out == [(f"{number:04}", 2) for number in range(600)]
+
+
+@pytest.mark.parametrize("constant", [1, "x", None, (1, "a")])
+def test_counting_begins_anew_after_a_spill(constant: Any) -> None:
+    held = Groups(Room(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))])
+    held.fill("a.txt", [[("x", 0), ("x", constant)]], lambda _source, record: record)
+    list(held.partitions())
+    held.fill("a.txt", [[("k", constant)] * 5], lambda _source, record: record)
+    assert held._counts == {"k": 4}  # besides the first
 
 
 @any_way
 def test_memory_counts_over_many_small_fills(how: str) -> None:
     files = Files()
-    taken_in([[(f"{number:06}", "x" * 50)] for number in range(1_000)], files=files, memory_bytes=20_000, **HOW[how])
+    pairs = [(f"{number % 9}", f"{number:06}" * 9) for number in range(1_000)]
+    taken_in([[pair] for pair in pairs], files=files, memory_bytes=40_000, **HOW[how])
     assert files.made > 0
 
 

@@ -127,7 +127,7 @@ def test_more_than_a_worker_has_is_refused(options: dict[str, Any], changes: dic
 def test_reducers_follow_the_size_of_the_input_within_what_one_shuffle_carries(
     input_bytes: int, map_tasks: int, reducers: int
 ) -> None:
-    stacks = {"reducer_bytes": limits.REDUCER_BYTES, "at_most": limits.REDUCERS_CHOSEN_MAX}
+    stacks = {"reducer_bytes": limits.REDUCER_BYTES, "at_least": 1, "at_most": limits.REDUCERS_CHOSEN_MAX}
     assert choose_reducers(input_bytes, map_tasks, **stacks) == reducers
     check_shape(map_tasks, reducers)
 

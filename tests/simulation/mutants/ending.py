@@ -73,7 +73,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "claim-what-is-claimed",
         _MEMORY,
         52,
-        ("                if job is not None and not job.released:\n", "                if False:\n"),
+        ("            if holder not in (None, job_id):\n", "            if False:\n"),
     ),
     mutant(
         "success-counts-otherwise",
