@@ -29,6 +29,7 @@ from s3mr.processes.starting import Worker, show_as, start_worker
 
 _NUMBER_BYTES: Final = 8
 _DESCRIPTORS: Final = 4
+_END_S: Final = 2.0  # in which the template must have heard that it may end
 _BROKEN_STATUS: Final = 70  # EX_SOFTWARE
 _MEANT_FOR_THE_COMMAND: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,7 +58,12 @@ class Template:
         """End the template; workers do not end with it."""
         self._control.close()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # whoever ignores SIGCHLD has no dead children
-            os.kill(self._pid, signal.SIGKILL)
+            death = os.pidfd_open(self._pid)
+            with selectors.DefaultSelector() as selector:
+                selector.register(death, selectors.EVENT_READ)
+                if not selector.select(_END_S):
+                    os.kill(self._pid, signal.SIGKILL)
+            _close(death)
             os.waitpid(self._pid, 0)
 
     def _fork(self, environment: Mapping[str, str], descriptors: list[int]) -> int:
@@ -170,6 +176,7 @@ class _Forking:
                 if key.data:
                     key.data()
                 elif not self._asked():
+                    _bury_the_dead()
                     return
 
     def _asked(self) -> bool:
@@ -212,6 +219,13 @@ class _Forking:
         self.selector.unregister(end)
         os.waitpid(pid, 0)
         _close(end)
+
+
+def _bury_the_dead() -> None:
+    """Take over what ended workers have taken of the processor: whoever measures the command asks for it."""
+    with contextlib.suppress(ChildProcessError):  # there is no child left
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _work(environment: dict[str, str]) -> None:
