@@ -117,7 +117,7 @@ def test_what_can_never_work_is_refused_before_anything_starts(
         ("import sys\njob = Job(map=lambda s, line: sys.exit('stop'))\n", ["SystemExit: stop"]),
         ("import os\njob = Job(map=lambda s, line: os._exit(7))\n", ["exited with status 7", "4 attempts"]),
         (
-            "job = Job(map=lambda s, line: [(1, 1)], reduce=lambda k, v: [], partition=lambda k, r: r)\n",
+            "job = Job(map=lambda s, line: [(1, 1)], reduce=lambda k, v: [], partition=lambda k, r: r, reducers=5)\n",
             ["partition", "4"],
         ),
         (
