@@ -71,8 +71,9 @@ def _look(pid: int, *, first: bool) -> Seen:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     stat = _stat(pid)
     name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()  # that of a worker is its own
-    kind = "command" if first else name if name.startswith("s3mr-") else words[words.index("-m") + 1]
-    return Seen(kind, (int(stat[11]) + int(stat[12])) * TICK_S, _peak_bytes(pid))
+    if not name.startswith("s3mr-"):
+        name = words[words.index("-m") + 1] if "-m" in words else words[0]
+    return Seen("command" if first else name, (int(stat[11]) + int(stat[12])) * TICK_S, _peak_bytes(pid))
 
 
 def _peak_bytes(pid: int) -> int:

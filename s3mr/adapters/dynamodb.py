@@ -108,10 +108,8 @@ class DynamoDBJobStore:
         return next((holder for item in claims if self._holds(holder := item["job_id"]["S"])), None)
 
     def _holds(self, job_id: str) -> bool:
-        job = self.read_job(job_id)
-        return (
-            job is not None and not job.released
-        )  # without an item, it has expired: a job is written before its claim
+        job = self.read_job(job_id)  # None: it has expired, for a job is written before its claim
+        return job is not None and not job.released
 
     def create(self, job: JobState) -> bool:
         item = items.job_item(job)

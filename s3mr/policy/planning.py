@@ -54,7 +54,10 @@ def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> 
 
 
 def choose_reducers(input_bytes: int, map_tasks: int, *, reducer_bytes: int, at_least: int, at_most: int) -> int:
-    """Return how many reducers a job has whose author did not say: each sees about ``reducer_bytes`` of input."""
+    """Return how many reducers a job has whose author did not say: each sees about ``reducer_bytes`` of input.
+
+    They are at least ``at_least`` and at most ``at_most``, and no more than one level of shuffle carries.
+    """
     wanted = max(at_least, -(-input_bytes // reducer_bytes))
     return max(1, min(wanted, at_most, limits.PIECES_MAX // max(1, map_tasks)))
 

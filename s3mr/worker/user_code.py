@@ -112,7 +112,7 @@ class UserCode:
     ) -> Iterator[Lines]:
         """Yield the lines of what ``function``, known as ``name``, yields for each of ``calls``.
 
-        Short pairs wait until there are many, each with its call, which must be short to be told, too.
+        Short pairs wait until there are many, each with its call: so none waits beyond a call that is large.
         """
         waiting: list[tuple[Any, Any]] = []
         callers: list[tuple[Any, Any]] = []
@@ -178,7 +178,7 @@ class UserCode:
             state = function(values)
         except BaseException as error:  # noqa: BLE001 - the values are the user's: they may have no order, or no sum
             raise self._raised(error, _Call("reduce", key, values)) from None
-        if type(state) is int:
+        if type(state) is int:  # no larger than the values are, each of which was sized
             return state
         call = _Call("reduce", key, values)
         try:

@@ -74,7 +74,7 @@ def disturbed(world: "World") -> bool:
         or scenario.machine_dies_at_s
         or scenario.machine_dies_at_write
         or world.faults.counts["slow"]
-        or world.deaths.met
+        or world.deaths.met > 1  # after one, all that was begun has won before a coordinator comes back
         or any(name in scenario.rates for name in _DISTURBING)
     )
 
