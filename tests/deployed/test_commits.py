@@ -12,7 +12,8 @@ import pytest
 from tests.deployed.conftest import ROOT_OUTPUT
 from tests.deployed.harness.calls import Call
 from tests.deployed.harness.cloud import Cloud
-from tests.deployed.harness.lambda_service import Delivery
+from tests.deployed.harness.lambda_service import Delivery, Event
+from tests.deployed.harness.leases import SETTLE_S, perform_the_last_round
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.waiting import Waits, until
 
@@ -37,6 +38,12 @@ FAILS_HALF_WAY = """
         yield key, sum(values)
     mapping = Job(map=failing)
     reducing = Job(map=plain, reduce=total)
+"""
+
+COPIES = """
+    def copy(source, line):
+        yield line, 1
+    job = Job(map=copy)
 """
 
 LOSES_A_PART = """
@@ -72,7 +79,10 @@ def places(person: Person) -> Iterator[list[str]]:
 def test_a_part_is_committed_once_whatever_happens_at_its_place(
     aws: Cloud, person: Person, places: list[str], tmp_path: Path, job: str
 ) -> None:
-    """Its first attempt fails half-way, each event comes twice, each answer to a commit is lost the first time."""
+    """Its first attempt fails half-way, each event comes twice, each answer to a commit is lost the first time.
+
+    Of two events the second may come when the job has ended: what it uploads goes with the last round.
+    """
     file = person.job(FAILS_HALF_WAY)
     aws.service.delivery = Delivery(doubled=1.0)
     aws.gate.loses = Loses()
@@ -87,9 +97,36 @@ def test_a_part_is_committed_once_whatever_happens_at_its_place(
             person.run("watch", job_id)
     finally:
         aws.service.delivery, aws.gate.loses = Delivery(), lambda _call: False
-    for output in places:
+    for job_id, output in zip(jobs, places, strict=True):
         assert person.lines(output) == ["a\t1"]
+        perform_the_last_round(person, job_id)
         assert _uploads(person, output) == []
+
+
+def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last_round(
+    aws: Cloud, person: Person, places: list[str]
+) -> None:
+    file, sent = person.job(COPIES), list[Event]()
+
+    def keep(event: Event) -> bool:
+        if event.function.name.endswith("-map"):
+            sent.append(event)
+        return False
+
+    aws.service.lost = keep
+    try:
+        for output in places:
+            job_id = person.submit(file, person.upload("a"), "--output", output)
+            person.run("watch", job_id)
+            event = sent.pop()
+            aws.service.accept(event.function, event.qualifier, event.payload)
+            aws.service.settle(SETTLE_S)
+            assert len(_uploads(person, output)) == 1
+            perform_the_last_round(person, job_id)
+            assert _uploads(person, output) == []
+            assert person.lines(output) == ["a\t1"]
+    finally:
+        aws.service.lost = lambda _event: False
 
 
 def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(

@@ -10,13 +10,13 @@ import pytest
 from s3mr import limits
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_resources import FUNCTIONS
+from tests.deployed.harness.leases import SETTLE_S
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.waiting import WAITS, Waits, until
 from tests.deployed.run import OUTPUTS
 
 TABLE, START = "dynamodb:*", "states:StartExecution"
 NO_JOB = "20260101-000000-00000000"
-SETTLE_S = 60.0
 
 
 @pytest.fixture

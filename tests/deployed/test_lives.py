@@ -1,11 +1,11 @@
 """Jobs that are ended, taken up again, or go on while the stack changes under them."""
 
-import json
 import shutil
 from pathlib import Path
 
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_resources import FUNCTIONS
+from tests.deployed.harness.leases import let_leases_run_out
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.waiting import WAITS, Waits, until
 from tests.deployed.run import OUTPUTS
@@ -22,9 +22,7 @@ def begin(person: Person, gate: Waits) -> tuple[str, str]:
     return job_id, output
 
 
-def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(
-    aws: Cloud, sealed: Person, gate: Waits
-) -> None:
+def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(sealed: Person, gate: Waits) -> None:
     job_id, output = begin(sealed, gate)
     assert sealed.ask("cancel", job_id)["answer"] in {"asked", "cancelled"}
     assert "cancelled" in sealed.run("watch", job_id, expect=1).stderr
@@ -37,7 +35,7 @@ def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(
     assert result["attempts"] == 2  # the slow map task, and the reduce task: the quick one's winner was adopted
 
     assert "may still write" in sealed.run("clean", job_id, expect=2).stderr
-    _let_leases_run_out(aws, sealed, job_id)
+    let_leases_run_out(sealed, job_id)
     sealed.run("clean", job_id)
     sealed.run("status", job_id, expect=2)
     bucket = sealed.stack.outputs["BucketName"]
@@ -70,17 +68,6 @@ def test_a_deploy_changes_nothing_under_a_running_job(
     person.run("run", person.job(WAITS), person.upload("x"), "--output", person.output(), *gate.options)
     assert until(lambda: _printed(aws, "s3mr-map"))
     assert until(lambda: _printed(aws, "s3mr-record"))
-
-
-def _let_leases_run_out(aws: Cloud, person: Person, job_id: str) -> None:
-    """As if a quarter of an hour had passed."""
-    dynamodb, table = aws.administrators("dynamodb"), person.stack.outputs["TableName"]
-    key = {"pk": {"S": f"job#{job_id}"}, "sk": {"S": "job"}}
-    job = json.loads(dynamodb.get_item(TableName=table, Key=key)["Item"]["body"]["S"])
-    body = {"S": json.dumps(job | {"last_lease_until": 0.0})}
-    dynamodb.update_item(
-        TableName=table, Key=key, UpdateExpression="SET body = :body", ExpressionAttributeValues={":body": body}
-    )
 
 
 def _printed(aws: Cloud, function: str) -> list[str]:
