@@ -171,10 +171,14 @@ class Folds(Grouping):
 
     def shrink(self) -> None:
         """Fold what has come since, and merge it with what was there."""
-        states, fold, held = self._states, self._fold, self._held
-        for key, values in chain(held.items(), self._counted()):
-            state = fold(key, values)
-            states[key] = self._merge(key, [states[key], state]) if key in states else state
+        for key, values in self._held.items():
+            self._add(key, self._fold(key, values))
+        folded: dict[int, Value] = {}  # of what is counted, the state depends on how often it came, not on the key
+        for key, count in self._counts.items():
+            state = folded.get(count, _NONE_YET)
+            if state is _NONE_YET:
+                state = folded[count] = self._counted(key, count)
+            self._add(key, state)
         self._held = {}
         self._counts.clear()
 
@@ -184,10 +188,15 @@ class Folds(Grouping):
         self._size_bytes = column_bytes(states.values()) + column_bytes(states.keys()) + len(states) * _GROUP_BYTES
         return self._size_bytes
 
-    def _counted(self) -> Iterator[tuple[Key, list[Value]]]:
-        for key, count in self._counts.items():
-            for done in range(0, count, _FOLDED_PAIRS_MAX):
-                yield key, [self._same] * min(_FOLDED_PAIRS_MAX, count - done)
+    def _add(self, key: Key, state: Value) -> None:
+        states = self._states
+        states[key] = self._merge(key, [states[key], state]) if key in states else state
+
+    def _counted(self, key: Key, count: int) -> Value:
+        """Fold the counted value, a list of bounded length at a time."""
+        lengths = (min(_FOLDED_PAIRS_MAX, count - done) for done in range(0, count, _FOLDED_PAIRS_MAX))
+        states = [self._fold(key, [self._same] * length) for length in lengths]
+        return states[0] if len(states) == 1 else self._merge(key, states)
 
     def partitions(self) -> Iterator[tuple[int, Batches]]:
         """Sort the keys of a partition at a time."""

@@ -186,6 +186,19 @@ def test_what_is_folded_again_and_again_without_a_spill_is_folded_once(reducer: 
     assert (len(out), out[3], files.made) == (4, (3, state), 0)
 
 
+def test_keys_that_came_equally_often_with_one_value_are_folded_once() -> None:
+    folded = []
+
+    def added(_key: str, values: list[int]) -> int:
+        folded.append(len(values))
+        return sum(values)
+
+    pairs = [(f"{number:04}", 1) for number in (*range(600), *range(100), *range(600))]
+    out = taken_in([pairs], folding=(added, lambda _key, states: sum(states)))
+    assert out == [(f"{number:04}", 3 if number < 100 else 2) for number in range(600)]
+    assert sorted(folded) == [1, 2, 3]  # the very first value is held apart from those that are counted
+
+
 def test_states_that_were_spilled_cross_as_one() -> None:
     folding = (lambda _key, values: sum(values), lambda _key, states: sum(states))
     pairs = [(f"{number % 500:05}", 1) for number in range(5_000)]
