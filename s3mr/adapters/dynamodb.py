@@ -49,12 +49,10 @@ class DynamoDBJobStore:
             RequestError: a table of that name is somebody else's.
         """
         with translated(f"create the table {self._table}"):
-            standing = self._describe()
-            if standing is None:
-                self._create()
-            elif standing["KeySchema"] != KEY_SCHEMA:
+            standing = self._describe() or self._create()
+            if standing["KeySchema"] != KEY_SCHEMA:
                 raise RequestError(f"the table {self._table} is not one of s3mr's: name another one")
-            if standing is None or standing["TableStatus"] != "ACTIVE":
+            if standing["TableStatus"] != "ACTIVE":
                 self._client.get_waiter("table_exists").wait(TableName=self._table, WaiterConfig=READY)
 
     def _describe(self) -> "TableDescriptionTypeDef | None":
@@ -65,9 +63,9 @@ class DynamoDBJobStore:
                 raise
             return None
 
-    def _create(self) -> None:
+    def _create(self) -> "TableDescriptionTypeDef":
         try:
-            self._client.create_table(
+            created = self._client.create_table(
                 TableName=self._table,
                 KeySchema=KEY_SCHEMA,
                 AttributeDefinitions=[
@@ -79,6 +77,8 @@ class DynamoDBJobStore:
         except ClientError as error:
             if code_of(error) != "ResourceInUseException":  # another command creates it
                 raise
+            return self._client.describe_table(TableName=self._table)["Table"]
+        return created["TableDescription"]
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
         key = items.claim_key(output)
