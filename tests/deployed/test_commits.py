@@ -100,7 +100,7 @@ def test_a_part_is_committed_once_whatever_happens_at_its_place(
     for job_id, output in zip(jobs, places, strict=True):
         assert person.lines(output) == ["a\t1"]
         perform_the_last_round(person, job_id)
-        assert _uploads(person, output) == []
+        assert person.uploads(output) == []
 
 
 def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last_round(
@@ -121,9 +121,9 @@ def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last
             event = sent.pop()
             aws.service.accept(event.function, event.qualifier, event.payload)
             aws.service.settle(SETTLE_S)
-            assert len(_uploads(person, output)) == 1
+            assert len(person.uploads(output)) == 1
             perform_the_last_round(person, job_id)
-            assert _uploads(person, output) == []
+            assert person.uploads(output) == []
             assert person.lines(output) == ["a\t1"]
     finally:
         aws.service.lost = lambda _event: False
@@ -140,7 +140,7 @@ def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
         options = ("--output", output, "--reducers", "2", *named, *gate.options)
         jobs.append(person.submit(file, person.upload("x"), *options))
     for output in places:
-        ((key, upload_id),) = until(lambda: _uploads(person, output, "part-00001"))  # noqa: B023 - awaited here
+        ((key, upload_id),) = until(lambda: person.uploads(output, "part-00001"))  # noqa: B023 - awaited here
         upload = {"Bucket": output.split("/")[2], "Key": key, "UploadId": upload_id}
         until(lambda: person.s3.list_parts(**upload).get("Parts"))  # noqa: B023 - awaited here
         person.s3.abort_multipart_upload(**upload)
@@ -148,7 +148,7 @@ def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
     for job_id, output in zip(jobs, places, strict=True):
         assert "the upload is lost" in person.run("watch", job_id, expect=1).stderr
         assert person.names(output) == []
-        assert _uploads(person, output) == []
+        assert person.uploads(output) == []
 
 
 class Loses:
@@ -164,13 +164,6 @@ class Loses:
             return False
         self._lost.add(call.path)
         return True
-
-
-def _uploads(person: Person, output: str, part: str = "part-") -> list[tuple[str, str]]:
-    """The open uploads of an output's parts, or of one: key and id."""
-    bucket, _, prefix = output.removeprefix("s3://").partition("/")
-    found = person.s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix + part).get("Uploads", [])
-    return [(one["Key"], one["UploadId"]) for one in found]
 
 
 def _empty(person: Person, bucket: str, prefix: str) -> None:

@@ -13,7 +13,6 @@ from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.leases import SETTLE_S
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.waiting import WAITS, Waits, until
-from tests.deployed.run import OUTPUTS
 
 TABLE, START = "dynamodb:*", "states:StartExecution"
 NO_JOB = "20260101-000000-00000000"
@@ -37,7 +36,7 @@ def test_a_job_whose_execution_is_stopped_gives_up_what_it_holds(
     failed = person.run("watch", job_id, expect=1)
     assert "its execution has ended as ABORTED" in failed.stderr
     assert person.names(output) == []
-    assert person.s3.list_multipart_uploads(Bucket=OUTPUTS).get("Uploads", []) == []
+    assert person.uploads(output) == []
     person.run("run", person.job(WAITS), person.upload("x"), "--output", output, *gate.options)
 
 

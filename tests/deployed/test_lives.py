@@ -8,7 +8,6 @@ from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.leases import let_leases_run_out
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.waiting import WAITS, Waits, until
-from tests.deployed.run import OUTPUTS
 
 TWO_TASKS = ("quick", "slow!")  # with splits of five bytes
 
@@ -27,7 +26,7 @@ def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(sealed:
     assert sealed.ask("cancel", job_id)["answer"] in {"asked", "cancelled"}
     assert "cancelled" in sealed.run("watch", job_id, expect=1).stderr
     assert sealed.names(output) == []
-    assert sealed.s3.list_multipart_uploads(Bucket=OUTPUTS).get("Uploads", []) == []
+    assert sealed.uploads(output) == []
 
     gate.open()
     result = sealed.ask("resume", job_id)

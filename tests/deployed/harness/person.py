@@ -104,6 +104,12 @@ class Person:
                 found += self.s3.get_object(Bucket=output.split("/")[2], Key=key)["Body"].read().decode().splitlines()
         return found
 
+    def uploads(self, output: str, part: str = "part-") -> list[tuple[str, str]]:
+        """The open uploads of an output's parts, or of one: key and id."""
+        bucket, _, prefix = output.removeprefix("s3://").partition("/")
+        found = self.s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix + part).get("Uploads", [])
+        return [(one["Key"], one["UploadId"]) for one in found]
+
     @property
     def s3(self) -> Any:
         """S3, with all rights."""
