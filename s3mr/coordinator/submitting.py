@@ -10,7 +10,7 @@ from typing import BinaryIO, get_args
 from s3mr import limits
 from s3mr.coordinator.claiming import claim_output
 from s3mr.errors import RequestError, S3mrError
-from s3mr.formats.reading import is_splittable
+from s3mr.formats.reading import splittable_by
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import BundleRef, Failure, FailureKind, JobSpec, JobState, Phase, WorkerFunctions
@@ -107,7 +107,7 @@ class Submitter:
             split_size_bytes=choose_split_size(input_bytes, workers=order.even_workers)
             if order.split_size_bytes is None
             else order.split_size_bytes,
-            splittable=lambda source: is_splittable(source, chosen),
+            splittable=splittable_by(chosen),
         )
         summary = encode_plan(tasks, plan.write)
         reducers = order.reducers

@@ -1,6 +1,6 @@
 """The records of one map task: over its splits in order, through whatever format and compression each one has."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -19,9 +19,11 @@ class Streams(Protocol):
         """Yield the bytes ``[start, stop)`` of ``source``."""
 
 
-def is_splittable(source: str, chosen: Format) -> bool:
-    """Whether a part of ``source`` can be read without what stands before it."""
-    return isinstance(chosen, SplittableFormat) and not is_compressed(source)
+def splittable_by(chosen: Format) -> Callable[[str], bool]:
+    """Return whether a part of a source can be read without what stands before it."""
+    if isinstance(chosen, SplittableFormat):  # looked at once: there may be a million sources
+        return lambda source: not is_compressed(source)
+    return lambda _source: False
 
 
 class TaskReader:

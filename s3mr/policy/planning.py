@@ -102,10 +102,10 @@ def _tasks(
     room_bytes = split_size_bytes
     cut_bytes_min = min(split_size_bytes, limits.CUT_BYTES_MIN)
     for each in objects:
-        start, stop = 0, each.size_bytes
+        start, stop, splits = 0, each.size_bytes, splittable(each.source)
         while start < stop or not stop:
             fits = stop - start <= room_bytes
-            cuts = not fits and room_bytes >= cut_bytes_min and splittable(each.source)
+            cuts = not fits and splits and room_bytes >= cut_bytes_min
             if task and (len(task) == limits.TASK_OBJECTS_MAX or not (fits or cuts)):
                 yield task
                 task, room_bytes = [], split_size_bytes

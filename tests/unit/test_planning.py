@@ -98,6 +98,17 @@ def test_too_many_tasks_are_refused_with_a_split_size_that_does(size: int, asked
         plan_splits(objects, split_size_bytes=advised // 4, splittable=always)
 
 
+def test_whether_a_source_can_be_cut_is_asked_once_in_each_pass_however_many_tasks_it_makes() -> None:
+    asked = []
+
+    def splittable(source: str) -> bool:
+        asked.append(source)
+        return True
+
+    tasks = plan_splits(objects_of([50_000]), split_size_bytes=1, splittable=splittable)
+    assert (len(list(tasks)), len(asked)) == (50_000, 2)
+
+
 def test_too_many_whole_objects_are_refused_with_a_split_size_that_packs_them() -> None:
     objects = objects_of([100_000_000] * (limits.MAP_TASKS_MAX + 1))
     with pytest.raises(RequestError, match=r"use --split-size \w+$") as refused:

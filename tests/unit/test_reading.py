@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.formats import Batch, Format, get_format, register_format
-from s3mr.formats.reading import TaskReader, is_splittable
+from s3mr.formats.reading import TaskReader, splittable_by
 from s3mr.model.plan import InputObject, MapTask, Split
 from s3mr.policy.planning import plan_splits
 
@@ -47,9 +47,7 @@ def lines_of(data: bytes) -> list[str]:
 
 def plan(objects: dict[str, bytes], chosen: Format, split_size_bytes: int) -> list[MapTask]:
     found = [InputObject(source, len(data), "tag") for source, data in objects.items()]
-    return list(
-        plan_splits(found, split_size_bytes=split_size_bytes, splittable=lambda source: is_splittable(source, chosen))
-    )
+    return list(plan_splits(found, split_size_bytes=split_size_bytes, splittable=splittable_by(chosen)))
 
 
 def read_all(streams: Streams, chosen: Format, split_size_bytes: int) -> tuple[list[tuple[str, str]], int]:
@@ -223,9 +221,9 @@ def test_a_source_that_cannot_be_split_but_was_is_a_bug() -> None:
 
 
 def test_text_is_splittable_unless_compressed_and_whole_never() -> None:
-    assert is_splittable("a.txt", TEXT)
-    assert not is_splittable("a.txt.gz", TEXT)
-    assert not is_splittable("a.txt", WHOLE)
+    assert splittable_by(TEXT)("a.txt")
+    assert not splittable_by(TEXT)("a.txt.gz")
+    assert not splittable_by(WHOLE)("a.txt")
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
