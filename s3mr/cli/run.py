@@ -147,12 +147,14 @@ def _refuse_chaos_there(chaos: str, place: Place) -> None:
 
 def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
     from s3mr.local.care import start_care
+    from s3mr.processes.starting import without_collections
 
     endpoint_url = more["endpoint_url"]
     with closing(start_care(endpoint_url)) as care:
-        from s3mr.cli.jobs import find_job
-        from s3mr.local.running import run_local
-        from s3mr.options import check_requirements
+        with without_collections():
+            from s3mr.cli.jobs import find_job
+            from s3mr.local.running import run_local
+            from s3mr.options import check_requirements
 
         care.prepare_workers()
         if requirements := asked.options["requirements"]:
@@ -174,10 +176,12 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
 def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
     place.open()  # says what is missing
     from s3mr.local.care import start_care
+    from s3mr.processes.starting import without_collections
 
     with closing(start_care(place.endpoint_url)) as care:
-        from s3mr.local.running import resume_local
-        from s3mr.options import Options
+        with without_collections():
+            from s3mr.local.running import resume_local
+            from s3mr.options import Options
 
         care.prepare_workers()
 

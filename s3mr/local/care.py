@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3mr.adapters.os_errors import translated_os
-from s3mr.processes.starting import Worker, start, start_worker
+from s3mr.processes.starting import Worker, start, start_worker, without_collections
 
 if TYPE_CHECKING:
     from s3mr.processes.forking import Template
@@ -42,10 +42,11 @@ class Care:
 
     def prepare_workers(self) -> None:
         """Have workers forked, where that can be done; to be called before this process imports what is not ours."""
-        from s3mr.adapters.clients import preload
-        from s3mr.processes.forking import fork_template
+        with without_collections():
+            from s3mr.adapters.clients import preload
+            from s3mr.processes.forking import fork_template
 
-        preload()
+            preload()
         self._template = fork_template()
 
     def start_worker(self, environment: Mapping[str, str], stderr: int | None) -> Worker:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,3 +243,19 @@ def test_a_reader_that_leaves_early_ends_the_command_without_a_word(job_file: Wr
     command = '"$0" run job.py in.txt --quiet | head -n 1'
     done = subprocess.run(["sh", "-c", command, S3MR], cwd=tmp_path, capture_output=True, check=False)
     assert (done.stdout, done.stderr) == (b"0\t" + b"x" * 100 + b"\n", b"")
+
+
+def test_what_the_command_has_imported_is_not_searched_for_cycles_again_and_again(
+    job_file: Write, tmp_path: Path
+) -> None:
+    code = """
+import atexit, gc, sys
+from s3mr.cli import main
+atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 10_000, file=sys.stderr))
+sys.argv = ["s3mr", "run", "job.py", "in.txt", "--quiet"]
+main()
+"""
+    job_file("job = Job(map=lambda source, line: [(line, 1)])\n")
+    (tmp_path / "in.txt").write_text("a\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"a\t1\n", b"True True\n")
