@@ -3,11 +3,14 @@
 import os
 from typing import Any
 
-from telemetry import about, logger, user_said
+from s3mr.processes.starting import without_collections
 
-from s3mr.processes.host import WorkerHost
+with without_collections():
+    from telemetry import about, logger, user_said
 
-host = WorkerHost(os.environ, user_said)
+    from s3mr.processes.host import WorkerHost
+
+    host = WorkerHost(os.environ, user_said)
 
 
 @logger.inject_lambda_context(clear_state=True)

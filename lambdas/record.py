@@ -3,13 +3,16 @@
 import os
 from typing import Any
 
-from telemetry import logger, metrics, recorded
+from s3mr.processes.starting import without_collections
 
-from s3mr.coordinator.receiving import receive
-from s3mr.settings import Settings
-from s3mr.wiring import Stack
+with without_collections():
+    from telemetry import logger, metrics, recorded
 
-recorder = Stack(Settings.from_environment(os.environ)).recorder()
+    from s3mr.coordinator.receiving import receive
+    from s3mr.settings import Settings
+    from s3mr.wiring import Stack
+
+    recorder = Stack(Settings.from_environment(os.environ)).recorder()
 
 
 @logger.inject_lambda_context(clear_state=True)

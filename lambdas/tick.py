@@ -3,14 +3,17 @@
 import os
 from typing import Any
 
-from telemetry import about, logger
+from s3mr.processes.starting import without_collections
 
-from s3mr.coordinator.driving import perform
-from s3mr.settings import Settings
-from s3mr.wiring import Stack
+with without_collections():
+    from telemetry import about, logger
 
-stack = Stack(Settings.from_environment(os.environ))
-ticker = stack.deployed_ticker(capacity=int(os.environ["S3MR_WORKERS_MAX"]))
+    from s3mr.coordinator.driving import perform
+    from s3mr.settings import Settings
+    from s3mr.wiring import Stack
+
+    stack = Stack(Settings.from_environment(os.environ))
+    ticker = stack.deployed_ticker(capacity=int(os.environ["S3MR_WORKERS_MAX"]))
 
 
 @logger.inject_lambda_context(clear_state=True)
