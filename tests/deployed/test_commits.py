@@ -106,6 +106,7 @@ def test_a_part_is_committed_once_whatever_happens_at_its_place(
 def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last_round(
     aws: Cloud, person: Person, places: list[str]
 ) -> None:
+    """Plan and bundle are kept: whichever environment gets the event, it finds what it needs."""
     file, sent = person.job(COPIES), list[Event]()
 
     def keep(event: Event) -> bool:
@@ -116,7 +117,7 @@ def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last
     aws.service.lost = keep
     try:
         for output in places:
-            job_id = person.submit(file, person.upload("a"), "--output", output)
+            job_id = person.submit(file, person.upload("a"), "--output", output, "--keep-intermediate")
             person.run("watch", job_id)
             event = sent.pop()
             aws.service.accept(event.function, event.qualifier, event.payload)
