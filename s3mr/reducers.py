@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from math import fsum, isfinite, nan
-from operator import itemgetter, ne
+from operator import add, itemgetter, ne
 from typing import Any, Final, TypeAlias
 
 __all__ = ["Reducer", "count", "distinct", "first", "maximum", "mean", "minimum", "top", "total"]
@@ -26,13 +26,15 @@ class Reducer:
     """A reduce function that can be applied in parts.
 
     ``fold`` makes a state of some values, never none; ``merge`` makes one of several, in the order of their values;
-    ``finish`` makes the result of the last. Call it as any function of ``(key, values)``.
+    ``finish`` makes the result of the last. ``step`` makes one int of two, where an int is its own state, and the order
+    of ints means nothing. Call it as any function of ``(key, values)``.
     """
 
     name: str
     fold: Callable[[Sequence[Value]], State]
     merge: Callable[[Sequence[State]], State]
     finish: Callable[[State], Value] = lambda state: state
+    step: Callable[[int, int], int] | None = None
 
     def __call__(self, key: Any, values: Iterable[Value]) -> Iterator[tuple[Any, Value]]:  # noqa: ANN401 - any key
         """Yield the key with the result for ``values``."""
@@ -132,17 +134,17 @@ def _different(values: Iterable[Value]) -> State:
     return list(dict.fromkeys(nan if value != value else value for value in values))  # noqa: PLR0124 - only NaN differs
 
 
-total: Final = Reducer("total", _sum, _merged_sum, _rounded)
+total: Final = Reducer("total", _sum, _merged_sum, _rounded, add)
 """The sum of the values, int or float. Floats are added up exactly and rounded once, in whatever order they come,
 unless a sum on the way is beyond the largest float."""
 
 count: Final = Reducer("count", len, sum)
 """How many values there are, whatever they are."""
 
-minimum: Final = Reducer("minimum", partial(_least, min), partial(_least, min))
+minimum: Final = Reducer("minimum", partial(_least, min), partial(_least, min), step=min)
 """The smallest value; of equal ones, the first; NaN if one is."""
 
-maximum: Final = Reducer("maximum", partial(_least, max), partial(_least, max))
+maximum: Final = Reducer("maximum", partial(_least, max), partial(_least, max), step=max)
 """The largest value; of equal ones, the first; NaN if one is."""
 
 mean: Final = Reducer("mean", _mean_of, _merged_mean, lambda state: float(_rounded(_summed(state)) / state[0]))

@@ -6,7 +6,7 @@ as all the rest: so their checks are written out, twice, and what these cannot s
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -57,6 +57,7 @@ class Gathering(ABC):
     def __init__(self, room: Room) -> None:
         self._room = room
         self._size_bytes = 0
+        self._parted: defaultdict[int, list[Pair]] = defaultdict(list)
         self.types = KeyTypes()
         self.pairs = 0
         self.stop: Stop | None = None
@@ -79,17 +80,26 @@ class Gathering(ABC):
     def measure(self) -> int:
         """Return how much memory is taken after `shrink`."""
 
-    @abstractmethod
     def partitions(self) -> Iterator[tuple[int, Batches]]:
-        """Give up all pairs, sorted, by partition; each is to be read before the next is asked for."""
+        """Give up all pairs, sorted, by partition; each is to be read before the next is asked for.
+
+        The pairs of a key stay as they came.
+        """
+        for partition in sorted(self._parted):
+            pairs = self._parted.pop(partition)
+            pairs.sort(key=itemgetter(0))
+            yield partition, iter((pairs,))
+        self._size_bytes = 0
+
+    def _part(self, pairs: Collection[Pair]) -> None:
+        """Put ``pairs`` into their partitions."""
+        parted = self._parted
+        for partition, pair in zip(self._room.partition([key for key, _ in pairs]), pairs, strict=True):
+            parted[partition].append(pair)
 
 
 class Pairs(Gathering):
     """Pairs as they come, for a job without a combiner."""
-
-    def __init__(self, room: Room) -> None:
-        super().__init__(room)
-        self._held: defaultdict[int, list[Pair]] = defaultdict(list)  # by partition
 
     def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901, PLR0912 - no calls in here
         """Take in what ``function`` yields for ``records``."""
@@ -150,20 +160,10 @@ class Pairs(Gathering):
         """Return what was added up."""
         return self._size_bytes
 
-    def partitions(self) -> Iterator[tuple[int, Batches]]:
-        """Sort a partition at a time; the pairs of a key stay as they came."""
-        for partition in sorted(self._held):
-            pairs = self._held.pop(partition)
-            pairs.sort(key=itemgetter(0))
-            yield partition, iter((pairs,))
-        self._size_bytes = 0
-
     def _hold(self, pairs: list[Pair], size_bytes: int) -> None:
         """Put ``pairs`` into their partitions, as long as they are in the processor's cache; the list is emptied."""
         self.pairs += len(pairs)
-        held = self._held
-        for partition, pair in zip(self._room.partition([key for key, _ in pairs]), pairs, strict=True):
-            held[partition].append(pair)
+        self._part(pairs)
         pairs.clear()
         self._size_bytes += size_bytes
         if self._size_bytes > self._room.memory_bytes:

@@ -1,6 +1,7 @@
 """What map yields, checked and held in memory by key: where a combiner, or a reducer's own fold, may shrink it."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any, Final, TypeAlias
 
@@ -20,8 +21,6 @@ from s3mr.shuffle.keys import Key
 from s3mr.shuffle.values import INT_BYTES, LEAVES, Value, carried, check_value, column_bytes
 
 Combine: TypeAlias = Callable[[Key, Iterator[Value]], Iterable[Value]]  # gives checked values of its own
-Fold: TypeAlias = Callable[[Key, list[Value]], Value]  # makes one value, a state, of those that map yielded …
-Merge: TypeAlias = Callable[[Key, list[Value]], Value]  # … and one state of several, in the order of their values
 
 _GROUP_BYTES: Final = 200  # what a key takes besides itself: its place in a dict, and its list of values
 _BATCH_PAIRS: Final = 128
@@ -29,6 +28,20 @@ _PLACE_BYTES: Final = 8  # of a counted value in a list: whoever combines may ma
 _FOLDED_PAIRS_MAX: Final = 2**16  # counted values that are folded at once
 _NONE_YET: Final = object()  # no value has come
 _MANY: Final = object()  # several have
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """What a reducer that can be applied in parts does with a key's values.
+
+    ``fold`` makes one value, a state, of those that map yielded; ``merge`` makes one state of several, in the order of
+    their values. ``step``, where there is one, makes one int of two, for a reducer to which ints are states, and their
+    order means nothing.
+    """
+
+    fold: Callable[[Key, list[Value]], Value]
+    merge: Callable[[Key, list[Value]], Value]
+    step: Callable[[int, int], int] | None = None
 
 
 class Grouping(Gathering):
@@ -39,10 +52,13 @@ class Grouping(Gathering):
         self._held: dict[Key, list[Value]] = {}
         self._counts: dict[Key, int] = {}  # how often each key came with …
         self._same: Value = _NONE_YET  # … this value, after those that are held
+        self._states: dict[Key, Value] = {}  # what was folded of values before both
+        self._step: Callable[[int, int], int] | None = None  # folds at once, as long as there are but ints
 
     def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901, PLR0912, PLR0915 - no calls in here
         """Take in what ``function`` yields for ``records``."""
         held, counts, same, size_bytes = self._held, self._counts, self._same, self._size_bytes
+        states, step = self._states, self._step
         types, scalar, shapes, pairs = self.types, self.types.scalar, self.types.shapes, 0
         memory_bytes, value_bytes_max = self._room.memory_bytes, self._room.value_bytes_max
         record: Any = None
@@ -78,16 +94,26 @@ class Grouping(Gathering):
                             value_bytes, value = carried(value)
                             if value_bytes > value_bytes_max:
                                 refuse_large(key, value, value_bytes_max)
+                            step = self._step = None
                         if same is not _MANY:
                             self._size_bytes = size_bytes
                             same = self._told_apart(value)
                             held, size_bytes = self._held, self._size_bytes
-                        values = held.get(key)
-                        if values is None:
-                            held[key] = [value]
+                        if step:
+                            state = states.get(key)
+                            if state is not None:
+                                states[key] = step(state, value)
+                                in_map = True
+                                continue
+                            states[key] = value
                             value_bytes += self._new_key_bytes(key)
                         else:
-                            values.append(value)
+                            values = held.get(key)
+                            if values is None:
+                                held[key] = [value]
+                                value_bytes += self._new_key_bytes(key)
+                            else:
+                                values.append(value)
                         size_bytes += value_bytes
                     if size_bytes > memory_bytes:
                         self._size_bytes = size_bytes
@@ -100,15 +126,6 @@ class Grouping(Gathering):
         self._size_bytes = size_bytes
         self.pairs += pairs
 
-    def partitions(self) -> Iterator[tuple[int, Batches]]:
-        """Sort the keys of a partition at a time."""
-        partitions: dict[int, list[Key]] = {}
-        for partition, key in zip(self._room.partition(list(self._held)), self._held, strict=True):
-            partitions.setdefault(partition, []).append(key)
-        for partition in sorted(partitions):
-            yield partition, self._drained(sorted(partitions.pop(partition)))
-        self._held, self._same, self._size_bytes = {}, _NONE_YET, 0
-
     def _told_apart(self, value: Value) -> Value:
         """Return the value to be counted from now on: this first one of all, or none any more, if another one came."""
         if self._same is _NONE_YET and LEAVES.issuperset(map(type, value if type(value) is tuple else (value,))):
@@ -118,11 +135,6 @@ class Grouping(Gathering):
             self.measure()
             self._same = _MANY
         return self._same
-
-    def _drained(self, keys: list[Key]) -> Batches:
-        pairs = ((key, value) for key in keys for value in self._held.pop(key))
-        while batch := list(islice(pairs, _BATCH_PAIRS)):
-            yield batch
 
     def _new_key_bytes(self, key: Key) -> int:
         if self.types.floats:
@@ -150,7 +162,8 @@ class Groups(Grouping):
         for key, count in counts.items():
             held[key] = [self._same] if count == 1 else list(combine(key, repeat(self._same, count)))
         counts.clear()
-        self._held = held = {key: values for key, values in held.items() if values}
+        for key in [key for key, values in held.items() if not values]:
+            del held[key]
 
     def measure(self) -> int:
         """Size all keys, and the values that were combined; after `shrink`."""
@@ -159,15 +172,29 @@ class Groups(Grouping):
         self._size_bytes = values_bytes + column_bytes(held.keys()) + len(held) * _GROUP_BYTES
         return self._size_bytes
 
+    def partitions(self) -> Iterator[tuple[int, Batches]]:
+        """Sort the keys of a partition at a time; a key may have many values, of which no pairs are made before."""
+        partitions: dict[int, list[Key]] = {}
+        for partition, key in zip(self._room.partition(list(self._held)), self._held, strict=True):
+            partitions.setdefault(partition, []).append(key)
+        for partition in sorted(partitions):
+            yield partition, self._drained(sorted(partitions.pop(partition)))
+        self._held, self._same, self._size_bytes = {}, _NONE_YET, 0
+
+    def _drained(self, keys: list[Key]) -> Batches:
+        pairs = ((key, value) for key in keys for value in self._held.pop(key))
+        while batch := list(islice(pairs, _BATCH_PAIRS)):
+            yield batch
+
 
 class Folds(Grouping):
     """One state a key, for a job whose reducer can be applied in parts."""
 
-    def __init__(self, room: Room, fold: Fold, merge: Merge) -> None:
+    def __init__(self, room: Room, folding: Folding) -> None:
         super().__init__(room)
-        self._fold = fold
-        self._merge = merge
-        self._states: dict[Key, Value] = {}
+        self._fold = folding.fold
+        self._merge = folding.merge
+        self._step = folding.step
 
     def shrink(self) -> None:
         """Fold what has come since, and merge it with what was there."""
@@ -199,6 +226,8 @@ class Folds(Grouping):
         return states[0] if len(states) == 1 else self._merge(key, states)
 
     def partitions(self) -> Iterator[tuple[int, Batches]]:
-        """Sort the keys of a partition at a time."""
-        self._held, self._states = {key: [state] for key, state in self._states.items()}, {}
+        """Sort a partition at a time."""
+        self._part(self._states.items())
+        self._states.clear()
+        self._same = _NONE_YET
         return super().partitions()

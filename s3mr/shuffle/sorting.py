@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 
 from s3mr import limits
 from s3mr.shuffle.gathering import Batches, Gathering, Map, Pairs, Room, Stop
-from s3mr.shuffle.grouping import Combine, Fold, Folds, Groups, Merge
+from s3mr.shuffle.grouping import Combine, Folding, Folds, Groups
 from s3mr.shuffle.keys import Key
 from s3mr.shuffle.merging import Scratch, SpilledRun, SpillFile, Watched, grouped, in_batches, merge_spilled
 from s3mr.shuffle.partitioning import Partition
@@ -39,7 +39,7 @@ class SortBuffer:
         frame_bytes: int,
         scratch: Scratch,
         value_bytes_max: int = limits.PIECE_BYTES_MAX,
-        folding: tuple[Fold, Merge] | None = None,
+        folding: Folding | None = None,
     ) -> None:
         self._reducers = reducers
         self._combine = combine
@@ -49,9 +49,8 @@ class SortBuffer:
         room = Room(partition, memory_bytes, value_bytes_max, self._make_room)
         self._held: Gathering
         if folding:
-            fold, merge = folding
-            self._held = Folds(room, fold, merge)
-            self._combine = lambda key, states: (merge(key, list(states)),)
+            self._held = Folds(room, folding)
+            self._combine = lambda key, states: (folding.merge(key, list(states)),)
         else:
             self._held = Groups(room, combine) if combine else Pairs(room)
         self._spills: list[dict[int, SpilledRun]] = []

@@ -16,7 +16,7 @@ from s3mr.formats.lines import format_pair, format_pairs
 from s3mr.model.sizes import format_size
 from s3mr.reducers import Reducer
 from s3mr.shuffle.gathering import as_pair
-from s3mr.shuffle.grouping import Combine, Fold, Merge
+from s3mr.shuffle.grouping import Combine, Folding
 from s3mr.shuffle.keys import Key
 from s3mr.shuffle.merging import Group, Watched
 from s3mr.shuffle.partitioning import Partition, by_function, by_hash
@@ -78,12 +78,12 @@ class UserCode:
         """The job's combiner, as the shuffle calls it."""
         return self._combined if self._functions.combine else None
 
-    def folding(self, state_bytes_max: int) -> tuple[Fold, Merge] | None:
+    def folding(self, state_bytes_max: int) -> Folding | None:
         """What a reducer of ours does on the map side, where the job names one and no combiner."""
         if (reducer := self._reducer) is None:
             return None
         fold, merge = (partial(self._folded, function, state_bytes_max) for function in (reducer.fold, reducer.merge))
-        return fold, merge
+        return Folding(fold, merge, reducer.step)
 
     def partition(self, reducers: int) -> Partition:
         """The partition of each key: the user's choice, or by hash."""

@@ -13,7 +13,7 @@ from s3mr.errors import TransientError, UserCodeError
 from s3mr.reducers import Reducer
 from s3mr.shuffle.frames import read_run, write_run
 from s3mr.shuffle.gathering import Room
-from s3mr.shuffle.grouping import Combine, Groups
+from s3mr.shuffle.grouping import Combine, Folding, Groups
 from s3mr.shuffle.merging import Watched
 from s3mr.shuffle.partitioning import by_hash
 from s3mr.shuffle.sorting import SortBuffer
@@ -25,7 +25,7 @@ HOW: dict[str, dict[str, Any]] = {
     "pairs": {},
     "groups": {"combine": lambda _key, values: list(values)},
     "folds": {
-        "folding": (lambda _key, values: LISTS.fold(values), lambda _key, states: LISTS.merge(states)),
+        "folding": Folding(lambda _key, values: LISTS.fold(values), lambda _key, states: LISTS.merge(states)),
     },
 }
 any_way = pytest.mark.parametrize("how", HOW)
@@ -126,7 +126,7 @@ def test_one_value_a_hundred_thousand_times_takes_the_room_of_a_count(how: str, 
         called.append(1)
         return sum(values)
 
-    more: dict[str, Any] = {"folds": {"folding": (added, lambda _key, states: sum(states))}}.get(
+    more: dict[str, Any] = {"folds": {"folding": Folding(added, lambda _key, states: sum(states))}}.get(
         how, {"combine": lambda key, values: [added(key, values)]}
     )
     out = taken_in([[("k", 1)] * 60_000, [("k", 1)] * 40_000], files=files, memory_bytes=900_000, **more)
@@ -180,7 +180,9 @@ def test_memory_counts_over_many_small_fills(how: str) -> None:
 )
 def test_what_is_folded_again_and_again_without_a_spill_is_folded_once(reducer: Reducer, state: Any) -> None:
     files = Files()
-    folding = (lambda _key, values: reducer.fold(values), lambda _key, states: reducer.merge(states))
+    folding = Folding(
+        lambda _key, values: reducer.fold(values), lambda _key, states: reducer.merge(states), reducer.step
+    )
     pairs = [(number % 4, number) for number in range(10_000)]
     out = taken_in([pairs], files=files, memory_bytes=2**16, folding=folding)
     assert (len(out), out[3], files.made) == (4, (3, state), 0)
@@ -194,13 +196,34 @@ def test_keys_that_came_equally_often_with_one_value_are_folded_once() -> None:
         return sum(values)
 
     pairs = [(f"{number:04}", 1) for number in (*range(600), *range(100), *range(600))]
-    out = taken_in([pairs], folding=(added, lambda _key, states: sum(states)))
+    out = taken_in([pairs], folding=Folding(added, lambda _key, states: sum(states)))
     assert out == [(f"{number:04}", 3 if number < 100 else 2) for number in range(600)]
     assert sorted(folded) == [1, 2, 3]  # the very first value is held apart from those that are counted
 
 
+@pytest.mark.parametrize(("reducer", "state"), [(reducers.total, 4_999_950_000), (reducers.maximum, 99_999)])
+def test_different_ints_are_folded_as_they_come_and_take_the_room_of_one(reducer: Reducer, state: int) -> None:
+    files, folded = Files(), []
+
+    def fold(_key: str, values: list[int]) -> Any:
+        folded.append(len(values))
+        return reducer.fold(values)
+
+    folding = Folding(fold, lambda _key, states: reducer.merge(states), reducer.step)
+    out = taken_in([[("k", number) for number in range(100_000)]], files=files, memory_bytes=2_000, folding=folding)
+    assert (out, folded, files.made) == ([("k", state)], [], 0)
+
+
+def test_among_equal_values_of_other_types_an_int_keeps_its_place() -> None:
+    minimum = reducers.minimum
+    folding = Folding(lambda _key, values: minimum.fold(values), lambda _key, states: minimum.merge(states), min)
+    for came in ([2, 1, True, 1], [2, True, 1], [True, 2, 1], [2, 1.0, 1, True], [2, 3, 1, 1.0]):
+        out = taken_in([[("k", value)] for value in came], folding=folding)
+        assert [(type(one), one) for _, one in out] == [(type(min(came)), min(came))]
+
+
 def test_states_that_were_spilled_cross_as_one() -> None:
-    folding = (lambda _key, values: sum(values), lambda _key, states: sum(states))
+    folding = Folding(lambda _key, values: sum(values), lambda _key, states: sum(states))
     pairs = [(f"{number % 500:05}", 1) for number in range(5_000)]
     files = Files()
     out = taken_in([pairs], files=files, memory_bytes=20_000, folding=folding)
