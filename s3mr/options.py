@@ -13,6 +13,7 @@ from s3mr.model.durations import parse_duration
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.sizes import parse_size
 from s3mr.policy.planning import RequestedLayout
+from s3mr.reducers import Reducer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class Description(Protocol):
     @property
     def reduce(self) -> object | None: ...
     @property
+    def combine(self) -> object | None: ...
+    @property
     def reducers(self) -> int | None: ...
     @property
     def input(self) -> str: ...
@@ -64,6 +67,7 @@ class Surroundings:
     task_timeout_s: float
     workers: int | None = None  # attempts at once; None: as many as there is room for
     even_workers: int = 1  # among whom tasks should divide evenly
+    combined_split_bytes: int = limits.SPLIT_SIZE_BYTES  # at most, where nobody says, if pairs are combined
     reducer_bytes: int = limits.REDUCER_BYTES  # of input, where nobody has said how many reducers there are …
     reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … and never more than this
     functions: WorkerFunctions | None = None
@@ -105,6 +109,7 @@ def order_of(
         requester_pays=options.requester_pays,
         workers=around.workers,
         even_workers=around.even_workers,
+        split_bytes_max=around.combined_split_bytes if _combines(job) else limits.SPLIT_SIZE_BYTES,
         reducer_bytes=around.reducer_bytes,
         reducers_max=around.reducers_max,
         functions=around.functions,
@@ -120,6 +125,11 @@ def check_requirements(file: Path) -> None:
 def size_bytes(given: int | str) -> int:
     """Return the bytes that ``given`` says, a number or text such as ``"64MiB"``."""
     return parse_size(given) if isinstance(given, str) else given
+
+
+def _combines(job: Description) -> bool:
+    """Whether map tasks make one of the values of a key: the fewer tasks, the fewer are left."""
+    return job.combine is not None or isinstance(job.reduce, Reducer)
 
 
 def _reducers(job: Description, options: Options) -> int | None:

@@ -55,6 +55,7 @@ class Order:
     requester_pays: bool = False
     workers: int | None = None
     even_workers: int = 1
+    split_bytes_max: int = limits.SPLIT_SIZE_BYTES
     reducer_bytes: int = limits.REDUCER_BYTES
     reducers_max: int = limits.REDUCERS_CHOSEN_MAX
     functions: WorkerFunctions | None = None
@@ -104,7 +105,7 @@ class Submitter:
         input_bytes = sum(one.size_bytes for one in found.objects)
         tasks = plan_splits(
             found.objects,
-            split_size_bytes=choose_split_size(input_bytes, workers=order.even_workers)
+            split_size_bytes=choose_split_size(input_bytes, workers=order.even_workers, at_most=order.split_bytes_max)
             if order.split_size_bytes is None
             else order.split_size_bytes,
             splittable=splittable_by(chosen),

@@ -187,6 +187,7 @@ def _workers(options: Options) -> int:
 def _surroundings(options: Options, *, workers: int) -> Surroundings:
     return Surroundings(
         even_workers=workers,
+        combined_split_bytes=limits.LOCAL_COMBINED_SPLIT_BYTES,
         reducer_bytes=limits.LOCAL_REDUCER_BYTES,
         reducers_max=REDUCERS_PER_WORKER * workers,
         memory_bytes=size_bytes(limits.MEMORY_BYTES if options.memory is None else options.memory),

@@ -39,9 +39,12 @@ def plan_splits(
     return map(_map_task, _tasks(inputs, split_size_bytes, splittable))
 
 
-def choose_split_size(input_bytes: int, *, workers: int) -> int:
-    """Return how much a map task reads where nobody says: so much that each of ``workers`` has as many tasks."""
-    rounds = max(-(-input_bytes // (workers * (limits.SPLIT_SIZE_BYTES - limits.CUT_BYTES_MIN))), 1)
+def choose_split_size(input_bytes: int, *, workers: int, at_most: int) -> int:
+    """Return how much a map task reads where nobody says: so much that each of ``workers`` has as many tasks.
+
+    It is ``at_most`` so much, and the little that a task takes more than its share rather than leave it to another.
+    """
+    rounds = max(-(-input_bytes // (workers * at_most)), 1)
     even_bytes = -(-input_bytes // (workers * rounds))
     return max(even_bytes + limits.CUT_BYTES_MIN, limits.SPLIT_SIZE_BYTES_MIN)
 

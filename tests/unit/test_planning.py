@@ -50,17 +50,27 @@ def test_a_task_is_full_but_never_over_the_split_size(sizes: list[int], size: in
         assert task_bytes(task) + first.stop - first.start > size
 
 
-@given(st.lists(st.integers(0, 300 * limits.MIB), min_size=1, max_size=9), st.integers(1, 16))
-def test_without_a_split_size_each_worker_has_as_much_to_do(sizes: list[int], workers: int) -> None:
+@given(
+    st.lists(st.integers(0, 300 * limits.MIB), min_size=1, max_size=9),
+    st.integers(1, 16),
+    st.sampled_from([limits.SPLIT_SIZE_BYTES, limits.LOCAL_COMBINED_SPLIT_BYTES]),
+)
+def test_without_a_split_size_each_worker_has_as_much_to_do(sizes: list[int], workers: int, at_most: int) -> None:
     total_bytes = sum(sizes)
-    size_bytes = choose_split_size(total_bytes, workers=workers)
-    assert limits.SPLIT_SIZE_BYTES_MIN <= size_bytes <= limits.SPLIT_SIZE_BYTES
+    size_bytes = choose_split_size(total_bytes, workers=workers, at_most=at_most)
+    assert limits.SPLIT_SIZE_BYTES_MIN <= size_bytes <= at_most + limits.CUT_BYTES_MIN
     tasks = [task_bytes(one) for one in plan_splits(objects_of(sizes), split_size_bytes=size_bytes, splittable=always)]
     assert sum(tasks) == total_bytes
     assert all(one > size_bytes - limits.CUT_BYTES_MIN for one in tasks[:-1])
     if total_bytes >= workers * limits.SPLIT_SIZE_BYTES_MIN:
         rounds = -(-len(tasks) // workers)
         assert max(tasks) * rounds <= total_bytes / workers + 2 * rounds * limits.CUT_BYTES_MIN
+
+
+def test_a_quarter_of_a_gibibyte_is_two_full_tasks_for_each_of_two_workers() -> None:
+    size_bytes = choose_split_size(256 * limits.MIB, workers=2, at_most=64 * limits.MIB)
+    tasks = plan_splits(objects_of([32 * limits.MIB] * 8), split_size_bytes=size_bytes, splittable=always)
+    assert len(list(tasks)) == 4
 
 
 def test_a_large_object_fills_the_task_that_another_has_begun() -> None:
