@@ -44,7 +44,7 @@ class Recorder:
 
     def _judge(self, job: JobState, report: Report) -> Verdict:
         token = attempt_token(job.secret, phase=report.phase, task=report.task, attempt=report.attempt)
-        if not compare_digest(token, report.token):
+        if not compare_digest(token.encode(), report.token.encode("utf-8", "surrogatepass")):  # only bytes may be any
             return Verdict.FORGED
         attempt = AttemptId(task=report.task, attempt=report.attempt)
         failure = report.failure or _malformed(job, report)

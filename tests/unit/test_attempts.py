@@ -66,12 +66,13 @@ def test_a_failure_that_names_another_task_is_noted_of_its_own_attempt() -> None
     assert (failure.phase, failure.task, failure.attempt) == (Phase.MAP, report.task, report.attempt)
 
 
-def test_a_forged_token_is_refused_and_the_true_report_still_wins() -> None:
+@pytest.mark.parametrize("token", ["0" * 64, "é" * 64, "\ud800", ""], ids=["another", "letters", "surrogate", "none"])
+def test_a_forged_token_is_refused_and_the_true_report_still_wins(token: str) -> None:
     one = world()
     one.submit()
     one.tick()
     report = one.execute(one.sent.popleft())
-    forged = report.model_copy(update={"token": "0" * 64})
+    forged = report.model_copy(update={"token": token})
     assert one.record(forged) is Verdict.FORGED
     assert one.record(report) is Verdict.WON
     finished(one)
