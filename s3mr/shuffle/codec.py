@@ -24,13 +24,20 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        self._packer = msgpack.Packer(
-            strict_types=True, unicode_errors="surrogatepass", default=_Extensions(), buf_size=_BUFFER_BYTES
-        )
+        self._pack = _packer(None).pack
 
     def encode(self, value: Value) -> bytes:
         """Return ``value``, which `check_value` has admitted, as MessagePack."""
-        return self._packer.pack(value)  # type: ignore[no-any-return]
+        try:
+            return self._pack(value)  # type: ignore[no-any-return]
+        except UnicodeEncodeError:  # a lone surrogate; to pass them takes twice as long for each string
+            return _packer("surrogatepass").pack(value)  # type: ignore[no-any-return]
+
+
+def _packer(unicode_errors: str | None) -> msgpack.Packer:
+    return msgpack.Packer(
+        strict_types=True, unicode_errors=unicode_errors, default=_Extensions(), buf_size=_BUFFER_BYTES
+    )
 
 
 class _Extensions:

@@ -1,7 +1,8 @@
 """A run as bytes: a sequence of frames, each compressed, checksummed and of bounded size.
 
-A frame is a header and a body. The header holds six little-endian unsigned 32-bit numbers: length of the body,
-length of its content, groups, records, CRC-32C of the body, CRC-32C of the twenty bytes before it. The body is
+A frame is a header and a body. The header holds seven little-endian unsigned 32-bit numbers: length of the body,
+length of its content, how much memory its pairs take, groups, records, CRC-32C of the body, CRC-32C of the 24 bytes
+before it. The body is
 the content in zstd; the content is MessagePack of three columns, ``[keys, counts, values]``: so many of the values
 belong to each key, and to each of them one where counts is nil. A key with many values may continue in the next
 frame. An empty run is no bytes at all.
@@ -24,8 +25,9 @@ from s3mr.shuffle.values import Value, column_bytes
 
 Pair: TypeAlias = tuple[Key, Value]
 
-_HEADER: Final = struct.Struct("<IIIIII")
+_HEADER: Final = struct.Struct("<IIIIIII")
 _CHECKED_BYTES: Final = _HEADER.size - 4
+_COLUMNS: Final = 3
 _LEVEL: Final = 1  # of zstd: about as fast as the disk
 _GROWTH_MAX: Final = 2**15  # zstd's most: 4 bytes for a block of 128 KiB (RFC 8878, 3.1.1.2)
 _KEY_TYPES: Final = frozenset((*SCALARS, tuple))
@@ -34,16 +36,15 @@ PAIR_BYTES: Final = 80  # what a pair takes besides key and value: a tuple, and 
 
 
 class Frame(NamedTuple):
-    """Keys in order, how many values each has (None: one), and these values. A key may stand there several times."""
+    """Keys in order, how many values each has (None: one), and these values. A key may stand there several times.
+
+    ``size_bytes`` is how much memory its pairs take.
+    """
 
     keys: list[Key]
     counts: list[int] | None
     values: list[Value]
-
-    @property
-    def size_bytes(self) -> int:
-        """How much memory its pairs take."""
-        return column_bytes(self.keys) + column_bytes(self.values) + PAIR_BYTES * len(self.values)
+    size_bytes: int
 
     def pairs(self) -> Iterator[Pair]:
         """Each value with its key."""
@@ -155,6 +156,7 @@ class _FrameWriter:
         keys, counts, records = self._keys, None, len(self._values)
         if len(set(keys)) < records:
             keys, counts = map(list, zip(*((key, sum(1 for _ in same)) for key, same in groupby(keys)), strict=True))
+            self._size_bytes -= column_bytes(self._keys) - column_bytes(keys)
         groups, content = len(keys), self._encode([keys, counts, self._values])
         if self._size_bytes > limits.FRAME_BYTES_MAX:
             self._encode = Encoder().encode  # its buffer is as large as what it encoded
@@ -168,7 +170,8 @@ class _FrameWriter:
         content_bytes = len(content)
         body = self._compress(content)
         del content  # a large value is held twice at most, besides the value itself
-        packed = _HEADER.pack(len(body), content_bytes, groups, records, google_crc32c.value(body), 0)
+        crc32c = google_crc32c.value(body)
+        packed = _HEADER.pack(len(body), content_bytes, self._size_bytes, groups, records, crc32c, 0)
         checked = packed[:_CHECKED_BYTES]
         header = checked + google_crc32c.value(checked).to_bytes(4, "little")
         self.length_bytes += len(header) + len(body)
@@ -190,12 +193,12 @@ def _checked_header(packed: bytes) -> tuple[int, ...]:
 
 def _frame(header: tuple[int, ...], bodies: list[bytes], decompress: Callable[..., bytes]) -> Frame:
     """Decode the one body; it is taken out of the list, so that it goes as soon as it is not needed any more."""
-    _, content_bytes, groups, records, crc32c, _ = header
+    _, content_bytes, size_bytes, groups, records, crc32c, _ = header
     body = bodies.pop()
     if google_crc32c.value(body) != crc32c:
         raise InvariantError("a frame whose body is damaged")
-    if content_bytes > len(body) * _GROWTH_MAX:
-        raise InvariantError(f"a frame of {len(body)} bytes that promises {content_bytes}")
+    if content_bytes > min(len(body) * _GROWTH_MAX, size_bytes):
+        raise InvariantError(f"a frame of {len(body)} bytes, or {size_bytes} in memory, that promises {content_bytes}")
     try:
         if zstandard.frame_content_size(body) != content_bytes:
             raise InvariantError("a frame that would not be as long as its header says")
@@ -203,12 +206,12 @@ def _frame(header: tuple[int, ...], bodies: list[bytes], decompress: Callable[..
     except zstandard.ZstdError as error:
         raise InvariantError(f"a frame that cannot be decompressed: {error}") from error
     del body
-    return _checked_frame(decode(content), groups, records)
+    return _checked_frame(decode(content), groups, records, size_bytes)
 
 
-def _checked_frame(columns: Any, groups: int, records: int) -> Frame:  # noqa: ANN401 - whatever was decoded
+def _checked_frame(columns: Any, groups: int, records: int, size_bytes: int) -> Frame:  # noqa: ANN401 - whatever was decoded
     """Take ``columns`` for a frame if it is one."""
-    if type(columns) is list and len(columns) == len(Frame._fields):
+    if type(columns) is list and len(columns) == _COLUMNS:
         keys, counts, values = columns
         if (
             type(keys) is type(values) is list
@@ -218,7 +221,7 @@ def _checked_frame(columns: Any, groups: int, records: int) -> Frame:  # noqa: A
             and kinds <= _KEY_TYPES
             and (groups == records if counts is None else _are_counts(counts, groups, records))
         ):
-            return Frame(keys, counts, values)
+            return Frame(keys, counts, values, size_bytes)
     raise InvariantError("a frame whose content is not as its header says")
 
 

@@ -4,6 +4,7 @@ Python's own `hash` is salted per process, so it cannot serve. "Dean and Ghemawa
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import repeat
 from operator import mod
 from typing import Final, TypeAlias
@@ -35,8 +36,8 @@ def by_hash(reducers: int) -> Partition:
 
     def partition(keys: Sequence[Key]) -> list[int]:
         if keys and type(keys[0]) is str:  # as `_hash`, without a call of ours for each
-            data = map(str.encode, keys, repeat("utf-8"), repeat("surrogatepass"))
-            return list(map(mod, map(xxhash.xxh3_64_intdigest, data), repeat(reducers)))
+            with suppress(UnicodeEncodeError):
+                return list(map(mod, map(xxhash.xxh3_64_intdigest, map(str.encode, keys)), repeat(reducers)))
         return [_hash(key, encoder) % reducers for key in keys]
 
     return partition

@@ -42,6 +42,7 @@ _ADVICE: Final = {
 }
 
 
+_JOINED_MAX: Final = 2**18  # characters: to join strings is faster than to look at each
 CONTAINERS: Final = frozenset((list, tuple, dict))
 
 
@@ -115,8 +116,10 @@ def column_bytes(values: Collection[Value]) -> int:
             return len(values) * INT_BYTES + sum(map(int.bit_length, values)) // 8
         if kind is bytes:
             return len(values) * _BYTES + sum(map(len, values))
-        if kind is str and all(map(str.isascii, values)):
-            return len(values) * ASCII_BYTES + sum(map(len, values))
+        if kind is str:
+            length = sum(map(len, values))
+            if "".join(values).isascii() if length <= _JOINED_MAX else all(map(str.isascii, values)):
+                return len(values) * ASCII_BYTES + length
     return sum(map(check_value, values))
 
 

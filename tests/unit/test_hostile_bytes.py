@@ -24,7 +24,7 @@ from s3mr.shuffle.index import PieceEntry, decode_column, encode_segment
 from s3mr.shuffle.values import check_value
 from tests.slow import examples
 
-HEADER = struct.Struct("<IIIIII")
+HEADER = struct.Struct("<IIIIIII")
 leaves = st.none() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9) | st.binary(max_size=9)
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.tuples(inner), max_leaves=5)
 runs = st.dictionaries(st.text(max_size=5), st.lists(values, min_size=1, max_size=9), min_size=1, max_size=9)
@@ -56,11 +56,13 @@ def frames_read(data: bytes) -> list[Frame]:
     return found
 
 
-def forged(content: bytes, *, groups: int = 1, records: int = 1, promised: int | None = None) -> bytes:
+def forged(
+    content: bytes, *, groups: int = 1, records: int = 1, promised: int | None = None, memory_bytes: int = 2**32 - 1
+) -> bytes:
     """A frame whose checksums are right, as only somebody with our code could write it."""
     body = zstandard.ZstdCompressor().compress(content)
-    fields = (len(body), len(content) if promised is None else promised, groups, records, google_crc32c.value(body))
-    return header(*fields) + body
+    lengths = len(body), len(content) if promised is None else promised
+    return header(*lengths, memory_bytes, groups, records, google_crc32c.value(body)) + body
 
 
 def header(*fields: int) -> bytes:
@@ -112,8 +114,15 @@ def test_a_frame_that_promises_gigabytes_takes_no_memory(promised: int) -> None:
     assert peak_bytes_of_refusing([data]) < limits.MIB
 
 
+def test_a_frame_that_says_it_takes_less_memory_than_its_content_is_refused() -> None:
+    content = Encoder().encode([["a"], None, ["b" * 900]])
+    assert len(frames_read(forged(content, memory_bytes=len(content)))) == 1
+    with pytest.raises(InvariantError, match="899 in memory"):
+        list(read_run([forged(content, memory_bytes=899)]))
+
+
 def test_a_body_that_promises_gigabytes_and_is_short_takes_no_memory_but_its_own() -> None:
-    blocks = [header(2**32 - 1, 2**32 - 1, 1, 1, 0), *[bytes(1000)] * 1000]
+    blocks = [header(2**32 - 1, 2**32 - 1, 2**32 - 1, 1, 1, 0), *[bytes(1000)] * 1000]
     assert peak_bytes_of_refusing(blocks) < 4 * limits.MIB
 
 
@@ -129,7 +138,7 @@ def test_any_bytes_are_a_value_that_can_be_carried_or_refused(data: bytes) -> No
         check_value(decode(data))
     except InvariantError:
         pass
-    except UserCodeError as error:  # what nobody has encoded; a merge asks for the size of all that it reads
+    except UserCodeError as error:  # what nobody has encoded
         assert re.search("Timestamp|nested", str(error))  # noqa: PT017 - most examples raise something else
 
 
