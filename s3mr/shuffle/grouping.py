@@ -18,7 +18,7 @@ from s3mr.shuffle.gathering import (
     refuse_large,
 )
 from s3mr.shuffle.keys import Key
-from s3mr.shuffle.values import INT_BYTES, LEAVES, Value, carried, check_value, column_bytes
+from s3mr.shuffle.values import INT_BYTES, LEAVES, Value, carried, check_value, column_bytes, flat_bytes
 
 Combine: TypeAlias = Callable[[Key, Iterator[Value]], Iterable[Value]]  # gives checked values of its own
 
@@ -60,6 +60,7 @@ class Grouping(Gathering):
         held, counts, same, size_bytes = self._held, self._counts, self._same, self._size_bytes
         states, step = self._states, self._step
         types, scalar, shapes, pairs = self.types, self.types.scalar, self.types.shapes, 0
+        first, second = types.two
         memory_bytes, value_bytes_max = self._room.memory_bytes, self._room.value_bytes_max
         record: Any = None
         results: Iterable[Any] = ()
@@ -75,9 +76,15 @@ class Grouping(Gathering):
                         raise no_pair("map", pair) from None
                     if type(pair) is not tuple:
                         pair = as_pair("map", pair)  # noqa: PLW2901 - a tuple of our own
-                    if type(key) is not scalar and (type(key) is not tuple or tuple(map(type, key)) not in shapes):
+                    if type(key) is not scalar and not (
+                        type(key) is tuple
+                        and (
+                            (len(key) == 2 and type(key[0]) is first and type(key[1]) is second)
+                            or tuple(map(type, key)) in shapes
+                        )
+                    ):
                         types.admit(key)
-                        scalar = types.scalar
+                        scalar, (first, second) = types.scalar, types.two
                     pairs += 1
                     if value is same:
                         count = counts.get(key)
@@ -91,7 +98,9 @@ class Grouping(Gathering):
                         if type(value) is int and value < ONE_DIGIT_MAX and value > -ONE_DIGIT_MAX:
                             value_bytes = INT_BYTES
                         else:
-                            value_bytes, value = carried(value)
+                            value_bytes = flat_bytes(value) if type(value) is tuple else 0
+                            if not value_bytes:
+                                value_bytes, value = carried(value)
                             if value_bytes > value_bytes_max:
                                 refuse_large(key, value, value_bytes_max)
                             step = self._step = None

@@ -54,14 +54,16 @@ def merge_types(one: str, other: str) -> str:
 class KeyTypes:
     """The one type of all keys seen so far.
 
-    ``scalar`` and ``shapes`` serve loops that cannot afford a call for each pair: a key whose type is ``scalar``,
-    or a tuple whose item types are among ``shapes``, agrees with what was seen. Anything else goes to `admit`.
+    ``scalar``, ``two`` and ``shapes`` serve loops that cannot afford a call for each pair: a key whose type is
+    ``scalar``, or a tuple whose item types are ``two`` or among ``shapes``, agrees with what was seen. Anything else
+    goes to `admit`.
     """
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.scalar: type | None = None
         self.shapes: set[tuple[type, ...]] = set()
+        self.two: tuple[type, ...] = (object, object)  # the latest of ``shapes`` that has two items
         self.floats = False  # whether a key may be or hold NaN, which only `admit` sees
 
     def admit(self, key: Key) -> None:
@@ -77,6 +79,7 @@ class KeyTypes:
             self.scalar = type(key)
         elif tuple not in (kinds := tuple(map(type, key))):
             self.shapes.add(kinds)
+            self.two = kinds if len(kinds) == 2 else self.two
 
 
 def _shape(key: Key, depth: int = 0) -> Shape:

@@ -58,8 +58,8 @@ def check_value(value: Value) -> int:
     if kind in _VARIABLE:
         return _VARIABLE[kind](value)
     if kind is tuple or kind is list:
-        size_bytes = _flat_bytes(value)
-        if size_bytes is not None:
+        size_bytes = flat_bytes(value)
+        if size_bytes:
             return size_bytes
     return _check(value, "value", [], 0)
 
@@ -70,13 +70,13 @@ def carried(value: Value) -> tuple[int, Value]:
     Raises:
         UserCodeError: as `check_value`.
     """
-    if type(value) is tuple and (size_bytes := _flat_bytes(value)) is not None:
+    if type(value) is tuple and (size_bytes := flat_bytes(value)):
         return size_bytes, value
     return check_value(value), snapshot(value)
 
 
-def _flat_bytes(value: list[Value] | tuple[Value, ...]) -> int | None:
-    """Return the size of a list or tuple of nothing but scalars; None where it holds anything else."""
+def flat_bytes(value: list[Value] | tuple[Value, ...]) -> int:
+    """Return the size of a list or tuple of nothing but scalars; 0 where it holds anything else."""
     size_bytes = _LIST
     for item in value:
         kind = type(item)
@@ -89,7 +89,7 @@ def _flat_bytes(value: list[Value] | tuple[Value, ...]) -> int | None:
         elif kind in _VARIABLE:
             size_bytes += _VARIABLE[kind](item)
         else:
-            return None
+            return 0
     return size_bytes
 
 
