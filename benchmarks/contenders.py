@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,10 @@ def _s3mr(workload: Workload, folder: Path, output: Path) -> list[str]:
     return [command, "run", job, str(folder), "--output", str(output), *reducers, *workload.options]
 
 
+def _s3mr_with(job: str) -> Command:
+    return lambda workload, folder, output: _s3mr(replace(workload, job=job), folder, output)
+
+
 def _bare_moto(_workload: Workload, _folder: Path, _output: Path) -> list[str]:
     return [sys.executable, "-m", "benchmarks.bare_moto"]
 
@@ -55,4 +59,6 @@ def _bare_moto(_workload: Workload, _folder: Path, _output: Path) -> list[str]:
 LIMIT_FN: Final = Contender("limit_fn", _limit_fn, environment=(("PYTHONPATH", os.fspath(ROOT)),))
 S3MR: Final = Contender("s3mr", _s3mr)
 BARE_MOTO: Final = Contender("bare moto", _bare_moto, runs=("W0",), checked=False)
-OURS: Final = (LIMIT_FN, S3MR, BARE_MOTO)
+TOTALS: Final = Contender("s3mr, reducers.total", _s3mr_with("word_totals"), runs=("W1",))
+BLOCKS: Final = Contender("s3mr, block and Counter", _s3mr_with("word_blocks"), runs=("W1",))
+OURS: Final = (LIMIT_FN, S3MR, TOTALS, BLOCKS, BARE_MOTO)
