@@ -192,10 +192,13 @@ def test_the_folder_for_requirements_is_no_name_for_the_jobs_own_code(job_root: 
         included(job_root, "_requirements")
 
 
-def test_s3mr_itself_and_installed_packages_stay_out() -> None:
-    root = Path(__file__).parents[2]
-    files = Code(root, "examples/wordcount.py", "wordcount").files()
-    assert not [name for name in files if name.startswith(("s3mr/", ".venv/"))]
+@pytest.mark.parametrize("main", ["bin/s3mr", "src/tool/__main__.py", "lib/python3/site-packages/pytest/__main__.py"])
+def test_s3mr_itself_and_the_environment_beside_the_job_stay_out(main: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sys.prefix != sys.base_prefix, "these tests run in a virtual environment, as make does it"
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", f"{sys.prefix}/{main}", raising=False)
+    environment = Path(sys.prefix)
+    files = Code(environment.parent, "examples/wordcount.py", "wordcount").files()
+    assert not [name for name in files if name.startswith(("s3mr/", f"{environment.name}/"))]
 
 
 def test_a_module_in_a_package_is_imported_by_its_dotted_name(tmp_path: Path) -> None:

@@ -64,7 +64,12 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     ),
     # Winners.
     mutant("last-attempt-wins", _MEMORY, 8, ("            if key not in self._winners:\n", "            if True:\n")),
-    mutant("trust-an-unverified-token", _RECORDING, 46, ("if not compare_digest(token, report.token):", "if False:")),
+    mutant(
+        "trust-an-unverified-token",
+        _RECORDING,
+        46,
+        ("if not compare_digest(token", "if False and compare_digest(token"),
+    ),
     mutant(
         "trust-what-a-manifest-says",
         _RECORDING,
