@@ -112,7 +112,7 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 # Tools that need other versions than we do, each in an environment of its own.
 .venv/sam/.done .venv/audit/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
 	$(BIN)/python -m venv .venv/$*
-	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
 clean:  ## Remove what was made.
@@ -127,6 +127,6 @@ clean:  ## Remove what was made.
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml .ci/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r .ci/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
