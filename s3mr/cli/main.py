@@ -1,5 +1,6 @@
 """``s3mr``: the command, what it prints where, and how it exits."""
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -55,6 +56,7 @@ def main() -> NoReturn:
 
     0: it succeeded; 2: refused before anything started; 1: failed later; 75: out of sight, and goes on; 130: Ctrl-C.
     """
+    _open_standard_error()
     for asked in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(asked, _interrupt)
     try:
@@ -80,6 +82,15 @@ def main() -> NoReturn:
         sys.stderr.close()  # the reader of our output has gone: so do we, without a word
         status = EXIT_FAILED
     sys.exit(status)
+
+
+def _open_standard_error() -> None:
+    """Where whoever started us has closed it, say to nobody what is said: else the next file would get its number."""
+    if sys.stderr is None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        if nowhere != 2:
+            os.dup2(nowhere, 2)
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
 
 
 def _say(error: S3mrError, status: int, prefix: str = "") -> int:

@@ -237,6 +237,15 @@ def test_a_job_file_may_have_any_name(s3mr: Run, job_file: Write, tmp_path: Path
     assert done.stdout == b"a\t1\n", done.stderr.decode()
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
+def test_a_job_runs_where_standard_error_is_closed(job_file: Write, tmp_path: Path, closed: str) -> None:
+    job_file(COUNT.replace("yield word, 1", "print(word); yield word, 1"))
+    (tmp_path / "in.txt").write_text("b a b")
+    command = f'"$0" run job.py in.txt --reducers 1 {closed}'
+    done = subprocess.run(["sh", "-c", command, S3MR], cwd=tmp_path, stdout=subprocess.PIPE, check=False)
+    assert (done.stdout, done.returncode) == (b"a\t1\nb\t2\n", 0)
+
+
 def test_a_reader_that_leaves_early_ends_the_command_without_a_word(job_file: Write, tmp_path: Path) -> None:
     job_file("job = Job(map=lambda source, line: [(n, 'x' * 100) for n in range(20000)])\n")
     (tmp_path / "in.txt").write_text("a")
