@@ -90,9 +90,7 @@ def _imported_below(root: Path) -> Iterator[str]:
     """Yield the first component, below ``root``, of every module that was imported from there."""
     folder = _plain(root)
     installed = {_plain(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
-    if (
-        sys.prefix != sys.base_prefix
-    ):  # a virtual environment often lies beside the job: ``.venv/bin/s3mr`` is a module, too
+    if sys.prefix != sys.base_prefix:  # often a folder beside the job; and its `s3mr` script is a module, too
         installed.add(_plain(sys.prefix))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

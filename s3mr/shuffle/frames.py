@@ -2,10 +2,9 @@
 
 A frame is a header and a body. The header holds seven little-endian unsigned 32-bit numbers: length of the body,
 length of its content, how much memory its pairs take, groups, records, CRC-32C of the body, CRC-32C of the 24 bytes
-before it. The body is
-the content in zstd; the content is MessagePack of three columns, ``[keys, counts, values]``: so many of the values
-belong to each key, and to each of them one where counts is nil. A key with many values may continue in the next
-frame. An empty run is no bytes at all.
+before it. The body is the content in zstd; the content is MessagePack of three columns, ``[keys, counts, values]``: so
+many of the values belong to each key, and to each of them one where counts is nil. A key with many values may continue
+in the next frame. An empty run is no bytes at all.
 """
 
 import struct

@@ -57,7 +57,7 @@ class Gathering(ABC):
     def __init__(self, room: Room) -> None:
         self._room = room
         self._size_bytes = 0
-        self._parted: defaultdict[int, list[Pair]] = defaultdict(list)
+        self._by_partition: defaultdict[int, list[Pair]] = defaultdict(list)
         self.types = KeyTypes()
         self.pairs = 0
         self.stop: Stop | None = None
@@ -85,17 +85,17 @@ class Gathering(ABC):
 
         The pairs of a key stay as they came.
         """
-        for partition in sorted(self._parted):
-            pairs = self._parted.pop(partition)
+        for partition in sorted(self._by_partition):
+            pairs = self._by_partition.pop(partition)
             pairs.sort(key=itemgetter(0))
             yield partition, iter((pairs,))
         self._size_bytes = 0
 
-    def _part(self, pairs: Collection[Pair]) -> None:
+    def _distribute(self, pairs: Collection[Pair]) -> None:
         """Put ``pairs`` into their partitions."""
-        parted = self._parted
+        lists = self._by_partition
         for partition, pair in zip(self._room.partition([key for key, _ in pairs]), pairs, strict=True):
-            parted[partition].append(pair)
+            lists[partition].append(pair)
 
 
 class Pairs(Gathering):
@@ -163,7 +163,7 @@ class Pairs(Gathering):
     def _hold(self, pairs: list[Pair], size_bytes: int) -> None:
         """Put ``pairs`` into their partitions, as long as they are in the processor's cache; the list is emptied."""
         self.pairs += len(pairs)
-        self._part(pairs)
+        self._distribute(pairs)
         pairs.clear()
         self._size_bytes += size_bytes
         if self._size_bytes > self._room.memory_bytes:

@@ -236,7 +236,7 @@ class Folds(Grouping):
 
     def partitions(self) -> Iterator[tuple[int, Batches]]:
         """Sort a partition at a time."""
-        self._part(self._states.items())
+        self._distribute(self._states.items())
         self._states.clear()
         self._same = _NONE_YET
         return super().partitions()
