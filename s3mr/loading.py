@@ -90,8 +90,9 @@ def _imported_below(root: Path) -> Iterator[str]:
     """Yield the first component, below ``root``, of every module that was imported from there."""
     folder = _plain(root)
     installed = {_plain(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
-    if sys.prefix != sys.base_prefix:  # often a folder beside the job; and its `s3mr` script is a module, too
-        installed.add(_plain(sys.prefix))
+    environment = _plain(sys.prefix)  # often a folder beside the job; and its `s3mr` script is a module, too
+    if sys.prefix != sys.base_prefix and not folder.is_relative_to(environment):
+        installed.add(environment)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or name == "s3mr" or name.startswith("s3mr."):

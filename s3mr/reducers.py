@@ -26,8 +26,8 @@ class Reducer:
     """A reduce function that can be applied in parts.
 
     ``fold`` makes a state of some values, never none; ``merge`` makes one of several, in the order of their values;
-    ``finish`` makes the result of the last. ``step`` makes one int of two, where an int is its own state, and the order
-    of ints means nothing. Call it as any function of ``(key, values)``.
+    ``finish`` makes the result of the last. ``step`` makes one int of two and never raises, where an int is its own
+    state, and the order of ints means nothing. Call it as any function of ``(key, values)``.
     """
 
     name: str

@@ -87,10 +87,12 @@ def main() -> NoReturn:
 def _open_standard_error() -> None:
     """Where whoever started us has closed it, say to nobody what is said: else the next file would get its number."""
     if sys.stderr is None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        if nowhere != 2:
+        nowhere = os.open(os.devnull, os.O_RDWR)  # also read, where standard input is closed as well, and this is it
+        if nowhere == 2:
+            os.set_inheritable(2, True)
+        else:
             os.dup2(nowhere, 2)
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - it stays open
 
 
 def _say(error: S3mrError, status: int, prefix: str = "") -> int:

@@ -36,20 +36,21 @@ class Encoder:
 
 def _packer(unicode_errors: str | None) -> msgpack.Packer:
     return msgpack.Packer(
-        strict_types=True, unicode_errors=unicode_errors, default=_Extensions(), buf_size=_BUFFER_BYTES
+        strict_types=True, unicode_errors=unicode_errors, default=_Extensions(unicode_errors), buf_size=_BUFFER_BYTES
     )
 
 
 class _Extensions:
     """Makes extensions of what plain MessagePack has not."""
 
-    def __init__(self) -> None:
-        self._inside: Encoder | None = None  # of tuples: a packer cannot be re-entered
+    def __init__(self, unicode_errors: str | None) -> None:
+        self._unicode_errors = unicode_errors
+        self._inside: msgpack.Packer | None = None  # of tuples: a packer cannot be re-entered
 
     def __call__(self, value: Value) -> msgpack.ExtType:
         if type(value) is tuple:
-            self._inside = self._inside or Encoder()
-            data = self._inside.encode(list(value))
+            self._inside = self._inside or _packer(self._unicode_errors)
+            data = self._inside.pack(list(value))
             return tuple.__new__(msgpack.ExtType, (_TUPLE, data))  # without the checks of its own `__new__`
         if type(value) is int:
             return msgpack.ExtType(_INT, value.to_bytes(value.bit_length() // 8 + 1, signed=True))

@@ -196,8 +196,10 @@ def _frame(header: tuple[int, ...], bodies: list[bytes], decompress: Callable[..
     body = bodies.pop()
     if google_crc32c.value(body) != crc32c:
         raise InvariantError("a frame whose body is damaged")
-    if content_bytes > min(len(body) * _GROWTH_MAX, size_bytes):
-        raise InvariantError(f"a frame of {len(body)} bytes, or {size_bytes} in memory, that promises {content_bytes}")
+    if content_bytes > len(body) * _GROWTH_MAX:
+        raise InvariantError(f"a frame of {len(body)} bytes that promises {content_bytes}")
+    if content_bytes + PAIR_BYTES * records > size_bytes:
+        raise InvariantError(f"a frame that takes more memory than the {size_bytes} bytes that it says")
     try:
         if zstandard.frame_content_size(body) != content_bytes:
             raise InvariantError("a frame that would not be as long as its header says")

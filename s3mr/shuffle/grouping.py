@@ -110,12 +110,12 @@ class Grouping(Gathering):
                             held, size_bytes = self._held, self._size_bytes
                         if step:
                             state = states.get(key)
-                            if state is not None:
+                            if state is None:
+                                states[key] = value
+                                value_bytes += self._new_key_bytes(key)
+                            else:
                                 states[key] = step(state, value)
-                                in_map = True
-                                continue
-                            states[key] = value
-                            value_bytes += self._new_key_bytes(key)
+                                value_bytes = 0
                         else:
                             values = held.get(key)
                             if values is None:

@@ -63,7 +63,7 @@ class KeyTypes:
         self.name: str | None = None
         self.scalar: type | None = None
         self.shapes: set[tuple[type, ...]] = set()
-        self.two: tuple[type, ...] = (object, object)  # the latest of ``shapes`` that has two items
+        self.two: tuple[type | None, ...] = (None, None)  # the one of ``shapes`` that has two items
         self.floats = False  # whether a key may be or hold NaN, which only `admit` sees
 
     def admit(self, key: Key) -> None:

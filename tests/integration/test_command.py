@@ -246,6 +246,19 @@ def test_a_job_runs_where_standard_error_is_closed(job_file: Write, tmp_path: Pa
     assert (done.stdout, done.returncode) == (b"a\t1\nb\t2\n", 0)
 
 
+def test_processes_that_are_started_where_standard_error_is_closed_have_one(tmp_path: Path) -> None:
+    code = """
+import os, subprocess, sys
+from s3mr.cli.main import _open_standard_error
+
+_open_standard_error()
+assert os.path.samefile(f"/dev/fd/{sys.stderr.fileno()}", os.devnull)
+subprocess.run([sys.executable, "-c", "import sys; sys.exit(sys.stderr is None)"], check=True)
+"""
+    done = subprocess.run(["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+
+
 def test_a_reader_that_leaves_early_ends_the_command_without_a_word(job_file: Write, tmp_path: Path) -> None:
     job_file("job = Job(map=lambda source, line: [(n, 'x' * 100) for n in range(20000)])\n")
     (tmp_path / "in.txt").write_text("a")

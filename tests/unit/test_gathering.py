@@ -72,6 +72,7 @@ def values_of(how: str, pairs: Pairs) -> list[Any]:
         ([(("a", 1), 1), (("a", True), 1)], "mixed types"),
         ([((1, "a"), 1), ((True, "a"), 1)], "mixed types"),
         ([(("a", 1), 1), (("a", 1, None), 1)], "NoneType"),
+        ([((object(), object()), 1)], "a key of type object"),
         ([(1.0, 1), (float("nan"), 1), (2.0, 1)], "NaN"),
         ([((1.0,), 1), ((float("nan"),), 1)], "NaN"),
         ([("a", "x" * 5000)], "a value that takes 4.9KiB"),
@@ -215,6 +216,37 @@ def test_different_ints_are_folded_as_they_come_and_take_the_room_of_one(reducer
     folding = Folding(fold, lambda _key, states: reducer.merge(states), reducer.step)
     out = taken_in([[("k", number) for number in range(100_000)]], files=files, memory_bytes=2_000, folding=folding)
     assert (out, folded, files.made) == ([("k", state)], [], 0)
+
+
+TOTALS = Folding(lambda _key, values: sum(values), lambda _key, states: sum(states), reducers.total.step)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("x" * 5000, "a key that takes"), (float("nan"), "NaN"), ((1.0, float("nan")), "NaN")]
+)
+def test_a_new_key_is_looked_at_also_where_ints_are_folded_as_they_come(key: Any, words: str) -> None:
+    like = "a" if type(key) is str else 1.0 if type(key) is float else (1.0, 1.0)
+    with pytest.raises(UserCodeError, match=words):
+        taken_in([[(like, 1), (like, 2), (key, 3)]], value_bytes_max=1000, folding=TOTALS)
+
+
+def test_states_of_many_keys_count_as_memory() -> None:
+    files = Files()
+    pairs = [(f"{number:05}", number) for number in range(3_000)]
+    assert taken_in([pairs], files=files, memory_bytes=100_000, folding=TOTALS) == pairs
+    assert files.made > 0
+
+
+def test_a_truth_is_no_int_that_is_folded_as_it_comes() -> None:
+    out = taken_in([[("k", 1), ("k", 2), ("t", True)]], folding=TOTALS)
+    assert [(key, type(value), value) for key, value in out] == [("k", int, 3), ("t", int, 1)]
+
+
+def test_keys_of_which_a_combiner_leaves_nothing_take_no_memory() -> None:
+    files = Files()
+    pairs = [(f"{number:05}", 1) for number in (*range(3_000), *range(3_000))]
+    assert taken_in([pairs], files=files, memory_bytes=1_000_000, combine=lambda _key, _values: []) == []
+    assert files.made == 0
 
 
 def test_among_equal_values_of_other_types_an_int_keeps_its_place() -> None:

@@ -19,7 +19,7 @@ from s3mr.model.manifest import Piece, pack_pieces
 from s3mr.model.plan import MapTask, Pointer, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_plan, decode_pointer, encode_plan
 from s3mr.shuffle.codec import Encoder, decode
-from s3mr.shuffle.frames import Frame, read_run, write_run
+from s3mr.shuffle.frames import PAIR_BYTES, Frame, read_run, write_run
 from s3mr.shuffle.index import PieceEntry, decode_column, encode_segment
 from s3mr.shuffle.values import check_value
 from tests.slow import examples
@@ -116,9 +116,16 @@ def test_a_frame_that_promises_gigabytes_takes_no_memory(promised: int) -> None:
 
 def test_a_frame_that_says_it_takes_less_memory_than_its_content_is_refused() -> None:
     content = Encoder().encode([["a"], None, ["b" * 900]])
-    assert len(frames_read(forged(content, memory_bytes=len(content)))) == 1
-    with pytest.raises(InvariantError, match="899 in memory"):
-        list(read_run([forged(content, memory_bytes=899)]))
+    assert len(frames_read(forged(content, memory_bytes=len(content) + PAIR_BYTES))) == 1
+    with pytest.raises(InvariantError, match="than the 900 bytes that it says"):
+        list(read_run([forged(content, memory_bytes=900)]))
+
+
+@pytest.mark.parametrize("value", [None, [], {}])
+def test_values_that_are_short_as_bytes_cannot_be_said_to_be_so_in_memory(value: Any) -> None:
+    content = Encoder().encode([["a"], [10_000], [value] * 10_000])
+    with pytest.raises(InvariantError, match="more memory"):
+        list(read_run([forged(content, groups=1, records=10_000, memory_bytes=len(content) + 10_000)]))
 
 
 def test_a_body_that_promises_gigabytes_and_is_short_takes_no_memory_but_its_own() -> None:

@@ -201,6 +201,15 @@ def test_s3mr_itself_and_the_environment_beside_the_job_stay_out(main: str, monk
     assert not [name for name in files if name.startswith(("s3mr/", f"{environment.name}/"))]
 
 
+def test_a_job_in_the_folder_of_the_environment_itself_keeps_its_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    folder = write(tmp_path, job="import helper\njob = helper\n", helper="")
+    import_from(folder, "job")
+    assert set(Code(folder, "job.py", "job").files()) == {"job.py", "helper.py"}
+
+
 def test_a_module_in_a_package_is_imported_by_its_dotted_name(tmp_path: Path) -> None:
     folder = write(tmp_path, deep0__init__="", deep0inner="from deep import __name__ as parent\njob = parent\n")
     module = import_from(folder, "deep.inner")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.codec import Encoder, decode
-from s3mr.shuffle.values import check_value, column_bytes, snapshot
+from s3mr.shuffle.values import TUPLES_MAX, check_value, column_bytes, snapshot
 
 text = st.text(st.characters())  # with lone surrogates
 scalars = st.one_of(
@@ -31,6 +31,16 @@ values = st.recursive(
 @given(values)
 def test_what_is_decoded_is_what_was_encoded_in_value_and_type(value: Any) -> None:
     assert repr(decode(Encoder().encode(value))) == repr(value)
+
+
+@pytest.mark.parametrize("depth", [0, 1, TUPLES_MAX - 2])
+def test_lone_surrogates_in_tuples_in_tuples_cost_no_more_than_other_letters(depth: int) -> None:
+    value: Any = ("\ud800",)
+    for _ in range(depth):
+        value = (value, "\ud800")
+    encoder = Encoder()
+    assert decode(encoder.encode(value)) == value  # twice the work at each depth would never end
+    assert encoder.encode("é") == b"\xa2" + "é".encode()
 
 
 @given(st.binary(max_size=60))
