@@ -233,7 +233,7 @@ def test_a_new_key_is_looked_at_also_where_ints_are_folded_as_they_come(key: Any
 def test_states_of_many_keys_count_as_memory() -> None:
     files = Files()
     pairs = [(f"{number:05}", number) for number in range(3_000)]
-    assert taken_in([pairs], files=files, memory_bytes=100_000, folding=TOTALS) == pairs
+    assert taken_in([pairs], files=files, memory_bytes=200_000, folding=TOTALS) == pairs
     assert files.made > 0
 
 
@@ -245,7 +245,7 @@ def test_a_truth_is_no_int_that_is_folded_as_it_comes() -> None:
 def test_keys_of_which_a_combiner_leaves_nothing_take_no_memory() -> None:
     files = Files()
     pairs = [(f"{number:05}", 1) for number in (*range(3_000), *range(3_000))]
-    assert taken_in([pairs], files=files, memory_bytes=1_000_000, combine=lambda _key, _values: []) == []
+    assert taken_in([pairs], files=files, memory_bytes=700_000, combine=lambda _key, _values: []) == []
     assert files.made == 0
 
 
