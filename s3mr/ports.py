@@ -3,12 +3,13 @@
 Calls block. Every port may raise `TransientError`; what else it may raise stands at the method.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO, Protocol, TypeVar
 
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
+from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Manifest, Part
 from s3mr.model.plan import InputObject
 from s3mr.model.report import Report, TaskRequest
@@ -105,8 +106,21 @@ class Output(Protocol):
             RequestError: it is not empty, is no folder, or must not be listed.
         """
 
-    def open_part(self, name: str, *, worker: str) -> PartWriter:
-        """Begin a part; two workers on one part never touch each other's bytes."""
+    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> PartWriter:
+        """Begin a part; two workers on one part never touch each other's bytes.
+
+        ``announce`` is told the id of an upload that may outlive its writer, before any data is sent to it: so whoever
+        ends the job can find it. An output that keeps open parts in a place of the job's own announces nothing.
+        """
+
+    def begin_commit(self) -> None:
+        """Take the output for this job's commit: no other job, of whatever table, commits to it until this one ends.
+
+        Repeating it is harmless.
+
+        Raises:
+            InvariantError: another job commits there.
+        """
 
     def complete(self, part: Part) -> None:
         """Put a winner's part at its final name. Repeating it is harmless.
@@ -115,22 +129,26 @@ class Output(Protocol):
             InvariantError: another object is in the way, or the upload is proven lost.
         """
 
-    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
-        """Remove what losers and zombies left open under exactly these part names.
+    def discard_open(self, opened: Iterable[OpenedPart]) -> None:
+        """Abort these uploads, and remove what attempts left open in a place of the job's own. Nothing else is touched.
 
-        ``still_ours`` is asked between looking and removing whether no other job may have begun to write here: so
-        whatever was seen is ours, however long the caller may have stood still.
+        An upload that is gone is no error.
         """
 
-    def publish(self, success: bytes) -> None:
-        """Write ``_SUCCESS`` last; from here the output is whole. Repeating it is harmless.
+    def publish(self, success: bytes, names: Collection[str]) -> None:
+        """Write ``_SUCCESS`` last; from here the output is whole, and the commit has ended. Repeating it is harmless.
+
+        ``names`` are the parts of the job: nothing else that looks like one is published with them.
 
         Raises:
-            InvariantError: somebody else's ``_SUCCESS`` stands there.
+            InvariantError: somebody else's ``_SUCCESS`` or part stands there.
         """
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Remove those of a job's parts that were completed and are proven ours; in a folder, all that it has made."""
+        """Remove those of a job's parts that were completed and are proven ours, and end a commit that was begun.
+
+        In a folder, all that the job has made goes.
+        """
 
 
 class Published(Protocol):
@@ -195,9 +213,6 @@ class JobStore(Protocol):
 
     def release_output(self, output: str, *, job_id: str) -> None:
         """Give the claim up if it is this job's."""
-
-    def claimed_by(self, output: str) -> str | None:
-        """Return the id of the job that holds ``output``; None: nobody does, or one that is released."""
 
     def create(self, job: JobState) -> bool:
         """Write a new job; False if its id is taken."""

@@ -23,8 +23,10 @@ from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import Failure, FailureKind, JobState
+from s3mr.model.keys import OpenedPart
 from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
+from s3mr.ports import PartWriter
 from s3mr.worker.executing import execute
 from s3mr.worker.surroundings import Surroundings
 from s3mr.worker.user_code import Functions
@@ -222,6 +224,16 @@ class World:
         stop = pointer.offset_bytes + pointer.length_bytes
         plan = self.real_objects.stream(keys.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
         return TaskReader(self.reader, decode_map_task(b"".join(plan), pointer), get_format("text"))
+
+
+def open_noted(one: World, *, worker: str) -> PartWriter:
+    """Open the first part of the job, as a worker does that is then heard of no more."""
+    name = keys.part(0)
+
+    def note(upload: str) -> None:
+        one.real_objects.put(keys.upload_note(one.job_id, OpenedPart(name, worker, upload)), b"")
+
+    return MemoryOutput(one.folder, one.job_id).open_part(name, worker=worker, announce=note)
 
 
 def died(request: TaskRequest, kind: FailureKind = FailureKind.CRASH) -> Report:

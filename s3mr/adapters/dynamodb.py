@@ -103,10 +103,6 @@ class DynamoDBJobStore:
                 ExpressionAttributeValues={":job_id": text(job_id)},
             )
 
-    def claimed_by(self, output: str) -> str | None:
-        claims = self._query(items.claim_key(output)["pk"]["S"])
-        return next((holder for item in claims if self._holds(holder := item["job_id"]["S"])), None)
-
     def _holds(self, job_id: str) -> bool:
         job = self.read_job(job_id)  # None: it has expired, for a job is written before its claim
         return job is not None and not job.released

@@ -1,7 +1,7 @@
 """Output into a folder of this machine, by one atomic rename.
 
 1. Workers write ``<parent>/.<name>.s3mr-<job>/part-<Y>.<worker>``, beside the target and on its file system.
-2. Commit renames the winners' parts there to ``part-<Y>``, and writes ``_SUCCESS``.
+2. Commit renames the winners' parts there to ``part-<Y>``, removes all else, and writes ``_SUCCESS``.
 3. The folder is renamed onto the target, which is absent or empty: the output is there as a whole, or not at all.
 
 A death before 3 leaves a folder with a leading dot and no output; after 3, everything. What a zombie still leaves
@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,7 +22,7 @@ import google_crc32c
 from s3mr import limits
 from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import InvariantError, RequestError, S3mrError
-from s3mr.model.keys import SUCCESS
+from s3mr.model.keys import SUCCESS, OpenedPart
 from s3mr.model.manifest import Part
 
 _TEMPORARY: Final = re.compile(r"(part-[0-9]+)\.[0-9a-f]{16}")
@@ -67,11 +67,14 @@ class FolderOutput:
             if self.target.exists():
                 _check_empty_folder(self.target)
 
-    def open_part(self, name: str, *, worker: str) -> "FolderPartWriter":
+    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> "FolderPartWriter":  # noqa: ARG002 - the staging folder holds all that is open
         """Begin a part under the worker's own name."""
         path = self.staging / _temporary_name(name, worker)
         with translated_os(str(path)):
             return FolderPartWriter(path.open("xb", buffering=limits.MIB), path, name=name, worker=worker)
+
+    def begin_commit(self) -> None:
+        """Do nothing: of several jobs that write to one folder, the first to rename its own onto it wins."""
 
     def complete(self, part: Part) -> None:
         """Give a winner's part its final name. Repeating it is harmless, also after `publish`, and by two at once.
@@ -104,13 +107,14 @@ class FolderOutput:
             return False
         return True
 
-    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:  # noqa: ARG002 - the staging folder is this job's alone
-        """Remove what workers left under their own names for exactly these parts."""
-        wanted = frozenset(names)
-        _remove_temporary(self.staging, wanted)
+    def discard_open(self, opened: Iterable[OpenedPart]) -> None:  # noqa: ARG002 - the staging folder is this job's alone
+        """Remove what workers left under their own names."""
+        _remove_temporary(self.staging)
 
-    def publish(self, success: bytes) -> None:
+    def publish(self, success: bytes, names: Collection[str]) -> None:
         """Write ``_SUCCESS`` and rename the whole folder onto the target. Repeating it is harmless, and by two at once.
+
+        Whatever else lies in the staging folder goes: user code may have written it there.
 
         Raises:
             InvariantError: the target is no longer empty; nothing of this job is left then.
@@ -120,14 +124,16 @@ class FolderOutput:
                 if _holds(self.target / SUCCESS, success):
                     break
                 with suppress(FileNotFoundError):  # another coordinator has renamed it since the look
-                    self._publish(success)
+                    self._publish(success, names)
             else:
                 raise InvariantError(f"the output of this job is lost: neither {self.staging} nor {self.target} has it")
             _remove_temporary(self.target)
             _remove_folder(self.staging)
 
-    def _publish(self, success: bytes) -> None:
-        _remove_temporary(self.staging)
+    def _publish(self, success: bytes, names: Collection[str]) -> None:
+        _keep_only(self.staging, {*names, SUCCESS})
+        if missing := set(names) - {path.name for path in self.staging.iterdir()}:
+            raise InvariantError(f"the output of this job is lost: {self.staging / min(missing)} is gone")
         if not _holds(self.staging / SUCCESS, success):
             _write_durably(self.staging / SUCCESS, success)
         _sync_folder(self.staging)
@@ -232,13 +238,21 @@ def _check_same(final: Path, part: Part) -> None:
         raise InvariantError(f"another object is in the way: {final} is not what {part.worker} wrote")
 
 
-def _remove_temporary(folder: Path, names: Container[str] | None = None) -> None:
-    """Remove workers' files, of the parts ``names`` or of all; a folder that is gone holds none."""
+def _remove_temporary(folder: Path) -> None:
+    """Remove workers' files; a folder that is gone holds none."""
     with suppress(FileNotFoundError):
         for path in list(folder.iterdir()):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and (names is None or match[1] in names):
+            if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+
+def _keep_only(folder: Path, names: Container[str]) -> None:
+    """Remove what is no regular file of these names."""
+    for path in list(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            _remove_folder(path)
+        elif path.name not in names or path.is_symlink() or not path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _remove_folder(folder: Path) -> None:

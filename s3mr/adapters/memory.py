@@ -69,17 +69,12 @@ class MemoryJobStore:
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
         with self._lock:
-            holder = self.claimed_by(output)
-            if holder not in (None, job_id):
+            holder = self._claims.get(output, job_id)
+            job = self._jobs.get(holder)
+            if holder != job_id and job is not None and not job.released:
                 return holder
             self._claims[output] = job_id
             return None
-
-    def claimed_by(self, output: str) -> str | None:
-        with self._lock:
-            holder = self._claims.get(output)
-            job = self._jobs.get(holder or "")
-            return None if job is None or job.released else holder
 
     def release_output(self, output: str, *, job_id: str) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import google_crc32c
@@ -11,8 +11,8 @@ import google_crc32c
 from s3mr import limits
 from s3mr.adapters import finding
 from s3mr.adapters.finding import Candidate
-from s3mr.errors import InvariantError, RequestError
-from s3mr.model.keys import SUCCESS
+from s3mr.errors import InvariantError, RequestError, S3mrError
+from s3mr.model.keys import COMMITTING, PART_PREFIX, SUCCESS, OpenedPart
 from s3mr.model.manifest import Part
 from s3mr.model.plan import InputObject
 from s3mr.ports import Found
@@ -95,11 +95,22 @@ class MemoryOutput:
         if self._folder.objects:
             raise RequestError("not empty: name another folder or remove what is there")
 
-    def open_part(self, name: str, *, worker: str) -> "MemoryPartWriter":
-        """Begin an upload of the part."""
+    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> "MemoryPartWriter":
+        """Begin an upload of the part, and announce it."""
         number = f"upload-{next(self._folder.numbers)}"
         self._folder.uploads[number] = _Upload(name, self._identity(name, worker))
-        return MemoryPartWriter(self._folder, number, worker=worker)
+        writer = MemoryPartWriter(self._folder, number, worker=worker)
+        try:
+            announce(number)
+        except S3mrError:
+            writer.abandon()
+            raise
+        return writer
+
+    def begin_commit(self) -> None:
+        """Put ``_COMMITTING`` unless another job's stands there."""
+        if self._folder.objects.setdefault(COMMITTING, self._commitment) != self._commitment:
+            raise InvariantError(f"another job commits here: {COMMITTING} of {self._folder.objects[COMMITTING]!r}")
 
     def complete(self, part: Part) -> None:
         """Complete a winner's upload."""
@@ -114,24 +125,35 @@ class MemoryOutput:
         self._folder.objects[part.name] = bytes(upload.data)
         self._folder.identities[part.name] = upload.identity
 
-    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
-        """Abort all uploads of exactly these parts."""
-        wanted = frozenset(names)
-        found = [number for number, upload in self._folder.uploads.items() if upload.name in wanted]
-        if found and still_ours():
-            for number in found:
-                self._folder.uploads.pop(number, None)
+    def discard_open(self, opened: Iterable[OpenedPart]) -> None:
+        """Abort exactly these uploads."""
+        for one in opened:
+            self._folder.uploads.pop(one.upload, None)
 
-    def publish(self, success: bytes) -> None:
-        """Put ``_SUCCESS`` unless another one stands there."""
-        if self._folder.objects.setdefault(SUCCESS, success) != success:
+    def publish(self, success: bytes, names: Collection[str]) -> None:
+        """Put ``_SUCCESS`` unless another one stands there, or another part; end the commit."""
+        objects = self._folder.objects
+        strays = [name for name in objects if name.startswith(PART_PREFIX) and name not in names]
+        if strays and objects.get(SUCCESS) != success:
+            raise InvariantError(f"not a part of this job, and in the way: {strays[0]}")
+        if objects.setdefault(SUCCESS, success) != success:
             raise InvariantError(f"another job's output is in the way: {SUCCESS}")
+        self._end_commit()
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Delete those parts that were completed and are ours."""
+        """Delete those parts that were completed and are ours; end the commit."""
         for part in parts:
             if self._is_ours(part):
                 del self._folder.objects[part.name], self._folder.identities[part.name]
+        self._end_commit()
+
+    @property
+    def _commitment(self) -> bytes:
+        return self._job_id.encode()
+
+    def _end_commit(self) -> None:
+        if self._folder.objects.get(COMMITTING) == self._commitment:
+            del self._folder.objects[COMMITTING]
 
     def _is_ours(self, part: Part) -> bool:
         return (

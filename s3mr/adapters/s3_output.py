@@ -1,26 +1,31 @@
 """Output into an s3:// prefix, by multipart uploads that only commit completes.
 
-1. A worker uploads its part to its final key and does not complete it: it is not there for anybody.
-2. Commit completes the winners' uploads with ``If-None-Match: *``, and aborts the others.
-3. ``_SUCCESS`` is put last, with ``If-None-Match: *``.
+1. A worker uploads its part to its final key and does not complete it: nobody can see it.
+2. Commit puts ``_COMMITTING`` with ``If-None-Match: *``. Of all jobs that write here, whatever table they are in, one
+   gets further.
+3. It completes the winners' uploads with ``If-None-Match: *``, and aborts the others that its attempts have opened.
+4. It puts ``_SUCCESS`` with ``If-None-Match: *``, and deletes ``_COMMITTING``.
 
-Every upload carries ``<job>/<part>/<worker>`` as metadata, so that after an unclear answer a look at the object says
-whether it is ours. Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject (conditional).
+Open uploads are known by their ids: S3 does not tell whose they are, so none is touched that was found by listing.
+Every upload carries ``<job>/<part>/<worker>`` as metadata, so that after an unclear answer a look at the completed
+object says whether it is ours. Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject
+(conditional), ListMultipartUploads (it returns no metadata).
 """
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import google_crc32c
 from botocore.exceptions import ClientError
 
 from s3mr import limits
 from s3mr.adapters.aws_errors import code_of, is_denied, status_of, translated
 from s3mr.adapters.s3_lifecycle import check_uploads_kept
+from s3mr.adapters.s3_upload import S3PartWriter, abort_upload
 from s3mr.adapters.s3_uri import S3Uri, parse_s3_uri
-from s3mr.errors import InvariantError, RequestError, TransientError
-from s3mr.model.keys import PART_PREFIX, SUCCESS
+from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
+from s3mr.model.keys import COMMITTING, PART_PREFIX, SUCCESS, OpenedPart
 from s3mr.model.manifest import Part
 
 if TYPE_CHECKING:
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
 _IDENTITY: Final = "s3mr-part"
-_DOUBLE_EVERY: Final = 150  # upload parts; so the sizes reach S3's largest object
 
 
 class S3Output:
@@ -66,17 +70,39 @@ class S3Output:
         if any(each["Key"] != self._prefix or each["Size"] for each in page.get("Contents", [])):
             raise RequestError(f"not empty: {self._uri()}; name another prefix or remove what is there")
 
-    def open_part(self, name: str, *, worker: str) -> "S3PartWriter":
-        """Begin an upload of the part."""
+    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> S3PartWriter:
+        """Begin an upload of the part, and announce its id before any data is sent.
+
+        Should the worker die in between, an empty upload stays open: it costs nothing, and nobody can tell whose it is.
+        """
         with translated(f"writing {self._uri(name)}"):
             upload = self._client.create_multipart_upload(
                 Bucket=self._bucket,
                 Key=self._prefix + name,
                 Metadata={_IDENTITY: self._identity(name, worker)},
             )["UploadId"]
-        return S3PartWriter(
-            self._client, S3Uri(self._bucket, self._prefix + name), name=name, worker=worker, upload=upload
-        )
+        uri = S3Uri(self._bucket, self._prefix + name)
+        writer = S3PartWriter(self._client, uri, name=name, worker=worker, upload=upload)
+        try:
+            announce(upload)
+        except S3mrError:
+            writer.abandon()
+            raise
+        return writer
+
+    def begin_commit(self) -> None:
+        """Put ``_COMMITTING``. Repeating it is harmless.
+
+        Raises:
+            InvariantError: another job's stands there.
+        """
+        with translated(f"writing {self._uri(COMMITTING)}"):
+            standing = self._put_once(COMMITTING, self._commitment)
+        if standing is not None:
+            raise InvariantError(
+                f"another job commits to {self._uri()}: {self._uri(COMMITTING)} holds {standing[:200]!r}; if that job "
+                "is dead, delete this object and its parts"
+            )
 
     def complete(self, part: Part) -> None:
         """Complete a winner's upload. Repeating it is harmless.
@@ -101,44 +127,83 @@ class S3Output:
                     raise
                 self._check_completed(part, error)
 
-    def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
-        """Abort all uploads, of whatever worker, whose key is exactly that of one of these parts."""
-        keys = {self._prefix + name for name in names}
-        with translated(f"listing uploads below {self._uri()}"):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self._bucket, Prefix=self._prefix
-            )
-            for page in pages:
-                found = [upload for upload in page.get("Uploads", []) if upload["Key"] in keys]
-                if found and not still_ours():
-                    return
-                for upload in found:
-                    abort_upload(self._client, S3Uri(self._bucket, upload["Key"]), upload["UploadId"])
+    def discard_open(self, opened: Iterable[OpenedPart]) -> None:
+        """Abort exactly these uploads. S3 does not tell whose an upload is: no other is touched."""
+        for one in opened:
+            uri = self._uri(one.name)
+            with translated(f"aborting an upload of {uri}"):
+                abort_upload(self._client, uri, one.upload)
 
-    def publish(self, success: bytes) -> None:
-        """Put ``_SUCCESS``. Repeating it is harmless.
+    def publish(self, success: bytes, names: Collection[str]) -> None:
+        """Put ``_SUCCESS``, where no other parts than ``names`` lie, and end the commit. Repeating it is harmless.
 
         Raises:
-            InvariantError: somebody else's stands there.
+            InvariantError: somebody else's part or ``_SUCCESS`` stands there.
         """
+        if (stray := self._stray_part(names)) and not self._holds(SUCCESS, success):
+            raise InvariantError(f"not a part of this job: {self._uri(stray)} was written while the job ran")
         with translated(f"writing {self._uri(SUCCESS)}"):
-            try:
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + SUCCESS, Body=success, IfNoneMatch="*")
-            except ClientError as error:
-                if status_of(error) != 412:
-                    raise
-                standing = self._client.get_object(Bucket=self._bucket, Key=self._prefix + SUCCESS)
-                with closing(standing["Body"]) as body:
-                    if body.read() != success:
-                        raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}") from error
+            standing = self._put_once(SUCCESS, success)
+        if standing is not None:
+            raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}")
+        self._end_commit()
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Delete those of ``parts`` that were completed. An object that is not proven ours stays."""
+        """Delete those of ``parts`` that were completed, and end the commit. What is not proven ours stays."""
         for part in parts:
             with translated(f"removing {self._uri(part.name)}"):
                 found = self._head(part.name)
                 if found is not None and self._is_ours(found, part):
                     self._delete(part.name, etag=found["ETag"])
+        self._end_commit()
+
+    @property
+    def _commitment(self) -> bytes:
+        """What ``_COMMITTING`` holds."""
+        return json.dumps({"job_id": self._job_id}).encode()
+
+    def _end_commit(self) -> None:
+        """Delete ``_COMMITTING`` if it is this job's."""
+        with translated(f"removing {self._uri(COMMITTING)}"):
+            if (found := self._get(COMMITTING)) and found.body == self._commitment:
+                self._delete(COMMITTING, etag=found.etag)
+
+    def _stray_part(self, names: Collection[str]) -> str | None:
+        """Return the first name that looks like a part and is none of ``names``."""
+        with translated(f"listing {self._uri()}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + PART_PREFIX
+            )
+            found = (each["Key"].removeprefix(self._prefix) for page in pages for each in page.get("Contents", []))
+            return next((name for name in found if name not in names), None)
+
+    def _put_once(self, name: str, body: bytes) -> bytes | None:
+        """Put an object that must not be there; None: it is ours now, else what stands in its place."""
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body, IfNoneMatch="*")
+        except ClientError as error:
+            if status_of(error) != 412:
+                raise
+            standing = self._get(name)
+            if standing is None:
+                raise TransientError(f"something was in the way, and is gone: {self._uri(name)}") from error
+            return None if standing.body == body else standing.body
+        return None
+
+    def _holds(self, name: str, body: bytes) -> bool:
+        with translated(f"reading {self._uri(name)}"):
+            found = self._get(name)
+        return found is not None and found.body == body
+
+    def _get(self, name: str) -> "_Small | None":
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+        except ClientError as error:
+            if code_of(error) != "NoSuchKey":
+                raise
+            return None
+        with closing(found["Body"]) as body:
+            return _Small(found["ETag"], body.read(limits.SUCCESS_BYTES_MAX + 1))
 
     def _check_account(self) -> None:
         """Refuse another owner's bucket: this very list was answered without the question for the owner."""
@@ -194,73 +259,8 @@ class S3Output:
         return S3Uri(self._bucket, self._prefix + name)
 
 
-class S3PartWriter:
-    """One part on its way into an upload that nobody sees before it is completed.
+class _Small(NamedTuple):
+    """An object that is read whole."""
 
-    It buffers one upload part: 8 MiB for the first 8 GB, twice as much after every thousandth, so that the
-    10,000 that S3 allows carry its largest object.
-    """
-
-    def __init__(self, client: "S3Client", uri: S3Uri, *, name: str, worker: str, upload: str) -> None:
-        self._client = client
-        self._uri = uri
-        self._name = name
-        self._worker = worker
-        self._upload = upload
-        self._buffer = bytearray()
-        self._etags: list[str] = []
-        self._size_bytes = 0
-        self._crc32c = 0
-
-    def write(self, data: bytes) -> None:
-        """Append ``data``; it travels when enough has come together."""
-        self._buffer += data
-        self._size_bytes += len(data)
-        self._crc32c = google_crc32c.extend(self._crc32c, data)
-        if len(self._buffer) >= upload_part_bytes(len(self._etags)):
-            self._send()
-
-    def finish(self, *, records: int) -> Part:
-        """Upload the rest (an empty part is one empty upload part) and return what completes it."""
-        if self._buffer or not self._etags:
-            self._send()
-        return Part(
-            name=self._name,
-            upload=self._upload,
-            worker=self._worker,
-            etags=tuple(self._etags),
-            size_bytes=self._size_bytes,
-            records=records,
-            crc32c=self._crc32c,
-        )
-
-    def abandon(self) -> None:
-        """Abort the upload."""
-        with translated(f"abandoning {self._uri}"):
-            abort_upload(self._client, self._uri, self._upload)
-
-    def _send(self) -> None:
-        with translated(f"writing {self._uri}"):
-            answer = self._client.upload_part(
-                Bucket=self._uri.bucket,
-                Key=self._uri.key,
-                UploadId=self._upload,
-                PartNumber=len(self._etags) + 1,
-                Body=bytes(self._buffer),
-            )
-        self._etags.append(answer["ETag"])
-        self._buffer.clear()
-
-
-def upload_part_bytes(number: int) -> int:
-    """Return how much the upload part ``number`` (from 0) holds at least; all of them together, S3's largest object."""
-    return min(limits.UPLOAD_PART_BYTES << (number // _DOUBLE_EVERY), limits.PUT_BYTES_MAX)
-
-
-def abort_upload(client: "S3Client", uri: S3Uri, upload: str) -> None:
-    """Abort an upload; one that is not there any more is no error. botocore's errors are the caller's."""
-    try:
-        client.abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)
-    except ClientError as error:
-        if code_of(error) != "NoSuchUpload":
-            raise
+    etag: str
+    body: bytes

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from s3mr import limits
 from s3mr.batching import batched
 from s3mr.coordinator.barrier import MapAudit, read_books
+from s3mr.coordinator.sweeping import discard_uploads
 from s3mr.errors import InvariantError
-from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Books, Part
 from s3mr.model.statistics import Counters
@@ -49,6 +49,7 @@ def prepare(job: JobState, store: JobStore, objects: ObjectStore) -> Counters:
 def complete(
     job: JobState,
     store: JobStore,
+    objects: ObjectStore,
     output: Output,
     parallel: Parallel,
     *,
@@ -57,23 +58,20 @@ def complete(
     """Complete the winners' parts from the job's cursor on, drop what others left open, publish ``_SUCCESS``.
 
     Raises:
-        InvariantError: a part is lost, or something foreign stands at its name.
+        InvariantError: a part is lost, something foreign stands at its name, or another job commits to the output.
     """
-    entries: list[PartEntry] = []  # of all winners: they are read once
-    left = (part for number, part in enumerate(_noted(winning_parts(job, store), entries)) if number >= job.cursor)
+    output.begin_commit()
+    winners: dict[str, PartEntry] = {}  # all of them, by upload: they are read once
+    left = (part for number, part in enumerate(_noted(winning_parts(job, store), winners)) if number >= job.cursor)
     done = job.cursor
     for batch in batched(left, limits.COMMIT_BATCH):
         for _ in parallel.map(output.complete, batch, width=COMPLETE_WIDTH):
             done += 1
         if done < job.spec.tasks(job.spec.last_phase):
             save_cursor(done)
-    output.discard_open(part_names(job), still_ours=lambda: store.claimed_by(job.spec.output) == job.spec.job_id)
-    output.publish(success(job, entries))
-
-
-def part_names(job: JobState) -> Iterator[str]:
-    """All names that parts of this job may have."""
-    return (keys.part(task) for task in range(job.spec.tasks(job.spec.last_phase)))
+    discard_uploads(objects, output, job.spec, completed=winners, last=False)
+    parts = winners.values()
+    output.publish(success(job, parts), frozenset(part.name for part in parts))
 
 
 def winning_parts(job: JobState, store: JobStore) -> Iterator[Part]:
@@ -86,10 +84,10 @@ def success(job: JobState, parts: Iterable[PartEntry]) -> bytes:
     return Success.of(job.spec.job_id, job.counters, parts).encode()
 
 
-def _noted(parts: Iterable[Part], entries: list[PartEntry]) -> Iterator[Part]:
-    """Pass ``parts`` on, and add to ``entries`` what ``_SUCCESS`` says of each."""
+def _noted(parts: Iterable[Part], winners: dict[str, PartEntry]) -> Iterator[Part]:
+    """Pass ``parts`` on, and add to ``winners`` what ``_SUCCESS`` says of each."""
     for part in parts:
-        entries.append(PartEntry.of(part))
+        winners[part.upload] = PartEntry.of(part)
         yield part
 
 

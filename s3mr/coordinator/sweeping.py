@@ -1,28 +1,51 @@
-"""Sweep: delete what no manifest names any more."""
+"""Sweep: abort what attempts left open, and delete what no manifest names any more."""
 
+from collections.abc import Container, Iterator
 from itertools import chain
 
-from s3mr.coordinator.committing import part_names
 from s3mr.model import keys
 from s3mr.model.job import JobSpec, JobState, Phase
-from s3mr.ports import JobStore, ObjectStore, Output
+from s3mr.model.keys import OpenedPart
+from s3mr.ports import ObjectStore, Output
 
 
 def sweep(objects: ObjectStore, spec: JobSpec) -> None:
     """Delete the plan and every intermediate object of an ended job, zombies' included. Repeating it is harmless.
 
-    What workers have written must be listed; all that a coordinator can have written has names that are known.
+    What workers have written must be listed; all that a coordinator can have written has names that are known. Notes of
+    uploads stay: `discard_uploads` takes them away, with the uploads.
     """
     planned = keys.plan_objects(spec.job_id, map_tasks=spec.map_tasks)
-    objects.delete(chain(planned, objects.list(keys.job_prefix(spec.job_id))))
+    objects.delete(chain(planned, objects.list(keys.pieces_prefix(spec.job_id))))
 
 
-def sweep_leftovers(job: JobState, store: JobStore, objects: ObjectStore, output: Output) -> None:
-    """Sweep what attempts have written that outlived their job; to be called when none of them can be alive.
+def discard_uploads(
+    objects: ObjectStore, output: Output, spec: JobSpec, *, completed: Container[str] = (), last: bool
+) -> None:
+    """Abort the uploads that the job's attempts have opened, but those whose ids are among the ``completed``.
 
-    Where another job writes to the same output by then, what is open there is its own, or falls to its own end.
+    Attempts leave a note of each (`keys.upload_note`). An upload without one is not touched: it is somebody else's.
+    Notes that are of no more use are deleted: of completed uploads, and on the ``last`` look all of them. Before that,
+    another look may be needed: of an upload that is aborted while it is written to, S3 may keep a part.
     """
-    mine = (None, job.spec.job_id)
-    output.discard_open(part_names(job), still_ours=lambda: store.claimed_by(job.spec.output) in mine)
+    useless: list[str] = []
+
+    def opened() -> Iterator[OpenedPart]:
+        """Read the notes; an output that announces nothing never asks for them."""
+        for note in objects.list(keys.uploads_prefix(spec.job_id)):
+            one = keys.read_upload_note(spec.job_id, note)
+            over = one is None or one.upload in completed
+            if last or over:
+                useless.append(note)
+            if one is not None and not over:
+                yield one
+
+    output.discard_open(opened())
+    objects.delete(useless)
+
+
+def sweep_leftovers(job: JobState, objects: ObjectStore, output: Output) -> None:
+    """Sweep what attempts have written that outlived their job; to be called when none of them can be alive."""
+    discard_uploads(objects, output, job.spec, last=True)
     if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
         sweep(objects, job.spec)

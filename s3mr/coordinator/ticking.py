@@ -15,7 +15,7 @@ from s3mr.coordinator import barrier, committing
 from s3mr.coordinator.claiming import claim_output
 from s3mr.coordinator.launching import Launcher
 from s3mr.coordinator.leading import FencedError, Lead
-from s3mr.coordinator.sweeping import sweep, sweep_leftovers
+from s3mr.coordinator.sweeping import discard_uploads, sweep, sweep_leftovers
 from s3mr.errors import InvariantError, RequestError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduling
@@ -74,7 +74,7 @@ class Ticker:
             self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it since
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:
-                sweep_leftovers(seen.job, self.store, self.objects, self.output_of(seen.job.spec))
+                sweep_leftovers(seen.job, self.objects, self.output_of(seen.job.spec))
             return Tick(seen.job, left_s, swept=not left_s)
         try:
             wait_s = self._step(lead, seen, stop or self._overdue(seen.job), now)
@@ -181,6 +181,7 @@ class Ticker:
         committing.complete(
             lead.job,
             self.store,
+            self.objects,
             self.output_of(lead.job.spec),
             self.parallel,
             save_cursor=lambda cursor: lead.save(cursor=cursor),
@@ -203,14 +204,12 @@ class Ticker:
         """Give up what an ended job holds: open uploads, live attempts, intermediates, the claim on its output."""
         lead.save()
         job, job_id = lead.job, lead.job.spec.job_id
-        if job.phase is Phase.SUCCEEDED:
-            if not job.spec.keep_intermediate:
-                sweep(self.objects, job.spec)
-        else:
-            output = self.output_of(job.spec)
-            mine = partial(self.store.claimed_by, job.spec.output)
-            output.discard_open(committing.part_names(job), still_ours=lambda: mine() == job_id)
+        output = self.output_of(job.spec)
+        discard_uploads(self.objects, output, job.spec, last=True)
+        if job.phase is not Phase.SUCCEEDED:
             output.withdraw(committing.winning_parts(job, self.store))
+        elif not job.spec.keep_intermediate:
+            sweep(self.objects, job.spec)
         for phase in (Phase.MAP, Phase.REDUCE):
             left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]
             self.store.forget(job_id, phase, left)

@@ -94,7 +94,7 @@ class Run:
         self.pool.close()
         stack = self.cloud.stack
         if late and (self.cloud.lasting or is_s3(job.spec.output)):
-            sweep_leftovers(job, stack.store, stack.objects, stack.output_of(job.spec))
+            sweep_leftovers(job, stack.objects, stack.output_of(job.spec))
 
     def _give_up(self) -> str:
         """Cancel the job, give up what it holds, and say what has become of it."""

@@ -94,7 +94,7 @@ def resume_local(
             old = _settled(cloud.stack, job_id)
             if old.released and old.phase is Phase.SUCCEEDED:  # its last command may have died before this
                 stack = cloud.stack
-                sweep_leftovers(old, stack.store, stack.objects, stack.output_of(old.spec))
+                sweep_leftovers(old, stack.objects, stack.output_of(old.spec))
             spec = _plan_again(cloud, resumer, old, options) if old.released else _take_up(resumer, old, options)
         if not old.released:
             cloud.job_stands()  # from its beginning: what is staged is the job's

@@ -1,11 +1,23 @@
 """The one place that spells the names of objects and parts (design: "Names of objects")."""
 
+import re
 from collections.abc import Iterator
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
 from s3mr import limits
 
 PART_DIGITS = 5
 PART_PREFIX = "part-"
+_UPLOAD_NOTE: Final = re.compile(r"(?P<name>part-[0-9]{5})\.(?P<worker>[0-9a-f]{16})\.(?P<upload>[!-~]+)")
+
+
+class OpenedPart(NamedTuple):
+    """An upload that an attempt has opened for a part, and by what execution."""
+
+    name: str
+    worker: str
+    upload: str  # its id
 
 
 def plan_prefix(job_id: str) -> str:
@@ -35,14 +47,34 @@ def index_books(job_id: str) -> str:
     return f"{plan_prefix(job_id)}index/books"
 
 
+def uploads_prefix(job_id: str) -> str:
+    """Notes of the uploads that attempts have opened; deleted by whoever has aborted them."""
+    return f"{job_prefix(job_id)}uploads/"
+
+
+def upload_note(job_id: str, opened: OpenedPart) -> str:
+    return f"{uploads_prefix(job_id)}{opened.name}.{opened.worker}.{quote(opened.upload, safe='')}"
+
+
+def read_upload_note(job_id: str, key: str) -> OpenedPart | None:
+    """Return the upload that a note names; None: it is not one of ours (workers may write any name there)."""
+    found = _UPLOAD_NOTE.fullmatch(key.removeprefix(uploads_prefix(job_id)))
+    return OpenedPart(found["name"], found["worker"], unquote(found["upload"])) if found else None
+
+
 def plan_objects(job_id: str, *, map_tasks: int) -> Iterator[str]:
     """All that there can be below `plan_prefix`."""
     yield from (bundle(job_id), plan(job_id), index_books(job_id))
     yield from (index_segment(job_id, segment) for segment in range(-(-map_tasks // limits.INDEX_SEGMENT_TASKS)))
 
 
+def pieces_prefix(job_id: str) -> str:
+    """Everything that map tasks write for reducers to read."""
+    return f"{job_prefix(job_id)}map/"
+
+
 def packed_pieces(job_id: str, *, worker: str, map_task: int) -> str:
-    return f"{job_prefix(job_id)}map/worker-{worker}-{map_task}"
+    return f"{pieces_prefix(job_id)}worker-{worker}-{map_task}"
 
 
 def split_piece(job_id: str, *, worker: str, map_task: int, partition: int) -> str:
@@ -55,3 +87,4 @@ def part(task: int) -> str:
 
 
 SUCCESS = "_SUCCESS"
+COMMITTING = "_COMMITTING"  # below an s3:// output, while a job commits to it

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from s3mr.coordinator.sweeping import sweep
 from s3mr.errors import RequestError
+from s3mr.model import keys
 from s3mr.model.job import Phase
 from s3mr.remote.home import Home, job_in
 
@@ -54,5 +55,13 @@ def clean(home: Home, job_id: str) -> None:
     if job.last_lease_until > home.stack.clock.now():
         until = datetime.fromtimestamp(job.last_lease_until, UTC).astimezone()
         raise RequestError(f"attempts of job {job_id} may still write until {until:%H:%M:%S}: clean it after that")
+    if _has_uploads(home, job_id):  # its coordinator died before it had looked for the last time
+        home.bring_to_its_end(job_id)
+        if _has_uploads(home, job_id):
+            raise RequestError(f"job {job_id} may have uploads open, which are being aborted: try again in a minute")
     sweep(home.stack.objects, job.spec)
     home.stack.store.erase(job)
+
+
+def _has_uploads(home: Home, job_id: str) -> bool:
+    return any(True for _ in home.stack.objects.list(keys.uploads_prefix(job_id)))

@@ -106,7 +106,7 @@ def _store_split(
 def _map_to_part(request: TaskRequest, *, worker: str, user_code: UserCode, surroundings: Surroundings) -> Outcome:
     records = surroundings.open_records(request)
     lines = user_code.mapped(records)
-    part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
+    part = write_part(lines, request, worker=worker, surroundings=surroundings)
     return Outcome(
         counters=Counters(
             records_in=user_code.records,

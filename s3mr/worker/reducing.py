@@ -49,7 +49,7 @@ def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, surrou
     )
     lines = user_code.reduced(groups)
     try:
-        part = write_part(lines, task=request.task, worker=worker, surroundings=surroundings)
+        part = write_part(lines, request, worker=worker, surroundings=surroundings)
     except InvariantError as error:
         raise InvariantError(f"{inputs.reading}: {error}") if inputs.reading else error from error
     return Outcome(

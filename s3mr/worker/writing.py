@@ -6,16 +6,24 @@ from typing import Final, TypeAlias
 
 from s3mr.errors import TransientError
 from s3mr.model import keys
+from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Part
+from s3mr.model.report import TaskRequest
 from s3mr.worker.surroundings import Surroundings
 
 Lines: TypeAlias = tuple[bytes, int]  # whole lines, and how many
 _BLOCK_BYTES: Final = 256 * 1024
 
 
-def write_part(lines: Iterable[Lines], *, task: int, worker: str, surroundings: Surroundings) -> Part:
-    """Write ``lines`` as the part of ``task``; durable on return, and nothing is left of it if anything raises."""
-    part = surroundings.output.open_part(keys.part(task), worker=worker)
+def write_part(lines: Iterable[Lines], request: TaskRequest, *, worker: str, surroundings: Surroundings) -> Part:
+    """Write ``lines`` as the part of the task; durable on return, and nothing is left of it if anything raises."""
+    job_id, name = request.spec.job_id, keys.part(request.task)
+
+    def note(upload: str) -> None:
+        """Leave a note of an upload, by which the coordinator finds it should this worker die."""
+        surroundings.store.put(keys.upload_note(job_id, OpenedPart(name, worker, upload)), b"")
+
+    part = surroundings.output.open_part(name, worker=worker, announce=note)
     try:
         block: list[bytes] = []
         size_bytes = records = 0

@@ -11,6 +11,7 @@ import pytest
 from tests.chaos.place import Place
 from tests.chaos.scenario import Scenario, drawn
 from tests.chaos.turnstile import Turnstile
+from tests.claims import holder_of
 from tests.integration.conftest import RUN_S_MAX
 
 NOTHING_TO_RESUME = b"there is nothing to resume"
@@ -30,7 +31,7 @@ def test_whenever_commands_and_workers_die_the_output_is_that_of_a_sequential_ru
     assert place.running[0].returncode == -signal.SIGKILL or scenario.deaths[0].then == "answered"  # it was quicker
     place.assert_output(scenario)
     place.assert_nothing_left()
-    assert place.stack.store.claimed_by(place.output(scenario)) is None
+    assert holder_of(place.stack.store, place.output(scenario)) is None
     assert job_id not in place.kept_of()
     for left in place.kept_of():  # by a command that died before its job stood
         assert place.stack.store.read_job(left) is None

@@ -18,7 +18,7 @@ WORKER = "0123456789abcdef"
 
 
 def written(output: FolderOutput, name: str, data: bytes = b"x") -> None:
-    writer = output.open_part(name, worker=WORKER)
+    writer = output.open_part(name, worker=WORKER, announce=len)
     writer.write(data)
     output.complete(writer.finish(records=1))
 
@@ -28,7 +28,7 @@ def test_the_whole_output_appears_by_one_rename(tmp_path: Path) -> None:
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     assert not (tmp_path / "out").exists()
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["_SUCCESS", "out", "part-00000"]
 
 
@@ -38,7 +38,7 @@ def test_an_empty_folder_is_replaced_also_through_a_link(tmp_path: Path) -> None
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     assert (tmp_path / "out").is_symlink()
     assert (tmp_path / "real/part-00000").read_bytes() == b"x"
 
@@ -57,7 +57,7 @@ def test_a_folder_that_filled_up_meanwhile_is_left_alone_and_nothing_of_ours_sta
     (tmp_path / "out").mkdir()
     (tmp_path / "out/theirs").touch()
     with pytest.raises(InvariantError, match="somebody else"):
-        output.publish(b"{}")
+        output.publish(b"{}", {"part-00000"})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "theirs"]
 
 
@@ -66,7 +66,7 @@ def test_an_output_whose_folder_was_removed_is_lost(tmp_path: Path) -> None:
     output.check(deadline_s=limits.DEADLINE_S)
     output.withdraw([])
     with pytest.raises(InvariantError, match="lost"):
-        output.publish(b"{}")
+        output.publish(b"{}", ())
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_full_disk_is_reported_and_the_partial_file_removed(tmp_path: Path, si
 def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: str) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
-    writer = output.open_part("part-00000", worker=WORKER)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
     part = writer.finish(records=0)
     with pytest.raises(InvariantError, match="not its worker's"):
         output.complete(part.model_copy(update={"upload": upload}))
@@ -128,7 +128,7 @@ def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: s
 def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
-    part = output.open_part("part-00000", worker=WORKER).finish(records=0)
+    part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
     with pytest.raises(InvariantError, match="5 bytes"):
         output.complete(part.model_copy(update={"size_bytes": 5}))
 
@@ -136,18 +136,44 @@ def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path
 def test_a_zombies_file_that_slipped_into_the_output_is_swept_by_publishing_again(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
-    output.publish(b"{}")
+    output.publish(b"{}", ())
     (tmp_path / f"out/part-00000.{WORKER}").touch()
-    output.publish(b"{}")
+    output.publish(b"{}", ())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_SUCCESS"]
 
 
 def test_a_zombies_file_is_not_published(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
-    output.open_part("part-00000", worker=WORKER).finish(records=0)
-    output.publish(b"{}")
+    output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
+    output.publish(b"{}", ())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_SUCCESS"]
+
+
+def test_what_user_code_writes_into_the_staging_folder_is_not_published(tmp_path: Path) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    written(output, "part-00000")
+    (output.staging / "part-00077").write_text("forged")
+    (output.staging / "part-00001").symlink_to("/etc/hostname")
+    (output.staging / "_SUCCESS").mkdir()
+    (output.staging / "deep" / "er").mkdir(parents=True)
+    (output.staging / "deep" / "er" / "x").touch()
+    output.publish(b"{}", {"part-00000"})
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["_SUCCESS", "out", "part-00000"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_output_of_which_a_part_was_removed_is_not_published(tmp_path: Path, *, replaced: bool) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    written(output, "part-00000")
+    (output.staging / "part-00000").unlink()
+    if replaced:
+        (output.staging / "part-00000").symlink_to("/etc/hostname")
+    with pytest.raises(InvariantError, match="part-00000 is gone"):
+        output.publish(b"{}", {"part-00000"})
+    assert not output.target.exists()
 
 
 def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fails(tmp_path: Path) -> None:
@@ -157,7 +183,7 @@ def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fai
         workers.check(deadline_s=limits.DEADLINE_S)
         parts = []
         for part in range(40):
-            writer = workers.open_part(f"part-{part:05d}", worker=WORKER)
+            writer = workers.open_part(f"part-{part:05d}", worker=WORKER, announce=len)
             writer.write(b"x")
             parts.append(writer.finish(records=1))
 
@@ -165,7 +191,7 @@ def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fai
             output = FolderOutput(target, "job-1")
             for part in parts:
                 output.complete(part)
-            output.publish(b"{}")
+            output.publish(b"{}", {part.name for part in parts})
 
         with ThreadPoolExecutor(2) as pool:
             for committing in [pool.submit(commit), pool.submit(commit)]:
@@ -177,11 +203,11 @@ def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fai
 def test_a_folder_that_was_made_again_beside_a_published_output_is_removed(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
-    writer = output.open_part("part-00000", worker=WORKER)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
     part = writer.finish(records=0)
     output.complete(part)
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     output.staging.mkdir()  # by a coordinator that had looked just before
     output.complete(part)
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["_SUCCESS", "out", "part-00000"]

@@ -13,6 +13,7 @@ from s3mr.model.manifest import Manifest, Piece, pack_pieces
 from s3mr.model.report import Report
 from s3mr.model.statistics import Counters
 from s3mr.ports import Commit, JobStore
+from tests.claims import holder_of
 
 WORKER, RIVAL = "0123456789abcdef", "fedcba9876543210"
 numbers = count()
@@ -223,14 +224,14 @@ def test_the_claim_of_a_job_is_free_when_it_has_ended_and_is_released(
 ) -> None:
     rival = new_job()
     store.create(rival)
-    assert store.claimed_by(output) is None
+    assert holder_of(store, output) is None
     store.claim_output(output, job_id=job.spec.job_id)
     failed = job.model_copy(update={"epoch": 1, "phase": Phase.FAILED})
     store.replace(failed, epoch=0)
     assert store.claim_output(output, job_id=rival.spec.job_id) == job.spec.job_id
     store.replace(failed.model_copy(update={"epoch": 2, "released": True}), epoch=1)
     assert store.claim_output(output, job_id=rival.spec.job_id) is None
-    assert store.claimed_by(output) == rival.spec.job_id
+    assert holder_of(store, output) == rival.spec.job_id
     store.release_output(output, job_id=job.spec.job_id)
     third = new_job()
     store.create(third)
@@ -279,7 +280,7 @@ def test_a_job_that_is_forgotten_claims_nothing_any_more(store: JobStore, job: J
     store.claim_output(job.spec.output, job_id=job.spec.job_id)
     store.erase(job)
     store.create(job)
-    assert store.claimed_by(job.spec.output) is None
+    assert holder_of(store, job.spec.output) is None
 
 
 def test_a_job_that_is_released_holds_nothing_whatever_it_claims(store: JobStore, job: JobState) -> None:
@@ -287,9 +288,9 @@ def test_a_job_that_is_released_holds_nothing_whatever_it_claims(store: JobStore
     ended = job.model_copy(update={"epoch": 1, "phase": Phase.FAILED})
     store.replace(ended, epoch=0)
     store.claim_output(output, job_id=job.spec.job_id)
-    assert store.claimed_by(output) == job.spec.job_id
+    assert holder_of(store, output) == job.spec.job_id
     store.replace(ended.model_copy(update={"epoch": 2, "released": True}), epoch=1)
-    assert store.claimed_by(output) is None
+    assert holder_of(store, output) is None
 
 
 @pytest.fixture

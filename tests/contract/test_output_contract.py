@@ -13,9 +13,10 @@ from s3mr import limits
 from s3mr.adapters.folder_output import FolderOutput
 from s3mr.adapters.memory_data import MemoryFolder, MemoryOutput
 from s3mr.adapters.s3_output import S3Output
-from s3mr.errors import InvariantError, RequestError, S3mrError
+from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
+from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Part
-from s3mr.ports import Output
+from s3mr.ports import Output, PartWriter
 
 DAY_S = 24 * 3600.0
 W1, W2, W3 = "1" * 16, "2" * 16, "3" * 16
@@ -104,19 +105,36 @@ def output(place: Place) -> Output:
     return output
 
 
+def begin(output: Output, name: str, *, worker: str = W1) -> PartWriter:
+    return output.open_part(name, worker=worker, announce=len)
+
+
 def upload(output: Output, name: str, data: bytes, *, worker: str = W1) -> Part:
-    writer = output.open_part(name, worker=worker)
+    writer = begin(output, name, worker=worker)
     for byte in data:
         writer.write(bytes([byte]))
     return writer.finish(records=len(data))
 
 
+def committed(output: Output, *parts: Part) -> None:
+    output.begin_commit()
+    for part in parts:
+        output.complete(part)
+    output.publish(b"{2}", {part.name for part in parts})
+
+
+def of(*parts: Part) -> list[OpenedPart]:
+    """The uploads in which these parts lie."""
+    return [OpenedPart(part.name, part.worker, part.upload) for part in parts]
+
+
 def test_a_job_writes_its_parts_and_success_last(place: Place, output: Output) -> None:
     parts = [upload(output, "part-00000", b"zero"), upload(output, "part-00001", b"one", worker=W2)]
+    output.begin_commit()
     for part in parts:
         output.complete(part)
     assert "_SUCCESS" not in place.seen()
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000", "part-00001"})
     assert place.seen() == {"part-00000": b"zero", "part-00001": b"one", "_SUCCESS": b"{}"}
     assert place.left_open() == 0
 
@@ -131,12 +149,12 @@ def test_empty_parts_are_parts(place: Place, output: Output) -> None:
     part = upload(output, "part-00000", b"")
     assert (part.size_bytes, part.crc32c) == (0, 0)
     output.complete(part)
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     assert place.seen() == {"part-00000": b"", "_SUCCESS": b"{}"}
 
 
 def test_nothing_is_seen_before_it_is_completed(place: Place, output: Output) -> None:
-    writer = output.open_part("part-00000", worker=W1)
+    writer = begin(output, "part-00000", worker=W1)
     writer.write(b"x")
     upload(output, "part-00001", b"y")
     assert place.seen() == {}
@@ -144,13 +162,13 @@ def test_nothing_is_seen_before_it_is_completed(place: Place, output: Output) ->
 
 
 def test_two_workers_on_one_part_never_touch_each_others_bytes(place: Place, output: Output) -> None:
-    first, second = output.open_part("part-00000", worker=W1), output.open_part("part-00000", worker=W2)
+    first, second = begin(output, "part-00000", worker=W1), begin(output, "part-00000", worker=W2)
     first.write(b"first")
     second.write(b"second")
     loser, winner = first.finish(records=1), second.finish(records=1)
     output.complete(winner)
-    output.discard_open(["part-00000"], still_ours=lambda: True)
-    output.publish(b"{}")
+    output.discard_open(of(loser))
+    output.publish(b"{}", {"part-00000"})
     assert loser.upload != winner.upload
     assert place.seen()["part-00000"] == b"second"
     assert place.left_open() == 0
@@ -159,16 +177,19 @@ def test_two_workers_on_one_part_never_touch_each_others_bytes(place: Place, out
 def test_completing_and_publishing_again_is_harmless(place: Place, output: Output) -> None:
     part = upload(output, "part-00000", b"content")
     for _ in range(2):
+        output.begin_commit()
         output.complete(part)
     for _ in range(2):
-        output.publish(b"{}")
-    place.output("job-1").complete(part)
-    place.output("job-1").publish(b"{}")
+        output.publish(b"{}", {"part-00000"})
+    again = place.output("job-1")
+    again.begin_commit()
+    again.complete(part)
+    again.publish(b"{}", {"part-00000"})
     assert place.seen() == {"part-00000": b"content", "_SUCCESS": b"{}"}
 
 
 def test_an_abandoned_part_leaves_nothing(place: Place, output: Output) -> None:
-    writer = output.open_part("part-00000", worker=W1)
+    writer = begin(output, "part-00000", worker=W1)
     writer.write(b"x")
     writer.abandon()
     assert place.left_open() == 0
@@ -176,7 +197,7 @@ def test_an_abandoned_part_leaves_nothing(place: Place, output: Output) -> None:
 
 def test_an_upload_that_was_discarded_is_lost(place: Place, output: Output) -> None:
     part = upload(output, "part-00000", b"content")
-    output.discard_open(["part-00000"], still_ours=lambda: True)
+    output.discard_open(of(part))
     with pytest.raises(InvariantError, match="the upload is lost"):
         output.complete(part)
     assert place.seen() == {}
@@ -187,45 +208,96 @@ def test_a_second_winner_of_a_part_is_in_the_way(place: Place, output: Output) -
     output.complete(first)
     with pytest.raises(InvariantError, match="another object is in the way"):
         output.complete(second)
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     assert place.seen()["part-00000"] == b"one"
 
 
-def test_discarding_touches_exactly_the_named_parts(place: Place, output: Output) -> None:
-    kept = upload(output, "part-00001", b"kept")
-    for worker in (W1, W2, W3):
-        upload(output, "part-00000", b"loser", worker=worker)
-    output.discard_open(["part-00000", "part-0000", "part-00002"], still_ours=lambda: True)
-    assert place.left_open() == 1
-    output.complete(kept)
-    output.publish(b"{}")
-    assert place.seen() == {"part-00001": b"kept", "_SUCCESS": b"{}"}
+def test_uploads_are_announced_before_any_data_is_sent_to_them(place: Place, output: Output) -> None:
+    told: list[str] = []
+    writer = output.open_part("part-00000", worker=W1, announce=told.append)
+    assert (told == []) == isinstance(output, FolderOutput)
+    part = writer.finish(records=0)
+    assert told in ([], [part.upload])
+    output.discard_open(OpenedPart(part.name, W1, one) for one in told)
+    assert place.left_open() == 0
 
 
-def test_discarding_leaves_what_may_be_another_jobs(place: Place, output: Output) -> None:
+def test_an_upload_that_cannot_be_announced_is_not_left_open(place: Place, output: Output) -> None:
+    def refuse(upload: str) -> None:
+        raise TransientError(upload)
+
+    with suppress(TransientError):
+        output.open_part("part-00000", worker=W1, announce=refuse).abandon()
+    assert place.left_open() == 0
+
+
+def test_discarding_touches_nothing_but_the_jobs_own_uploads(place: Place, output: Output) -> None:
     theirs = place.output("job-2")
     theirs.check(deadline_s=1.0)
-    upload(theirs, "part-00000", b"theirs")
-    output.discard_open(["part-00000"], still_ours=lambda: False)
+    kept = upload(theirs, "part-00000", b"theirs")
+    losers = [upload(output, "part-00000", b"loser", worker=worker) for worker in (W1, W2, W3)]
+    output.discard_open(of(*losers))
+    output.withdraw(losers)
     assert place.left_open() == 1
+    theirs.complete(kept)
+    theirs.publish(b"{}", {"part-00000"})
+    assert place.seen() == {"part-00000": b"theirs", "_SUCCESS": b"{}"}
 
 
 def test_discarding_again_or_nothing_is_harmless(place: Place, output: Output) -> None:
-    upload(output, "part-00000", b"x")
+    part = upload(output, "part-00000", b"x")
     for _ in range(2):
-        output.discard_open(["part-00000"], still_ours=lambda: True)
-    output.discard_open([], still_ours=lambda: True)
+        output.discard_open(of(part))
+    output.discard_open([])
     assert place.left_open() == 0
 
 
 def test_a_withdrawn_job_leaves_nothing_open_or_completed(place: Place, output: Output) -> None:
     completed, open_one = upload(output, "part-00000", b"completed"), upload(output, "part-00001", b"open")
+    output.begin_commit()
     output.complete(completed)
     for _ in range(2):
-        output.discard_open(["part-00000", "part-00001"], still_ours=lambda: True)
+        output.discard_open(of(completed, open_one))
         output.withdraw([completed, open_one])
     assert place.seen() == {}
     assert place.left_open() == 0
+
+
+def test_of_two_jobs_that_know_nothing_of_each_other_one_commits(place: Place, output: Output) -> None:
+    theirs = place.output("job-2")
+    theirs.check(deadline_s=1.0)
+    mine, other = upload(output, "part-00000", b"mine"), upload(theirs, "part-00000", b"theirs")
+    others = upload(theirs, "part-00001", b"more of theirs")
+    output.begin_commit()
+    if not isinstance(theirs, FolderOutput):  # into folders of their own, both may: the first to publish wins
+        with pytest.raises(InvariantError):
+            theirs.begin_commit()
+    output.complete(mine)
+    output.publish(b"{}", {"part-00000"})
+    with pytest.raises(InvariantError):
+        committed(theirs, other, others)
+    theirs.discard_open(of(other, others))
+    theirs.withdraw([other, others])
+    assert place.seen() == {"part-00000": b"mine", "_SUCCESS": b"{}"}
+    assert place.left_open() == 0
+
+
+def test_a_part_of_somebody_else_is_not_published(place: Place, output: Output) -> None:
+    part = upload(output, "part-00000", b"ours")
+    output.complete(part)
+    place.meddle("part-00077", b"somebody else's")
+    with pytest.raises(InvariantError):
+        output.publish(b"{}", {"part-00000"})
+    output.withdraw([part])
+    assert place.seen() == {"part-00077": b"somebody else's"}
+
+
+def test_what_comes_after_the_end_does_not_bring_it_back(place: Place, output: Output) -> None:
+    output.complete(upload(output, "part-00000", b"ours"))
+    output.publish(b"{}", {"part-00000"})
+    place.meddle("part-00077", b"somebody else's")
+    output.publish(b"{}", {"part-00000"})
+    assert place.seen() == {"part-00000": b"ours", "part-00077": b"somebody else's", "_SUCCESS": b"{}"}
 
 
 def test_withdrawing_never_deletes_what_is_not_ours(place: Place, output: Output) -> None:
@@ -268,7 +340,7 @@ def test_a_job_that_may_take_longer_than_the_place_keeps_open_uploads_is_refused
 def test_a_foreign_success_is_in_the_way(place: Place, output: Output) -> None:
     place.meddle("_SUCCESS", b"another job's")
     with pytest.raises(InvariantError):
-        output.publish(b"{}")
+        output.publish(b"{}", ())
     assert place.seen() == {"_SUCCESS": b"another job's"}
 
 
@@ -276,17 +348,18 @@ def test_checking_again_is_harmless(place: Place, output: Output) -> None:
     part = upload(output, "part-00000", b"x")
     place.output("job-1").check(deadline_s=limits.DEADLINE_S)
     output.complete(part)
-    output.publish(b"{}")
+    output.publish(b"{}", {"part-00000"})
     assert place.seen()["part-00000"] == b"x"
 
 
 def test_a_zombie_that_goes_on_after_the_end_is_never_seen(place: Place, output: Output) -> None:
     winner = upload(output, "part-00000", b"winner", worker=W1)
-    zombie = output.open_part("part-00000", worker=W2)
+    told: list[str] = []
+    zombie = output.open_part("part-00000", worker=W2, announce=told.append)
     zombie.write(b"zombie")
     output.complete(winner)
-    output.discard_open(["part-00000"], still_ours=lambda: True)
-    output.publish(b"{}")
+    output.discard_open(OpenedPart("part-00000", W2, one) for one in told)
+    output.publish(b"{}", {"part-00000"})
     with suppress(S3mrError):  # it may be told
         zombie.write(b"more")
         zombie.finish(records=1)

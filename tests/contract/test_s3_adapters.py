@@ -12,10 +12,12 @@ from mypy_boto3_s3 import S3Client
 
 from s3mr import limits
 from s3mr.adapters.s3_inputs import S3Inputs
-from s3mr.adapters.s3_output import S3Output, upload_part_bytes
+from s3mr.adapters.s3_output import S3Output
 from s3mr.adapters.s3_store import S3ObjectStore
+from s3mr.adapters.s3_upload import upload_part_bytes
 from s3mr.adapters.s3_uri import parse_s3_uri
 from s3mr.errors import InvariantError, RequestError, TransientError
+from s3mr.model.keys import OpenedPart
 
 WORKER = "0123456789abcdef"
 
@@ -148,7 +150,7 @@ def test_a_prefix_with_a_longer_neighbour_is_an_empty_output(s3: S3Client) -> No
 
 def test_a_large_part_travels_in_several_upload_parts(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
-    writer = output.open_part("part-00000", worker=WORKER)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
     block = bytes(range(256)) * 4096
     for _ in range(2 * limits.UPLOAD_PART_BYTES // len(block) + 1):
         writer.write(block)
@@ -167,7 +169,7 @@ def test_the_upload_parts_that_s3_allows_carry_its_largest_object() -> None:
 
 def test_another_executions_object_of_the_same_size_is_not_taken_for_ours(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
-    part = output.open_part("part-00000", worker=WORKER).finish(records=0)
+    part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
     identity = f"job-1/part-00000/{'f' * 16}"
     s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"", Metadata={"s3mr-part": identity})
     with pytest.raises(InvariantError, match="another object is in the way"):
@@ -189,7 +191,7 @@ def test_an_object_that_replaces_ours_while_we_withdraw_stays(s3: S3Client) -> N
             return seen
 
     output = S3Output(cast("S3Client", Replacing()), "s3://bucket/out", "job-1")
-    part = output.open_part("part-00000", worker=WORKER).finish(records=0)
+    part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
     output.complete(part)
     output.withdraw([part])
     assert s3.get_object(Bucket="bucket", Key="out/part-00000")["Body"].read() == b"theirs"
@@ -197,7 +199,7 @@ def test_an_object_that_replaces_ours_while_we_withdraw_stays(s3: S3Client) -> N
 
 def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
-    writer = output.open_part("part-00000", worker=WORKER)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
     writer.write(b"content")
     part = writer.finish(records=1)
     output.complete(part)
@@ -209,8 +211,9 @@ def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -
 
 def test_writing_into_an_aborted_upload_is_told(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
-    writer = output.open_part("part-00000", worker=WORKER)
-    output.discard_open(["part-00000"], still_ours=lambda: True)
+    told: list[str] = []
+    writer = output.open_part("part-00000", worker=WORKER, announce=told.append)
+    output.discard_open([OpenedPart("part-00000", WORKER, told[0])])
     with pytest.raises(InvariantError, match="NoSuchUpload"):
         writer.finish(records=0)
     writer.abandon()

@@ -10,6 +10,7 @@ from typing import Final
 from s3mr import limits
 from s3mr.model.job import AttemptId, FailureKind, JobState, LiveAttempt, Phase
 from s3mr.ports import Observation
+from tests.claims import holder_of
 from tests.simulation.facts import Facts
 from tests.simulation.history import Attempt, Task, attempt_of
 from tests.simulation.loop import Process
@@ -79,7 +80,7 @@ class Attempts:
         due = (len(new), sum(one.attempt > 1 and not one.backup for one in new))
         self._check(counted == due, "S10", f"{due} attempts and retries are new, and {counted} were counted")
         if new and not before.attempts:
-            holder, there = self._facts.table.claimed_by(job.spec.output), sorted(self._facts.folder.objects)
+            holder, there = holder_of(self._facts.table, job.spec.output), sorted(self._facts.folder.objects)
             self._check(holder == job.spec.job_id, "S2", f"job {job.spec.job_id} begins, and the output is {holder}'s")
             self._check(not there, "S2", f"job {job.spec.job_id} begins, and its output holds {there}")
 

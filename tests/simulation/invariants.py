@@ -17,7 +17,7 @@ from tests.simulation.history import attempt_of
 from tests.simulation.loop import Process
 from tests.simulation.reports import Reports, own_token
 from tests.simulation.scenario import Scenario
-from tests.simulation.visible import Visible
+from tests.simulation.visible import Visible, read_note
 
 _ORDER: Final = (
     Phase.MAP, Phase.REDUCE, Phase.COMMITTING, Phase.STOPPING, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED
@@ -46,7 +46,7 @@ class Invariants:
         self._skew_s = scenario.skew_s
         self.attempts = Attempts(facts, scenario)
         self.reports = Reports(facts)
-        self._visible = Visible(facts)
+        self.visible = Visible(facts)
         self._workers: dict[str, Process] = {}  # who first used a worker id
         self._leaders: dict[tuple[str, int], Process] = {}  # who wrote under an epoch
         self._ends: set[Process] = set()  # ticks that are to end their job
@@ -79,9 +79,9 @@ class Invariants:
             late_s = self._facts.loop.now - job.last_lease_until
             self._check(late_s <= 2 * self._skew_s, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease")
         if port == "objects" and method == "put":
-            own = f"{keys.job_prefix(process.work.spec.job_id)}map/worker-"
-            self._check(args[0].startswith(own), "S12", f"{process.name} put {args[0]}")
-            self._uses_worker(process, args[0].removeprefix(own).split("-")[0])
+            own, note = f"{keys.pieces_prefix(process.work.spec.job_id)}worker-", read_note(args[0])
+            self._check(note is not None or args[0].startswith(own), "S12", f"{process.name} put {args[0]}")
+            self._uses_worker(process, note.worker if note else args[0].removeprefix(own).split("-")[0])
 
     def after(self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
         """Look at what the operation has changed."""
@@ -94,16 +94,16 @@ class Invariants:
                 self.attempts.failed(args[0], more["phase"], more["attempt"], more["failure"].kind, more["failed_at"])
             self._after_table(process, method, args, more, answer)
         elif port == "objects" and method in ("put", "copy", "delete"):
-            self._visible.after_objects(process, method, args)
+            self.visible.after_objects(process, method, args)
         elif port == "invoker":
             self._invoked(process, args[0])
         elif port == "output" and method != "check":
             if method == "open_part":
                 self._uses_worker(process, answer._worker)
-                self._visible.opened(answer._number)
+                self.visible.opened(answer._number)
             if method == "complete":
                 self._completed(process, args[0])
-            self._visible.after_output()
+            self.visible.after_output()
 
     def _after_tick(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
         """L4: a tick that has read the wish for a job's end does nothing before it has begun that end."""
@@ -170,7 +170,7 @@ class Invariants:
             self._ignored[process] = answer
             self._check(answer == self._known_ignored(args[0]), "S10", f"{answer} completions are ignored")
         elif method == "release_output":
-            self._visible.claim_released(more["job_id"])
+            self.visible.claim_released(more["job_id"])
 
     def _job_written(self, process: Process, job: JobState | None) -> None:
         if job is None:
@@ -203,7 +203,7 @@ class Invariants:
         self._check(told, "S10", f"{name}: {job.done} tasks are said to be done, {won} are")
         self._check(before.phase.working or job.cancelled == before.cancelled, "S9", f"{name}: cancelled too late")
         if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
-            self._visible.committing(job)
+            self.visible.committing(job)
             self.reports.committing(job)
             self._facts.check_all_won(job)
             self._check(
@@ -212,9 +212,9 @@ class Invariants:
         if job.failure is not None and before.failure is None:
             self.attempts.stopping(process, job)
         if job.phase.terminal and not before.phase.terminal:
-            self._visible.ended(job)
+            self.visible.ended(job)
         if job.released and not before.released:
-            self._visible.released(job)
+            self.visible.released(job)
 
     def _created(self, job: JobState) -> None:
         """S3: a job is written down when all that its workers will read is there."""

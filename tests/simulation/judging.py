@@ -194,7 +194,8 @@ def _may_be_refused(world: "World") -> bool:
 def _judge_output_place(world: "World") -> None:
     """S2, S7: at most one job has succeeded into the output; else it is empty; and nothing is open there."""
     succeeded = sum(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values())
-    visible, uploads = sorted(world.folder.objects), sorted(world.folder.uploads)
+    visible, noted = sorted(world.folder.objects), world.invariants.visible.noted
+    uploads = sorted(number for number, one in world.folder.uploads.items() if one.data or number in noted)
     world.facts.check(succeeded <= 1, "S2", "two jobs succeeded into one output")
     world.facts.check(succeeded == 1 or not visible, "S7", f"no job succeeded, and the output holds {visible}")
     world.facts.check(not uploads, "S7", f"uploads were left open: {uploads}")

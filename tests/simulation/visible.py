@@ -16,6 +16,7 @@ class Visible:
         self._facts = facts
         self._bodies: dict[str, bytes] = {}  # of every object ever stored
         self._opened_at: dict[str, float] = {}  # uploads
+        self.noted: set[str] = set()  # uploads of which there was a note
         self._stored_at: dict[str, float] = {}  # objects
         self._ends_at: dict[str, float] = {}  # jobs: when they began to commit, or failed
 
@@ -26,6 +27,8 @@ class Visible:
                 self._may_go(process, key)
             return
         key = args[0] if method == "put" else args[1]
+        if (note := read_note(key)) is not None:
+            self.noted.add(note.upload)
         body = self._facts.bucket.objects.get(key)
         if body is not None:
             self._stored_at[key] = self._facts.loop.now
@@ -61,7 +64,7 @@ class Visible:
             return
         facts.check_all_won(job)
         parts = facts.parts_of(job)
-        visible = {name for name in facts.folder.objects if name != keys.SUCCESS}
+        visible = set(facts.folder.objects) - {keys.SUCCESS}
         facts.check(visible == set(parts), "S2", f"the output holds {sorted(visible)}, the winners {sorted(parts)}")
         facts.check(keys.SUCCESS in facts.folder.objects, "S2", "a job succeeded without _SUCCESS")
         for (job_id, phase, _), manifest in facts.winners.items():
@@ -94,9 +97,9 @@ class Visible:
     def _check_discarded(self, job: JobState) -> None:
         """S7: uploads that losers had open when the job ended are gone."""
         facts, ended_at = self._facts, self._ends_at.get(job.spec.job_id, 0.0)
-        if job.attempts and facts.table.claimed_by(job.spec.output) in (None, job.spec.job_id):
-            left = [number for number in facts.folder.uploads if self._opened_at[number] < ended_at]
-            facts.check(not left, "S7", f"losers' uploads are still open after the end: {left}")
+        own = {number for number, one in facts.folder.uploads.items() if one.identity.startswith(f"{job.spec.job_id}/")}
+        left = [number for number in sorted(own & self.noted) if self._opened_at[number] < ended_at]
+        facts.check(not left, "S7", f"losers' uploads are still open after the end: {left}")
 
     def _check_success(self) -> None:
         """S2: ``_SUCCESS`` comes last, and from a job that is committed."""
@@ -125,9 +128,19 @@ class Visible:
     def _may_go(self, process: Process, key: str) -> None:
         """S11: a coordinator deletes only what a success has made useless; the rest is kept until somebody cleans."""
         job = self._facts.jobs.get(key.split("/")[1])
+        if (note := read_note(key)) is not None:
+            self._facts.check(
+                note.upload not in self._facts.folder.uploads, "S7", f"{key} was deleted, and is still open"
+            )
+            return
         if process.kind == "person":
             ended = job is None or job.phase.terminal
             self._facts.check(ended, "S11", f"{key} was deleted while its job went on")
         else:
             done = job is not None and job.phase is Phase.SUCCEEDED
             self._facts.check(done, "S11", f"{process.name} deleted {key}")
+
+
+def read_note(key: str) -> keys.OpenedPart | None:
+    """Return the upload of which an object is a note; None: it is none."""
+    return keys.read_upload_note(key.split("/")[1], key)

@@ -24,6 +24,7 @@ from tests.simulation.people import Person
 from tests.simulation.ports import AnyOrder, Deaths, Operations, SeededEntropy, VirtualClock
 from tests.simulation.scenario import Scenario
 from tests.simulation.submissions import Submissions
+from tests.simulation.visible import read_note
 
 LATE_S: Final = 10.0  # between the log of a launch and the launch
 
@@ -198,7 +199,7 @@ class World:
             self.inputs.objects["in/0"] = content.replace(b"k0", b"z0")
 
     def _lose_object(self) -> None:
-        found = sorted(key for key in self.bucket.objects if not key.endswith("bundle.zip"))
+        found = sorted(key for key in self.bucket.objects if not key.endswith("bundle.zip") and read_note(key) is None)
         if key := self._one_of(found, "lose-object"):
             del self.bucket.objects[key]
 

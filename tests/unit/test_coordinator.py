@@ -1,6 +1,6 @@
 """The coordinator over honest fakes: phases, books, ends, cancels, and ticks that are refused, stale or die."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from s3mr.api import Job
 from s3mr.coordinator.recording import Verdict
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import FailureKind, Phase
+from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Books
 from s3mr.model.report import Report
 from tests.unit.word_count import (
@@ -141,7 +142,7 @@ def test_a_cancelled_job_leaves_no_folder_beside_its_output(tmp_path: Path) -> N
     output.check(deadline_s=1)
     ticker = replace(one.ticker(), output_of=lambda _: output)
     ticker.tick(one.job_id)
-    output.open_part("part-00000", worker="0" * 16).finish(records=0)
+    output.open_part("part-00000", worker="0" * 16, announce=len).finish(records=0)
     one.real_store.request_cancel(one.job_id, at=one.clock.now())
     assert output.staging.name == f".out.s3mr-{one.job_id}"
     assert list(tmp_path.iterdir()) == [output.staging]
@@ -228,7 +229,7 @@ def test_a_commit_that_wakes_up_after_its_end_leaves_the_next_job_in_its_output_
     class Paused(MemoryOutput):
         """An output whose committer pauses when all parts are complete."""
 
-        def discard_open(self, names: Iterable[str], *, still_ours: Callable[[], bool]) -> None:
+        def discard_open(self, opened: Iterable[OpenedPart]) -> None:
             assert one.finish().phase is Phase.SUCCEEDED
             one.folder.objects.clear()
             one.folder.identities.clear()
@@ -236,7 +237,7 @@ def test_a_commit_that_wakes_up_after_its_end_leaves_the_next_job_in_its_output_
             one.tick()
             one.work()
             theirs.update(one.folder.uploads)
-            super().discard_open(names, still_ours=still_ours)
+            super().discard_open(opened)
 
     replace(one.ticker(), output_of=lambda spec: Paused(one.folder, spec.job_id)).tick(mine)
     assert one.job_id != mine

@@ -15,8 +15,9 @@ from s3mr.formats.registry import get_format
 from s3mr.model import keys
 from s3mr.model.job import FailureKind, JobState, Phase
 from s3mr.model.plan import MapTask, Split
+from tests.claims import holder_of
 from tests.unit.word_count import WORD_COUNT, finished, world
-from tests.world import World
+from tests.world import World, open_noted
 
 
 def unclaimed(one: World) -> JobState:
@@ -60,7 +61,7 @@ def test_a_job_that_was_submitted_by_halves_claims_its_output_before_it_begins_a
     one = world()
     state = unclaimed(one)
     one.tick()
-    assert one.real_store.claimed_by(state.spec.output) == state.spec.job_id
+    assert holder_of(one.real_store, state.spec.output) == state.spec.job_id
     finished(one)
 
 
@@ -70,7 +71,7 @@ def test_a_job_whose_output_another_one_has_claimed_begins_nothing_and_drops_not
     one.submit()
     other = one.state()
     one.tick()
-    open_part = MemoryOutput(one.folder, other.spec.job_id).open_part(keys.part(0), worker="0" * 16)
+    open_part = MemoryOutput(one.folder, other.spec.job_id).open_part(keys.part(0), worker="0" * 16, announce=len)
     one.job_id, second_id = first.spec.job_id, one.job_id
     for _ in range(5):
         one.tick()
@@ -101,7 +102,7 @@ def test_a_job_that_was_submitted_by_halves_begins_nothing_where_its_output_has_
     assert state.failure is not None
     assert (state.failure.kind, state.failure.message[:9]) == (FailureKind.REQUEST, "not empty")
     assert one.folder.objects == {"theirs": b"theirs"}
-    assert one.real_store.claimed_by(state.spec.output) is None
+    assert holder_of(one.real_store, state.spec.output) is None
 
 
 def test_an_output_is_looked_at_until_the_first_attempt_begins_and_never_again() -> None:
@@ -226,7 +227,7 @@ def test_what_outlived_a_job_is_swept_whoever_has_claimed_its_output_too_late() 
     assert one.real_store.create(other)  # released, as this one is
     one.real_store.release_output(other.spec.output, job_id=one.job_id)
     assert one.real_store.claim_output(other.spec.output, job_id="other") is None
-    MemoryOutput(one.folder, one.job_id).open_part(keys.part(0), worker="0" * 16)
+    open_noted(one, worker="0" * 16)
     one.clock.sleep(one.state().last_lease_until - one.clock.now())
     assert one.tick().swept
     assert not one.folder.uploads

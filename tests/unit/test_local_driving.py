@@ -9,10 +9,9 @@ from s3mr import limits
 from s3mr.adapters.memory_data import MemoryOutput
 from s3mr.local.driving import Run
 from s3mr.local.pacing import Pace
-from s3mr.model import keys
 from s3mr.model.job import JobState, Phase
 from tests.unit.word_count import finished, world
-from tests.world import World
+from tests.world import World, open_noted
 
 
 @dataclass
@@ -65,7 +64,7 @@ def test_what_a_zombie_has_open_in_the_users_bucket_when_it_is_killed_is_aborted
     opened = []
 
     def close() -> None:
-        opened.append(MemoryOutput(one.folder, one.job_id).open_part(keys.part(0), worker="f" * 16))
+        opened.append(open_noted(one, worker="f" * 16))
 
     state = driven(one, OneWorker(one, Pace(1), left=1, close=close), output="s3://results/out")
     assert state.phase is Phase.SUCCEEDED

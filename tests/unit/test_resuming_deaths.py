@@ -4,6 +4,7 @@ import pytest
 
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
+from tests.claims import holder_of
 from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer
 from tests.world import Killed, World
 
@@ -59,4 +60,4 @@ def test_the_job_that_a_dying_resume_has_left_can_be_cancelled(*, after: bool) -
             one.job_id = job.spec.job_id
             one.real_store.request_cancel(one.job_id, at=one.clock.now())
             assert one.finish().phase is Phase.CANCELLED
-        assert one.real_store.claimed_by("mem://out") is None
+        assert holder_of(one.real_store, "mem://out") is None

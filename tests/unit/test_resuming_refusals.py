@@ -8,6 +8,7 @@ from s3mr.api import Job
 from s3mr.errors import RequestError
 from s3mr.model import keys
 from s3mr.model.job import Phase
+from tests.claims import holder_of
 from tests.unit.resumed_jobs import Faulty, failed, finished, resumer
 from tests.unit.word_count import TEXT, total, words
 from tests.world import World
@@ -65,5 +66,5 @@ def test_an_output_that_is_full_or_another_jobs_is_refused_and_the_new_job_holds
         resumer(one).plan_again(old)
     refused = max(one.real_store.newest(10), key=lambda job: job.spec.job_id)
     assert (refused.phase, refused.released, refused.spec.resumed_from) == (Phase.FAILED, True, old)
-    assert one.real_store.claimed_by("mem://out") == rival.spec.job_id
+    assert holder_of(one.real_store, "mem://out") == rival.spec.job_id
     finished(one)

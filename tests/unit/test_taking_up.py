@@ -16,6 +16,7 @@ from s3mr.errors import RequestError, S3mrError, TransientError
 from s3mr.local.driving import TROUBLE_MAX, Run
 from s3mr.local.pacing import Pace
 from s3mr.model.job import JobState, Phase
+from tests.claims import holder_of
 from tests.unit.resumed_jobs import finished, resumer
 from tests.unit.word_count import TEXT, expected_counts, total, words
 from tests.world import Killed, World, died
@@ -179,7 +180,7 @@ def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_goes_wit
     Resumer(replace(mine.submitter, store=ClaimedLate()), mine.parallel).take_up(one.job_id)
     assert one.state().released
     assert one.real_store._claims == {"mem://out": one.job_id}
-    assert one.real_store.claimed_by("mem://out") is None
+    assert holder_of(one.real_store, "mem://out") is None
     one.tick()
     assert not one.real_store._claims
 

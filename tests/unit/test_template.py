@@ -251,7 +251,7 @@ def test_people_start_executions_and_look_at_those_of_jobs_that_they_know() -> N
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_uploads_parts_and_makes_none_of_them_an_object(name: str) -> None:
     denied = {one["Sid"]: one for one in statements(f"{name}Role") if one["Effect"] == "Deny"}
-    assert denied["NeverCommit"]["Resource"] == "arn:aws:s3:::*_SUCCESS"
+    assert denied["NeverCommit"]["Resource"] == ["arn:aws:s3:::*_SUCCESS", "arn:aws:s3:::*_COMMITTING"]
     assert "Condition" not in denied["NeverCommit"]
     assert denied["NeverComplete"]["Resource"] == "arn:aws:s3:::*part-?????"
     assert denied["NeverComplete"]["Condition"] == {"Bool": {"s3:ObjectCreationOperation": "true"}}

@@ -60,7 +60,7 @@ class Folder:
         self.parts: dict[str, bytes] = {}
         self.abandoned: list[str] = []
 
-    def open_part(self, name: str, *, worker: str) -> Writer:
+    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> Writer:  # noqa: ARG002 - as a folder
         return Writer(self, name, worker)
 
 

@@ -143,7 +143,7 @@ class Workers:
     def _reduced(self, request: TaskRequest, worker: str, took_s: float) -> dict[str, Any]:
         row, _ = self._row
         piece, map_tasks = row[request.task], request.spec.map_tasks
-        writer = self._output_of(request.spec).open_part(keys.part(request.task), worker=worker)
+        writer = self._output_of(request.spec).open_part(keys.part(request.task), worker=worker, announce=len)
         writer.write(b"key\t1\n")
         part = writer.finish(records=1)
         books = Books(records=piece.records * map_tasks, checksum=piece.crc32c * map_tasks % 2**32)
