@@ -1,17 +1,15 @@
 """Run a job with workers here, or resume one: on the embedded cloud, or at an endpoint whose services live on."""
 
 import os
-import re
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from s3mr import limits
 from s3mr.adapters.os_errors import translated_os
-from s3mr.adapters.s3_uri import is_s3
+from s3mr.adapters.output_place import normal_output
 from s3mr.bundle import make_bundle
 from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Order, Planned
@@ -53,7 +51,7 @@ def run_local(
     """
     workers = _workers(options)
     with open_cloud(options.endpoint_url, care) as cloud:
-        output = cloud.temporary_output() if options.output is None else _absolute(options.output)
+        output = cloud.temporary_output() if options.output is None else normal_output(options.output)
         pool = _pool(cloud, options, workers=workers)  # it is starting while the job is planned
         around = _surroundings(options, workers=workers)
         bundle = make_bundle(code.files(include=options.include))
@@ -116,7 +114,7 @@ def _settled(stack: Stack, job_id: str) -> JobState:
 
 def _plan_again(cloud: Cloud, resumer: Resumer, old: JobState, options: Options) -> JobSpec:
     printed = old.spec.printed and options.output is None
-    output = None if options.output is None else _absolute(options.output)
+    output = None if options.output is None else normal_output(options.output)
     return resumer.plan(old.spec.job_id, output=cloud.temporary_output() if printed else output, printed=printed)
 
 
@@ -193,10 +191,3 @@ def _surroundings(options: Options, *, workers: int) -> Surroundings:
         memory_bytes=size_bytes(limits.MEMORY_BYTES if options.memory is None else options.memory),
         task_timeout_s=limits.TASK_TIMEOUT_S if options.task_timeout_s is None else options.task_timeout_s,
     )
-
-
-def _absolute(output: str) -> str:
-    if not output or "\0" in output or (not is_s3(output) and re.match(r"[a-z0-9]+:/", output)):
-        raise RequestError(f"--output {output!r}: name a folder, or s3://bucket/prefix")
-    with translated_os("the current folder"):
-        return output if is_s3(output) else str(Path(output).expanduser().absolute())

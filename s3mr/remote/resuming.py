@@ -23,7 +23,7 @@ def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobStat
     """
     job = job_in(at, job_id)
     if output is not None:
-        check_places(at.description, (), output)
+        output = check_places(at.description, (), output)
     resumer = at.stack.resumer()
     if job.released:
         spec = resumer.plan(job_id, output=output, functions=at.description.functions)

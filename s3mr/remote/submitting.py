@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from s3mr import limits
 from s3mr.adapters.os_errors import translated_os
+from s3mr.adapters.output_place import normal_output
 from s3mr.adapters.s3_uri import is_s3, parse_s3_uri
 from s3mr.coordinator.submitting import Order
 from s3mr.errors import RequestError, TransientError
@@ -55,7 +56,7 @@ def start_coordinator(job: JobState, at: Deployment) -> JobState:
 
 
 def check_places(stack: StackDescription, inputs: Sequence[str], output: str | None) -> str:
-    """Return the output, after seeing that workers of ``stack`` may read all inputs and write there.
+    """Return the output by its one name, after seeing that workers of ``stack`` may read all inputs and write there.
 
     Raises:
         RequestError: they may not; the text says what to add to the stack's parameters.
@@ -65,7 +66,7 @@ def check_places(stack: StackDescription, inputs: Sequence[str], output: str | N
     if output is None:
         raise RequestError("--output is needed with --stack: name s3://bucket/prefix")
     _check_place(stack, output, stack.output_buckets, folder="output/", what="--output", parameter="OutputBuckets")
-    return output
+    return normal_output(output)
 
 
 def _check_place(
