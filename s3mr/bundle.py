@@ -12,11 +12,13 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
+from s3mr.opening import open_at_once
 
 _DATE: Final = (1980, 1, 1, 0, 0, 0)  # the zip format's first
 _MODE: Final = stat.S_IFREG | 0o644
@@ -40,7 +42,7 @@ def make_bundle(files: Mapping[str, Path]) -> bytes:
     _check_names(files, RequestError)
     try:
         _check_size(len(files), sum(path.stat().st_size for path in files.values()), RequestError)
-        bundle = _zip(files)
+        bundle = _zip(files)  # looks again: a file may grow, and some say that they are empty, and are endless
     except OSError as error:
         raise RequestError(f"the code cannot be read: {error}") from error
     if len(bundle) > limits.BUNDLE_BYTES_MAX:
@@ -80,12 +82,28 @@ def open_bundle(data: bytes, sha256: str, folder: Path) -> Path:
 
 
 def _zip(files: Mapping[str, Path]) -> bytes:
-    data = io.BytesIO()
+    data, left_bytes = io.BytesIO(), limits.BUNDLE_UNZIPPED_BYTES_MAX
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
-            entry = _entry(name)
-            archive.writestr(entry, files[name].read_bytes(), zipfile.ZIP_DEFLATED)
+            entry, content = _entry(name), _read(files[name], left_bytes)
+            left_bytes -= len(content)
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return data.getvalue()
+
+
+def _read(path: Path, bytes_max: int) -> bytes:
+    """Read a regular file; a pipe would wait for its writer, a device might never end.
+
+    Raises:
+        RequestError: it is no regular file, or holds more.
+    """
+    with open_at_once(path) as raw, BufferedReader(raw) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise RequestError(f"the code cannot be read: {path} is no regular file")
+        content = file.read(bytes_max + 1)
+    if len(content) > bytes_max:
+        raise RequestError(f"the code is too large: with {path}, more than {limits.BUNDLE_UNZIPPED_BYTES_MAX:,} bytes")
+    return content
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -44,7 +44,8 @@ class Code:
         try:
             for top in sorted({own, *_imported_below(self.root)}):
                 for path in _files_of(self.root, top):
-                    found[path.relative_to(self.root).as_posix()] = path
+                    if path.is_file():  # a pipe, a socket or a device is no code
+                        found[path.relative_to(self.root).as_posix()] = path
             for asked in include:
                 for name, path in _included(self.root, asked):
                     standing = found.setdefault(name, path)

@@ -12,6 +12,7 @@ from s3mr.adapters.finding import Candidate
 from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import RequestError
 from s3mr.model.plan import InputObject
+from s3mr.opening import open_at_once
 from s3mr.ports import Found
 
 
@@ -58,7 +59,7 @@ class LocalInputs:
             RequestError: it has vanished, cannot be read, or is not what it was when it was planned.
         """
         with translated_os(source):
-            file = open(source, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed below, after the last block
+            file = open_at_once(source)
         with file:
             _check_unchanged(file.fileno(), etag, source)
             file.seek(start)
@@ -119,7 +120,8 @@ def _file(path: str, real: str, found: os.stat_result) -> Candidate:
 
 
 def _etag(found: os.stat_result) -> str:
-    return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
+    """Return what changes with the content. Anybody can put the time of the last write back, but not ctime."""
+    return f"{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_size}-{found.st_ino}"
 
 
 def _check_unchanged(descriptor: int, etag: str, source: str) -> None:

@@ -152,6 +152,38 @@ def test_a_file_rewritten_in_place_while_it_is_read_is_refused() -> None:
         list(blocks)
 
 
+@pytest.mark.parametrize("reading", [False, True])
+def test_a_file_edited_in_place_whose_time_was_put_back_is_refused(*, reading: bool) -> None:
+    path = put("a", bytes(3 * 2**20))
+    (found,) = LocalInputs().find(["a"]).objects
+    blocks = LocalInputs().stream("a", etag=found.etag, start=0, stop=3 * 2**20)
+    if reading:
+        next(blocks)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"other")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    with pytest.raises(RequestError, match="changed since it was planned"):
+        list(blocks)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero", "folder"])
+def test_what_has_taken_a_files_place_is_refused_at_once(device: str) -> None:
+    path = put("a", b"content")
+    (found,) = LocalInputs().find(["a"]).objects
+    path.unlink()
+    if device == "pipe":
+        os.mkfifo(path)
+    elif device == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(device)
+    with pytest.raises(RequestError, match=r"^(changed since it was planned: )?a"):
+        list(LocalInputs().stream("a", etag=found.etag, start=0, stop=7))
+
+
 def test_local_files_need_no_client_and_no_boto3() -> None:
     put("a")
 

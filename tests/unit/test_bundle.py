@@ -235,3 +235,27 @@ def test_too_large_files_are_refused_before_they_are_read(tmp_path: Path) -> Non
         file.truncate(limits.BUNDLE_UNZIPPED_BYTES_MAX + 1)
     with pytest.raises(RequestError, match="too large"):
         make_bundle({"large": tmp_path / "large"})
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("device", ["pipe", "/dev/zero", "/dev/stdin"])
+def test_a_bundle_is_made_of_regular_files_alone(device: str, code: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "other").unlink()
+    if device == "pipe":
+        os.mkfifo(tmp_path / "other")
+    else:
+        (tmp_path / "other").symlink_to(device)
+    with pytest.raises(RequestError, match=r"other is no regular file"):
+        make_bundle(code)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs a file that says it is empty, and is endless")
+def test_a_file_that_says_it_is_empty_is_read_no_further_than_a_bundle_is_large(
+    code: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BUNDLE_UNZIPPED_BYTES_MAX", 1_000)
+    (tmp_path / "other").unlink()
+    (tmp_path / "other").symlink_to("/proc/self/smaps")
+    assert Path("/proc/self/smaps").stat().st_size == 0
+    with pytest.raises(RequestError, match=r"the code is too large: with .*other"):
+        make_bundle(code)

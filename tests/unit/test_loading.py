@@ -71,6 +71,9 @@ def test_siblings_that_were_imported_are_bundled_and_packages_whole(tmp_path: Pa
         unrelated="",
     )
     (folder / "a_package/data.txt").write_text("data")
+    os.mkfifo(folder / "a_package/pipe")
+    (folder / "a_package/endless").symlink_to("/dev/zero")
+    (folder / "a_package/nowhere").symlink_to("gone")
     import_from(folder, "a_job.py")
     assert set(Code(folder, "a_job.py", "job").files()) == {
         *("a_job.py", "a_sibling.py", "a_package/__init__.py"),
