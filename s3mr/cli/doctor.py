@@ -8,6 +8,7 @@ import click
 
 from s3mr import limits
 from s3mr.cli.options import STACK_VARIABLE, json_option
+from s3mr.cli.streams import say, say_json
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ def doctor(
     for step in examine(question):
         steps.append(step)
         if not as_json:
-            click.echo(_shown(step))
+            say(_shown(step))
     well = all(step.outcome is not Outcome.FAILED for step in steps)
     if as_json:
-        click.echo(json.dumps({"stack": stack, "well": well, "steps": [one.model_dump(mode="json") for one in steps]}))
+        say_json(json.dumps({"stack": stack, "well": well, "steps": [one.model_dump(mode="json") for one in steps]}))
     if not well:
         context.exit(EXIT_POORLY)
 

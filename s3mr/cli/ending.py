@@ -5,6 +5,7 @@ import json
 import click
 
 from s3mr.cli.options import Place, job_id_argument, json_option, place_option
+from s3mr.cli.streams import say, say_json
 from s3mr.errors import S3mrError
 
 
@@ -26,7 +27,7 @@ def cancel(job_id: str, *, place: Place, as_json: bool) -> None:
     home = place.open()
     answer = ask(home, job_id)
     if as_json:
-        click.echo(json.dumps({"job_id": job_id, "answer": answer}))
+        say_json(json.dumps({"job_id": job_id, "answer": answer}))
     if answer is Answer.TOO_LATE:
         raise S3mrError(f"too late: the output of job {job_id} is committed")
     said = {
@@ -35,7 +36,7 @@ def cancel(job_id: str, *, place: Place, as_json: bool) -> None:
         Answer.FAILED: f"job {job_id} had failed already",
     }
     if not as_json:
-        click.echo(said[answer], err=True)
+        say(said[answer], err=True)
 
 
 @click.command()
@@ -53,4 +54,7 @@ def clean(job_id: str, *, place: Place, as_json: bool) -> None:
     from s3mr.remote.ending import clean as delete
 
     delete(place.open(), job_id)
-    click.echo(json.dumps({"job_id": job_id, "cleaned": True}) if as_json else f"job {job_id} is gone", err=not as_json)
+    if as_json:
+        say_json(json.dumps({"job_id": job_id, "cleaned": True}))
+    else:
+        say(f"job {job_id} is gone", err=True)

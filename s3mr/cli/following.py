@@ -14,7 +14,7 @@ from s3mr.cli.options import (
     place_option,
     quiet_option,
 )
-from s3mr.cli.streams import data_stream
+from s3mr.cli.streams import data_stream, say, say_json
 from s3mr.cli.waiting import tell, wait_there
 from s3mr.errors import RequestError
 
@@ -39,7 +39,10 @@ def status(job_id: str, *, place: Place, as_json: bool) -> None:
 
     home = place.open()
     found = status_of(home, job_id)
-    click.echo(found.model_dump_json() if as_json else _status(found, home.option, now=time.time()))
+    if as_json:
+        say_json(found.model_dump_json())
+    else:
+        say(_status(found, home.option, now=time.time()))
 
 
 @click.command()
@@ -81,11 +84,11 @@ def ls(*, count: int, place: Place, as_json: bool) -> None:
         raise RequestError(f"--count must be from 1 to {LS_COUNT_MAX}, not {count}")
     jobs = newest(place.open(), count)
     if as_json:
-        click.echo(f'{{"jobs":[{",".join(job.model_dump_json() for job in jobs)}]}}')
+        say_json(f'{{"jobs":[{",".join(job.model_dump_json() for job in jobs)}]}}')
     elif jobs:
-        click.echo(_listed(jobs, now=time.time()))
+        say(_listed(jobs, now=time.time()))
     else:
-        click.echo("no jobs yet", err=True)
+        say("no jobs yet", err=True)
 
 
 def _status(job: "JobStatus", option: str, *, now: float) -> str:

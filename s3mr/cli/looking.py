@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from s3mr.cli.options import Place, job_id_argument, json_option, place_option
+from s3mr.cli.streams import say, say_json
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ def history(job_id: str, task: str, *, place: Place, as_json: bool) -> None:
     phase, number = parse_task(task)
     found = history_of(place.open(), job_id, phase=phase, task=number)
     if as_json:
-        click.echo(found.model_dump_json())
+        say_json(found.model_dump_json())
     elif found.executions:
-        click.echo(_history(found))
+        say(_history(found))
     else:
-        click.echo(f"{phase}/{number} was not begun yet", err=True)
+        say(f"{phase}/{number} was not begun yet", err=True)
 
 
 @click.command()
@@ -70,7 +71,10 @@ def logs(
         return
     about = About(job_id=job_id, phase=phase, task=number)
     for line in log_lines(open_deployment(place.stack), about, everything=everything, follow=follow):
-        click.echo(json.dumps(line.fields, ensure_ascii=False) if as_json else _line(line))
+        if as_json:
+            say_json(json.dumps(line.fields, ensure_ascii=False))
+        else:
+            say(_line(line))
 
 
 def _history(found: "TaskHistory") -> str:
@@ -109,4 +113,5 @@ def _line(line: "LogLine") -> str:
         said = f"[{said}{told}{why}]"
     if fields.get("level", "INFO") not in ("DEBUG", "INFO"):
         said = f"{fields['level']}: {said}"
-    return f"{time_of_day(line.at)}  {task:<12}  {said}"
+    begin = f"{time_of_day(line.at)}  {task:<12}  "
+    return begin + said.replace("\n", "\n" + " " * len(begin))  # what goes on looks like no line of its own

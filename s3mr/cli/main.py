@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 import click
 
-from s3mr.cli.streams import harmless
+from s3mr.cli.streams import say
 from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError
 
 EXIT_FAILED = 1  # seen in a task
@@ -68,7 +68,7 @@ def main() -> NoReturn:
         status = EXIT_REFUSED
     except (KeyboardInterrupt, click.Abort) as error:
         detail = str(error.__cause__ or error)  # click puts its own exception in the place of Ctrl-C's
-        click.echo(f"interrupted: {detail}" if detail else "interrupted", err=True)
+        say(f"interrupted: {detail}" if detail else "interrupted", err=True)
         status = EXIT_INTERRUPTED
     except RequestError as error:
         status = _say(error, EXIT_REFUSED)
@@ -96,7 +96,7 @@ def _open_standard_error() -> None:
 
 
 def _say(error: S3mrError, status: int, prefix: str = "") -> int:
-    click.echo(f"s3mr: {prefix}{harmless(str(error))}", err=True)
+    say(f"s3mr: {prefix}{error}", err=True)
     return status
 
 

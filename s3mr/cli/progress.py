@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID,
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from s3mr.cli.streams import harmless
 from s3mr.model.job import JobState, Phase
 
 LAST_WORDS_S = 1.0
@@ -67,7 +68,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line on standard error, above the bars."""
-        self._bars.console.print(Text(text), soft_wrap=True)
+        self._bars.console.print(Text(harmless(text)), soft_wrap=True)
 
     def pause(self, action: Callable[[], None]) -> None:
         """Take the bars away for good, then do ``action``, which prints."""

@@ -18,7 +18,7 @@ from s3mr.cli.options import (
     place_to_run_option,
     quiet_option,
 )
-from s3mr.cli.streams import data_stream, print_line
+from s3mr.cli.streams import data_stream, print_line, say
 from s3mr.cli.waiting import announcement, tell, wait_here, wait_there
 from s3mr.errors import RequestError
 
@@ -160,9 +160,7 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
         if requirements := asked.options["requirements"]:
             check_requirements(requirements)
             if not quiet:
-                click.echo(
-                    f"--requirements {requirements} is for a stack: workers here use what is installed here", err=True
-                )
+                say(f"--requirements {requirements} is for a stack: workers here use what is installed here", err=True)
         found, code = find_job(asked.job, asked.params)
 
         def running(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
@@ -209,10 +207,10 @@ def _submit(
     home = open_to_submit(stack)
     options = asked.to_options(**more)
     if options.requirements and not quiet:
-        click.echo(f"resolving {options.requirements} for {home.description.runtime}", err=True)
+        say(f"resolving {options.requirements} for {home.description.runtime}", err=True)
     job = submit_to(found, code, asked.inputs, options, home)
     if announced and not quiet:
-        click.echo(announcement(job.spec.job_id, home.option), err=True)
+        say(announcement(job.spec.job_id, home.option), err=True)
     return home, job
 
 
@@ -223,7 +221,7 @@ def _resume_there(stack: str, job_id: str, *, output: str | None, quiet: bool) -
     home = open_to_submit(stack)
     goes_on = resume_at(home, job_id, output=output)
     if not quiet:
-        click.echo(announcement(goes_on.spec.job_id, home.option), err=True)
+        say(announcement(goes_on.spec.job_id, home.option), err=True)
     return home, goes_on
 
 

@@ -1,4 +1,4 @@
-"""Standard output: for data alone, written whole or with a word."""
+"""What leaves the command: text for people, made harmless here and nowhere else; and data, whole or with an error."""
 
 import io
 import os
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
+
+import click
 
 from s3mr import limits
 from s3mr.errors import RequestError, S3mrError
@@ -36,9 +38,24 @@ def data_stream() -> Iterator[BinaryIO]:
         os.close(kept)
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print text for a person; nothing in it steers a terminal: names, failures and log lines may be other people's."""
+    click.echo(harmless(text), err=err)
+
+
+def say_json(text: str) -> None:
+    """Print a line of JSON, in which what could steer a terminal is escaped."""
+    click.echo(harmless_json(text))
+
+
 def harmless(text: str) -> str:
     """Write out what could steer a terminal: names of inputs, and what user code says, may hold anything."""
     return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def harmless_json(text: str) -> str:
+    """Escape the same in JSON, where it can only be within a string."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_parts(result: "JobResult", data: BinaryIO) -> None:
@@ -49,8 +66,8 @@ def print_parts(result: "JobResult", data: BinaryIO) -> None:
 
 
 def print_line(text: str, data: BinaryIO) -> None:
-    """Write one line of text to ``data``."""
-    write(io.BytesIO(text.encode() + b"\n"), data)
+    """Write one line, a job's id or JSON, to ``data``."""
+    write(io.BytesIO(harmless_json(text).encode() + b"\n"), data)
 
 
 def write(content: BinaryIO, data: BinaryIO) -> None:

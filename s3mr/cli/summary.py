@@ -1,6 +1,7 @@
 """What is said of a job when it has succeeded."""
 
 from s3mr import limits
+from s3mr.cli.tables import one_line
 from s3mr.model.cost import Cost, Requests
 from s3mr.model.result import JobResult
 from s3mr.model.sizes import format_size
@@ -11,7 +12,7 @@ def summary(result: JobResult, *, shown_output: str | None) -> str:
     counters = result.counters
     skipped = f", {result.skipped_objects:,} skipped (_ or . names)" if result.skipped_objects else ""
     objects, parts = _many(result.input_objects, "object"), _many(result.parts, "part")
-    where = f": {shown_output}" if shown_output else ""
+    where = f": {one_line(shown_output)}" if shown_output else ""
     tries = f"{_many(result.attempts, 'attempt')}, {result.retried:,} retried"
     lines = {
         "in": f"{counters.records_in:,} records, {_size(counters.bytes_in)} in {objects}{skipped}",

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from s3mr.cli.streams import harmless
+
 GAP = "  "
 
 
@@ -13,7 +15,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Columns whose header begins with a space are aligned to the right.
     """
-    lines = [[name.strip() for name in header], *rows]
+    lines = [[name.strip() for name in header], *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
     right = [name.startswith(" ") for name in header]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -32,7 +34,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def fields(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a line for each name and value, the values below each other."""
     width = max(len(name) for name, _ in pairs)
-    return "\n".join(f"{name:<{width}}{GAP}{value}" for name, value in pairs)
+    return "\n".join(f"{name:<{width}}{GAP}{one_line(value)}" for name, value in pairs)
+
+
+def one_line(value: str) -> str:
+    """Keep a value from looking like a line of its own, and from being cut within what stands for one character."""
+    return harmless(value).replace("\n", "\\n")
 
 
 def shortened(text: str, room: int | None) -> str:

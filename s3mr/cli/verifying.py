@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from s3mr.cli.options import Place, json_option, place_option, quiet_option
+from s3mr.cli.streams import say, say_json
 
 if TYPE_CHECKING:
     from s3mr.model.proof import Proof
@@ -36,9 +37,9 @@ def verify(context: click.Context, *, what: str, place: Place, as_json: bool, qu
     output, expected = _asked(what, place)
     proof = _read(output, expected, place.endpoint_url, quiet=quiet)
     if as_json:
-        click.echo(json.dumps({"output": output, **proof.model_dump(mode="json")}))
+        say_json(json.dumps({"output": output, **proof.model_dump(mode="json")}))
     else:
-        click.echo(_shown(proof))
+        say(_shown(proof))
     if not proof.proven:
         context.exit(EXIT_DIFFERS)
 

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-import click
-
-from s3mr.cli.streams import print_line, print_parts
+from s3mr.cli.streams import print_line, print_parts, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +68,7 @@ def tell(result: "JobResult", data: BinaryIO, *, output: str | None, as_json: bo
     if not quiet:
         from s3mr.cli.summary import summary
 
-        click.echo(summary(result, shown_output=output), err=True)
+        say(summary(result, shown_output=output), err=True)
 
 
 def _progress(*, shown: bool) -> "AbstractContextManager[Progress | NoProgress]":
@@ -92,7 +90,7 @@ class NoProgress:
 
     def say(self, text: str) -> None:
         """Print a line on standard error."""
-        click.echo(text, err=True)
+        say(text, err=True)
 
     def pause(self, action: Callable[[], None]) -> None:
         """Do ``action``."""
