@@ -286,7 +286,10 @@ class Parallel(Protocol):
     """Overlaps blocking calls."""
 
     def map(self, function: Callable[[T], U], items: Iterable[T], *, width: int) -> Iterator[U]:
-        """Yield ``function(item)`` in the items' order, at most ``width`` ahead; an error is raised in its turn."""
+        """Yield ``function(item)`` in the items' order, at most ``width`` ahead.
+
+        An error is raised in its turn; none of the calls goes on then.
+        """
 
 
 class Clock(Protocol):

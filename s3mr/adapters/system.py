@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -48,6 +48,9 @@ class Threads:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
+        except Exception:
+            wait([future for future in ahead if not future.cancel()])  # what has begun has an effect: not after this
+            raise
         finally:
             for future in ahead:
                 future.cancel()

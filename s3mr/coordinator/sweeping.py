@@ -2,21 +2,29 @@
 
 from collections.abc import Container, Iterator
 from itertools import chain
+from typing import Final
 
+from s3mr.batching import batched
 from s3mr.model import keys
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.keys import OpenedPart
 from s3mr.ports import ObjectStore, Output
 
+_BATCH: Final = 1000  # objects deleted together
 
-def sweep(objects: ObjectStore, spec: JobSpec) -> None:
-    """Delete the plan and every intermediate object of an ended job, zombies' included. Repeating it is harmless.
 
-    What workers have written must be listed; all that a coordinator can have written has names that are known. Notes of
-    uploads stay: `discard_uploads` takes them away, with the uploads.
+def sweep(objects: ObjectStore, output: Output, spec: JobSpec) -> None:
+    """Delete the plan and all that the attempts of an ended job have written; abort what they left open.
+
+    Repeating it is harmless. What workers have written must be listed; all that a coordinator can have written has
+    names that are known.
     """
     planned = keys.plan_objects(spec.job_id, map_tasks=spec.map_tasks)
-    objects.delete(chain(planned, objects.list(keys.pieces_prefix(spec.job_id))))
+    for batch in batched(chain(planned, objects.list(keys.job_prefix(spec.job_id))), _BATCH):
+        opened = [one for key in batch if (one := keys.read_upload_note(spec.job_id, key)) is not None]
+        if opened:
+            output.discard_open(opened)
+        objects.delete(batch)
 
 
 def discard_uploads(
@@ -46,6 +54,7 @@ def discard_uploads(
 
 def sweep_leftovers(job: JobState, objects: ObjectStore, output: Output) -> None:
     """Sweep what attempts have written that outlived their job; to be called when none of them can be alive."""
-    discard_uploads(objects, output, job.spec, last=True)
     if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
-        sweep(objects, job.spec)
+        sweep(objects, output, job.spec)
+    else:
+        discard_uploads(objects, output, job.spec, last=True)

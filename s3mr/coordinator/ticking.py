@@ -205,11 +205,12 @@ class Ticker:
         lead.save()
         job, job_id = lead.job, lead.job.spec.job_id
         output = self.output_of(job.spec)
-        discard_uploads(self.objects, output, job.spec, last=True)
-        if job.phase is not Phase.SUCCEEDED:
+        if job.phase is Phase.SUCCEEDED:
+            if not job.spec.keep_intermediate:
+                sweep(self.objects, output, job.spec)
+        else:
+            discard_uploads(self.objects, output, job.spec, last=True)
             output.withdraw(committing.winning_parts(job, self.store))
-        elif not job.spec.keep_intermediate:
-            sweep(self.objects, job.spec)
         for phase in (Phase.MAP, Phase.REDUCE):
             left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]
             self.store.forget(job_id, phase, left)

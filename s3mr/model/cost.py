@@ -26,8 +26,8 @@ ENDING_TICKS: Final = 4  # at the barrier, two at the commit, one that releases
 JOB_WRITE_UNITS: Final = 3  # the job's item has some 2 KB
 LIVE_BYTES: Final = 400
 MANIFEST_BYTES: Final = 1_000  # without its column of pieces
-PART_PUTS: Final = 3  # an upload is created, filled and completed
-JOB_PUTS: Final = 8  # plan, bundle, books, `_SUCCESS`, and lists
+PART_PUTS: Final = 4  # an upload is created, noted, filled and completed
+JOB_PUTS: Final = 11  # plan, bundle, books, `_COMMITTING`, `_SUCCESS`, and lists
 
 
 class Requests(Value):

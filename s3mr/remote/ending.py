@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain
 
-from s3mr.coordinator.sweeping import sweep
 from s3mr.errors import RequestError
 from s3mr.model import keys
 from s3mr.model.job import Phase
@@ -59,7 +59,8 @@ def clean(home: Home, job_id: str) -> None:
         home.bring_to_its_end(job_id)
         if _has_uploads(home, job_id):
             raise RequestError(f"job {job_id} may have uploads open, which are being aborted: try again in a minute")
-    sweep(home.stack.objects, job.spec)
+    planned = keys.plan_objects(job_id, map_tasks=job.spec.map_tasks)
+    home.stack.objects.delete(chain(planned, home.stack.objects.list(keys.job_prefix(job_id))))
     home.stack.store.erase(job)
 
 

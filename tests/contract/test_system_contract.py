@@ -46,6 +46,24 @@ def test_threads_overlap_their_calls() -> None:
     assert len(list(Threads(threads_max=3).map(lambda _: meeting.wait(), range(3), width=3))) == 3
 
 
+def test_when_an_error_is_raised_nothing_that_was_begun_goes_on() -> None:
+    begun, failed, over = threading.Event(), threading.Event(), threading.Event()
+
+    def call(number: int) -> None:
+        if number == 0:
+            begun.wait(30)
+            failed.set()
+            raise ZeroDivisionError
+        begun.set()
+        failed.wait(30)
+        over.wait(0.2)  # longer than it takes to hear of the error
+        over.set()
+
+    with pytest.raises(ZeroDivisionError):
+        list(Threads(threads_max=2).map(call, range(2), width=2))
+    assert over.is_set()
+
+
 @pytest.mark.parametrize("clock", [SystemClock(), ManualClock()])
 def test_time_has_passed_after_a_sleep(clock: Clock) -> None:
     before = clock.now()

@@ -11,11 +11,6 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from mypy_boto3_s3 import S3Client
 
-from s3mr.cli.jobs import find_job
-from s3mr.local.pool import WorkerPool
-from s3mr.local.running import run_local
-from s3mr.model.job import JobState, Phase
-from s3mr.options import Options
 from tests.integration.conftest import S3MR, Finished
 from tests.integration.test_processes import until
 
@@ -95,20 +90,80 @@ def test_a_job_that_fails_leaves_no_part_and_no_open_upload(
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
 
 
-def test_an_upload_that_a_worker_opens_when_its_job_has_succeeded_is_aborted_at_the_end(
-    job_file: Write, aws: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_upload_that_the_job_did_not_open_is_never_touched(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, *, fails: bool
 ) -> None:
-    found, code = find_job(str(job_file(COUNT)) + ":job", {})
+    job_file(COUNT if not fails else "def fail(source, line):\n    raise ValueError\njob = Job(map=fail)\n")
     aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
-    monkeypatch.setattr(WorkerPool, "left", 1)
+    theirs = {aws.create_multipart_upload(Bucket=bucket, Key=f"out/part-0000{number}")["UploadId"] for number in (0, 1)}
+    done = s3mr("run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out", "--quiet")
+    assert done.returncode == int(fails), done.stderr.decode()
+    left = aws.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert {one["UploadId"] for one in left} == theirs
 
-    def open_late(job: JobState, _running: int) -> None:
-        if job.phase is Phase.SUCCEEDED:  # as the second execution of a doubled attempt may
-            aws.create_multipart_upload(Bucket=bucket, Key="out/part-00000")
 
-    options = Options(output=f"s3://{bucket}/out", reducers=1, workers=1)
-    assert run_local(found, code, [f"s3://{bucket}/in"], options, watch=open_late).output == f"s3://{bucket}/out"
-    assert read(aws, bucket, "out/part-00000") == "a\t1\n"
+def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_publishes(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path
+) -> None:
+    job_file(
+        """
+    import time
+    from pathlib import Path
+
+    def words(source, line):
+        yield line, 1
+
+    def slow(key, values):
+        yield key, sum(values)
+        Path("reached").touch()
+        while not Path("go").exists():
+            time.sleep(0.01)
+
+    job = Job(map=words, reduce=slow, reducers=1)
+    quick = Job(map=words, reduce=lambda key, values: [(key, "theirs")], reducers=3)
+    """
+    )
+    aws.put_object(Bucket=bucket, Key="in", Body=b"a\nb\n")
+    command = [str(S3MR), "run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as slow:
+        until((tmp_path / "reached").exists, "reduce runs")
+        mine = aws.list_multipart_uploads(Bucket=bucket)["Uploads"]
+        theirs = s3mr("run", "job.py:quick", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out/", "--quiet")
+        assert theirs.returncode == 0, theirs.stderr.decode()
+        assert aws.list_multipart_uploads(Bucket=bucket)["Uploads"] == mine
+        published = aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]
+        (tmp_path / "go").touch()
+        _, said = slow.communicate(timeout=60)
+    assert slow.returncode == 1
+    assert b"in the way" in said
+    assert aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"] == published
+    assert [one["Key"] for one in published] == ["out/_SUCCESS", *(f"out/part-0000{number}" for number in range(3))]
+    assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
+
+
+@pytest.mark.parametrize("standing", [b'{"job_id": "20260101-000000-00000000"}', b"\x1b[2J"])
+def test_while_another_job_commits_nothing_is_completed(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, standing: bytes
+) -> None:
+    job_file(
+        f"""
+    import boto3
+
+    def meanwhile(key, values):
+        s3 = boto3.client("s3", endpoint_url={aws.meta.endpoint_url!r}, region_name="us-east-1")
+        s3.put_object(Bucket={bucket!r}, Key="out/_COMMITTING", Body={standing!r})
+        yield key, sum(values)
+
+    job = Job(map=lambda source, line: [(line, 1)], reduce=meanwhile, reducers=1)
+    """
+    )
+    aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
+    done = s3mr("run", "job.py", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out")
+    assert done.returncode == 1
+    assert b"another job commits to s3://" in done.stderr
+    assert b"\x1b" not in done.stderr
+    assert [one["Key"] for one in aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]] == ["out/_COMMITTING"]
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
 
 

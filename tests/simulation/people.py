@@ -98,7 +98,7 @@ class Person:
                 self._do(partial(self._clean, job), lambda _: None, otherwise=self.clean)
 
     def _clean(self, job: JobState) -> None:
-        sweep(self.objects, job.spec)
+        sweep(self.objects, self._resumer.submitter.output_of(job.spec), job.spec)
         self.store.erase(job)
 
     def _started(self, job: JobState) -> None:

@@ -57,7 +57,7 @@ def test_counted_requests_to_s3_cost_what_s3_asks_for_their_class() -> None:
 def test_files_here_are_objects_there() -> None:
     files, objects = ended(elapsed_s=1.0, output="/out"), ended(elapsed_s=1.0)
     more = Cost.estimate(files, COUNTS, whole=True).s3_usd - Cost.estimate(objects, COUNTS, whole=True).s3_usd
-    assert more == pytest.approx(3 * prices.S3_PUT_CLASS_USD + 30 * prices.S3_GET_CLASS_USD)
+    assert more == pytest.approx(4 * prices.S3_PUT_CLASS_USD + 30 * prices.S3_GET_CLASS_USD)
 
 
 def test_what_the_coordinator_of_a_stack_sends_is_estimated() -> None:

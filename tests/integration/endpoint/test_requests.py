@@ -87,7 +87,7 @@ def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
     winners = place.stack.store.all_manifests(job, Phase.MAP)
     pieces = sum(piece.length_bytes > 0 for one in winners for piece in unpack_pieces(one.pieces or b""))
     segments = ceil(maps / 1000)
-    assert bill.put_class <= maps + 3 * reducers + segments + 10
+    assert bill.put_class <= maps + 4 * reducers + segments + 13
     assert bill.get_class <= 2 * maps + maps + pieces + reducers * segments + WORKERS + 10
     assert bill.stored_bytes == result["counters"]["shuffle_bytes"] == bill.fetched_bytes
     check_table(bill, tasks=maps + reducers)
@@ -98,7 +98,7 @@ def test_a_job_without_reduce_costs_no_more_requests_than_that(
     place: Place, counted: tuple[str, Counting], users: str, maps: int
 ) -> None:
     bill, _ = run(place, counted[1], users, maps=maps, reducers=0)
-    assert bill.put_class <= 3 * maps + 10
+    assert bill.put_class <= 4 * maps + 13
     assert bill.get_class <= 2 * maps + maps + WORKERS + 10
     check_table(bill, tasks=maps)
 
