@@ -72,6 +72,7 @@ UPLOAD_ETAG_BYTES: Final = 40  # in JSON
 SUCCESS_PART_BYTES: Final = 200  # what `_SUCCESS` says of one part, at most
 SUCCESS_BYTES_MAX: Final = 32 * MIB  # a `_SUCCESS` that is read back
 PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
+DYNAMODB_REQUEST_BYTES_MAX: Final = 17 * MIB  # BatchWriteItem takes 16 MB of items
 COUNT_MAX: Final = 2**53  # of anything that one task counts; sums over all tasks of a job stay numbers of any JSON
 
 # The coordinator on AWS. A round is one execution of the state machine's loop, and one call of tick's function.

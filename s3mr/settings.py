@@ -1,13 +1,31 @@
 """Environment → settings, read once at the start of a process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from s3mr.errors import RequestError
 
 NAME_AT_ENDPOINT: Final = "s3mr"  # of the bucket and the table, unless they are named
+EMBEDDED_KEY: Final = "S3MR_EMBEDDED_KEY"  # the environment variable
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What requests to the embedded cloud are signed with: drawn for one run, and good for nothing else."""
+
+    key_id: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str`` has written."""
+        key_id, _, secret = text.partition(":")
+        return cls(key_id, secret)
+
+    def __str__(self) -> str:
+        return f"{self.key_id}:{self.secret}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +33,7 @@ class Settings:
     """Where the stack's own bucket and table are.
 
     The process' own AWS configuration says it, or an ``endpoint_url`` does; that of the embedded cloud needs none of
-    that configuration.
+    that configuration, but the ``embedded_key``.
     """
 
     bucket: str
@@ -24,7 +42,7 @@ class Settings:
     scratch_folder: str | None = None  # for what does not fit into memory; the system's default where None
     chaos: str | None = None  # faults on purpose, in workers of a laptop
     dynamodb_url: str | None = None  # where DynamoDB is not at ``endpoint_url``
-    embedded: bool = False  # the endpoint is a command's own, and ends with it
+    embedded_key: AccessKey | None = None  # the endpoint is a command's own, and ends with it
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -44,7 +62,7 @@ class Settings:
             environment.get("S3MR_SCRATCH"),
             environment.get("S3MR_CHAOS"),
             environment.get("S3MR_DYNAMODB_URL"),
-            environment.get("S3MR_EMBEDDED") == "yes",
+            AccessKey.parse(key) if (key := environment.get(EMBEDDED_KEY)) else None,
         )
 
     @classmethod
@@ -77,7 +95,7 @@ class Settings:
             "S3MR_SCRATCH": self.scratch_folder,
             "S3MR_CHAOS": self.chaos,
             "S3MR_DYNAMODB_URL": self.dynamodb_url,
-            "S3MR_EMBEDDED": "yes" if self.embedded else None,
+            EMBEDDED_KEY: str(self.embedded_key) if self.embedded_key else None,
         }
         return {name: value for name, value in named.items() if value is not None}
 

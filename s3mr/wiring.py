@@ -97,11 +97,11 @@ class Stack:
         return self._endpoint(self._settings.endpoint_url)
 
     def _endpoint(self, url: str | None) -> Endpoint | None:
-        return Endpoint(url, embedded=self._settings.embedded) if url else None
+        return Endpoint(url, self._settings.embedded_key) if url else None
 
     @cached_property
     def _users_s3(self) -> "S3Client":
-        endpoint = None if self._settings.embedded else self._own
+        endpoint = None if self._settings.embedded_key else self._own
         return s3_client(endpoint, self.meter, connections_max=THREADS_MAX)
 
     def recorder(self) -> "Recorder":
@@ -171,7 +171,7 @@ def published_at(place: str, *, endpoint_url: str | None = None) -> Published:
     """Return the output that stands at a folder or an ``s3://`` prefix, whoever has committed it."""
     if not is_s3(place):
         return FolderPublished(place)
-    endpoint = Endpoint(endpoint_url, embedded=False) if endpoint_url else None
+    endpoint = Endpoint(endpoint_url) if endpoint_url else None
     return S3Published(s3_client(endpoint, Meter(), connections_max=THREADS_MAX), place)
 
 

@@ -20,6 +20,7 @@ from botocore.loaders import Loader, create_loader
 
 from s3mr.adapters.aws_errors import translated
 from s3mr.errors import InvariantError, RequestError
+from s3mr.settings import AccessKey
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -58,12 +59,12 @@ class Meter:
 class Endpoint:
     """Where services listen that are not AWS's.
 
-    Clients of the embedded cloud heed nothing of the user's AWS configuration, nor a proxy; others heed all but the
-    addresses in it, and ask for no checksums that only S3 itself knows.
+    Clients of the embedded cloud, which has an access key of its own, heed nothing of the user's AWS configuration, nor
+    a proxy; others heed all but the addresses in it, and ask for no checksums that only S3 itself knows.
     """
 
     url: str
-    embedded: bool
+    embedded_key: AccessKey | None = None
 
 
 def s3_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) -> "S3Client":
@@ -114,10 +115,11 @@ def _client(service: Any, endpoint: Endpoint | None, meter: Meter, connections_m
     with _configuring():
         if endpoint is None:
             client = _users_session().create_client(service, config=Config(**_tries(connections_max)))
-        elif not endpoint.embedded:
+        elif endpoint.embedded_key is None:
             client = _users_session().create_client(service, **_at(endpoint, connections_max))
         else:
-            client = _embedded_session().create_client(service, **_embedded(endpoint, connections_max))
+            configured = _embedded(endpoint.url, endpoint.embedded_key, connections_max)
+            client = _embedded_session().create_client(service, **configured)
         urlsplit(client.meta.endpoint_url).port  # noqa: B018 - botocore itself looks at it when it signs a request
     meter.watch(client)
     return client
@@ -185,12 +187,12 @@ def _at(endpoint: Endpoint, connections_max: int) -> dict[str, Any]:
     return {"endpoint_url": endpoint.url, "config": config}
 
 
-def _embedded(endpoint: Endpoint, connections_max: int) -> dict[str, Any]:
+def _embedded(url: str, key: AccessKey, connections_max: int) -> dict[str, Any]:
     return {
-        "endpoint_url": endpoint.url,
+        "endpoint_url": url,
         "region_name": "us-east-1",
-        "aws_access_key_id": "embedded",
-        "aws_secret_access_key": "embedded",
+        "aws_access_key_id": key.key_id,
+        "aws_secret_access_key": key.secret,
         "config": Config(
             **_tries(connections_max),
             proxies={},

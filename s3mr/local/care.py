@@ -7,11 +7,13 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3mr.adapters.os_errors import translated_os
+from s3mr.local.listening import Listening
 from s3mr.processes.starting import Worker, start, start_worker, without_collections
 
 if TYPE_CHECKING:
@@ -28,15 +30,21 @@ def start_care(endpoint_url: str | None) -> "Care":
     if endpoint_url is not None:
         return Care("s3mr.local.caretaker", os.environ)
     users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return Care("s3mr.local.server", users_own)
+    return Care("s3mr.local.server", users_own, Listening.begun())
 
 
 class Care:
     """Holds the caretaker's pipe: it ends with this object, or with this process."""
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
-        """Start ``module``, which calls `caretaker.take_care`."""
-        self._process = start(module, environment)
+    def __init__(self, module: str, environment: Mapping[str, str], listening: Listening | None = None) -> None:
+        """Start ``module``, which calls `caretaker.take_care`; the embedded cloud's server gets where it listens."""
+        self.listening = listening
+        if listening is None:
+            self._process = start(module, environment)
+        else:
+            named = {**environment, **listening.to_environment()}
+            self._process = start(module, named, inherited=[listening.socket.fileno()])
+        self._watch: threading.Thread | None = None
         self._left: set[Path] = set()
         self._template: Template | None = None
 
@@ -53,9 +61,19 @@ class Care:
         """Start a worker that prints to ``stderr``, or to ours."""
         return (self._template.start if self._template else start_worker)(environment, stderr)
 
-    def first_line(self) -> bytes:
-        """Return the first line that the process says; empty where it says none."""
-        return self._process.stdout.readline() if self._process.stdout else b""
+    def begun(self) -> bool:
+        """Wait until the server has begun, or has ended; from then on, see to it that nobody waits for a dead one."""
+        stdout, listening = self._process.stdout, self.listening
+        if stdout is None or listening is None or not stdout.readline():
+            return False
+
+        def watch() -> None:
+            stdout.read()  # until its end, which is the process'
+            listening.refuse()
+
+        self._watch = threading.Thread(target=watch, name="s3mr-watch", daemon=True)
+        self._watch.start()
+        return True
 
     @property
     def status(self) -> int | None:
@@ -101,8 +119,13 @@ class Care:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._watch and self.listening:
+            self.listening.end()
+            self._watch.join()
         if self._process.stdout:
             self._process.stdout.close()
+        if self.listening:
+            self.listening.socket.close()
         for path in self._left:  # the caretaker has done it, unless it was killed
             shutil.rmtree(path, ignore_errors=True)
 

@@ -48,7 +48,7 @@ class Cloud:
     @property
     def lasting(self) -> bool:
         """Whether a job outlives this process."""
-        return not self.settings.embedded
+        return self.settings.embedded_key is None
 
     def start_workers(
         self,
@@ -115,11 +115,11 @@ class EmbeddedCloud(Cloud):
 
     def __init__(self, care: Care | None = None) -> None:
         care = care or start_care(None)
-        port = int(care.first_line() or 0)
-        if not port:
+        listening = care.listening
+        if listening is None or not care.begun():
             care.close()
             raise InvariantError("the embedded cloud's server did not start; what it said stands above")
-        super().__init__(care, Settings(BUCKET, TABLE, f"http://127.0.0.1:{port}", embedded=True))
+        super().__init__(care, Settings(BUCKET, TABLE, f"http://{listening.address}", embedded_key=listening.key))
 
     def create_stack(self) -> None:
         """Create both at once: nothing of somebody else's can stand in the way of one, and leave the other behind."""

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
@@ -23,9 +23,12 @@ class Worker(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
 
 
-def start(module: str, environment: Mapping[str, str], *, stderr: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    module: str, environment: Mapping[str, str], *, stderr: int | None = None, inherited: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     """Start ``python -m module`` with pipes for its input and output; it leads its own process group and session.
 
+    It has the ``inherited`` descriptors, under their numbers.
     Its own session keeps a terminal's Ctrl-C from it: the parent decides how it ends.
     """
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -35,6 +38,7 @@ def start(module: str, environment: Mapping[str, str], *, stderr: int | None = N
         stdout=subprocess.PIPE,
         stderr=stderr,
         env=environment,
+        pass_fds=inherited,
         start_new_session=True,
     )
 

@@ -5,7 +5,6 @@ half as many: they die under commands that die, too.
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.place import Place
+from tests.services import services as running_services
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,12 +35,8 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
 @pytest.fixture(scope="module")
 def services() -> Iterator[str]:
     """The URL of services that live on."""
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "s3mr.local.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as server:
-        assert server.stdout is not None
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        server.communicate()
+    with running_services() as running:
+        yield running.url
 
 
 @pytest.fixture

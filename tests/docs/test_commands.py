@@ -18,14 +18,17 @@ def users_aws(cloud: EmbeddedCloud) -> dict[str, str]:
     """An S3 of the user's own, with the buckets of which the documents speak."""
     endpoint = cloud.settings.endpoint_url
     assert endpoint is not None
-    client = boto3.session.Session("user", "user", region_name="us-east-1").client("s3", endpoint_url=endpoint)
+    key = cloud.settings.embedded_key
+    assert key is not None
+    session = boto3.session.Session(key.key_id, key.secret, region_name="us-east-1")
+    client = session.client("s3", endpoint_url=endpoint)
     for bucket in ("my-logs", "my-results"):
         client.create_bucket(Bucket=bucket)
     client.put_object(Bucket="my-logs", Key="2026/01.txt", Body=b"a line\n")
     return {
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "user",
-        "AWS_SECRET_ACCESS_KEY": "user",
+        "AWS_ACCESS_KEY_ID": key.key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
 
@@ -80,7 +83,7 @@ def test_make_nightly_runs_every_step_and_names_those_that_failed(tmp_path: Path
     nightly = "make -o .venv/dev -o .venv/sam/.done BIN=bin nightly 2> err.txt"
     status, printed = run(nightly, tmp_path)
     asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
-    assert ["pairs" in asked[1], "chaos" in asked[3], len(asked)] == [True, True, 5]
+    assert ["pairs" in asked[1], "chaos" in asked[3], "browser" in asked[5], len(asked)] == [True, True, True, 6]
     assert (status, "failed: nightly-pairs nightly-chaos" in printed.splitlines()) == (2, True)
     python.write_text("#!/bin/sh\n", encoding="utf-8")
     assert run(nightly, tmp_path)[0] == 0

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import S3MR
+from tests.services import services
 
 Write = Callable[..., Path]
 GONE_S_MAX = 8.0  # promised are 2 s after the command's death; a loaded machine may not let them run so soon
@@ -150,11 +150,10 @@ def test_services_whose_command_died_before_it_heard_of_them_still_remove_what_i
     left.mkdir()
     nobody_reads, written = os.pipe()
     os.close(nobody_reads)
-    command = [sys.executable, "-P", "-m", "s3mr.local.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=written, stderr=subprocess.PIPE) as server:
+    with services(stdout=written, stderr=subprocess.PIPE) as running:
         os.close(written)
-        _, said = server.communicate(json.dumps({"remove": str(left)}).encode() + b"\n", timeout=PATIENCE_S)
-    assert (server.returncode, said) == (0, b"")
+        _, said = running.process.communicate(json.dumps({"remove": str(left)}).encode() + b"\n", timeout=PATIENCE_S)
+    assert (running.process.returncode, said) == (0, b"")
     assert not left.exists()
 
 

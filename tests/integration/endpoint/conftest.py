@@ -2,8 +2,8 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -19,6 +19,7 @@ from s3mr.model.job import JobState, Phase
 from s3mr.wiring import Stack
 from tests.integration.conftest import RUN_S_MAX, S3MR, Finished
 from tests.integration.test_processes import GONE_S_MAX, processes_of, until
+from tests.services import services
 
 # Says what it does in `log`; waits where the file `hold` names it, raises where the file `broken` does.
 JOB = """
@@ -59,18 +60,8 @@ EXPECTED = sorted([f"{name}\t1" for name in "abcdef"] + [f"both\t{len(INPUTS)}"]
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Callable[[], str]]:
     """Start services that live until the module's tests are over, and return where."""
-    servers: list[subprocess.Popen[bytes]] = []
-
-    def start() -> str:
-        command = [sys.executable, "-P", "-m", "s3mr.local.server"]
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        servers.append(server)
-        assert server.stdout is not None
-        return f"http://127.0.0.1:{int(server.stdout.readline())}"
-
-    yield start
-    for server in servers:
-        server.communicate()
+    with ExitStack() as started:
+        yield lambda: started.enter_context(services()).url
 
 
 @pytest.fixture(scope="module")

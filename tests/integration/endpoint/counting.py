@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from s3mr.local.server import WsgiApp, application
+from s3mr.local.door import WsgiApp
+from s3mr.local.server import services
 
 SLICE_OR_JOB = re.compile(r"job#[^#]+$")
 DEPLOYING = ("CreateTable", "DescribeTable")
@@ -34,10 +35,10 @@ class Bill:
 
 
 class Counting:
-    """An application that keeps the ``bill`` of another one."""
+    """An application that keeps the ``bill`` of ``apps``, one a service."""
 
-    def __init__(self, app: WsgiApp) -> None:
-        self._app = app
+    def __init__(self, apps: Mapping[str, WsgiApp]) -> None:
+        self._apps = apps
         self._lock = threading.Lock()
         self.bill = Bill()
 
@@ -60,7 +61,7 @@ class Counting:
                     self.bill.fetched_bytes += int(dict(headers)["Content-Length"])
             return start_response(status, headers, *more)
 
-        return self._app(environ, answered)
+        return self._apps["dynamodb" if target else "s3"](environ, answered)
 
     def _s3(self, method: str, key: str, query: dict[str, list[str]]) -> None:
         listing = method == "GET" and not key
@@ -89,7 +90,7 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def counting_services() -> Iterator[tuple[str, Counting]]:
     """Serve in this process for a while; give the address, and who counts."""
-    counting = Counting(application())
+    counting = Counting(services())
     server = make_server("127.0.0.1", 0, counting, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +19,7 @@ from s3mr.settings import Settings
 from tests.integration.conftest import RUN_S_MAX
 from tests.integration.endpoint.conftest import EXPECTED, Place, lines_in, lines_of
 from tests.integration.test_processes import GONE_S_MAX, until
+from tests.services import services
 
 
 def test_a_job_runs_here_and_its_bucket_and_table_are_at_the_endpoint(place: Place, s3: S3Client) -> None:
@@ -85,14 +84,11 @@ def test_an_endpoint_where_nobody_listens_is_said_before_anything_runs(place: Pl
 
 def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place: Place) -> None:
     place.name("hold", "map c.txt")
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "s3mr.local.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as server:
-        assert server.stdout is not None
-        place.url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+    with services() as running:
+        place.url = running.url
         command = place.start(*place.run("--output", "out"))
         until(lambda: "map c.txt" in place.log(), "a map runs")
-        server.kill()
+        running.process.kill()
     (place.here / "hold").unlink()
     _, said = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
