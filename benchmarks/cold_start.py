@@ -3,7 +3,7 @@
     sam build --parameter-overrides Architecture=x86_64
     python benchmarks/cold_start.py .aws-sam/build
 
-Prints the median of several fresh processes, in milliseconds, for each handler and for the workers' child, and for
+Prints the median of several fresh processes, in milliseconds, for each handler and for the workers' template, and for
 comparison that of boto3 alone. "The first time", nothing is compiled yet, as in a fresh
 environment. A package of the machine's own architecture and Python is needed.
 """
@@ -20,8 +20,8 @@ IMPORTS = {
     "boto3 alone": ("TickFunction", "boto3"),
     "tick": ("TickFunction", "tick"),
     "record": ("RecordFunction", "record"),
-    "map_task, without its child": ("MapFunction", "telemetry, s3mr.processes.host"),
-    "the workers' child": ("MapFunction", "s3mr.processes.worker_process, s3mr.processes.chaos, s3mr.wiring"),
+    "map_task, without its template": ("MapFunction", "telemetry, s3mr.processes.host"),
+    "the workers' template": ("MapFunction", "s3mr.processes.worker_process, s3mr.processes.chaos, s3mr.wiring"),
 }
 TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 ENVIRONMENT = {
@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "s3mr",
     "S3MR_BUCKET": "bucket",
     "S3MR_TABLE": "table",
+    "S3MR_REPORT_KEY": "key",
     "S3MR_WORKERS_MAX": "1",
 }
 

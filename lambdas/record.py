@@ -12,12 +12,13 @@ with without_collections():
     from s3mr.settings import Settings
     from s3mr.wiring import Stack
 
+    report_key = os.environ["S3MR_REPORT_KEY"]
     recorder = Stack(Settings.from_environment(os.environ)).recorder()
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    report, verdict = receive(recorder, event)
+    report, verdict = receive(recorder, event, report_key)
     recorded(report, verdict)
     return {"verdict": verdict}

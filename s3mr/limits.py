@@ -45,6 +45,7 @@ LOCAL_WORKERS_MAX: Final = 256  # processes of the embedded cloud
 TASK_TIMEOUT_S: Final = 900.0  # Lambda's longest
 DEADLINE_S: Final = 24 * 3600.0  # of a whole job
 DEADLINE_S_MAX: Final = 6 * 24 * 3600.0
+ENVIRONMENT_ENDED_STATUS: Final = 70  # EX_SOFTWARE: a worker function's process ends rather than serve another's code
 EVENT_AGE_S: Final = 60.0  # how long an invocation may wait before it starts; Lambda's shortest setting
 LEASE_MARGIN_S: Final = 30.0  # the report's way back, and clocks that differ
 BACKUP_TASKS_MIN: Final = 10
@@ -73,6 +74,13 @@ SUCCESS_PART_BYTES: Final = 200  # what `_SUCCESS` says of one part, at most
 SUCCESS_BYTES_MAX: Final = 32 * MIB  # a `_SUCCESS` that is read back
 PUT_BYTES_MAX: Final = 5 * GIB  # S3: one PutObject
 DYNAMODB_REQUEST_BYTES_MAX: Final = 17 * MIB  # BatchWriteItem takes 16 MB of items
+UPLOAD_ID_MAX: Final = 1_024  # characters; S3's have some 130
+ETAG_MAX: Final = 64  # characters; S3's have 34, with their quotes
+PART_NAME_MAX: Final = 64  # characters
+KEY_TYPE_MAX: Final = 4_096  # characters of a spelled type of keys: a tuple of a thousand ints
+KEY_TUPLES_MAX: Final = 32  # tuples in tuples
+REQUEST_NAMES_MAX: Final = 64  # operations of services that a job's requests are counted by; what is more is one
+REQUEST_NAME_MAX: Final = 64  # characters
 COUNT_MAX: Final = 2**53  # of anything that one task counts; sums over all tasks of a job stay numbers of any JSON
 
 # The coordinator on AWS. A round is one execution of the state machine's loop, and one call of tick's function.
@@ -96,6 +104,8 @@ PIECE_COLUMN_BYTES: Final = 12
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES < ITEM_BYTES_MAX
 assert REDUCERS_MAX * PIECE_COLUMN_BYTES * 4 // 3 + PARAMS_BYTES_MAX + 2 * FAILURE_TEXT_MAX < PAYLOAD_BYTES_MAX
 assert UPLOAD_PARTS_MAX * UPLOAD_ETAG_BYTES + PARAMS_BYTES_MAX < PAYLOAD_BYTES_MAX
+# Whatever a worker reports fits into an item; a character that is escaped takes six bytes, or twelve.
+assert UPLOAD_PARTS_MAX * (ETAG_MAX + 4) + 12 * (UPLOAD_ID_MAX + KEY_TYPE_MAX) + 16 * KIB < ITEM_BYTES_MAX
 assert MAP_TASKS_MAX * SUCCESS_PART_BYTES + 64 * KIB < SUCCESS_BYTES_MAX
 assert PRINTED_LINE_MAX * 12 < 256 * KIB  # as escaped JSON; CloudWatch cuts what is longer
 assert FRAME_BYTES_MIN <= FRAME_BYTES_MAX < MEMORY_BYTES_MIN // 16

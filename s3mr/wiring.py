@@ -152,6 +152,11 @@ class Stack:
         invoker = LambdaInvoker(lambda_client(self._own, self.meter, connections_max=THREADS_MAX))
         return self.ticker(invoker, capacity=capacity)
 
+    def prepare_workers(self) -> None:
+        """Make what takes long, for all workers that are forked from this process. Nothing is connected to yet."""
+        assert self.objects  # noqa: S101 - made at its first use
+        assert self._users_s3  # noqa: S101
+
     def task_handler(self) -> TaskHandler:
         """Return what executes requests in a worker."""
         return TaskHandler(

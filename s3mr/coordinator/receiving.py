@@ -19,6 +19,7 @@ _NO_ROOM = {
     "EventAgeExceeded": f"Lambda had no room for it within {limits.EVENT_AGE_S:.0f} s",
     "ZeroReservedConcurrency": "its function is switched off: somebody has reserved a concurrency of 0 for it",
 }
+_ENDED = f"Runtime exited with error: exit status {limits.ENVIRONMENT_ENDED_STATUS}"
 
 
 class _Context(BaseModel):
@@ -33,16 +34,22 @@ class _Delivery(BaseModel):
     response: Any = Field(default=None, alias="responsePayload")
 
 
-def receive(recorder: Recorder, event: object) -> tuple[Report | None, Verdict]:
+def receive(recorder: Recorder, event: object, report_key: str | None = None) -> tuple[Report | None, Verdict]:
     """Record what a destination has delivered; return the report and its verdict.
+
+    With ``report_key``, a worker's report must carry the mark of a worker function's own process: user code that has
+    come by somebody's token cannot use it.
 
     What is no report (payloads that Lambda left out, or anything that user code has made up) changes nothing: the
     attempt's lease runs out.
     """
     try:
-        report = _report(_Delivery.model_validate(event))
+        delivery = _Delivery.model_validate(event)
+        report = _report(delivery)
     except ValidationError:
         return None, Verdict.UNREADABLE
+    if report_key and delivery.context.condition == "Success" and not report.is_marked(report_key):
+        return report, Verdict.FORGED
     return report, recorder.record(report)
 
 
@@ -52,11 +59,13 @@ def _report(delivery: _Delivery) -> Report:
     request = TaskRequest.model_validate(delivery.request)
     where = {"phase": request.phase, "task": request.task, "attempt": request.attempt}
     no_room = _NO_ROOM.get(delivery.context.condition)
-    failure = Failure(
-        kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH,
-        message=no_room or f"the function died: {_error(delivery.response)}",
-        **where,
-    )
+    if no_room:
+        kind, message = FailureKind.NO_ROOM, no_room
+    elif (error := _error(delivery.response)).endswith(_ENDED):
+        kind, message = FailureKind.TRANSIENT, "its environment has ended, for it could not be cleared of earlier code"
+    else:
+        kind, message = FailureKind.CRASH, f"the function died: {error}"
+    failure = Failure(kind=kind, message=message, **where)
     return Report(job_id=request.spec.job_id, token=request.token, worker=None, failure=failure, **where)
 
 

@@ -61,8 +61,8 @@ class Failure(Value):
     source: str | None = Field(default=None, max_length=limits.FAILURE_TEXT_MAX)
     record: str | None = Field(default=None, max_length=limits.FAILURE_TEXT_MAX)
     phase: TaskPhase | None = None
-    task: int | None = None
-    attempt: int | None = None
+    task: int | None = Field(default=None, ge=0, lt=limits.MAP_TASKS_MAX)
+    attempt: int | None = Field(default=None, ge=0, le=limits.ATTEMPT_NUMBER_MAX)
 
     def story(self) -> str:
         """Return all of it as text: where, what, with what input, and the user's traceback."""

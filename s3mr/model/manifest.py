@@ -1,10 +1,11 @@
 """The manifest: what one winning attempt wrote. An object that no manifest names does not exist."""
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from s3mr import limits
 from s3mr.model.job import TaskPhase, WorkerId
@@ -42,11 +43,29 @@ def unpack_columns(rows: Sequence[bytes]) -> Iterator[tuple[tuple[int, ...], ...
         yield tuple(zip(*column, strict=True))
 
 
+def _key_type(name: str) -> str:
+    """Check how a type of keys is spelled, from the innermost tuples outwards.
+
+    Whoever takes it apart goes as deep as it is nested, so that has a bound.
+    """
+    left = name
+    for _ in range(limits.KEY_TUPLES_MAX + 1):
+        if _SCALAR.fullmatch(left):
+            return name
+        left = _TUPLE.sub("int", left)
+    raise ValueError("no type of keys")
+
+
+_SCALAR = re.compile("str|bytes|int|float|bool")
+_TUPLE = re.compile(rf"tuple\[(?:(?:{_SCALAR.pattern})(?:,(?:{_SCALAR.pattern}))*)?\]")
+KeyType = Annotated[str, Field(max_length=limits.KEY_TYPE_MAX), AfterValidator(_key_type)]
+
+
 class Books(Value):
     """What crossed the shuffle, to be balanced: records, and the sum of the pieces' CRC-32C modulo 2**32."""
 
-    records: int = 0
-    checksum: int = 0
+    records: int = Field(default=0, ge=0, lt=2**64)
+    checksum: int = Field(default=0, ge=0, lt=2**32)
 
     def __add__(self, other: "Books") -> "Books":
         return Books(records=self.records + other.records, checksum=(self.checksum + other.checksum) % 2**32)
@@ -55,10 +74,10 @@ class Books(Value):
 class Part(Value):
     """A part that lies uploaded but uncompleted at its final place."""
 
-    name: str
-    upload: str  # the upload's id; in a folder, the name of the temporary file
+    name: str = Field(max_length=limits.PART_NAME_MAX)
+    upload: str = Field(max_length=limits.UPLOAD_ID_MAX)  # in a folder, the name of the temporary file
     worker: WorkerId  # who wrote it: the part at its final place is ours only if this worker's
-    etags: tuple[str, ...] = Field(max_length=limits.UPLOAD_PARTS_MAX)
+    etags: tuple[Annotated[str, Field(max_length=limits.ETAG_MAX)], ...] = Field(max_length=limits.UPLOAD_PARTS_MAX)
     size_bytes: int = Field(ge=0, le=limits.COUNT_MAX)
     records: int = Field(ge=0, le=limits.COUNT_MAX)
     crc32c: int = Field(ge=0, lt=2**32)
@@ -68,12 +87,14 @@ class Manifest(Value):
     """What the first completed attempt of a task wrote; at most one a task, for ever."""
 
     phase: TaskPhase
-    task: int = Field(ge=0)
-    attempt: int = Field(ge=1)
+    task: int = Field(ge=0, lt=limits.MAP_TASKS_MAX)
+    attempt: int = Field(ge=1, le=limits.ATTEMPT_NUMBER_MAX)
     worker: WorkerId
-    duration_s: float = Field(ge=0)
+    duration_s: float = Field(ge=0, le=limits.COUNT_MAX)
     counters: Counters
-    key_type: str | None = None  # of the pairs mapped; None where there were none
-    pieces: bytes | None = None  # map: `pack_pieces` of R pieces
+    key_type: KeyType | None = None  # of the pairs mapped; None where there were none
+    pieces: bytes | None = Field(  # map: `pack_pieces` of R pieces
+        default=None, max_length=limits.REDUCERS_MAX * limits.PIECE_COLUMN_BYTES
+    )
     books: Books | None = None  # reduce: what it read
     part: Part | None = None  # reduce, or map in a job without reduce

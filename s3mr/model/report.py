@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from s3mr.model.job import SCHEMA_VERSION, Failure, JobId, JobSpec, Phase, Schem
 from s3mr.model.manifest import Manifest
 from s3mr.model.plan import Pointer
 from s3mr.model.value import Value
+
+Token = Annotated[str, Field(max_length=64)]  # of `attempt_token`
 
 
 class TaskRequest(Value):
@@ -37,10 +39,11 @@ class Report(Value):
     phase: TaskPhase
     task: int = Field(ge=0, lt=limits.MAP_TASKS_MAX)
     attempt: int = Field(ge=1, le=limits.ATTEMPT_NUMBER_MAX)
-    token: str
+    token: Token
     worker: WorkerId | None
     manifest: Manifest | None = None
     failure: Failure | None = None
+    mark: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # of the worker function's own process
 
     @model_validator(mode="after")
     def _exactly_one_outcome(self) -> Self:
@@ -52,6 +55,15 @@ class Report(Value):
         """Whether this is the report of that attempt."""
         asked = (request.spec.job_id, request.phase, request.task, request.attempt, request.token)
         return asked == (self.job_id, self.phase, self.task, self.attempt, self.token)
+
+    def marked(self, key: str) -> Self:
+        """Return this report with the mark of those who hold ``key``: HMAC-SHA256 of all the rest, hex."""
+        bare = self.model_copy(update={"mark": None}).model_dump_json().encode("utf-8", "surrogatepass")
+        return self.model_copy(update={"mark": hmac.new(key.encode(), bare, hashlib.sha256).hexdigest()})
+
+    def is_marked(self, key: str) -> bool:
+        """Whether that mark is on it."""
+        return self.mark is not None and hmac.compare_digest(self.mark, self.marked(key).mark or "")
 
 
 def attempt_token(secret: str, *, phase: Phase, task: int, attempt: int) -> str:

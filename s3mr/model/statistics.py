@@ -1,11 +1,14 @@
 """Counts of work done, added up over tasks."""
 
-from collections import Counter
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from s3mr import limits
 from s3mr.model.value import Value
+
+Operation = Annotated[str, Field(pattern=r"^[a-z0-9]+:[A-Za-z0-9]+$", max_length=limits.REQUEST_NAME_MAX)]
+OTHERS: Final = "other:Operations"
 
 
 class Counters(Value):
@@ -19,7 +22,7 @@ class Counters(Value):
     records_out: int = 0
     bytes_out: int = 0
     busy_s: float = 0.0  # of workers
-    requests: dict[str, int] = Field(default_factory=dict)  # by service and operation, "s3:PutObject"
+    requests: dict[Operation, int] = Field(default_factory=dict, max_length=limits.REQUEST_NAMES_MAX)
 
     @property
     def of_one_task(self) -> bool:
@@ -29,5 +32,8 @@ class Counters(Value):
 
     def __add__(self, other: "Counters") -> "Counters":
         mine, theirs = self.model_dump(), other.model_dump()
-        requests = dict(Counter(mine.pop("requests")) + Counter(theirs.pop("requests")))
+        requests = mine.pop("requests")
+        for name, count in theirs.pop("requests").items():  # any number of tasks may have made names up
+            kept = name if name in requests or len(requests) < limits.REQUEST_NAMES_MAX - 1 else OTHERS
+            requests[kept] = requests.get(kept, 0) + count
         return Counters(**{name: mine[name] + theirs[name] for name in mine}, requests=requests)

@@ -22,10 +22,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TextIO
 
 from s3mr.processes import worker_process
 from s3mr.processes.starting import Worker, show_as, start_worker
+
+if TYPE_CHECKING:
+    from s3mr.wiring import Stack
 
 _NUMBER_BYTES: Final = 8
 _DESCRIPTORS: Final = 4
@@ -35,15 +38,21 @@ _MEANT_FOR_THE_COMMAND: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Template:
-    """The command's hold on its template."""
+    """A process' hold on its template. ``instead`` starts a worker where the template has died."""
 
-    def __init__(self, pid: int, control: socket.socket) -> None:
-        self._pid = pid
+    def __init__(
+        self,
+        pid: int,
+        control: socket.socket,
+        instead: Callable[[Mapping[str, str], int | None], Worker] = start_worker,
+    ) -> None:
+        self.pid = pid
         self._control = control
+        self._instead = instead
         self._turn = threading.Lock()
 
     def start(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
-        """Fork a worker; start one where the template has died."""
+        """Fork a worker."""
         (asked, stdin), (stdout, answers), (status, end) = os.pipe(), os.pipe(), os.pipe()
         try:
             pid = self._fork(environment, [asked, answers, 2 if stderr is None else stderr, end])
@@ -52,19 +61,19 @@ class Template:
         if pid:
             return Forked(pid, stdin, stdout, status)
         _close(stdin, stdout, status)
-        return start_worker(environment, stderr)
+        return self._instead(environment, stderr)
 
     def close(self) -> None:
         """End the template; workers do not end with it."""
         self._control.close()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):  # whoever ignores SIGCHLD has no dead children
-            death = os.pidfd_open(self._pid)
+            death = os.pidfd_open(self.pid)
             with selectors.DefaultSelector() as selector:
                 selector.register(death, selectors.EVENT_READ)
                 if not selector.select(_END_S):
-                    os.kill(self._pid, signal.SIGKILL)
+                    os.kill(self.pid, signal.SIGKILL)
             _close(death)
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
     def _fork(self, environment: Mapping[str, str], descriptors: list[int]) -> int:
         """Return the new worker's process id; 0: there is none."""
@@ -114,7 +123,7 @@ class Forked:
 
 def fork_template() -> Template | None:
     """Fork a template of this process, which has imported all that workers need; None: that cannot be done here."""
-    if not _tells_of_deaths() or len(list(Path("/proc/self/task").iterdir())) > 1:
+    if not tells_of_deaths() or len(list(Path("/proc/self/task").iterdir())) > 1:
         return None
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
@@ -123,7 +132,7 @@ def fork_template() -> Template | None:
     try:
         pid = os.fork()
         if pid == 0:
-            _live(lambda: _Forking(theirs).serve())
+            _live(lambda: serve(theirs))
     except OSError:  # no room for a process more; where there is none for a worker either, that will be said
         ours.close()
         return None
@@ -133,7 +142,13 @@ def fork_template() -> Template | None:
     return Template(pid, ours)
 
 
-def _tells_of_deaths() -> bool:
+def serve(control: socket.socket, stack: "Stack | None" = None) -> None:
+    """Be a template, which is asked over ``control``, until that ends. ``stack`` is what each worker begins with."""
+    _Forking(control, stack).serve()
+
+
+def tells_of_deaths() -> bool:
+    """Whether this system can tell of the death of a process that is not one's child."""
     if not hasattr(os, "pidfd_open"):
         return False
     try:
@@ -158,6 +173,7 @@ class _Forking:
     """The template itself."""
 
     control: socket.socket
+    stack: "Stack | None"
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
     def serve(self) -> None:
@@ -198,7 +214,7 @@ class _Forking:
             for own, given in enumerate((stdin, stdout, stderr)):
                 os.dup2(given, own)
             _forget_descriptors({0, 1, 2})
-            _live(lambda: _work(json.loads(body)))
+            _live(lambda: _work(json.loads(body), self.stack))
         _close(stdin, stdout, stderr)
         death = os.pidfd_open(pid)
         self.selector.register(death, selectors.EVENT_READ, lambda: self._tell(pid, death, end))
@@ -228,7 +244,7 @@ def _bury_the_dead() -> None:
             pass
 
 
-def _work(environment: dict[str, str]) -> None:
+def _work(environment: dict[str, str], stack: "Stack | None") -> None:
     """Be a worker, as if one had been started."""
     os.environ.clear()
     os.environ.update(environment)
@@ -241,7 +257,7 @@ def _work(environment: dict[str, str]) -> None:
     sys.stdin = sys.__stdin__ = _stream(0, "rb", sys.__stdin__)  # type: ignore[misc] # it is ours to make
     sys.stdout = sys.__stdout__ = _stream(1, "wb", sys.__stdout__)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _stream(2, "wb", sys.__stderr__)  # type: ignore[misc]
-    worker_process.main()
+    worker_process.main(stack)
 
 
 def _stream(descriptor: int, mode: Literal["rb", "wb"], like: TextIO | None) -> TextIOWrapper:

@@ -35,6 +35,11 @@ def kill_group(pid: int) -> None:
         return
 
 
+def kill_own_group() -> None:
+    """Kill this process, which leads its own group, with everything that it has started."""
+    os.killpg(0, signal.SIGKILL)  # by its id, a sealed process may not, once its supervisor is dead
+
+
 def _until_broken(lines: BinaryIO) -> Iterator[bytes]:
     try:
         yield from lines

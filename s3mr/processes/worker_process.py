@@ -10,21 +10,24 @@ import json
 import os
 import queue
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from s3mr.processes.lifeline import follow, kill_group
+from s3mr.processes.lifeline import follow, kill_own_group
 from s3mr.processes.starting import show_as, without_collections
 from s3mr.settings import Settings
+
+if TYPE_CHECKING:
+    from s3mr.wiring import Stack
 
 BROKEN_STATUS = 70  # EX_SOFTWARE
 GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
 
 
-def main() -> None:
-    """Work until standard input ends."""
+def main(stack: "Stack | None" = None) -> None:
+    """Work until standard input ends, with a stack that a template has made, or with one of its own."""
     show_as("s3mr-worker")
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    follow(_private(0, os.O_RDONLY), requests.put, lambda: kill_group(os.getpid()))
+    follow(_private(0, os.O_RDONLY), requests.put, kill_own_group)
     reports = _private(1, os.O_WRONLY, shown_as=2)
     settings = Settings.from_environment(os.environ)
     with without_collections():
@@ -32,7 +35,7 @@ def main() -> None:
         from s3mr.processes.chaos import Chaos
         from s3mr.wiring import Stack
 
-        handler, chaos = Stack(settings).task_handler(), Chaos.parse(settings.chaos or "")
+        handler, chaos = (stack or Stack(settings)).task_handler(), Chaos.parse(settings.chaos or "")
     gc.set_threshold(*GC_THRESHOLDS)
     reports.write(b"\n")  # ready: from here the time of a task counts
     reports.flush()

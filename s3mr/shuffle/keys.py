@@ -7,6 +7,7 @@ key. Tuples agree when position by position their types agree as far as both go.
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
+from s3mr import limits
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.values import TUPLES_MAX
 
@@ -34,7 +35,7 @@ def key_type(key: Key) -> str:
     Raises:
         UserCodeError: no key: another type, a subclass of an allowed one, or NaN.
     """
-    return _spell(_shape(key))
+    return _bounded(_spell(_shape(key)))
 
 
 def merge_types(one: str, other: str) -> str:
@@ -48,7 +49,7 @@ def merge_types(one: str, other: str) -> str:
     merged = _join(_parse(one), _parse(other))
     if merged is None:
         raise UserCodeError(f"keys of mixed types: {one} and {other}; all keys of a job must be of one type")
-    return _spell(merged)
+    return _bounded(_spell(merged))
 
 
 class KeyTypes:
@@ -103,6 +104,15 @@ def _refusal(key: Key) -> UserCodeError:
     advice = f"use {allowed}(key)" if allowed else _ADVICE.get(kind.__name__, numpy)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     return UserCodeError(f"a key of type {name}; keys are str, bytes, int, float, bool or tuples of these: {advice}")
+
+
+def _bounded(name: str) -> str:
+    if len(name) > limits.KEY_TYPE_MAX:
+        raise UserCodeError(
+            f"the type of a key takes {len(name):,} characters to spell, and may take {limits.KEY_TYPE_MAX:,}: "
+            "use tuples of fewer items, or str(key)"
+        )
+    return name
 
 
 def _spell(shape: Shape) -> str:

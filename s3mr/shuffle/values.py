@@ -7,12 +7,15 @@ has the same size everywhere, so that buffers fill, spill and cut their frames a
 from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
+from s3mr import limits
 from s3mr.errors import UserCodeError
 
 Value: TypeAlias = Any  # str, bytes, int, float, bool, None, and lists, tuples and dicts of these
 
 NESTING_MAX: Final = 200  # containers in containers: packing them recurses
-TUPLES_MAX: Final = 32  # of these, tuples: each is an unpacker in an unpacker, which takes 64 KiB of C's stack
+TUPLES_MAX: Final = (
+    limits.KEY_TUPLES_MAX
+)  # of these, tuples: each is an unpacker in an unpacker, which takes 64 KiB of C's stack
 # What a value takes, with the place in a list that refers to it.
 _FIXED: Final = {bool: 10, type(None): 10, float: 34}
 INT_BYTES: Final = 42  # and more beyond 64 bits

@@ -1,6 +1,9 @@
 """Whole jobs on the deployed template: they give what a sequential program gives, whatever happens meanwhile."""
 
+import os
+import signal
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 
@@ -8,6 +11,7 @@ import pytest
 
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.place import ROOT
+from tests.deployed.harness.waiting import until
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"
 
@@ -90,18 +94,26 @@ def test_a_function_that_dies_is_reported_by_lambda_and_its_task_tried_again(per
     """The whole environment dies, not only the process that runs user code: Lambda's failure destination says so."""
     code = """
         import os, pathlib, signal
-        def kill(source, line):
+        def wait(source, line):
             mark = pathlib.Path(params["mark"])
             if not mark.exists():
-                mark.touch()
-                os.kill(os.getppid(), signal.SIGKILL)
+                mark.with_suffix(".new").write_text(str(os.getppid()))
+                mark.with_suffix(".new").rename(mark)
                 signal.pause()
             yield line, 1
-        job = Job(map=kill)
+        job = Job(map=wait)
     """
-    output = person.output()
-    mark = f"mark={tmp_path / 'mark'}"
-    result = person.ask("run", person.job(code), person.upload("a"), "--output", output, "--param", mark)
+    output, mark = person.output(), tmp_path / "mark"
+
+    def kill() -> None:
+        until(mark.exists)
+        template = Path(f"/proc/{mark.read_text()}/stat").read_text()
+        os.kill(int(template.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent: the function's process
+
+    with ThreadPoolExecutor(1) as others:
+        killing = others.submit(kill)
+        result = person.ask("run", person.job(code), person.upload("a"), "--output", output, "--param", f"mark={mark}")
+        killing.result()
     assert person.lines(output) == ["a\t1"]
     (failed, _won) = person.ask("history", result["job_id"], "map/0")["executions"]
     assert "signal: killed" in failed["failure"]["message"]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from s3mr import limits
 from s3mr.bundle import make_bundle
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model import keys
@@ -19,8 +21,6 @@ from s3mr.model.job import BundleRef, JobSpec, Phase
 from s3mr.model.plan import MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer, encode_plan
 from s3mr.model.report import Report, TaskRequest
-from s3mr.processes.host import UNCLEAN_STATUS
-from tests.integration.test_processes import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
 
@@ -37,8 +37,8 @@ for event in sys.stdin:
 """
 
 
-class Host:
-    """A `WorkerHost` in a process of its own, as in Lambda."""
+class Requests:
+    """Makes requests for one map task of jobs that are this code, over two lines of text."""
 
     def __init__(self, cloud: EmbeddedCloud, folder: Path) -> None:
         self.cloud = cloud
@@ -47,35 +47,14 @@ class Host:
         self.text = folder / "in.txt"
         self.text.write_text("one\ntwo\n")
         self.jobs = 0
-        settings = cloud.settings.to_environment()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a function's process is given."""
+        settings = self.cloud.settings.to_environment()
         del settings["S3MR_SCRATCH"]
         own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HOST],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**own, **settings, "TMPDIR": str(self.temporary), "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"},
-        )
-
-    def run(self, code: str, *, timeout_s: float = 30.0) -> tuple[Report, list[str]]:
-        """Run one map task of a job with this code; return its report, and what was printed."""
-        request = self.request(code, timeout_s)
-        printed, answer = self.send(request.model_dump(mode="json"))
-        return Report.model_validate(answer["report"]), printed
-
-    def send(self, event: object) -> tuple[list[str], dict[str, Any]]:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(event) + "\n")
-        self.process.stdin.flush()
-        printed: list[str] = []
-        for line in self.process.stdout:
-            answer = json.loads(line)
-            if "said" not in answer:
-                return printed, answer
-            printed.append(answer["said"])
-        raise AssertionError("the host has ended")
+        return {**own, **settings, "TMPDIR": str(self.temporary)}
 
     def request(self, code: str, timeout_s: float) -> TaskRequest:
         self.jobs += 1
@@ -109,13 +88,48 @@ class Host:
         pointer = decode_pointer(b"".join(plan)[-POINTER_BYTES:])
         return TaskRequest(spec=spec, phase=Phase.MAP, task=0, attempt=1, token="t", start_by=2.0e9, plan=pointer)
 
+
+class Host(Requests):
+    """A `WorkerHost` in a process of its own, as in Lambda."""
+
+    def __init__(self, cloud: EmbeddedCloud, folder: Path, runtime_api: str = "127.0.0.1:9") -> None:
+        super().__init__(cloud, folder)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOST],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**self.environment, "AWS_LAMBDA_RUNTIME_API": runtime_api, "S3MR_REPORT_KEY": "key"},
+        )
+
+    def run(self, code: str, *, timeout_s: float = 30.0) -> tuple[Report, list[str]]:
+        """Run one map task of a job with this code; return its report, and what was printed."""
+        request = self.request(code, timeout_s)
+        printed, answer = self.send(request.model_dump(mode="json"))
+        return Report.model_validate(answer["report"]), printed
+
+    def send(self, event: object) -> tuple[list[str], dict[str, Any]]:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(event) + "\n")
+        self.process.stdin.flush()
+        printed: list[str] = []
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if "said" not in answer:
+                return printed, answer
+            printed.append(answer["said"])
+        raise AssertionError("the host has ended")
+
     def close(self) -> None:
         if self.process.stdin:
             self.process.stdin.close()
         self.process.kill()
         self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
 
 
 @pytest.fixture
@@ -171,12 +185,11 @@ def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
     report, printed = host.run(leave)
     assert report.manifest is not None
     daemon = int(printed[0].split()[1])
-    assert Path(f"/proc/{daemon}").exists()
+    assert not Path(f"/proc/{daemon}").exists()
     look = 'hasattr(builtins, "LEFT"), "LEFT" in os.environ, sorted(os.listdir(tempfile.gettempdir()))'
     report, printed = host.run(said(look))
     assert report.manifest is not None
     assert printed == ["False False ['s3mr-bundles']"]
-    assert not Path(f"/proc/{daemon}").exists()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +218,7 @@ def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environmen
     try:
         assert host.run(look)[1] == ["['s3mr-bundles']"]
     except AssertionError:
-        assert host.process.wait(10) == UNCLEAN_STATUS
+        assert host.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
     assert Path("/etc/passwd").exists()
 
 
@@ -242,41 +255,107 @@ def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
     assert host.run(said("4"))[1] == ["4"]
 
 
-def test_a_child_that_died_after_its_report_costs_the_next_attempt_nothing(host: Host) -> None:
-    die = host.temporary / "die"
-    code = f"""
-    import os, threading, time
-    def die_when_told():
-        while not os.path.exists({str(die)!r}):
-            time.sleep(0.01)
-        os._exit(3)
-    threading.Thread(target=die_when_told, daemon=True).start()
-    def map(source, line):
-        if line == "one":
-            print(os.getpid())
-        yield line, 1
-    job = Job(map=map, reduce=map)
-    """
-    _, printed = host.run(code)
-    die.touch()
-    child = Path(f"/proc/{printed[0]}/stat")
-    until(lambda: not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z", "the child has died")
-    die.unlink()
-    report, again = host.run(code)
-    assert report.manifest is not None
-    assert again != printed
-
-
 def test_the_host_hides_its_memory_from_its_children() -> None:
     code = "from s3mr.processes.descendants import hide_memory; import ctypes; hide_memory()\n"
     code += "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
 
 
-def test_the_same_bundle_keeps_its_child(host: Host) -> None:
-    pid = said("os.getpid()")
-    assert host.run(pid)[1] == host.run(pid)[1]
-    assert host.run(said("os.getpid() + 0"))[1] != host.run(pid)[1]
+def test_an_invocation_meets_no_process_thread_or_global_of_an_earlier_one_of_its_bundle(host: Host) -> None:
+    code = """
+    import os, threading, time
+    seen = []
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    def map(source, line):
+        seen.append(line)
+        if line == "two":
+            print(os.getpid(), seen, threading.active_count())
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    (_, first), (_, second) = host.run(code), host.run(code)
+    assert first[0].split()[0] != second[0].split()[0]
+    assert first[0].split()[1:] == second[0].split()[1:]
+    assert not any(
+        Path(f"/proc/{one[0].split()[0]}/cmdline").read_bytes()
+        for one in (first, second)
+        if Path(f"/proc/{one[0].split()[0]}").exists()
+    )
+
+
+def test_what_a_bundle_leaves_in_its_folder_is_there_for_the_same_bundle_alone(host: Host) -> None:
+    code = """
+    import os, tempfile
+    from pathlib import Path
+    def map(source, line):
+        kept = Path(tempfile.gettempdir(), "kept")
+        print(kept.exists(), oct(kept.parent.stat().st_mode & 0o777))
+        kept.touch()
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    assert host.run(code)[1] == ["False 0o700", "True 0o700"]
+    assert host.run(code)[1] == ["True 0o700", "True 0o700"]
+    assert host.run(said("os.listdir(tempfile.gettempdir())"))[1] == ["['s3mr-bundles']"]
+
+
+def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host: Host) -> None:
+    others = host.temporary / "others" / "below"
+    others.mkdir(parents=True)
+    (others / "file").write_text("theirs")
+    (host.temporary / "closed").mkdir(mode=0)
+    (host.temporary / "link").symlink_to("/nowhere")
+    before = {path: path.lstat() for path in host.temporary.rglob("*")}
+    for number in range(3):
+        assert host.run(said(str(number)))[1] == [str(number)]
+    after = {path: path.lstat() for path in host.temporary.rglob("*") if path in before}
+    assert [(one.st_ino, one.st_mode, one.st_ctime_ns) for one in after.values()] == [
+        (one.st_ino, one.st_mode, one.st_ctime_ns) for one in before.values()
+    ]
+    assert len([path for path in host.temporary.iterdir() if path.name.startswith("s3mr-")]) == 1
+
+
+@pytest.mark.parametrize("place", ["TMPDIR", "/tmp", "/dev/shm"])  # noqa: S108 - it is removed again
+def test_a_file_left_outside_of_its_folder_ends_the_environment_and_stays(
+    host: Host, tmp_path: Path, place: str
+) -> None:
+    folder = str(host.temporary) if place == "TMPDIR" else place
+    name = f"left-{tmp_path.name}-{os.getpid()}"
+    left = Path(folder, name)
+    code = f"""
+    def map(source, line):
+        open({str(left)!r}, "w").write("mine")
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    try:
+        assert host.run(code)[0].manifest is not None
+        assert host.run(code)[0].manifest is not None  # its own may go on
+        with pytest.raises((AssertionError, BrokenPipeError)):
+            host.run(said("1"))
+        assert host.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
+        assert left.read_text() == "mine"
+    finally:
+        left.unlink()
+
+
+def test_files_that_others_make_meanwhile_end_nothing(host: Host) -> None:
+    theirs = host.temporary / "theirs"
+    code = f"""
+    import time
+    from pathlib import Path
+    def map(source, line):
+        print(line)
+        while not Path({str(theirs)!r}).exists():
+            time.sleep(0.01)
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    maker = threading.Timer(1.0, theirs.mkdir)
+    maker.start()
+    assert host.run(code)[0].manifest is not None
+    maker.join()
+    assert host.run(said("1"))[1] == ["1"]
 
 
 def test_user_code_does_not_learn_where_invocations_come_from(host: Host) -> None:
@@ -305,3 +384,28 @@ def test_a_child_that_hangs_is_ended_at_the_tasks_time(host: Host) -> None:
 def test_what_is_no_request_is_refused_and_the_next_one_served(host: Host) -> None:
     assert host.send({"nonsense": 1})[1] == {"error": "ValidationError"}
     assert host.run(said("3"))[1] == ["3"]
+
+
+def test_where_user_code_cannot_be_sealed_an_environment_serves_one_bundle_and_ends(
+    cloud: EmbeddedCloud, tmp_path: Path
+) -> None:
+    unsealed = Host(cloud, tmp_path, runtime_api="no.such.name.invalid:9001")  # nobody can try whether a seal holds
+    try:
+        own = said("1")
+        assert unsealed.run(own)[1] == unsealed.run(own)[1] == ["1"]
+        with pytest.raises((AssertionError, BrokenPipeError)):
+            unsealed.run(said("2"))
+        assert unsealed.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
+        assert unsealed.process.stderr
+        first, *_, last = unsealed.process.stderr.read().splitlines()
+        assert "user code is not sealed here" in first
+        assert "this environment ends: another bundle's turn" in last
+    finally:
+        unsealed.close()
+
+
+def test_a_reports_mark_is_the_functions_own_and_its_key_is_kept_from_user_code(host: Host) -> None:
+    assert host.run(said('"S3MR_REPORT_KEY" in os.environ'))[1] == ["False"]
+    report, _ = host.run(said("1"))
+    assert report.is_marked("key")
+    assert not report.model_copy(update={"attempt": 2}).is_marked("key")

@@ -127,3 +127,28 @@ def test_a_manifest_that_could_not_be_read_back_is_no_manifest(one: World) -> No
     report = one.execute(request).model_dump(mode="json")
     report["manifest"]["duration_s"] = float("inf")
     assert receive(one.recorder, delivery(request, response=report)) == (None, Verdict.UNREADABLE)
+
+
+def test_a_report_without_the_mark_of_a_functions_own_process_is_not_believed(one: World) -> None:
+    request = one.sent.popleft()
+    report = one.execute(request)
+    unmarked = delivery(request, response=report.model_dump(mode="json"))
+    another = delivery(request, response=report.marked("another key").model_dump(mode="json"))
+    marked = report.marked("key")
+    assert marked.manifest
+    changed = marked.manifest.model_copy(update={"duration_s": marked.manifest.duration_s + 1})
+    forged = delivery(request, response=marked.model_copy(update={"manifest": changed}).model_dump(mode="json"))
+    for event in (unmarked, another, forged):
+        assert receive(one.recorder, event, "key")[1] is Verdict.FORGED
+    true = delivery(request, response=marked.model_dump(mode="json"))
+    assert receive(one.recorder, true, "key")[1] is Verdict.WON
+
+
+def test_an_environment_that_ends_rather_than_serve_another_bundle_costs_no_attempt(one: World) -> None:
+    ended = f"RequestId: 1 Error: Runtime exited with error: exit status {limits.ENVIRONMENT_ENDED_STATUS}"
+    dead = {"errorType": "Runtime.ExitError", "errorMessage": ended}
+    report, verdict = receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", dead))
+    assert verdict is Verdict.FAILED
+    assert report is not None
+    assert report.failure is not None
+    assert report.failure.kind is FailureKind.TRANSIENT
