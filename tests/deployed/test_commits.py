@@ -53,7 +53,7 @@ LOSES_A_PART = """
         yield "slow!", 1
         yield "quick", 1
     def wait(key, values):
-        if key == "quick":  # a worker's rights are enough to leave an upload of another part open, as anybody's might be
+        if key == "quick":  # a worker's rights are enough to leave an upload of another part open
             boto3.client("s3").create_multipart_upload(Bucket=params["bucket"], Key=params["prefix"] + "part-00000")
         while key == "slow!" and not pathlib.Path(params["gate"], "open").exists():
             time.sleep(0.05)
