@@ -115,6 +115,11 @@ def status_of(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def is_busy(status: int, code: str) -> bool:
+    """Whether an answer says that the service could do it later."""
+    return code in _THROTTLED or status >= 500 or status == 429
+
+
 def is_denied(error: BaseException | None) -> bool:
     """Whether ``error`` is an answer that we have no right to what was asked."""
     return isinstance(error, boto.ClientError) and (
@@ -126,7 +131,7 @@ def _of_answer(what: str, error: boto.ClientError) -> S3mrError:
     code, status = code_of(error), status_of(error)
     if code in _ADVICE:
         return RequestError(f"{what}: {_ADVICE[code]} ({code})")
-    if code in _THROTTLED or status >= 500 or status == 429:
+    if is_busy(status, code):
         return TransientError(f"{what}: {error}")
     if status in (401, 403) or code.startswith("AccessDenied"):
         return RequestError(f"{what}: {_denied(error)}")

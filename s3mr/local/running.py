@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from s3mr import limits
+from s3mr.adapters.exhaustion import check_descriptors
 from s3mr.adapters.os_errors import translated_os
 from s3mr.adapters.s3_uri import is_s3
 from s3mr.bundle import make_bundle
@@ -181,6 +182,7 @@ def _workers(options: Options) -> int:
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
     if type(workers) is not int or not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
         raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
+    check_descriptors(workers)
     return workers
 
 

@@ -13,10 +13,9 @@ from functools import partial
 from typing import BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_group
-from s3mr.processes.starting import show_as, without_collections
+from s3mr.processes.starting import BROKEN_STATUS, live, show_as, without_collections
 from s3mr.settings import Settings
 
-BROKEN_STATUS = 70  # EX_SOFTWARE
 GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
 
 
@@ -60,4 +59,4 @@ def _private(descriptor: int, mode: int, shown_as: int | None = None) -> BinaryI
 
 
 if __name__ == "__main__":
-    main()
+    live(main)
