@@ -98,6 +98,11 @@ class Cloud:
         if folder := temporary_folder_of(spec):
             self.care.remove_at_end(folder)
 
+    def job_is_gone(self) -> None:
+        """Have removed what has outlived the job: its services have lost it, so nobody can take it up."""
+        for path in self._outputs:
+            self.care.remove_at_end(path)
+
     def check(self) -> None:
         """Raise InvariantError if the services are gone."""
 
@@ -110,8 +115,8 @@ class Cloud:
         self.care.close()
 
     def _staged(self, path: Path) -> None:
+        self._outputs.add(path)
         if not self._stands:
-            self._outputs.add(path)
             self.care.remove_at_end(path)
 
 

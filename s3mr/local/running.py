@@ -17,7 +17,7 @@ from s3mr.bundle import make_bundle
 from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Order, Planned
 from s3mr.coordinator.sweeping import sweep_leftovers
-from s3mr.errors import RequestError, TransientError
+from s3mr.errors import MissingError, RequestError, TransientError
 from s3mr.loading import Code
 from s3mr.local.care import Care
 from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
@@ -106,9 +106,15 @@ def resume_local(
 
 def _settled(stack: Stack, job_id: str) -> JobState:
     """Return the job; one that is ending is brought to its end first."""
-    seen = stack.store.observe(job_id)
+    try:
+        seen = stack.store.observe(job_id)
+    except MissingError:
+        seen = None
     if seen is None:
-        raise RequestError(f"there is no job {job_id}")
+        raise RequestError(
+            f"there is no job {job_id} in this table: check --endpoint-url and S3MR_TABLE; if its services have lost "
+            f"it, run it again, and remove the folder .OUTPUT.s3mr-{job_id} beside its output, where there is one"
+        )
     going_on = seen.job.phase in (Phase.COMMITTING, Phase.SUCCEEDED) or (
         seen.job.phase.working and not seen.cancel_requested
     )
