@@ -3,6 +3,7 @@
 S3mrError
 ├── UserCodeError    the user's function is wrong or raised: fail the task, show what it did
 ├── RequestError     can never work as asked: refuse, and name what to change
+│   └── MissingError the bucket or the table does not exist: what was in it is gone
 ├── TransientError   a service is busy or out of reach: try again within the budget
 ├── InvariantError   a bug of ours or a foreign write: stop the job, keep the evidence
 ├── JobFailedError   the job that was waited for has failed: nothing was written to its output
@@ -39,6 +40,10 @@ class UserCodeError(S3mrError):
 
 class RequestError(S3mrError):
     """What was asked can never work; the text names what to change."""
+
+
+class MissingError(RequestError):
+    """The service says that the bucket or the table does not exist; so nothing that was in it does."""
 
 
 class TransientError(S3mrError):

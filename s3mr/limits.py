@@ -51,6 +51,7 @@ LEASE_MARGIN_S: Final = 30.0  # the report's way back, and clocks that differ
 BACKUP_TASKS_MIN: Final = 10
 BACKUP_MEDIAN_FACTOR: Final = 3.0
 BACKUP_LONGER_S: Final = 10.0
+BUSY_S: Final = 150.0  # for which a command waits for services at an endpoint that say they are busy
 STALL_S: Final = 10.0  # without progress for so long, tick asks whether live tasks have already won
 
 # Requests, items and batches.

@@ -15,6 +15,7 @@ from s3mr.adapters.dynamodb import DynamoDBJobStore
 from s3mr.adapters.files import LocalInputs
 from s3mr.adapters.folder_output import FolderOutput
 from s3mr.adapters.inputs import AnyInputs
+from s3mr.adapters.patience import Patience
 from s3mr.adapters.published import FolderPublished, S3Published
 from s3mr.adapters.s3_inputs import S3Inputs
 from s3mr.adapters.s3_output import S3Output
@@ -47,9 +48,11 @@ class Stack:
         *,
         on_staging: Callable[[Path], object] | None = None,
         account: str | None = None,
+        patience: Patience | None = None,
     ) -> None:
         """``on_staging`` is told the folder in which a folder output is made, before it is made.
 
+        ``patience``: with services that are busy; without it, as much as botocore has.
         ``account``: the one to which a bucket must belong where a job that is submitted may write.
         """
         self.meter = Meter()
@@ -59,6 +62,7 @@ class Stack:
         self._settings = settings
         self._on_staging = on_staging
         self._account = account
+        self.patience = patience
 
     def scratch(self) -> BinaryIO:
         """Return a new, empty temporary file without a name."""
@@ -66,13 +70,13 @@ class Stack:
 
     @cached_property
     def objects(self) -> S3ObjectStore:
-        client = s3_client(self._own, self.meter, connections_max=THREADS_MAX)
+        client = s3_client(self._own, self.meter, connections_max=THREADS_MAX, patience=self.patience)
         return S3ObjectStore(client, self._settings.bucket)
 
     @cached_property
     def store(self) -> DynamoDBJobStore:
         endpoint = self._endpoint(self._settings.dynamodb_url) or self._own
-        client = dynamodb_client(endpoint, self.meter, connections_max=THREADS_MAX)
+        client = dynamodb_client(endpoint, self.meter, connections_max=THREADS_MAX, patience=self.patience)
         return DynamoDBJobStore(client, self._settings.table)
 
     def inputs(self, *, requester_pays: bool = False) -> Inputs:
@@ -102,7 +106,7 @@ class Stack:
     @cached_property
     def _users_s3(self) -> "S3Client":
         endpoint = None if self._settings.embedded_key else self._own
-        return s3_client(endpoint, self.meter, connections_max=THREADS_MAX)
+        return s3_client(endpoint, self.meter, connections_max=THREADS_MAX, patience=self.patience)
 
     def recorder(self) -> "Recorder":
         from s3mr.coordinator.recording import Recorder

@@ -15,7 +15,7 @@ from typing import Final
 
 from botocore import exceptions as boto
 
-from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
+from s3mr.errors import InvariantError, MissingError, RequestError, S3mrError, TransientError
 
 _THROTTLED: Final = {
     "BandwidthLimitExceeded",
@@ -61,6 +61,7 @@ _ADVICE: Final = {
     "RequestExpired": "this machine's clock is wrong: set it",
     "InvalidObjectState": "it is archived: restore it from Glacier first",
 }
+_MISSING: Final = ("NoSuchBucket", "ResourceNotFoundException")
 _DENIED: Final = (
     "check the credentials in use, their IAM policy (for jobs on a stack, the one that its output SubmitPolicyArn "
     "names) and the bucket's policy"
@@ -115,6 +116,11 @@ def status_of(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def is_busy(status: int, code: str) -> bool:
+    """Whether an answer says that the service could do it later."""
+    return code in _THROTTLED or status >= 500 or status == 429
+
+
 def is_denied(error: BaseException | None) -> bool:
     """Whether ``error`` is an answer that we have no right to what was asked."""
     return isinstance(error, boto.ClientError) and (
@@ -125,8 +131,8 @@ def is_denied(error: BaseException | None) -> bool:
 def _of_answer(what: str, error: boto.ClientError) -> S3mrError:
     code, status = code_of(error), status_of(error)
     if code in _ADVICE:
-        return RequestError(f"{what}: {_ADVICE[code]} ({code})")
-    if code in _THROTTLED or status >= 500 or status == 429:
+        return (MissingError if code in _MISSING else RequestError)(f"{what}: {_ADVICE[code]} ({code})")
+    if is_busy(status, code):
         return TransientError(f"{what}: {error}")
     if status in (401, 403) or code.startswith("AccessDenied"):
         return RequestError(f"{what}: {_denied(error)}")

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
 from s3mr.adapters.aws_errors import translated
+from s3mr.adapters.patience import Patience
 from s3mr.errors import InvariantError, RequestError
 from s3mr.settings import AccessKey
 
@@ -67,7 +68,9 @@ class Endpoint:
     embedded_key: AccessKey | None = None
 
 
-def s3_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) -> "S3Client":
+def s3_client(
+    endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: Patience | None = None
+) -> "S3Client":
     """Return a new client, of the embedded cloud or, without an endpoint, of the user's own configuration.
 
     That is AWS's: ``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, the files in ``~/.aws`` and so on.
@@ -76,13 +79,15 @@ def s3_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) 
         RequestError: that configuration names a profile that does not exist, or no region where one is needed, or it
             cannot be read; the text says what of it.
     """
-    client: S3Client = _client("s3", endpoint, meter, connections_max)
+    client: S3Client = _client("s3", endpoint, meter, connections_max, patience)
     return client
 
 
-def dynamodb_client(endpoint: Endpoint | None, meter: Meter, *, connections_max: int) -> "DynamoDBClient":
+def dynamodb_client(
+    endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: Patience | None = None
+) -> "DynamoDBClient":
     """Return a new client, likewise; so do all that follow."""
-    client: DynamoDBClient = _client("dynamodb", endpoint, meter, connections_max)
+    client: DynamoDBClient = _client("dynamodb", endpoint, meter, connections_max, patience)
     return client
 
 
@@ -111,7 +116,13 @@ def sts_client(meter: Meter) -> "STSClient":
     return client
 
 
-def _client(service: Any, endpoint: Endpoint | None, meter: Meter, connections_max: int = 10) -> Any:  # noqa: ANN401 - each caller knows its type
+def _client(
+    service: Any,  # noqa: ANN401 - a name; each has a type of its own
+    endpoint: Endpoint | None,
+    meter: Meter,
+    connections_max: int = 10,
+    patience: Patience | None = None,
+) -> Any:  # noqa: ANN401 - each caller knows its type
     with _configuring():
         if endpoint is None:
             client = _users_session().create_client(service, config=Config(**_tries(connections_max)))
@@ -122,6 +133,8 @@ def _client(service: Any, endpoint: Endpoint | None, meter: Meter, connections_m
             client = _embedded_session().create_client(service, **configured)
         urlsplit(client.meta.endpoint_url).port  # noqa: B018 - botocore itself looks at it when it signs a request
     meter.watch(client)
+    if patience:
+        patience.watch(client)
     return client
 
 

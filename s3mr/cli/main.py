@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 
 import click
 
+from s3mr.adapters.exhaustion import exhaustion
 from s3mr.cli.streams import say
 from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError
 
@@ -16,6 +17,13 @@ EXIT_FAILED = 1  # seen in a task
 EXIT_REFUSED = 2  # seen before anything started
 EXIT_DETACHED = 75  # out of sight, and goes on: EX_TEMPFAIL of sysexits.h
 EXIT_INTERRUPTED = 130  # Ctrl-C, as shells say it
+
+_ENDS: Final[dict[type[S3mrError], tuple[int, str]]] = {
+    RequestError: (EXIT_REFUSED, ""),
+    JobFailedError: (EXIT_FAILED, "the job failed: "),
+    DetachedError: (EXIT_DETACHED, ""),
+    S3mrError: (EXIT_FAILED, ""),
+}
 
 
 COMMANDS: Final = {  # in the order of a job's life, with the module of each: none is imported that was not asked for
@@ -70,17 +78,15 @@ def main() -> NoReturn:
         detail = str(error.__cause__ or error)  # click puts its own exception in the place of Ctrl-C's
         say(f"interrupted: {detail}" if detail else "interrupted", err=True)
         status = EXIT_INTERRUPTED
-    except RequestError as error:
-        status = _say(error, EXIT_REFUSED)
-    except JobFailedError as error:
-        status = _say(error, EXIT_FAILED, "the job failed: ")
-    except DetachedError as error:
-        status = _say(error, EXIT_DETACHED)
     except S3mrError as error:
-        status = _say(error, EXIT_FAILED)
+        status = _say(error)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: so do we, without a word
         status = EXIT_FAILED
+    except (OSError, RuntimeError, MemoryError) as error:
+        if (why := exhaustion(error)) is None:
+            raise
+        status = _say(S3mrError(why))
     sys.exit(status)
 
 
@@ -95,7 +101,9 @@ def _open_standard_error() -> None:
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - it stays open
 
 
-def _say(error: S3mrError, status: int, prefix: str = "") -> int:
+def _say(error: S3mrError) -> int:
+    """Say what is wrong, and return the status to exit with."""
+    status, prefix = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
     say(f"s3mr: {prefix}{error}", err=True)
     return status
 

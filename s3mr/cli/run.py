@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from s3mr.cli.leaving import keep_from_leaving
 from s3mr.cli.options import (
     Asked,
     Place,
@@ -21,6 +22,8 @@ from s3mr.cli.options import (
 from s3mr.cli.streams import data_stream, print_line, say
 from s3mr.cli.waiting import announcement, tell, wait_here, wait_there
 from s3mr.errors import RequestError
+
+EXIT_REFUSED = 2  # as in `s3mr.cli.main`, which imports this
 
 if TYPE_CHECKING:
     from s3mr.model.job import JobState
@@ -161,6 +164,7 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
             check_requirements(requirements)
             if not quiet:
                 say(f"--requirements {requirements} is for a stack: workers here use what is installed here", err=True)
+        keep_from_leaving(asked.job, EXIT_REFUSED)
         found, code = find_job(asked.job, asked.params)
 
         def running(*, stderr: int | None, watch: Any, deliver: Any) -> "JobResult":  # noqa: ANN401 - as `Here` says
@@ -203,6 +207,7 @@ def _submit(
     from s3mr.remote.home import open_to_submit
     from s3mr.remote.submitting import submit as submit_to
 
+    keep_from_leaving(asked.job, EXIT_REFUSED)
     found, code = find_job(asked.job, asked.params)
     home = open_to_submit(stack)
     options = asked.to_options(**more)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s3mr.adapters.exhaustion import check_descriptors
 from s3mr.adapters.os_errors import translated_os
 from s3mr.local.listening import Listening
 from s3mr.processes.starting import Worker, start, start_worker, without_collections
@@ -26,7 +27,11 @@ def start_care(endpoint_url: str | None) -> "Care":
     """Start what takes care of this command; without an endpoint, that is the embedded cloud's server as well.
 
     It takes longer to start than all that the command imports: so it comes first.
+
+    Raises:
+        RequestError: the system has no room for it.
     """
+    check_descriptors()
     if endpoint_url is not None:
         return Care("s3mr.local.caretaker", os.environ)
     users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -71,8 +76,9 @@ class Care:
             stdout.read()  # until its end, which is the process'
             listening.refuse()
 
-        self._watch = threading.Thread(target=watch, name="s3mr-watch", daemon=True)
-        self._watch.start()
+        thread = threading.Thread(target=watch, name="s3mr-watch", daemon=True)
+        thread.start()
+        self._watch = thread
         return True
 
     @property

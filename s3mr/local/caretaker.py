@@ -11,6 +11,7 @@ import threading
 import time
 
 from s3mr.processes.lifeline import follow, kill_group
+from s3mr.processes.starting import live
 
 REMOVE_TRIES = 50
 REMOVE_PAUSE_S = 0.02
@@ -60,4 +61,4 @@ def remove_folder(path: str) -> None:
 
 
 if __name__ == "__main__":
-    take_care().join()
+    live(lambda: take_care().join())

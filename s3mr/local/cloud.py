@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from s3mr.adapters.patience import Patience, say_on_stderr
 from s3mr.errors import InvariantError
 from s3mr.local.care import Care, start_care
 from s3mr.local.pool import WorkerPool
@@ -32,7 +33,9 @@ class Cloud:
         self.care = care
         self.folder = care.temporary_folder("s3mr")
         self.settings = replace(settings, scratch_folder=str(self.folder))
-        self.stack = Stack(self.settings, on_staging=self._staged)
+        self.stack = Stack(
+            self.settings, on_staging=self._staged, patience=Patience(say_on_stderr) if self.lasting else None
+        )
         self._pool: WorkerPool | None = None
         self._outputs: set[Path] = set()  # on their way here, and removed at the end
         self._stands = False
@@ -95,18 +98,25 @@ class Cloud:
         if folder := temporary_folder_of(spec):
             self.care.remove_at_end(folder)
 
+    def job_is_gone(self) -> None:
+        """Have removed what has outlived the job: its services have lost it, so nobody can take it up."""
+        for path in self._outputs:
+            self.care.remove_at_end(path)
+
     def check(self) -> None:
         """Raise InvariantError if the services are gone."""
 
     def close(self) -> None:
         """End all processes and remove everything."""
+        if self.stack.patience:
+            self.stack.patience.end()
         if self._pool:
             self._pool.close()
         self.care.close()
 
     def _staged(self, path: Path) -> None:
+        self._outputs.add(path)
         if not self._stands:
-            self._outputs.add(path)
             self.care.remove_at_end(path)
 
 

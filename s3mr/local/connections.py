@@ -6,8 +6,10 @@ that nobody else on the machine can use up the server's memory or descriptors, o
 
 import contextlib
 import io
+import os
 import resource
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,6 +17,7 @@ from typing import Any, Final
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from s3mr import limits
+from s3mr.adapters.exhaustion import exhaustion
 from s3mr.local.door import WsgiApp
 from s3mr.local.listening import HOST, Listening
 
@@ -41,6 +44,7 @@ class _Server(ThreadedWSGIServer):
         self._strangers_max = min(STRANGERS_MAX, descriptors // 2)
         self._strangers: dict[socket.socket, None] = {}  # the oldest first
         self._changing = threading.Lock()
+        self._told = False
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as in socketserver
         """Answer a connection in a thread of its own; too many strangers, and the oldest of them goes."""
@@ -52,6 +56,13 @@ class _Server(ThreadedWSGIServer):
                 with contextlib.suppress(OSError):  # it has gone by itself
                     oldest.shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
+
+    def handle_error(self, _request: Any, _client_address: Any) -> None:  # noqa: ANN401 - as in socketserver
+        """Say once if there is no room for a thread. Else a stranger has gone; the client sees its connection end."""
+        why = exhaustion(sys.exc_info()[1])
+        if why and not self._told:
+            self._told = True
+            os.write(2, f"s3mr: the embedded cloud's server cannot answer: {why}\n".encode())
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as in socketserver
         self.recognise(request)

@@ -8,7 +8,7 @@ from s3mr.adapters.s3_uri import is_s3
 from s3mr.coordinator.resuming import launch_again
 from s3mr.coordinator.sweeping import sweep_leftovers
 from s3mr.coordinator.ticking import Ticker
-from s3mr.errors import JobFailedError, S3mrError, TransientError
+from s3mr.errors import JobFailedError, MissingError, S3mrError, TransientError
 from s3mr.local.cloud import Cloud
 from s3mr.local.pool import WorkerPool
 from s3mr.local.service import until_over
@@ -101,11 +101,15 @@ class Run:
         stack = self.cloud.stack
         try:
             if stack.store.read_job(self.job_id) is None:
+                self.cloud.job_is_gone()
                 stack.objects.delete([keys.plan(self.job_id), keys.bundle(self.job_id)])
                 return "nothing was written"
             stack.store.request_cancel(self.job_id, at=stack.clock.now())
             job = self._over(until_over(self.ticker, self.job_id))
         except S3mrError as error:
+            if self.cloud.lasting and self._is_gone():
+                self.cloud.job_is_gone()
+                return self._lost()
             return f"what the job held could not be released: {error}{self._advice('release it with')}"
         if job.phase is Phase.SUCCEEDED:
             return f"too late: the output had been committed to {job.spec.output}"
@@ -119,7 +123,25 @@ class Run:
         """Return the error to raise where the job cannot be driven on."""
         if not self.cloud.lasting:
             return error
+        if self._is_gone():
+            self.cloud.job_is_gone()
+            return S3mrError(f"{error}\n{self._lost()}: run it again")
         return S3mrError(f"{error}{self._advice('the job stands where it was; go on with')}")
+
+    def _is_gone(self) -> bool:
+        """Whether the table, or that there is none, proves that the job is lost. An error proves nothing."""
+        try:
+            return self.cloud.stack.store.read_job(self.job_id) is None
+        except MissingError:
+            return True
+        except S3mrError:
+            return False
+
+    def _lost(self) -> str:
+        return (
+            f"the services at {self.cloud.settings.endpoint_url} have lost job {self.job_id}: what it had staged is "
+            "removed, and it cannot be resumed"
+        )
 
     def _advice(self, what: str) -> str:
         """Say how to resume the job, if it outlives this command."""

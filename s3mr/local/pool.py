@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from s3mr.adapters.exhaustion import exhaustion
 from s3mr.errors import InvariantError, S3mrError, TransientError
 from s3mr.local.pacing import Pace
 from s3mr.model.report import Report, TaskRequest
@@ -94,6 +95,7 @@ class WorkerPool:
 
         Raises:
             InvariantError: a report could not be recorded, however often it was tried.
+            S3mrError: the system has no room for a worker.
         """
         until = time.monotonic() + timeout_s
         with self._changed:
@@ -102,7 +104,7 @@ class WorkerPool:
                 self._changed.wait_for(lambda: self._failed or self._left <= enough, news_s)
             self._reported = self._failed = False
         if self._broken:
-            raise InvariantError(f"a report could not be recorded: {self._broken}") from self._broken
+            raise self._broken
 
     def close(self) -> None:
         """Kill every worker. No report comes after this."""
@@ -135,6 +137,16 @@ class WorkerPool:
         return self._begun < max(self._expected, self._left)
 
     def _serve(self, child: Child, first: bool) -> None:  # noqa: FBT001 - of a thread
+        try:
+            self._serve_until_closed(child, first=first)
+        except Exception as error:  # noqa: BLE001 - of a thread: nobody else would hear of it, and all would wait
+            ours = error if isinstance(error, S3mrError) else InvariantError(f"a worker cannot be served: {error!r}")
+            self._broken = S3mrError(f"a worker could not be started: {why}") if (why := exhaustion(error)) else ours
+            with self._changed:
+                self._reported = self._failed = True
+                self._changed.notify_all()
+
+    def _serve_until_closed(self, child: Child, *, first: bool) -> None:
         if not first and not self._needed():
             return
         child.prepare()
@@ -148,7 +160,7 @@ class WorkerPool:
             try:
                 self._record_stubbornly(report)
             except S3mrError as error:
-                self._broken = error
+                self._broken = InvariantError(f"a report could not be recorded: {error}")
             with self._changed:
                 self._left -= 1
                 self._reported = True

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from s3mr import limits
+from s3mr.adapters.exhaustion import check_descriptors
 from s3mr.adapters.os_errors import translated_os
 from s3mr.adapters.output_place import normal_output
 from s3mr.bundle import make_bundle
 from s3mr.coordinator.resuming import Resumer
 from s3mr.coordinator.submitting import Order, Planned
 from s3mr.coordinator.sweeping import sweep_leftovers
-from s3mr.errors import RequestError, TransientError
+from s3mr.errors import MissingError, RequestError, TransientError
 from s3mr.loading import Code
 from s3mr.local.care import Care
 from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
@@ -103,9 +104,15 @@ def resume_local(
 
 def _settled(stack: Stack, job_id: str) -> JobState:
     """Return the job; one that is ending is brought to its end first."""
-    seen = stack.store.observe(job_id)
+    try:
+        seen = stack.store.observe(job_id)
+    except MissingError:
+        seen = None
     if seen is None:
-        raise RequestError(f"there is no job {job_id}")
+        raise RequestError(
+            f"there is no job {job_id} in this table: check --endpoint-url and S3MR_TABLE; if its services have lost "
+            f"it, run it again, and remove the folder .OUTPUT.s3mr-{job_id} beside its output, where there is one"
+        )
     going_on = seen.job.phase in (Phase.COMMITTING, Phase.SUCCEEDED) or (
         seen.job.phase.working and not seen.cancel_requested
     )
@@ -179,6 +186,7 @@ def _workers(options: Options) -> int:
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
     if type(workers) is not int or not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
         raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
+    check_descriptors(workers)
     return workers
 
 

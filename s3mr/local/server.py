@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from s3mr.local.caretaker import take_care
 from s3mr.local.door import Door, WsgiApp
 from s3mr.local.listening import Listening
-from s3mr.processes.starting import without_collections
+from s3mr.processes.starting import live, without_collections
 
 NO_SUCH_UPLOAD: Final = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchUpload</Code>'
@@ -83,4 +83,4 @@ def _serve(listening: Listening) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    live(main)

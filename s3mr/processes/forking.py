@@ -24,8 +24,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TextIO
 
+from s3mr.adapters.exhaustion import exhaustion
 from s3mr.processes import worker_process
-from s3mr.processes.starting import Worker, show_as, start_worker
+from s3mr.processes.starting import BROKEN_STATUS, Worker, show_as, start_worker
 
 if TYPE_CHECKING:
     from s3mr.wiring import Stack
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _NUMBER_BYTES: Final = 8
 _DESCRIPTORS: Final = 4
 _END_S: Final = 2.0  # in which the template must have heard that it may end
-_BROKEN_STATUS: Final = 70  # EX_SOFTWARE
 _MEANT_FOR_THE_COMMAND: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -163,9 +163,12 @@ def _live(life: Callable[[], object]) -> NoReturn:
     try:
         life()
         os._exit(0)
-    except BaseException:  # noqa: BLE001 - nobody else would say so
-        traceback.print_exc()
-        os._exit(_BROKEN_STATUS)
+    except BaseException as error:  # noqa: BLE001 - nobody else would say so
+        if why := exhaustion(error):
+            os.write(2, f"s3mr: a process of it ends: {why}\n".encode())
+        else:
+            traceback.print_exc()
+        os._exit(BROKEN_STATUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,18 @@
 
 import contextlib
 import gc
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Final, NoReturn, Protocol
+
+from s3mr.adapters.exhaustion import exhaustion
+from s3mr.errors import RequestError
+
+BROKEN_STATUS: Final = 70  # EX_SOFTWARE
 
 
 class Worker(Protocol):
@@ -29,18 +35,27 @@ def start(
     """Start ``python -m module`` with pipes for its input and output; it leads its own process group and session.
 
     It has the ``inherited`` descriptors, under their numbers.
+
+    Raises:
+        RequestError: the system has no room for it.
     Its own session keeps a terminal's Ctrl-C from it: the parent decides how it ends.
     """
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        # -P: no file of the current folder shadows what we import; -u: what user code prints is not lost when it dies.
-        [sys.executable, "-P", "-u", "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=environment,
-        pass_fds=inherited,
-        start_new_session=True,
-    )
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            # -P: no file of the current folder shadows what we import; -u: what user code prints is not lost when it
+            # dies.
+            [sys.executable, "-P", "-u", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+    except OSError as error:
+        if (why := exhaustion(error)) is None:
+            raise
+        raise RequestError(f"a process of s3mr could not be started: {why}") from error
 
 
 def start_worker(environment: Mapping[str, str], stderr: int | None) -> Worker:
@@ -52,6 +67,18 @@ def show_as(name: str) -> None:
     """Have ``ps`` and ``top`` show this process under another name than its parent's, where the system can."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name)
+
+
+def live(main: Callable[[], object]) -> NoReturn:
+    """Be a process of ours until ``main`` returns; where the system has no room for it, say so in a line."""
+    try:
+        main()
+    except (OSError, RuntimeError, MemoryError) as error:
+        if (why := exhaustion(error)) is None:
+            raise
+        os.write(2, f"s3mr: a process of it ends: {why}\n".encode())
+        os._exit(BROKEN_STATUS)
+    sys.exit(0)
 
 
 @contextmanager

@@ -13,13 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_own_group
-from s3mr.processes.starting import show_as, without_collections
+from s3mr.processes.starting import BROKEN_STATUS, live, show_as, without_collections
 from s3mr.settings import Settings
 
 if TYPE_CHECKING:
     from s3mr.wiring import Stack
 
-BROKEN_STATUS = 70  # EX_SOFTWARE
 GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
 
 
@@ -63,4 +62,4 @@ def _private(descriptor: int, mode: int, shown_as: int | None = None) -> BinaryI
 
 
 if __name__ == "__main__":
-    main()
+    live(main)

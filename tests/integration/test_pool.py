@@ -1,16 +1,21 @@
 """How many worker processes a pool starts, and when."""
 
+import errno
 import os
 import queue
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import pytest
+
+from s3mr.errors import S3mrError
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.local.pool import WorkerPool
 from s3mr.model.job import Phase
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.chaos import Chaos
+from s3mr.processes.starting import Worker, start_worker
 from s3mr.worker.user_code import Functions
 from tests.unit.workshop import Cloud
 
@@ -19,7 +24,11 @@ PATIENCE_S = 60.0
 
 @contextmanager
 def pool_of(
-    count: int, cloud: EmbeddedCloud, born: "queue.Queue[int]", reports: "queue.Queue[Report]"
+    count: int,
+    cloud: EmbeddedCloud,
+    born: "queue.Queue[int]",
+    reports: "queue.Queue[Report]",
+    start: Callable[[Mapping[str, str], int | None], Worker] = start_worker,
 ) -> Iterator[WorkerPool]:
     pool = WorkerPool(
         count,
@@ -29,6 +38,7 @@ def pool_of(
         record=reports.put,
         born=born.put,
         buried=lambda _pid: None,
+        start=start,
     )
     try:
         yield pool
@@ -69,3 +79,24 @@ def test_attempts_that_wait_start_another_worker(cloud: EmbeddedCloud) -> None:
         assert born.get(timeout=PATIENCE_S) != slow
         os.kill(slow, signal.SIGCONT)
         assert {reports.get(timeout=PATIENCE_S).task for _ in range(9)} == set(range(9))
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u"),
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (ValueError("something else"), "something else"),
+    ],
+)
+def test_a_worker_that_cannot_be_started_ends_the_wait_with_what_to_do(
+    cloud: EmbeddedCloud, error: Exception, advice: str
+) -> None:
+    def full(_environment: Mapping[str, str], _stderr: int | None) -> Worker:
+        raise error
+
+    with pool_of(2, cloud, queue.Queue(), queue.Queue(), full) as pool:
+        pool.invoke(request(0))
+        with pytest.raises(S3mrError, match=advice):
+            pool.wait(PATIENCE_S, enough=0)

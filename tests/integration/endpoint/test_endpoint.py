@@ -4,6 +4,9 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -93,6 +96,38 @@ def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place
     _, said = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
     assert b"the job stands where it was; go on with: s3mr resume" in said
+    assert len(list(place.here.glob(".out.s3mr-*"))) == 1
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["by its command", "by a resume"])
+def test_a_job_that_its_services_have_lost_leaves_nothing_and_is_not_to_be_resumed(
+    place: Place, endpoint: str, *, again: bool
+) -> None:
+    place.url = endpoint
+    place.name("hold", "map c.txt")
+    command = place.start(*place.run("--output", "out"))
+    until(lambda: "map c.txt" in place.log(), "a map runs")
+    job_id = place.newest().spec.job_id
+    if again:
+        command.kill()
+        command.wait()
+        (place.here / "log").unlink()
+        command = place.start("resume", job_id, "--workers", "2")
+        until(lambda: (place.here / "log").exists() and "map c.txt" in place.log(), "a map runs again")
+    reset = urlsplit(endpoint)
+    with closing(HTTPConnection(reset.netloc)) as connection:
+        connection.request("POST", "/moto-api/reset")
+        assert connection.getresponse().status == 200
+    (place.here / "hold").unlink()
+    _, said = command.communicate(timeout=RUN_S_MAX)
+    assert command.returncode == 1
+    assert b"have lost job" in said
+    assert b"run it again" in said
+    assert b"s3mr resume" not in said
+    assert not list(place.here.glob(".out.s3mr-*"))
+    assert not (place.here / "out").exists()
+    refused = place.s3mr("resume", job_id)
+    assert (refused.returncode, f".OUTPUT.s3mr-{job_id}".encode() in refused.stderr) == (2, True)
 
 
 def test_the_bucket_and_the_table_are_created_once_also_by_many_at_once(place: Place, s3: S3Client) -> None:

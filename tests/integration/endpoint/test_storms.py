@@ -1,0 +1,31 @@
+"""Storms at an endpoint: services that answer for a while that they are busy."""
+
+from collections import Counter
+
+import pytest
+
+from tests.integration.endpoint.conftest import EXPECTED, Place, lines_of
+from tests.integration.endpoint.storms import proxy_of
+
+TRIES = 6  # that find a service busy: botocore gives up after five
+
+
+@pytest.mark.parametrize("stormy", ["HEAD", "PutItem", "Query"])
+def test_a_storm_is_outlived_wherever_it_begins_and_is_said_once(place: Place, endpoint: str, stormy: str) -> None:
+    seen: Counter[bool] = Counter()
+
+    def busy(operation: str) -> bool:
+        if not operation.startswith(stormy):
+            return False
+        seen[True] += 1
+        return seen[True] <= TRIES
+
+    with proxy_of(endpoint) as proxy:
+        proxy.busy = busy
+        place.url = proxy.url
+        done = place.s3mr(*place.run("--output", "out"))
+        place.assert_nothing_left()
+    said = done.stderr.decode()
+    assert (done.returncode, proxy.refused) == (0, TRIES), said
+    assert said.count("a service is busy (503)") == 1
+    assert lines_of(place.here / "out") == EXPECTED

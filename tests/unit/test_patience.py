@@ -1,0 +1,84 @@
+"""How long a command waits for services that say they are busy, and what it says meanwhile."""
+
+from typing import Any
+
+import pytest
+
+from s3mr import limits
+from s3mr.adapters.patience import PAUSE_S_MAX, SILENCE_S, Patience
+
+
+class Storm:
+    """Requests to a busy service, on a clock that goes on by the pauses alone."""
+
+    def __init__(self, *, luck: float = 0.5) -> None:
+        self.now = 1000.0
+        self.said: list[str] = []
+        self.patience = Patience(self.said.append, now=lambda: self.now, random=lambda: luck)
+
+    def request(self, status: int = 503, code: str = "SlowDown", *, answered_at: float | None = None) -> float:
+        """Send one request until it is answered, or given up; return for how long that took."""
+        begun, context, attempts = self.now, dict[str, Any](), 0
+        while answered_at is None or self.now < answered_at:
+            attempts += 1
+            pause_s = self.patience.pause_s(status, code, attempts=attempts, context=context)
+            if pause_s is None:
+                return self.now - begun
+            assert 0 < pause_s <= PAUSE_S_MAX
+            self.now += pause_s
+        self.patience.pause_s(200, "", attempts=attempts + 1, context=context)
+        return self.now - begun
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.5, 0.999])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(500, "InternalError"), (503, "SlowDown"), (502, ""), (429, ""), (400, "ProvisionedThroughputExceededException")],
+)
+def test_a_storm_of_two_minutes_is_outlived_and_said_once_a_minute(status: int, code: str, luck: float) -> None:
+    storm = Storm(luck=luck)
+    assert storm.request(status, code, answered_at=storm.now + 121) >= 121
+    assert 1 <= len(storm.said) <= 1 + 121 / SILENCE_S
+    assert (code or str(status)) in storm.said[0]
+
+
+def test_a_storm_without_end_is_given_up_and_later_requests_do_not_wait_for_it_again() -> None:
+    storm = Storm()
+    assert limits.BUSY_S < storm.request() < limits.BUSY_S + PAUSE_S_MAX
+    assert storm.request() == 0
+
+
+def test_after_a_good_answer_a_new_storm_has_all_its_time() -> None:
+    storm = Storm()
+    storm.request()
+    storm.request(answered_at=storm.now)
+    assert storm.request() > limits.BUSY_S
+
+
+def test_a_request_that_fails_for_ever_among_others_that_do_not_is_given_up() -> None:
+    storm, context = Storm(), dict[str, Any]()
+    for attempt in range(1, 1000):
+        pause_s = storm.patience.pause_s(500, "InternalError", attempts=attempt, context=context)
+        if pause_s is None:
+            break
+        storm.now += pause_s
+        storm.request(answered_at=storm.now)
+    assert limits.BUSY_S < storm.now - 1000 < limits.BUSY_S + PAUSE_S_MAX
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, ""), (404, "NoSuchKey"), (403, "AccessDenied"), (412, "")])
+def test_other_answers_are_left_to_botocore_and_nothing_is_said(status: int, code: str) -> None:
+    storm = Storm()
+    assert (storm.request(status, code), storm.said) == (0, [])
+
+
+def test_at_the_end_of_the_command_nothing_is_waited_for() -> None:
+    storm = Storm()
+    storm.patience.end()
+    assert storm.request() == 0
+
+
+def test_a_single_busy_answer_is_not_worth_a_word() -> None:
+    storm = Storm()
+    storm.request(answered_at=storm.now + 0.01)
+    assert storm.said == []
