@@ -15,9 +15,9 @@ folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
     --ignore tests/deployed $(ALONE:%=--ignore %)
 endef
 
-NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow browser
+NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-browser
 
-.PHONY: help demo test check simulate mutants scale nightly $(NIGHTLY) audit deployed format lock clean
+.PHONY: help demo test check simulate mutants scale browser nightly $(NIGHTLY) audit deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +84,9 @@ nightly-chaos:
 nightly-slow:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
 
-browser: .venv/dev  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
+browser: .venv/dev nightly-browser  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
+
+nightly-browser:
 	S3MR_BROWSER=1 $(BIN)/python -m pytest -q tests/integration/test_browser.py
 
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.

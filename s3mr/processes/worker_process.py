@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_group
 from s3mr.processes.starting import BROKEN_STATUS, live, show_as, without_collections
-from s3mr.settings import Settings
+from s3mr.settings import EMBEDDED_KEY, Settings
 
 GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
 
@@ -26,6 +26,7 @@ def main() -> None:
     follow(_private(0, os.O_RDONLY), requests.put, lambda: kill_group(os.getpid()))
     reports = _private(1, os.O_WRONLY, shown_as=2)
     settings = Settings.from_environment(os.environ)
+    os.environ.pop(EMBEDDED_KEY, None)  # what user code prints or starts need not have it
     with without_collections():
         from s3mr.model.report import TaskRequest
         from s3mr.processes.chaos import Chaos
