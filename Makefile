@@ -17,7 +17,7 @@ endef
 
 NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-browser
 
-.PHONY: help demo test check simulate mutants scale nightly $(NIGHTLY) audit deployed format lock clean
+.PHONY: help demo test check simulate mutants scale browser nightly $(NIGHTLY) audit deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_own_group
 from s3mr.processes.starting import BROKEN_STATUS, live, show_as, without_collections
-from s3mr.settings import Settings
+from s3mr.settings import EMBEDDED_KEY, Settings
 
 if TYPE_CHECKING:
     from s3mr.wiring import Stack
@@ -29,6 +29,7 @@ def main(stack: "Stack | None" = None) -> None:
     follow(_private(0, os.O_RDONLY), requests.put, kill_own_group)
     reports = _private(1, os.O_WRONLY, shown_as=2)
     settings = Settings.from_environment(os.environ)
+    os.environ.pop(EMBEDDED_KEY, None)  # what user code prints or starts need not have it
     with without_collections():
         from s3mr.model.report import TaskRequest
         from s3mr.processes.chaos import Chaos

@@ -201,12 +201,12 @@ def broken(host: str, port: int) -> bool:
 
 
 WAITING = """
-    import time
+    import os, time
     from pathlib import Path
     from s3mr import Job
 
     def waiting(source, line):
-        Path("runs").touch()
+        Path("runs").write_text(repr("S3MR_EMBEDDED_KEY" in os.environ))
         while not Path("go").exists():
             time.sleep(0.01)
         yield line, 1
@@ -315,4 +315,5 @@ def test_another_user_of_the_machine_reads_and_changes_nothing_of_a_job_that_run
     found = json.loads(done.stdout)
     assert (found["won"], found["uid"]) == ([], other)
     assert found["refused"] >= 12
+    assert (tmp_path / "runs").read_text() == "False", "what user code prints or starts would have the key"
     assert (tmp_path / "out/part-00000").read_text() == "a line\t1\n"
