@@ -60,9 +60,21 @@ def draw(seed: int) -> Scenario:
     if not calm:
         for share, changed in _FAMILIES:
             if family < share:
-                return changed(scenario, random)
+                scenario = changed(scenario, random)
+                break
             family -= share
-    return scenario
+    return replace(scenario, **_beside(scenario))
+
+
+def _beside(scenario: Scenario) -> dict[str, Any]:
+    """Return what is drawn beside all else, whatever the family."""
+    random = Random(f"s3mr/{scenario.seed}/beside")
+    reducers = scenario.reducers
+    return {
+        "laptop": random.random() < 0.3,
+        "clock_steps": random.choice((0.0, 0.1, 0.5)) if scenario.skew_s else 0.0,
+        "rival_reducers": random.choice([one for one in (0, 1, 2, reducers + 1, reducers + 3) if one != reducers]),
+    }
 
 
 def _happenings(random: Random) -> dict[str, Any]:
@@ -258,6 +270,48 @@ def _lying(scenario: Scenario, random: Random) -> Scenario:
     )
 
 
+def _rivalling(scenario: Scenario, random: Random) -> Scenario:
+    """Two who want one output, and stand still between looking at it, claiming it and filling it."""
+    at = random.choice((("check",), ("create", "check_empty"), ("create", "check_empty"), ("claimed_by",)))
+    return replace(
+        scenario,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates={},
+        aimed=dict.fromkeys(at, "pause"),
+        driven_early="create" in at,
+        rival_at_s=random.uniform(0, 2),
+        capacity=1000,
+        concurrency=1000,
+        workers=None,
+        poison=False,
+        mixed=False,
+        heals_at_s=240.0,
+        storm=None,
+        cancel_at_s=None,
+        cancel_in=None,
+        stop_at_s=None,
+        looks_at_s=None,
+    )
+
+
+def _belated(scenario: Scenario, random: Random) -> Scenario:
+    """Attempts that are written down late, when their task has won, or its phase is over: zombies in the table."""
+    return replace(
+        scenario,
+        io_rates={kind: {} for kind in scenario.io_rates},
+        rates=random.choice(({}, {"lose-report": 0.1}, {"hang": 0.1})),
+        aimed={"begin": random.choice(("slow", "slow", "late-effect"))},
+        second_coordinator_at_s=random.uniform(0, 2),
+        capacity=1000,
+        concurrency=1000,
+        workers=None,
+        storm=None,
+        cancel_at_s=None,
+        cancel_in=None,
+        stop_at_s=None,
+    )
+
+
 #: How large a share of all seeds each family has.
 _FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...]] = (
     (0.1, _contended),
@@ -269,6 +323,8 @@ _FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...
     (0.08, _interrupted),
     (0.04, _lost),
     (0.02, _lying),
+    (0.06, _rivalling),
+    (0.03, _belated),
 )
 
 

@@ -83,13 +83,13 @@ class Parts:
         )
         return Resumer(submitter, self.parallel)
 
-    def order(self) -> Order:
-        """What the scenario's job asks for."""
-        scenario = self.scenario
+    def order(self, name: str) -> Order:
+        """What the job of that name asks for."""
+        scenario = self.scenario.job_of(name)
         return Order(
             bundle=b"code",
             module="job.py",
-            name="job",
+            name=name,
             inputs=sorted(self.inputs.objects),
             output=OUTPUT,
             reducers=scenario.reducers,
@@ -128,13 +128,14 @@ class Parts:
 
     def _functions(self, request: TaskRequest) -> Functions:
         """The job's functions, any of which may raise at any call."""
-        good, where = oracle.functions(self.scenario), f"{request.phase} {request.task}"
-        if not (self.scenario.poison or "raise" in self.scenario.rates):
+        scenario = self.scenario.job_of(request.spec.bundle.name)
+        good, where = oracle.functions(scenario), f"{request.phase} {request.task}"
+        if not (scenario.poison or "raise" in scenario.rates):
             return good
 
         def raising(function: Any) -> Any:
             def call(first: Any, second: Any) -> Any:
-                poisoned = function is good.map and self.scenario.poison and second == oracle.POISON
+                poisoned = function is good.map and scenario.poison and second == oracle.POISON
                 if poisoned or self.faults.strikes("raise", where):
                     self.history.raised.add(attempt_of(request))
                     raise Injected("poison" if poisoned else "by chance")

@@ -38,6 +38,7 @@ class Visible:
 
     def committing(self, job: JobState) -> None:
         """Note when a job began to commit."""
+        self._facts.history.committed.add(job.spec.job_id)
         self._ends_at[job.spec.job_id] = self._facts.loop.now
 
     def after_output(self) -> None:
@@ -92,10 +93,13 @@ class Visible:
             self._facts.check(not left, "S7", f"a success has released everything but {left}")
 
     def _check_discarded(self, job: JobState) -> None:
-        """S7: uploads that losers had open when the job ended are gone."""
+        """S7: uploads that the job's losers had open when it ended are gone."""
         facts, ended_at = self._facts, self._ends_at.get(job.spec.job_id, 0.0)
         if job.attempts and facts.table.claimed_by(job.spec.output) in (None, job.spec.job_id):
-            left = [number for number in facts.folder.uploads if self._opened_at[number] < ended_at]
+            own = [
+                number for number, one in facts.folder.uploads.items() if one.identity.startswith(f"{job.spec.job_id}/")
+            ]
+            left = [number for number in own if self._opened_at[number] < ended_at]
             facts.check(not left, "S7", f"losers' uploads are still open after the end: {left}")
 
     def _check_success(self) -> None:

@@ -145,6 +145,19 @@ def test_a_crashed_worker_costs_an_attempt_and_the_task_is_launched_again() -> N
     assert one.state().retried == 1
 
 
+def test_a_winner_is_forgotten_with_all_the_attempts_before_it() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    crashed = one.sent.popleft()
+    one.record(died(crashed))
+    one.work()
+    one.tick()
+    assert live_tasks(one) == [crashed.task, crashed.task]
+    assert one.work() == [Verdict.WON]
+    assert live_tasks(one) == []
+
+
 def test_a_silent_worker_is_lost_when_its_lease_has_run_out_and_not_before() -> None:
     one = world()
     one.submit()

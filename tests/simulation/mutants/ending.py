@@ -135,14 +135,14 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "adopt-nothing",
         _RESUMING,
-        8,
+        10,
         ("batched(self._store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
     ),
-    mutant("adopt-what-is-cut-short", _RESUMING, 307, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
+    mutant("adopt-what-is-cut-short", _RESUMING, 471, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
     mutant(
         "adopt-what-is-gone",
         _RESUMING,
-        106,
+        223,
         ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
     ),
     mutant("resume-with-other-inputs", _RESUMING, 29, ("        self.check_inputs(old.spec)\n", "")),
@@ -166,6 +166,35 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "begin-without-a-look-at-the-output", _TICKING, 740, ("        self.output_of(job.spec).check_empty()\n", "")
     ),
     mutant(
+        "look-before-claiming-in-a-tick",
+        _TICKING,
+        701,
+        (
+            "        claim_output(self.store, job.spec)\n        self.output_of(job.spec).check_empty()\n",
+            "        self.output_of(job.spec).check_empty()\n        claim_output(self.store, job.spec)\n",
+        ),
+    ),
+    mutant(
+        "look-before-claiming-when-submitting",
+        _SUBMITTING,
+        384,
+        (
+            "        claim_output(self.store, spec)\n"
+            "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
+            "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n"
+            "        claim_output(self.store, spec)\n\n\ndef check_texts",
+        ),
+    ),
+    mutant(
+        "submit-without-a-second-look",
+        _SUBMITTING,
+        384,
+        (
+            "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
+            "\n\ndef check_texts",
+        ),
+    ),
+    mutant(
         "a-resumed-job-needs-no-claim",
         _TICKING,
         223,
@@ -181,13 +210,13 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "resume-without-the-code",
         _RESUMING,
-        8,
+        10,
         ("for key in (keys.plan, keys.bundle):\n", "for key in (keys.plan,):\n"),
     ),
     mutant(
         "claim-before-adopting",
         _SUBMITTING,
-        8,
+        10,
         (
             "            job = prepare(job)\n            self.take_output(spec)\n",
             "            self.take_output(spec)\n            job = prepare(job)\n",
