@@ -119,7 +119,7 @@ class Output(Protocol):
         Repeating it is harmless.
 
         Raises:
-            InvariantError: another job commits there.
+            InvariantError: another job commits there, or has.
         """
 
     def complete(self, part: Part) -> None:

@@ -81,6 +81,8 @@ class ManualClock:
         return self.time
 
     def sleep(self, seconds: float) -> None:
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
         self.time += seconds
 
 

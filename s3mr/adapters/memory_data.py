@@ -74,6 +74,7 @@ class MemoryFolder:
     identities: dict[str, str] = field(default_factory=dict)
     uploads: dict[str, _Upload] = field(default_factory=dict)  # open, seen by nobody
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    published_by: str | None = None  # the job that has put ``_SUCCESS``
     uploads_kept_s: float = math.inf
 
 
@@ -108,9 +109,12 @@ class MemoryOutput:
         return writer
 
     def begin_commit(self) -> None:
-        """Put ``_COMMITTING`` unless another job's stands there."""
+        """Put ``_COMMITTING`` unless another job's stands there, or its ``_SUCCESS``."""
         if self._folder.objects.setdefault(COMMITTING, self._commitment) != self._commitment:
             raise InvariantError(f"another job commits here: {COMMITTING} of {self._folder.objects[COMMITTING]!r}")
+        if SUCCESS in self._folder.objects and self._folder.published_by != self._job_id:
+            self._end_commit()
+            raise InvariantError(f"another job's output is in the way: {SUCCESS}")
 
     def complete(self, part: Part) -> None:
         """Complete a winner's upload."""
@@ -138,6 +142,7 @@ class MemoryOutput:
             raise InvariantError(f"not a part of this job, and in the way: {strays[0]}")
         if objects.setdefault(SUCCESS, success) != success:
             raise InvariantError(f"another job's output is in the way: {SUCCESS}")
+        self._folder.published_by = self._job_id
         self._end_commit()
 
     def withdraw(self, parts: Iterable[Part]) -> None:

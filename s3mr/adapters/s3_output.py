@@ -7,9 +7,9 @@
 4. It puts ``_SUCCESS`` with ``If-None-Match: *``, and deletes ``_COMMITTING``.
 
 Open uploads are known by their ids: S3 does not tell whose they are, so none is touched that was found by listing.
-Every upload carries ``<job>/<part>/<worker>`` as metadata, so that after an unclear answer a look at the completed
-object says whether it is ours. Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject
-(conditional), ListMultipartUploads (it returns no metadata).
+Every object says in its metadata whose it is, a part ``<job>/<part>/<worker>``: after an unclear answer, a look at the
+completed object tells. Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject (conditional),
+ListMultipartUploads (it returns no metadata).
 """
 
 import json
@@ -79,7 +79,7 @@ class S3Output:
             upload = self._client.create_multipart_upload(
                 Bucket=self._bucket,
                 Key=self._prefix + name,
-                Metadata={_IDENTITY: self._identity(name, worker)},
+                Metadata={_IDENTITY: self._identity(f"{name}/{worker}")},
             )["UploadId"]
         uri = S3Uri(self._bucket, self._prefix + name)
         writer = S3PartWriter(self._client, uri, name=name, worker=worker, upload=upload)
@@ -91,13 +91,19 @@ class S3Output:
         return writer
 
     def begin_commit(self) -> None:
-        """Put ``_COMMITTING``. Repeating it is harmless.
+        """Put ``_COMMITTING``, and look then whether another job has published. Repeating it is harmless.
+
+        A job deletes its ``_COMMITTING`` after it has put ``_SUCCESS``. So nothing is ever completed beside that.
 
         Raises:
-            InvariantError: another job's stands there.
+            InvariantError: another job's ``_COMMITTING`` or ``_SUCCESS`` stands there.
         """
         with translated(f"writing {self._uri(COMMITTING)}"):
             standing = self._put_once(COMMITTING, self._commitment)
+            published = self._head(SUCCESS) if standing is None else None
+        if published is not None and published["Metadata"].get(_IDENTITY) != self._identity(SUCCESS):
+            self._end_commit()
+            raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}")
         if standing is not None:
             raise InvariantError(
                 f"another job commits to {self._uri()}: {self._uri(COMMITTING)} holds {standing[:200]!r}; if that job "
@@ -180,7 +186,13 @@ class S3Output:
     def _put_once(self, name: str, body: bytes) -> bytes | None:
         """Put an object that must not be there; None: it is ours now, else what stands in its place."""
         try:
-            self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body, IfNoneMatch="*")
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + name,
+                Body=body,
+                IfNoneMatch="*",
+                Metadata={_IDENTITY: self._identity(name)},
+            )
         except ClientError as error:
             if status_of(error) != 412:
                 raise
@@ -234,7 +246,7 @@ class S3Output:
         raise InvariantError(f"the upload is lost: {self._uri(part.name)} was aborted by somebody else") from error
 
     def _is_ours(self, found: "HeadObjectOutputTypeDef", part: Part) -> bool:
-        identity = self._identity(part.name, part.worker)
+        identity = self._identity(f"{part.name}/{part.worker}")
         return found["Metadata"].get(_IDENTITY) == identity and found["ContentLength"] == part.size_bytes
 
     def _head(self, name: str) -> "HeadObjectOutputTypeDef | None":
@@ -252,8 +264,8 @@ class S3Output:
             if status_of(error) not in (404, 412):  # since the look it has gone, or is not ours any more
                 raise
 
-    def _identity(self, name: str, worker: str) -> str:
-        return f"{self._job_id}/{name}/{worker}"
+    def _identity(self, what: str) -> str:
+        return f"{self._job_id}/{what}"
 
     def _uri(self, name: str = "") -> S3Uri:
         return S3Uri(self._bucket, self._prefix + name)

@@ -193,7 +193,8 @@ class JobState(Value):
         tasks = self.spec.tasks(phase)
         if self.phase in (Phase.COMMITTING, Phase.SUCCEEDED):
             return tasks
-        under_way = Phase.REDUCE if self.phase_started_at > self.created_at else Phase.MAP  # also where it has stopped
+        mapped = not self.spec.map_tasks or self.map_counters != Counters()  # also if it has stopped since
+        under_way = Phase.REDUCE if mapped else Phase.MAP
         if phase is under_way:
             return self.done
         return tasks if phase is Phase.MAP else 0

@@ -62,7 +62,8 @@ def _follow(home: Home, job: JobState, watch: Watch) -> JobState | None:
     if not job.released:
         home.carry_on(job_id)
     while not _over(job, clock.now()):
-        clock.sleep(min(POLL_S + (clock.now() - began_at) / SLOWER_EVERY_S, POLL_S_MAX))
+        took_s = max(0.0, clock.now() - began_at)  # the clock may have been set back
+        clock.sleep(min(POLL_S + took_s / SLOWER_EVERY_S, POLL_S_MAX))
         try:
             found = home.stack.store.read_job(job_id)
             if found == job and clock.now() - changed_at >= STILL_S_MAX:

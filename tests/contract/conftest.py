@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -7,9 +8,14 @@ import pytest
 from botocore.config import Config
 from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import S3Backend
+from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_s3 import S3Client
 
-BUCKET = "bucket"
+from s3mr.adapters.dynamodb import DynamoDBJobStore
+from tests.contract.misbehaving import Fault, Misbehaving, none
+from tests.serving import application, serving
+
+BUCKET, TABLE = "bucket", "table"
 
 
 def _answering_no_such_upload(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,3 +52,54 @@ def s3(s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Clien
     with moto.mock_aws():
         s3_client.create_bucket(Bucket=BUCKET)
         yield s3_client
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """S3 and DynamoDB behind a fault, over real connections; clients try once."""
+
+    app: Misbehaving
+    s3: S3Client
+    dynamodb: DynamoDBClient
+
+    @property
+    def store(self) -> DynamoDBJobStore:
+        """The table."""
+        return DynamoDBJobStore(self.dynamodb, TABLE)
+
+    def meet(self, fault: Fault) -> None:
+        """Let ``fault`` strike from now on."""
+        self.app.fault = fault
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Services]:
+    """Services that are shared; their state is not."""
+    app = Misbehaving(application())
+    once = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={})
+    with serving(app) as url:
+        known: dict[str, Any] = {
+            "endpoint_url": url,
+            "region_name": "us-east-1",
+            "aws_access_key_id": "testing",
+            "aws_secret_access_key": "testing",
+            "config": once,
+        }
+        session = boto3.session.Session()
+        yield Services(app, session.client("s3", **known), session.client("dynamodb", **known))
+
+
+@pytest.fixture
+def services(served: Services) -> Iterator[Services]:
+    """Services with an empty bucket and a table, which do not misbehave yet."""
+    served.meet(none)
+    served.app.calls.clear()
+    served.store.create_table()
+    served.s3.create_bucket(Bucket=BUCKET)
+    yield served
+    served.meet(none)
+    for upload in served.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
+        served.s3.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
+    for found in served.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        served.s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    served.s3.delete_bucket(Bucket=BUCKET)

@@ -1,10 +1,12 @@
 """What only a folder can do: be replaced at once, be full, be forbidden."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,57 @@ def test_an_output_of_which_a_part_was_removed_is_not_published(tmp_path: Path, 
     with pytest.raises(InvariantError, match="part-00000 is gone"):
         output.publish(b"{}", {"part-00000"})
     assert not output.target.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What was made durable: a file of so many bytes, or a folder with these names in it."""
+
+    inode: int
+    holds: int | tuple[str, ...]
+    published: bool  # whether the output was there by then
+
+
+@pytest.fixture
+def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Synced]:
+    """What this process asks the system to make durable, as it stands at that moment."""
+    seen: list[Synced] = []
+    fsync = os.fsync
+
+    def recording(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        names = tuple(sorted(os.listdir(descriptor))) if stat.S_ISDIR(found.st_mode) else found.st_size
+        seen.append(Synced(found.st_ino, names, (tmp_path / "out").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    return seen
+
+
+def test_a_part_is_durable_before_it_is_reported(tmp_path: Path, synced: list[Synced]) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
+    writer.write(b"content")
+    writer.finish(records=1)
+    inode = writer.path.stat().st_ino
+    assert synced == [Synced(inode, len(b"content"), published=False)]
+
+
+def test_an_output_is_durable_as_a_whole_before_it_appears_and_its_name_is_when_it_is_published(
+    tmp_path: Path, synced: list[Synced]
+) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    written(output, "part-00000")
+    output.publish(b"{}", {"part-00000"})
+    inodes = [(tmp_path / name).stat().st_ino for name in ("out/part-00000", "out/_SUCCESS", "out", ".")]
+    assert synced == [
+        Synced(inodes[0], 1, published=False),
+        Synced(inodes[1], 2, published=False),
+        Synced(inodes[2], ("_SUCCESS", "part-00000"), published=False),
+        Synced(inodes[3], ("out",), published=True),
+    ]
 
 
 def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fails(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every `JobStore` promises, in memory and on the embedded cloud's DynamoDB."""
+"""What every `JobStore` promises: in memory, on the embedded cloud's DynamoDB, and on one at its worst."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +14,21 @@ from s3mr.model.report import Report
 from s3mr.model.statistics import Counters
 from s3mr.ports import Commit, JobStore
 from tests.claims import holder_of
+from tests.contract.conftest import Services
+from tests.contract.misbehaving import all_of, half_of_each_batch, one_item_a_page, stale_reads
 
 WORKER, RIVAL = "0123456789abcdef", "fedcba9876543210"
 numbers = count()
 
 
-@pytest.fixture(params=["memory", "embedded cloud"])
+@pytest.fixture(params=["memory", "embedded cloud", "at its worst"])
 def store(request: pytest.FixtureRequest) -> JobStore:
     if request.param == "memory":
         return MemoryJobStore()
+    if request.param == "at its worst":
+        services: Services = request.getfixturevalue("services")
+        services.meet(all_of(half_of_each_batch, stale_reads, one_item_a_page))
+        return services.store
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")
     return cloud.stack.store
 

@@ -1,19 +1,26 @@
-"""What every `ObjectStore` promises, in memory and on the embedded cloud."""
+"""What every `ObjectStore` promises: in memory, on the embedded cloud, and on a bucket listed key by key."""
 
 import io
 
 import pytest
 
 from s3mr.adapters.memory import MemoryObjectStore
+from s3mr.adapters.s3_store import S3ObjectStore
 from s3mr.errors import InvariantError
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.ports import ObjectStore
+from tests.contract.conftest import BUCKET, Services
+from tests.contract.misbehaving import one_entry_a_page
 
 
-@pytest.fixture(params=["memory", "embedded cloud"])
+@pytest.fixture(params=["memory", "embedded cloud", "key by key"])
 def objects(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "memory":
         return MemoryObjectStore()
+    if request.param == "key by key":
+        services: Services = request.getfixturevalue("services")
+        services.meet(one_entry_a_page)
+        return S3ObjectStore(services.s3, BUCKET)
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")
     cloud.stack.objects.delete(list(cloud.stack.objects.list("")))
     return cloud.stack.objects

@@ -1,4 +1,4 @@
-"""What every `Output` promises, on memory, on a folder and on S3."""
+"""What every `Output` promises: on memory, on a folder, on S3, and on an S3 that lists entry by entry."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +17,8 @@ from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
 from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Part
 from s3mr.ports import Output, PartWriter
+from tests.contract.conftest import Services
+from tests.contract.misbehaving import one_entry_a_page
 
 DAY_S = 24 * 3600.0
 W1, W2, W3 = "1" * 16, "2" * 16, "3" * 16
@@ -62,17 +64,22 @@ def s3_place(client: S3Client) -> Place:
     client.put_object(Bucket="bucket", Key="out-of-the-way/part-00000", Body=b"a neighbour's")
 
     def seen() -> dict[str, bytes]:
-        listed = client.list_objects_v2(Bucket="bucket", Prefix="out/").get("Contents", [])
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix="out/")
+        listed = [each for page in pages for each in page.get("Contents", [])]
         return {
             each["Key"].removeprefix("out/"): client.get_object(Bucket="bucket", Key=each["Key"])["Body"].read()
             for each in listed
         }
 
+    def left_open() -> int:
+        pages = client.get_paginator("list_multipart_uploads").paginate(Bucket="bucket")
+        return sum(len(page.get("Uploads", [])) for page in pages)
+
     return Place(
         output=lambda job_id: S3Output(client, "s3://bucket/out", job_id),
         seen=seen,
         meddle=lambda name, data: client.put_object(Bucket="bucket", Key=f"out/{name}", Body=data),
-        left_open=lambda: len(client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])),
+        left_open=left_open,
         keep_uploads=lambda days: client.put_bucket_lifecycle_configuration(
             Bucket="bucket",
             LifecycleConfiguration={
@@ -89,10 +96,14 @@ def s3_place(client: S3Client) -> Place:
     )
 
 
-@pytest.fixture(params=["memory", "folder", "s3"])
+@pytest.fixture(params=["memory", "folder", "s3", "s3, entry by entry"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "memory":
         return memory_place()
+    if request.param == "s3, entry by entry":
+        services: Services = request.getfixturevalue("services")
+        services.meet(one_entry_a_page)
+        return s3_place(services.s3)
     if request.param == "folder":
         return folder_place(tmp_path / "deep" / "er" / "out")
     return s3_place(request.getfixturevalue("s3"))

@@ -80,7 +80,7 @@ class Attempts:
         due = (len(new), sum(one.attempt > 1 and not one.backup for one in new))
         self._check(counted == due, "S10", f"{due} attempts and retries are new, and {counted} were counted")
         if new and not before.attempts:
-            holder, there = holder_of(self._facts.table, job.spec.output), sorted(self._facts.folder.objects)
+            holder, there = holder_of(self._facts.table, job.spec.output), self._facts.foreign_parts(job)
             self._check(holder == job.spec.job_id, "S2", f"job {job.spec.job_id} begins, and the output is {holder}'s")
             self._check(not there, "S2", f"job {job.spec.job_id} begins, and its output holds {there}")
 

@@ -78,7 +78,7 @@ class Cloud:
         worker: Callable[[TaskRequest], Report],
     ) -> None:
         self._scenario, self._loop, self._faults, self._witness = scenario, loop, faults, witness
-        self._clock = VirtualClock(loop)
+        self._clock = VirtualClock(loop, faults)
         self._ticker = ticker(self)
         self._make_recorder = recorder
         self._recorder = recorder()
@@ -86,6 +86,7 @@ class Cloud:
         self._running, self._concurrency = 0, scenario.concurrency
         self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: those that go on
         self._numbers: Iterator[int] = count()
+        self._holding: set[int] = set()  # executions that need not take their job's output
         self._machine = 0  # the how-manieth this is: what one was about to do dies with it
         self.swept: set[str] = set()  # jobs that need no coordinator any more
 
@@ -204,10 +205,11 @@ class Cloud:
 
     # The coordinator.
 
-    def coordinate(self, job_id: str, *, stop: str | None = None) -> None:
-        """Start an execution of the state machine for a job."""
+    def coordinate(self, job_id: str, *, stop: str | None = None, holds: bool = False) -> None:
+        """Start an execution of the state machine for a job; ``holds``: by whoever has just taken its output."""
         execution = next(self._numbers)
         self._executions[job_id].add(execution)
+        self._holding |= {execution} if holds else set()
         self._round(execution, {"job_id": job_id, "round": 0, "stop": stop}, TICK_TRIES)
 
     def has_coordinator(self, job_id: str) -> bool:
@@ -270,7 +272,8 @@ class Cloud:
             return
 
         def body() -> dict[str, Any]:
-            return perform(self._ticker, dict(event), self._clock)
+            ticker = replace(self._ticker, holds=job_id) if execution in self._holding else self._ticker
+            return perform(ticker, dict(event), self._clock)
 
         def ended(end: End) -> None:
             self._witness.round_over(job_id)

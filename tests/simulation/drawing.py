@@ -1,11 +1,11 @@
 """What one seed means: the scenario that is drawn of it, from all that can go wrong, or from a family of troubles."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 from s3mr.model.job import Phase
+from tests.simulation.families import FAMILIES, texts
 from tests.simulation.scenario import IO_FAULTS, OTHER_FAULTS, Scenario
 
 INTENSITIES: Final = (0.01, 0.03, 0.1, 0.3)
@@ -28,7 +28,7 @@ def draw(seed: int) -> Scenario:
             rates.pop(name, None)
     scenario = Scenario(
         seed=seed,
-        texts=_texts(random, map_tasks * split_size_bytes, keys=keys, skewed=skewed),
+        texts=texts(random, map_tasks * split_size_bytes, keys=keys, skewed=skewed),
         split_size_bytes=split_size_bytes,
         reducers=reducers,
         layout=random.choice(("split", "packed")),
@@ -58,11 +58,24 @@ def draw(seed: int) -> Scenario:
     )
     family = random.random()
     if not calm:
-        for share, changed in _FAMILIES:
+        for share, changed in FAMILIES:
             if family < share:
-                return changed(scenario, random)
+                scenario = changed(scenario, random)
+                break
             family -= share
-    return scenario
+    return replace(scenario, **_beside(scenario))
+
+
+def _beside(scenario: Scenario) -> dict[str, Any]:
+    """Return what is drawn beside all else, whatever the family."""
+    random = Random(f"s3mr/{scenario.seed}/beside")
+    reducers = scenario.reducers
+    return {
+        "laptop": random.random() < 0.3,
+        "clock_steps": random.choice((0.0, 0.1, 0.5)) if scenario.skew_s else 0.0,
+        "rival_elsewhere": random.random() < 0.4,
+        "rival_reducers": random.choice([one for one in (0, 1, 2, reducers + 1, reducers + 3) if one != reducers]),
+    }
 
 
 def _happenings(random: Random) -> dict[str, Any]:
@@ -89,189 +102,6 @@ def _happenings(random: Random) -> dict[str, Any]:
     }
 
 
-def _contended(scenario: Scenario, random: Random) -> Scenario:
-    """Two coordinators that stand still again and again, and somebody who cancels in between: races."""
-    pauses, second_at_s = {"pause": random.choice((0.03, 0.1, 0.2))}, random.uniform(0, 2)
-    cancel_at_s = random.uniform(0, 5) if random.random() < 0.7 else None
-    if random.random() < 0.4:  # what the first has logged, the second finds cancelled
-        second_at_s, cancel_at_s = random.uniform(0.5, 2), max(0.3, second_at_s - random.uniform(0, 0.3))
-    return replace(
-        scenario,
-        waiting_s=60.0,
-        second_coordinator_at_s=second_at_s,
-        cancel_at_s=cancel_at_s,
-        io_rates={**scenario.io_rates, "tick": pauses},
-        rates={name: rate for name, rate in scenario.rates.items() if name not in ("flip", "truncate")},
-    )
-
-
-def _straggling(scenario: Scenario, random: Random) -> Scenario:
-    """Many tasks, of which some are never heard of, and a coordinator that nothing disturbs: backups matter."""
-    size_bytes = scenario.split_size_bytes * random.randint(12, 20)
-    dying = random.random() < 0.3  # what has reported, but for its recorder's death
-    lost = {random.choice(("lose-invocation", "lose-report")): random.choice((0.15, 0.3, 0.6))}
-    hung = {"hang": 0.3} if random.random() < 0.5 else {}  # backups, too
-    return replace(
-        scenario,
-        texts=_texts(random, size_bytes, keys=scenario.keys, skewed=scenario.skewed),
-        attempts=random.choice((1, 2, 4)),
-        waiting_s=60.0,
-        capacity=random.choice((1000, 1000, 4, 8, 10, 12)),
-        skew_s=random.choice((0.0, 0.0, scenario.skew_s)),
-        concurrency=1000,
-        workers=None,
-        io_rates={**{kind: {} for kind in scenario.io_rates}, "record": {"die-after": 0.2} if dying else {}},
-        rates={} if dying else {**lost, **hung},
-        storm=None,
-        cancel_at_s=None,
-        cancel_in=None,
-        second_coordinator_at_s=None,
-        stop_at_s=None,
-        machine_dies_at_s=None,
-        machine_dies_at_write=None,
-    )
-
-
-def _abandoned(scenario: Scenario, random: Random) -> Scenario:
-    """Submitters that die or are deceived half-way, so that jobs without a claim are driven beside others."""
-    return replace(
-        scenario,
-        io_rates={**{kind: {} for kind in scenario.io_rates}, "person": {"die-after": 0.1, "late-effect": 0.1}},
-        rates={"hang": 0.4},
-        driven_early=random.random() < 0.4,
-        heals_at_s=random.uniform(2, 15),
-        rival_at_s=random.uniform(0, 15) if random.random() < 0.8 else None,
-        storm=None,
-        cancel_at_s=None,
-        cancel_in=None,
-        stop_at_s=None,
-    )
-
-
-def _throttled(scenario: Scenario, random: Random) -> Scenario:
-    """Workers that meet a busy service: retries wait, and come to an end; or their coordinator often stands still."""
-    lasts_s = random.choice((60.0, 700.0))
-    calm = {kind: dict[str, float]() for kind in scenario.io_rates}
-    if random.random() < 0.5:
-        return replace(
-            scenario,
-            attempts=1,
-            waiting_s=5.0,
-            io_rates={**calm, "worker": {"refuse": 0.15}, "tick": {"pause": 0.25}},
-            rates={"late-invocation": 0.5},
-            storm=None,
-            heals_at_s=240.0,
-        )
-    return replace(
-        scenario,
-        io_rates=calm,
-        rates={},
-        storm=(0.0, lasts_s),
-        storm_at_workers=True,
-        heals_at_s=lasts_s + 30.0,
-        deadline_s=random.choice((40.0, 24 * 3600.0)),
-        cancel_at_s=None,
-    )
-
-
-def _crowded(scenario: Scenario, random: Random) -> Scenario:
-    """Room for one worker at a time, and some that take long: others wait in vain."""
-    return replace(
-        scenario,
-        attempts=random.choice((1, 2)),
-        waiting_s=5.0,
-        capacity=1000,
-        concurrency=1,
-        workers=None,
-        io_rates={kind: {} for kind in scenario.io_rates},
-        rates={"hang": 0.5},
-        storm=None,
-    )
-
-
-def _resumed(scenario: Scenario, random: Random) -> Scenario:
-    """Jobs that are ended when their map tasks have won, and resumed; some of what they would adopt is damaged."""
-    ends = random.choice(({"cancel_in": Phase.REDUCE}, {"rates": {"raise": 0.1}}, {"stop_at_s": random.uniform(0, 2)}))
-    kinds = random.sample(("object_shrinks_at_s", "object_vanishes_at_s", "input_changes_at_s"), random.randint(0, 1))
-    damages = {kind: random.uniform(0.5, 4) for kind in kinds}
-    person = random.choice(({}, {"die-after": 0.1}, {"die-before": 0.05, "lose-answer": 0.05}))
-    looks_at_s, heals_at_s, early = 3.0, random.uniform(4, 20), random.random() < 0.5
-    if early:
-        person = random.choice(({"pause": 0.3}, {"die-after": 0.1}))
-        looks_at_s, heals_at_s = random.uniform(3, 15), heals_at_s + 15.0
-    io_rates = {**{kind: {} for kind in scenario.io_rates}, "person": person}
-    calm: dict[str, Any] = {"io_rates": io_rates, "rates": {}, "cancel_at_s": None}
-    return replace(
-        scenario,
-        **{**calm, "resumes": True, "looks_at_s": looks_at_s, "heals_at_s": heals_at_s, **ends, **damages},
-        driven_early=early,
-    )
-
-
-def _interrupted(scenario: Scenario, random: Random) -> Scenario:
-    """Coordinators that die or are refused half-way, over small batches and many parts, and little else goes wrong."""
-    faults = random.sample(("die-before", "die-after", "lose-answer", "late-effect", "refuse", "partial"), 2)
-    return replace(
-        scenario,
-        reducers=random.randint(3, 10),
-        batch=random.choice((1, 2)),
-        attempts=4,
-        io_rates={**{kind: {} for kind in scenario.io_rates}, "tick": dict.fromkeys(faults, 0.03)},
-        rates={"lose-report": 0.03},
-        storm=None,
-        deadline_s=24 * 3600.0,
-        upload_vanishes_at_s=random.uniform(1, 8) if random.random() < 0.5 else None,
-        rival_at_s=random.uniform(1, 10) if random.random() < 0.3 else None,
-        cancel_at_s=random.uniform(0.2, 3) if random.random() < 0.2 else None,
-    )
-
-
-def _lost(scenario: Scenario, random: Random) -> Scenario:
-    """One machine runs all, and is lost; the one that takes over may be smaller, or find the job cancelled."""
-    lost_at_s = random.uniform(0.3, 3)
-    cancels = random.random() < 0.3
-    return replace(
-        scenario,
-        io_rates={kind: {} for kind in scenario.io_rates},
-        rates=random.choice(({}, {"lose-report": 0.2}, {"refuse-invocation": 0.1}, {"hang": 0.3})),
-        machine_dies_at_s=lost_at_s if cancels or random.random() < 0.5 else None,
-        machine_dies_at_write=random.randint(1, 15),
-        room_after=random.choice((None, 1, 2)),
-        cancel_at_s=lost_at_s - random.uniform(0, 0.1) if cancels else None,
-        cancel_in=None,
-        storm=None,
-        stop_at_s=None,
-        second_coordinator_at_s=None,
-    )
-
-
-def _lying(scenario: Scenario, random: Random) -> Scenario:
-    """Workers that report what is not so, and nothing else that would bring their job down."""
-    return replace(
-        scenario,
-        io_rates={kind: {} for kind in scenario.io_rates},
-        rates={"lie": random.choice((0.1, 0.3)), "lose-report": 0.03},
-        storm=None,
-        cancel_at_s=None,
-        cancel_in=None,
-        stop_at_s=None,
-    )
-
-
-#: How large a share of all seeds each family has.
-_FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...]] = (
-    (0.1, _contended),
-    (0.07, _straggling),
-    (0.08, _abandoned),
-    (0.04, _throttled),
-    (0.02, _crowded),
-    (0.06, _resumed),
-    (0.08, _interrupted),
-    (0.04, _lost),
-    (0.02, _lying),
-)
-
-
 def _shape(random: Random) -> tuple[int, int]:
     """Mostly small shapes: what can go wrong in a large one can nearly always go wrong in a small one."""
     size = random.random()
@@ -280,19 +110,6 @@ def _shape(random: Random) -> tuple[int, int]:
     map_tasks = random.randint(*of) or random.randint(*of)
     reducers = random.randint(0, 3) if random.random() < 0.85 else random.randint(4, 16)
     return map_tasks, reducers
-
-
-def _texts(random: Random, size_bytes: int, *, keys: int, skewed: bool) -> tuple[bytes, ...]:
-    """Return objects of ``size_bytes`` in all, whose lines are ``key`` and a few that are empty."""
-    objects = random.randint(1, 5)
-    lines: list[list[bytes]] = [[] for _ in range(objects)]
-    left = size_bytes
-    while left > 0:
-        key = 0 if skewed and random.random() < 0.8 else random.randrange(keys)
-        line = b"\n" if random.random() < 0.05 else b"k%d\n" % key
-        lines[random.randrange(objects)].append(line)
-        left -= len(line)
-    return tuple(b"".join(one).removesuffix(b"\n") if random.random() < 0.5 else b"".join(one) for one in lines)
 
 
 def _io_rates(random: Random, rates: dict[str, float]) -> dict[str, float]:

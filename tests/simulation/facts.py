@@ -48,6 +48,12 @@ class Facts:
         mine = (one.part for key, one in self.winners.items() if key[0] == job.spec.job_id)
         return {part.name: f"{job.spec.job_id}/{part.name}/{part.worker}" for part in mine if part is not None}
 
+    def foreign_parts(self, job: JobState) -> list[str]:
+        """Return whose parts lie in a job's output, besides its own; of jobs that claim it by the same name."""
+        found = (identity.split("/")[0] for identity in self.folder.identities.values())
+        others = {job_id for job_id in found if job_id != job.spec.job_id}
+        return sorted(one for one in others if self.jobs[one].spec.output == job.spec.output)
+
     def check_all_won(self, job: JobState) -> None:
         """S3: every task has a winner."""
         for phase in (Phase.MAP, job.spec.last_phase):

@@ -4,10 +4,12 @@ from bisect import bisect
 from collections import Counter
 from itertools import accumulate
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.simulation.loop import START, Loop
 from tests.simulation.scenario import Scenario
+
+AIMED: Final = 0.5  # how often a fault strikes that a scenario has aimed at one operation
 
 
 class Strike(NamedTuple):
@@ -31,6 +33,9 @@ class Faults:
         self._number = 0
         self._random = Random(f"s3mr/{scenario.seed}/faults")
         self._latency = Random(f"s3mr/{scenario.seed}/latency")
+        self._clocks = Random(f"s3mr/{scenario.seed}/clocks")
+        self._aimed = scenario.aimed
+        self._skew_s, self._steps = scenario.skew_s, scenario.clock_steps
         self._rates = scenario.rates
         self._storm, self._storm_everywhere = scenario.storm, not scenario.storm_at_workers
         self._io = {
@@ -44,10 +49,13 @@ class Faults:
             return False
         return self._strike(fault, where)
 
-    def of_io(self, kind: str, where: str) -> str | None:
+    def of_io(self, kind: str, where: str, method: str) -> str | None:
         """Return the fault that hits an operation of such a process, if any does."""
         if self.healed:
             return None
+        aimed = self._aimed.get(method)
+        if aimed is not None and self._random.random() < AIMED:
+            return aimed if self._strike(aimed, where) else None
         storms = self._storm is not None and self._storm[0] <= self._loop.now - START < self._storm[1]
         if storms and (self._storm_everywhere or kind == "worker"):
             return "refuse" if self._strike("refuse", where) else None
@@ -71,6 +79,13 @@ class Faults:
         if not self.healed and self._latency.random() < 0.001 and self._strike("slow", "anywhere"):
             return 400 * latency_s
         return latency_s
+
+    def clock_steps(self, where: str) -> float | None:
+        """Return how far ahead a clock is from now on, if it is set just before it is read."""
+        if self.healed or not self._steps or self._clocks.random() >= self._steps:
+            return None
+        ahead_s = self._clocks.uniform(-self._skew_s, self._skew_s)
+        return ahead_s if self._strike("clock-step", where) else None
 
     def between(self, low: float, high: float) -> float:
         return self._random.uniform(low, high)

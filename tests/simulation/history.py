@@ -12,7 +12,6 @@ Task = tuple[str, Phase, int]  # job, phase, number
 Attempt = tuple[str, Phase, int, int]  # and the attempt's number
 
 _REFUSED: Final = ("refuse", "lose-answer", "late-effect", "partial", "truncate")
-_RIVALRY: Final = ("in the way", "is job ", "is lost", "not empty")  # what failures say that another job has caused
 
 
 class History:
@@ -31,6 +30,7 @@ class History:
         self.inputs_changed_at: float | None = None
         self.stopped: set[str] = set()  # jobs that were to be ended because their coordinator failed
         self.cancelled: set[str] = set()
+        self.committed: set[str] = set()  # jobs that began to commit
         self.claimed_late: set[str] = set()  # jobs that had ended when somebody claimed their output for them
 
     def damaged(self, now: float) -> None:
@@ -50,23 +50,23 @@ class History:
         if fault in ("die-before", "die-after") or (process.kind == "record" and fault in ("pause", "slow")):
             self.died.add(attempt)
 
-    def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivals: bool, lied: bool) -> bool:
+    def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivalled: bool, lied: bool) -> bool:
         """Whether ``job`` may have failed as it did, if it was not for a task.
 
-        ``rivals``: others want its output. ``lied``: one of its winners is not true.
+        ``rivalled``: another job had its output before it began anything, or, of another table, before it committed.
+        ``lied``: one of its winners is not true.
         """
         failure = job.failure
         if failure is None:
             return False
-        by_rival = rivals and any(words in failure.message for words in _RIVALRY)
         overdue = now + 2 * scenario.skew_s >= job.created_at + scenario.deadline_s
         excuses = {
             FailureKind.USER: failure.task is not None or scenario.mixed,
             FailureKind.INVARIANT: self.damaged_at >= self.began_at[job.spec.job_id]
             or job.spec.job_id in self.stopped
             or lied
-            or by_rival,
-            FailureKind.REQUEST: self.inputs_changed_at is not None or overdue or by_rival,
+            or rivalled,
+            FailureKind.REQUEST: self.inputs_changed_at is not None or overdue or rivalled,
         }
         return excuses.get(failure.kind, failure.task is not None)
 

@@ -43,7 +43,6 @@ class Invariants:
 
     def __init__(self, facts: Facts, scenario: Scenario) -> None:
         self._facts, self._check = facts, facts.check
-        self._skew_s = scenario.skew_s
         self.attempts = Attempts(facts, scenario)
         self.reports = Reports(facts)
         self.visible = Visible(facts)
@@ -77,7 +76,7 @@ class Invariants:
             self.reports.wrote(process, method)
         if port != "inputs" and method != "stream" and job.spec.job_id not in self._facts.erased:
             late_s = self._facts.loop.now - job.last_lease_until
-            self._check(late_s <= 2 * self._skew_s, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease")
+            self._check(late_s <= 0, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease")
         if port == "objects" and method == "put":
             own, note = f"{keys.pieces_prefix(process.work.spec.job_id)}worker-", read_note(args[0])
             self._check(note is not None or args[0].startswith(own), "S12", f"{process.name} put {args[0]}")
@@ -197,6 +196,8 @@ class Invariants:
             f"{name} succeeded without a commit",
         )
         self._check((job.spec, job.secret) == (before.spec, before.secret), "S9", f"{name}: what was asked changed")
+        leased = before.last_lease_until <= job.last_lease_until
+        self._check(leased, "S7", f"{name}: the last lease ends earlier than one that was given")
         self.attempts.logged(process, before, job)
         won = len(self._facts.winning(job.spec.job_id, job.phase))
         told = not job.phase.working or 0 <= job.done <= won

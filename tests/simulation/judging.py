@@ -8,7 +8,7 @@ import google_crc32c
 
 from s3mr import limits
 from s3mr.model import keys
-from s3mr.model.job import JobState, Phase
+from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.report import TaskRequest
 from tests.simulation import oracle
 from tests.simulation.history import attempt_of
@@ -29,7 +29,8 @@ def bound_s(scenario: Scenario) -> float:
     What hangs is over with its lease; then at most one more attempt a task, in waves of what runs at once; and the
     longest that a service's refusal is waited for, or a paused process stands still.
     """
-    tasks = sum(map(len, scenario.texts)) // scenario.split_size_bytes + len(scenario.texts) + scenario.reducers
+    tasks = sum(map(len, scenario.texts)) // scenario.split_size_bytes + len(scenario.texts)
+    tasks += max(scenario.reducers, scenario.rival_reducers)
     waves = math.ceil(tasks / min(scenario.capacity, scenario.concurrency)) + 2
     lease_s = limits.lease_s(scenario.task_timeout_s, waiting_s=scenario.waiting_s)
     return 900.0 + (lease_s + scenario.task_timeout_s) * 4 + 4 * waves
@@ -45,7 +46,7 @@ def check_cancelled(world: "World") -> None:
 
 def check_deadline(world: "World", process: Process, job: JobState) -> None:
     """L1: a coordinator that sets out after a job's deadline ends it."""
-    late_s = process.born_at - job.created_at - job.spec.deadline_s - world.scenario.skew_s
+    late_s = process.born_at - job.created_at - job.spec.deadline_s - 2 * world.scenario.skew_s
     ends = late_s < 0 or not job.phase.working or job.spec.job_id in world.history.taken_over
     world.facts.check(ends, "L1", f"job {job.spec.job_id} goes on {late_s:.0f} s after its deadline")
 
@@ -109,7 +110,7 @@ def judge(world: "World") -> str | None:
     for job in facts.jobs.values():
         _judge_end(world, job)
     for person in world.people:
-        refused = person.refused is not None and not _may_be_refused(world)
+        refused = person.refused is not None and not _may_be_refused(world, str(person.refused))
         facts.check(not refused, "S9", f"somebody was refused: {person.refused}")
     _judge_output_place(world)
     for job_id, job in facts.jobs.items():
@@ -128,8 +129,11 @@ def _judge_end(world: "World", job: JobState) -> None:
     elif job.attempts or (job.cursor and not job.spec.resumed_from):  # else it was given up before it began
         story = job.failure.story() if job.failure else "no reason"
         lied = bool(world.invariants.reports.untrue[job.spec.job_id])
-        ended_at, rivals = job.ended_at or 0.0, len(facts.jobs) > 1
-        excused = history.excuses(job, world.scenario, ended_at, rivals=rivals, lied=lied)
+        ended_at = job.ended_at or 0.0
+        said = job.failure.message if job.failure else ""
+        rivalled = not job.attempts and _by_rival(world, said, job.spec)
+        rivalled |= world.scenario.rival_elsewhere and _by_rival_at_commit(world, said, job.spec)
+        excused = history.excuses(job, world.scenario, ended_at, rivalled=rivalled, lied=lied)
         facts.check(excused, "L5", f"{name} failed without a cause: {story}")
 
 
@@ -137,9 +141,10 @@ def _judge_output(world: "World", job: JobState) -> None:
     """S4: the output is the sequential run's, byte for byte. S14: no record was dropped."""
     facts = world.facts
     inputs = (world.sources, world.inputs.objects)  # they may have changed before the job was planned
-    wanted = [oracle.expected(world.scenario, each) for each in inputs]
+    scenario = world.scenario.job_of(job.spec.bundle.name)
+    wanted = [oracle.expected(scenario, each) for each in inputs]
     visible = _visible(world)
-    found = b"".join(visible[name] for name in sorted(visible)) if world.scenario.map_only else visible
+    found = b"".join(visible[name] for name in sorted(visible)) if scenario.map_only else visible
     facts.check(found in wanted, "S4", f"the output is {found!r} and should be {wanted[0]!r}")
     records, read = {oracle.records_in(each) for each in inputs}, job.counters.records_in
     facts.check(read in records, "S14", f"{read} of {records} records were read")
@@ -184,11 +189,26 @@ def _judge_calm(world: "World", job: JobState) -> None:
         )
 
 
-def _may_be_refused(world: "World") -> bool:
+def _may_be_refused(world: "World", said: str) -> bool:
     """Whether there was a reason: a rival, another job of one's own, inputs that changed, a plan that is gone."""
-    others = len(world.facts.jobs) > 1 or len(world.people) > 1
     done = any(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values())  # driven on by somebody else
-    return others or done or world.history.inputs_changed_at is not None or world.history.damages > 0
+    reasons = done or world.history.inputs_changed_at is not None or world.history.damages > 0
+    return reasons or _by_rival(world, said, None)
+
+
+def _by_rival(world: "World", said: str, spec: JobSpec | None) -> bool:
+    """Whether it is true that another job had the output, or had filled it; nothing else excuses a rival."""
+    others = [job for job in world.facts.jobs.values() if spec is None or job.spec.job_id != spec.job_id]
+    held = any(f"is job {job.spec.job_id}'s" in said for job in others)
+    filled = "not empty" in said and any(job.spec.job_id in world.history.committed for job in others)
+    return held or filled
+
+
+def _by_rival_at_commit(world: "World", said: str, spec: JobSpec) -> bool:
+    """Whether it is true that a job of another table has come first to the commit."""
+    others = [job for job in world.facts.jobs.values() if job.spec.output != spec.output]
+    committed = any(job.spec.job_id in world.history.committed for job in others)
+    return committed and ("another job commits here" in said or "in the way" in said)
 
 
 def _judge_output_place(world: "World") -> None:
@@ -198,6 +218,7 @@ def _judge_output_place(world: "World") -> None:
     uploads = sorted(number for number, one in world.folder.uploads.items() if one.data or number in noted)
     world.facts.check(succeeded <= 1, "S2", "two jobs succeeded into one output")
     world.facts.check(succeeded == 1 or not visible, "S7", f"no job succeeded, and the output holds {visible}")
+    world.facts.check(keys.COMMITTING not in visible, "S7", "a commit has never ended")
     world.facts.check(not uploads, "S7", f"uploads were left open: {uploads}")
 
 
@@ -220,4 +241,4 @@ def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
 
 
 def _visible(world: "World") -> dict[str, bytes]:
-    return {name: body for name, body in world.folder.objects.items() if name != keys.SUCCESS}
+    return {name: body for name, body in world.folder.objects.items() if name.startswith(keys.PART_PREFIX)}

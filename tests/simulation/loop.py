@@ -35,7 +35,7 @@ class Process:
         self.kind = kind
         self.name = f"{kind}-{number}"
         self.work = work
-        self.skew_s = skew_s  # how far its clock is ahead
+        self.skew_s = skew_s  # how far its clock is ahead, now
         self.born_at = loop.now
         self.alive = True
         self.greenlet: greenlet

@@ -24,9 +24,10 @@ from tests.simulation import oracle
 from tests.simulation.faults import Faults
 from tests.simulation.history import History, attempt_of
 from tests.simulation.ports import AnyOrder, Operations, SeededEntropy, VirtualClock
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import RIVAL, Scenario
 
 OUTPUT: Final = "mem://out"
+CLAIMED_ELSEWHERE: Final = "mem://out?table=another"  # the same output, to whoever has another table
 
 
 class Injected(Exception):  # noqa: N818 - what a user's function raises
@@ -83,15 +84,15 @@ class Parts:
         )
         return Resumer(submitter, self.parallel)
 
-    def order(self) -> Order:
-        """What the scenario's job asks for."""
-        scenario = self.scenario
+    def order(self, name: str) -> Order:
+        """What the job of that name asks for."""
+        scenario = self.scenario.job_of(name)
         return Order(
             bundle=b"code",
             module="job.py",
-            name="job",
+            name=name,
             inputs=sorted(self.inputs.objects),
-            output=OUTPUT,
+            output=CLAIMED_ELSEWHERE if name == RIVAL and self.scenario.rival_elsewhere else OUTPUT,
             reducers=scenario.reducers,
             input_format="text",
             split_size_bytes=scenario.split_size_bytes,
@@ -128,13 +129,14 @@ class Parts:
 
     def _functions(self, request: TaskRequest) -> Functions:
         """The job's functions, any of which may raise at any call."""
-        good, where = oracle.functions(self.scenario), f"{request.phase} {request.task}"
-        if not (self.scenario.poison or "raise" in self.scenario.rates):
+        scenario = self.scenario.job_of(request.spec.bundle.name)
+        good, where = oracle.functions(scenario), f"{request.phase} {request.task}"
+        if not (scenario.poison or "raise" in scenario.rates):
             return good
 
         def raising(function: Any) -> Any:
             def call(first: Any, second: Any) -> Any:
-                poisoned = function is good.map and self.scenario.poison and second == oracle.POISON
+                poisoned = function is good.map and scenario.poison and second == oracle.POISON
                 if poisoned or self.faults.strikes("raise", where):
                     self.history.raised.add(attempt_of(request))
                     raise Injected("poison" if poisoned else "by chance")

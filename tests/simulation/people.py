@@ -21,6 +21,8 @@ class Witness(Protocol):
 
     def resumed(self, job: JobState) -> None: ...
 
+    def accepted(self, job: JobState) -> None: ...
+
     def gave_up(self, process: Process) -> None: ...
 
 
@@ -40,12 +42,14 @@ class Person:
         order: Order,
         *,
         resumes: bool,
+        drives: bool,
         witness: Witness,
     ) -> None:
         self.jobs: list[str] = []  # the newest last
         self.refused: S3mrError | None = None
         self._loop, self._faults, self._cloud, self._table = loop, faults, cloud, table
         self._resumer, self._order, self._resumes, self._witness = resumer, order, resumes, witness
+        self._drives = drives  # the command that submits a job leads it, too, as on a laptop
 
     def made(self, spec: JobSpec) -> None:
         """Note that a job of mine was written down."""
@@ -104,15 +108,16 @@ class Person:
     def _started(self, job: JobState) -> None:
         if job.spec.resumed_from is not None:
             self._witness.resumed(job)
-        self.see_to(job.spec.job_id)
+        self._witness.accepted(job)
+        self.see_to(job.spec.job_id, holds=self._drives)
 
     def _see_to_it(self, job_id: str, _answer: object) -> None:
         self.see_to(job_id)
 
-    def see_to(self, job_id: str) -> None:
-        """See to it that somebody drives a job."""
+    def see_to(self, job_id: str, *, holds: bool = False) -> None:
+        """See to it that somebody drives a job; ``holds``: the very command that has just taken its output."""
         if not self._cloud.has_coordinator(job_id):
-            self._cloud.coordinate(job_id)
+            self._cloud.coordinate(job_id, holds=holds)
 
     def _give_up(self, job_id: str, error: RequestError) -> None:
         """Cancel a job that cannot be taken up, because its output is another one's; unless it has ended meanwhile."""

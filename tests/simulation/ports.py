@@ -90,7 +90,7 @@ class Operations:
         self.count += 1
         where = f"{process.name} {port}.{method}"
         args = tuple(_repeatable(one) for one in args)
-        fault = self._faults.of_io(process.kind, where)
+        fault = self._faults.of_io(process.kind, where, method)
         if method == "write" and fault in ("repeat", "late-effect"):
             fault = "lose-answer"  # bytes are sent under a number: sending them again changes nothing
         if process.kind != "person":
@@ -179,18 +179,25 @@ class _Port:
 
 
 class VirtualClock:
-    """The current process's clock."""
+    """The current process's clock. It may be set between any two readings, forwards or back."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, faults: Faults) -> None:
+        self._loop, self._faults = loop, faults
 
     def now(self) -> float:
         """The time, as this process believes it to be."""
         process = self._loop.current
-        return self._loop.now + (process.skew_s if process else 0.0)
+        if process is None:
+            return self._loop.now
+        ahead_s = self._faults.clock_steps(process.name)
+        if ahead_s is not None:
+            process.skew_s = ahead_s
+        return self._loop.now + process.skew_s
 
     def sleep(self, seconds: float) -> None:
         """Stand still."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
         self._loop.suspend(seconds)
 
 

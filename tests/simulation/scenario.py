@@ -1,9 +1,11 @@
 """What one simulated world is: a job, a cloud, and what goes wrong in it; all of it fixed before anything runs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from s3mr.model.job import Phase
+
+RIVAL: Final = "rival"  # the name of the job of whoever else wants the output
 
 Combining = Literal["sum", "sum-combined", "join"]  # join: reduce joins its values, so that their order shows
 
@@ -68,7 +70,9 @@ class Scenario:
     poison: bool = False  # the user's function always raises on one record
     io_rates: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind of process
     rates: dict[str, float] = field(default_factory=dict)
-    skew_s: float = 0.0  # how far clocks differ, at most
+    aimed: dict[str, str] = field(default_factory=dict)  # operations, whoever performs them, and the fault each meets
+    skew_s: float = 0.0  # how far clocks differ from the true time, at most
+    clock_steps: float = 0.0  # how often a clock is set just before it is read, in its process's middle
     storm: tuple[float, float] | None = None  # from when to when every operation is refused …
     storm_at_workers: bool = False  # … or those of workers alone
     heals_at_s: float = 0.0  # from here on nothing goes wrong any more
@@ -85,10 +89,21 @@ class Scenario:
     machine_dies_at_write: int | None = None  # … or as soon as a coordinator has written its job so often
     room_after: int | None = None  # attempts that run at once on the machine that takes over
     driven_early: bool = False  # jobs are driven as soon as they could be, beside whoever submits them
+    laptop: bool = False  # the command that submits a job drives it, too
     looks_at_s: float | None = None  # people see how their jobs do, before all is well
     resumes: bool = False  # a job that did not succeed is resumed
     cleans: bool = False  # and in the end everything is cleaned up
 
+    rival_reducers: int = 1  # of the job of whoever else wants the output
+    rival_elsewhere: bool = False  # their claim is in another table: neither job knows of the other
+
     @property
     def map_only(self) -> bool:
         return self.reducers == 0
+
+    def job_of(self, name: str) -> "Scenario":
+        """Return the scenario of the job ``name``: the rival's has other functions, and another number of parts."""
+        if name != RIVAL:
+            return self
+        other: Combining = "sum" if self.combining == "join" else "join"
+        return replace(self, reducers=self.rival_reducers, combining=other, own_partition=False, mixed=False)

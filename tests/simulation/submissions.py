@@ -11,13 +11,15 @@ class Submissions:
     def __init__(self, facts: Facts) -> None:
         self._facts, self._check = facts, facts.check
         self._made: dict[Process, str] = {}  # the job that a person's process has written down
+        self._made_at: dict[str, float] = {}  # when a job was first written down, by the true time
 
     def made(self, process: Process, spec: JobSpec) -> None:
         """S4: a job whose inputs have changed is not resumed: it would mix old and new."""
         self._made[process] = spec.job_id
+        self._made_at.setdefault(spec.job_id, self._facts.loop.now)
         old, changed_at = self._facts.jobs.get(spec.resumed_from or ""), self._facts.history.inputs_changed_at
         if old is not None and changed_at is not None:
-            mixes = old.created_at < changed_at < process.born_at
+            mixes = self._made_at[old.spec.job_id] < changed_at < process.born_at
             self._check(not mixes, "S4", f"job {old.spec.job_id} was resumed, and its inputs have changed")
 
     def gave_up(self, process: Process) -> None:
@@ -26,6 +28,13 @@ class Submissions:
         if job is not None:
             ended = not job.phase.working or bool(job.writer)
             self._check(ended, "L1", f"job {job.spec.job_id} was refused, and not given up")
+
+    def accepted(self, job: JobState) -> None:
+        """S2: a job whose submission is accepted can begin, or has ended: what lies in its output is its own."""
+        if not self._facts.jobs[job.spec.job_id].phase.working:
+            return
+        foreign = self._facts.foreign_parts(job)
+        self._check(not foreign, "S2", f"job {job.spec.job_id} was accepted, and its output holds {foreign}")
 
     def check_adopted(self, job: JobState | None) -> None:
         """S10: what has been done, and is whole, is adopted by the job that resumes another one, before all else."""

@@ -16,7 +16,8 @@ from tests.simulation.world import World
 SEEDS = 3_000
 RANGES = [range(first, first + 250) for first in range(1, SEEDS, 250)]
 SCHEDULED = (
-    "second-coordinator", "stop", "change-input", "lose-object", "shorten-object", "lose-upload", "lose-machine"
+    "clock-step", "second-coordinator", "stop", "change-input", "lose-object", "shorten-object", "lose-upload",
+    "lose-machine",
 )  # fmt: skip
 
 

@@ -64,10 +64,10 @@ def test_nothing_strikes_in_a_healed_world() -> None:
     scenario = replace(draw(1), rates={"flip": 1.0}, io_rates={"tick": {"refuse": 1.0}}, storm=None)
     faults = Faults(scenario, Loop())
     assert faults.strikes("flip", "here")
-    assert faults.of_io("tick", "here") == "refuse"
+    assert faults.of_io("tick", "here", "observe") == "refuse"
     faults.healed = True
     assert not faults.strikes("flip", "here")
-    assert faults.of_io("tick", "here") is None
+    assert faults.of_io("tick", "here", "observe") is None
 
 
 def test_the_oracle_counts_as_a_person_would() -> None:

@@ -41,6 +41,7 @@ class Visible:
 
     def committing(self, job: JobState) -> None:
         """Note when a job began to commit."""
+        self._facts.history.committed.add(job.spec.job_id)
         self._ends_at[job.spec.job_id] = self._facts.loop.now
 
     def after_output(self) -> None:
@@ -64,7 +65,7 @@ class Visible:
             return
         facts.check_all_won(job)
         parts = facts.parts_of(job)
-        visible = set(facts.folder.objects) - {keys.SUCCESS}
+        visible = set(facts.folder.objects) - {keys.SUCCESS, keys.COMMITTING}  # another job may just find all of it
         facts.check(visible == set(parts), "S2", f"the output holds {sorted(visible)}, the winners {sorted(parts)}")
         facts.check(keys.SUCCESS in facts.folder.objects, "S2", "a job succeeded without _SUCCESS")
         for (job_id, phase, _), manifest in facts.winners.items():
@@ -95,7 +96,7 @@ class Visible:
             self._facts.check(not left, "S7", f"a success has released everything but {left}")
 
     def _check_discarded(self, job: JobState) -> None:
-        """S7: uploads that losers had open when the job ended are gone."""
+        """S7: uploads that the job's losers had open when it ended are gone."""
         facts, ended_at = self._facts, self._ends_at.get(job.spec.job_id, 0.0)
         own = {number for number, one in facts.folder.uploads.items() if one.identity.startswith(f"{job.spec.job_id}/")}
         left = [number for number in sorted(own & self.noted) if self._opened_at[number] < ended_at]

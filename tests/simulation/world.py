@@ -22,7 +22,7 @@ from tests.simulation.loop import START, Loop, Process
 from tests.simulation.parts import Parts
 from tests.simulation.people import Person
 from tests.simulation.ports import AnyOrder, Deaths, Operations, SeededEntropy, VirtualClock
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import RIVAL, Scenario
 from tests.simulation.submissions import Submissions
 from tests.simulation.visible import read_note
 
@@ -77,7 +77,7 @@ class World:
             objects=self.operations.port(self.bucket, "objects"),
             inputs=self.inputs,
             folder=self.folder,
-            clock=VirtualClock(self.loop),
+            clock=VirtualClock(self.loop, self.faults),
             entropy=SeededEntropy(scenario.seed),
             parallel=AnyOrder(self.faults),
         )
@@ -90,7 +90,7 @@ class World:
             recorder=self.parts.recorder,
             worker=self.parts.work,
         )
-        self.people = [self._person(resumes=scenario.resumes)]
+        self.people = [self._person("job", resumes=scenario.resumes)]
         self.cancelled = False
         self.executions = 0
         self.writes = 0  # of jobs, by coordinators
@@ -107,7 +107,7 @@ class World:
         scenario = self.scenario
         self.people[0].begin()
         if scenario.rival_at_s is not None:
-            self.people.append(self._person(resumes=False))
+            self.people.append(self._person(RIVAL, resumes=False))
             self.loop.after(scenario.rival_at_s, self.people[1].begin)
         for at_s, happens in (
             (scenario.cancel_at_s, self._cancel),
@@ -272,6 +272,9 @@ class World:
     def resumed(self, job: JobState) -> None:
         self.submissions.check_adopted(job)
 
+    def accepted(self, job: JobState) -> None:
+        self.submissions.accepted(job)
+
     def gave_up(self, process: Process) -> None:
         self.submissions.gave_up(process)
 
@@ -325,7 +328,7 @@ class World:
     def round_over(self, job_id: str) -> None:
         stragglers.check(self, job_id)
 
-    def _person(self, *, resumes: bool) -> Person:
+    def _person(self, name: str, *, resumes: bool) -> Person:
         parts = self.parts
         return Person(
             self.loop,
@@ -333,7 +336,8 @@ class World:
             self.cloud,
             self.table,
             parts.resumer(),
-            parts.order(),
+            parts.order(name),
             resumes=resumes,
+            drives=self.scenario.laptop,
             witness=self,
         )

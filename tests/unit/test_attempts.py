@@ -6,10 +6,10 @@ import pytest
 
 from s3mr import limits
 from s3mr.api import Job
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.recording import Recorder, Verdict
 from s3mr.model.job import FailureKind, Phase
 from tests.unit.word_count import WORD_COUNT, assert_nothing_held, finished, total, words, world
-from tests.world import World, died
+from tests.world import Killed, World, died
 
 
 def test_first_attempt_to_commit_wins_and_every_other_is_ignored_and_counted() -> None:
@@ -24,6 +24,28 @@ def test_first_attempt_to_commit_wins_and_every_other_is_ignored_and_counted() -
     assert one.record(second) is Verdict.IGNORED
     finished(one)
     assert one.state().ignored == 3  # the request itself was executed once more
+
+
+def test_a_recorder_that_died_after_the_commit_forgets_the_attempt_when_the_report_comes_again() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    dying = Recorder(one.switch.wrap(one.real_store), one.clock)
+    one.switch.at, one.switch.after = one.switch.calls + 2, True  # the first call reads the job, the second commits
+    with pytest.raises(Killed):
+        dying.record(report)
+    assert live_tasks(one).count(report.task) == 1
+    assert one.record(report) is Verdict.IGNORED
+    assert report.task not in live_tasks(one)
+    finished(one)
+    assert one.state().ignored == 1
+
+
+def live_tasks(one: World) -> list[int]:
+    seen = one.real_store.observe(one.job_id)
+    assert seen is not None
+    return [attempt.task for attempt in seen.live]
 
 
 def test_two_executions_of_a_last_phase_attempt_leave_one_part_and_no_open_upload() -> None:
@@ -121,6 +143,19 @@ def test_a_crashed_worker_costs_an_attempt_and_the_task_is_launched_again() -> N
     one.record(died(one.sent.popleft()))
     finished(one)
     assert one.state().retried == 1
+
+
+def test_a_winner_is_forgotten_with_all_the_attempts_before_it() -> None:
+    one = world()
+    one.submit()
+    one.tick()
+    crashed = one.sent.popleft()
+    one.record(died(crashed))
+    one.work()
+    one.tick()
+    assert live_tasks(one) == [crashed.task, crashed.task]
+    assert one.work() == [Verdict.WON]
+    assert live_tasks(one) == []
 
 
 def test_a_silent_worker_is_lost_when_its_lease_has_run_out_and_not_before() -> None:

@@ -152,6 +152,20 @@ def test_a_cancelled_job_leaves_no_folder_beside_its_output(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_a_job_that_ends_while_it_reduces_has_done_its_map_tasks_whatever_the_clocks_say() -> None:
+    one = world()
+    spec = one.submit().spec
+    one.clock.time -= 8.0  # the coordinator's clock is behind the submitter's
+    while one.state().phase is Phase.MAP:
+        one.tick()
+        one.work()
+    assert (one.state().done_in(Phase.MAP), one.state().done_in(Phase.REDUCE)) == (spec.map_tasks, 0)
+    one.real_store.request_cancel(one.job_id, at=one.clock.now())
+    while not one.tick().over:
+        pass
+    assert (one.state().done_in(Phase.MAP), one.state().done_in(Phase.REDUCE)) == (spec.map_tasks, 0)
+
+
 def test_cancel_is_heard_while_the_invoker_refuses() -> None:
     one = world()
     one.submit()

@@ -17,7 +17,7 @@ from s3mr.model.job import FailureKind, JobState, Phase
 from s3mr.model.plan import MapTask, Split
 from tests.claims import holder_of
 from tests.unit.word_count import WORD_COUNT, finished, world
-from tests.world import World, open_noted
+from tests.world import Killed, World, open_noted
 
 
 def unclaimed(one: World) -> JobState:
@@ -46,6 +46,29 @@ def test_of_two_ticks_that_write_the_same_at_once_only_one_leads() -> None:
     first.save()
     with pytest.raises(FencedError):
         second.save()
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_a_lead_does_not_move_before_it_knows_that_its_write_has_arrived(*, arrives: bool) -> None:
+    one = world()
+    lead = Lead(one.store, one.submit(), writer="first")
+    one.switch.at, one.switch.after = one.switch.calls + 1, arrives
+    with pytest.raises(Killed):  # as a connection that breaks before or after the write
+        lead.save(cursor=1)
+    assert (lead.job.epoch, lead.job.cursor) == (0, 0)
+    assert lead.save(cursor=1) == lead.job == one.state()
+    assert (lead.job.epoch, lead.job.cursor) == (1, 1)
+
+
+def test_a_tick_that_was_overtaken_tells_of_the_job_as_it_was_read() -> None:
+    one = world()
+    state = one.submit()
+    overtaken = one.ticker()
+    lead = overtaken.lead(state)
+    one.tick()
+    with pytest.raises(FencedError):
+        lead.save(phase=Phase.STOPPING)
+    assert lead.job == state
 
 
 def test_a_write_that_arrives_after_a_later_one_of_the_same_tick_is_refused() -> None:

@@ -80,6 +80,16 @@ def test_the_longer_a_job_takes_the_less_often_it_is_looked_at() -> None:
     assert home.time.sleeps == sorted(home.time.sleeps)
 
 
+def test_a_clock_that_is_set_back_does_not_end_the_waiting() -> None:
+    one = submitted()
+    home = far(one)
+
+    def set_back(_job: object, _running: int) -> None:
+        one.clock.time -= 3600.0 if len(home.time.sleeps) == 1 else 0.0
+
+    assert wait(home, one.state(), watch=set_back).job_id == one.job_id
+
+
 def test_credentials_that_expire_end_the_waiting_with_how_to_find_the_job_again_and_the_job_goes_on() -> None:
     one = submitted()
     home = replace(far(one), store=Deaf(one.real_store, range(3, 10**9), RequestError("the credentials have expired")))

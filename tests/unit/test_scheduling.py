@@ -151,7 +151,8 @@ def test_the_median_is_taken_once_half_of_ten_or_more_tasks_are_done() -> None:
     assert median_sample(job(19), []) == ()
     assert median_sample(job(9, map_tasks=9), []) == ()
     assert median_sample(job(20, median_s=1.0), []) == ()
-    assert len(median_sample(job(5000, map_tasks=5000), [])) <= limits.MEDIAN_SAMPLE
+    assert len(median_sample(job(5000, map_tasks=5000), [])) == limits.MEDIAN_SAMPLE
+    assert len(median_sample(job(5001, map_tasks=5001), [])) <= limits.MEDIAN_SAMPLE
 
 
 def test_tasks_are_asked_for_their_winner_before_they_are_judged_lost_and_all_of_them_in_a_stall() -> None:
@@ -160,6 +161,20 @@ def test_tasks_are_asked_for_their_winner_before_they_are_judged_lost_and_all_of
     assert suspects(job(20), attempts, now=NOW) == (0, 2, 3)
     assert suspects(job(20), [live(4, 2, backup=True)], now=NOW) == (4,), "its rival may have won"
     assert suspects(job(20, progressed_at=NOW - limits.STALL_S), attempts, now=NOW) == (0, 1, 2, 3)
+    begun = job(20, progressed_at=NOW - limits.STALL_S, phase_started_at=NOW - 1)
+    assert suspects(begun, attempts, now=NOW) == (0, 2, 3), "a phase that has just begun does not stall"
+
+
+@pytest.mark.parametrize("left_s", [0.25, limits.STALL_S + 1])
+def test_the_next_look_comes_when_a_lease_runs_out_or_after_a_stall(left_s: float) -> None:
+    decided = actions(job(20), [live(0), live(1, launched_at=NOW - limits.lease_s(100) + left_s)])
+    assert decided == (Wait(min(left_s, limits.STALL_S)),)
+
+
+def test_a_function_that_raises_in_the_only_attempt_that_there_may_be_is_not_given_a_backups_time() -> None:
+    raised, backup = live(0, kind=FailureKind.USER), live(0, 2, backup=True)
+    assert judge_task(spec(attempts=1), [raised, backup], now=NOW) == raised.failure
+    assert judge_task(spec(attempts=2), [raised, backup], now=NOW) == Running((backup,))
 
 
 def test_silence_beyond_the_lease_is_a_crash() -> None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from werkzeug.serving import WSGIRequestHandler, make_server
-
 from s3mr.local.door import WsgiApp
 from s3mr.local.server import services
+from tests.serving import serving
 
 SLICE_OR_JOB = re.compile(r"job#[^#]+$")
 DEPLOYING = ("CreateTable", "DescribeTable")
@@ -83,20 +82,9 @@ class Counting:
             self.bill.ticks += bool(SLICE_OR_JOB.match(values[":pk"]["S"]))
 
 
-class _Quiet(WSGIRequestHandler):
-    def log_request(self, *_: Any) -> None: ...
-
-
 @contextmanager
 def counting_services() -> Iterator[tuple[str, Counting]]:
     """Serve in this process for a while; give the address, and who counts."""
     counting = Counting(services())
-    server = make_server("127.0.0.1", 0, counting, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}", counting
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(counting) as url:
+        yield url, counting

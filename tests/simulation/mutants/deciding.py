@@ -27,7 +27,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
     mutant("two-that-write-the-same-both-lead", _LEADING, 24, ('"writer": self._writer}', '"writer": ""}')),
-    mutant("cancel-is-not-heard", _TICKING, 8, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
+    mutant("cancel-is-not-heard", _TICKING, 14, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
     mutant("lost-race-is-won", _LEADING, 17, ("            raise FencedError\n", "            pass\n")),
     mutant(
         "cancel-after-the-point-of-no-return",
@@ -53,7 +53,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "wins-after-the-end",
         _TICKING,
-        10,
+        31,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     mutant(
@@ -63,7 +63,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         ("                begun |= {one.task for one in job.launching.attempts}\n", "                pass\n"),
     ),
     # Winners.
-    mutant("last-attempt-wins", _MEMORY, 8, ("            if key not in self._winners:\n", "            if True:\n")),
+    mutant("last-attempt-wins", _MEMORY, 7, ("            if key not in self._winners:\n", "            if True:\n")),
     mutant(
         "trust-an-unverified-token",
         _RECORDING,
@@ -122,7 +122,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "ignored-are-not-counted",
         _TICKING,
-        8,
+        7,
         ("counters=job.counters + counters, ignored=ignored)", "counters=job.counters + counters)"),
     ),
     mutant(

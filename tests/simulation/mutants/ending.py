@@ -42,7 +42,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "forget-to-abort",
         _COMMITTING,
         1,
-        ("    output.discard_open(part_names(job), still_ours=", "    _ = (part_names(job), "),
+        ("    discard_uploads(objects, output, job.spec, completed=winners, last=False)\n", ""),
     ),
     mutant(
         "fail-on-an-unknown-answer",
@@ -59,9 +59,14 @@ ENDING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "abort-another-jobs-uploads",
-        _TICKING,
+        _MEMORY_DATA,
         61,
-        ("still_ours=lambda: mine() == job_id)", "still_ours=lambda: True)"),
+        (
+            "        for one in opened:\n            self._folder.uploads.pop(one.upload, None)\n",
+            "        names = {one.name for one in opened}\n"
+            "        for number in [n for n, one in self._folder.uploads.items() if one.name in names]:\n"
+            "            del self._folder.uploads[number]\n",
+        ),
     ),
     mutant(
         "run-without-a-claim",
@@ -73,7 +78,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "claim-what-is-claimed",
         _MEMORY,
         52,
-        ("            if holder not in (None, job_id):\n", "            if False:\n"),
+        ("            if holder != job_id and job is not None and not job.released:\n", "            if False:\n"),
     ),
     mutant(
         "success-counts-otherwise",
@@ -86,10 +91,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "losers-stay-open-after-a-failure",
         _TICKING,
         17,
-        (
-            "            output.discard_open(committing.part_names(job), still_ours=",
-            "            _ = (committing.part_names(job), ",
-        ),
+        ("            discard_uploads(self.objects, output, job.spec, last=True)\n", ""),
     ),
     mutant(
         "a-success-keeps-its-pieces",
@@ -126,23 +128,56 @@ ENDING: Final[tuple[Mutant, ...]] = (
         _TICKING,
         17,
         (
-            "            mine = partial(self.store.claimed_by, job.spec.output)\n",
-            "            mine = partial(self.store.claimed_by, job.spec.output)\n"
+            "            discard_uploads(self.objects, output, job.spec, last=True)\n",
+            "            discard_uploads(self.objects, output, job.spec, last=True)\n"
             "            self.store.release_output(job.spec.output, job_id=job_id)\n",
         ),
+    ),
+    # Uploads and their notes, and jobs of other tables.
+    mutant(
+        "open-without-a-note",
+        "s3mr.worker.writing",
+        1,
+        (
+            'surroundings.store.put(keys.upload_note(job_id, OpenedPart(name, worker, upload)), b"")',
+            "_ = OpenedPart(name, worker, upload)",
+        ),
+    ),
+    mutant(
+        "sweep-notes-and-not-their-uploads",
+        "s3mr.coordinator.sweeping",
+        1,
+        ("        if opened:\n            output.discard_open(opened)\n", ""),
+    ),
+    mutant("commit-beside-another-job", _COMMITTING, 1, ("    output.begin_commit()\n", "")),
+    mutant(
+        "a-commit-that-failed-never-ends",
+        _MEMORY_DATA,
+        1,
+        (
+            "                del self._folder.objects[part.name], self._folder.identities[part.name]\n"
+            "        self._end_commit()\n",
+            "                del self._folder.objects[part.name], self._folder.identities[part.name]\n",
+        ),
+    ),
+    mutant(
+        "a-commit-never-ends",
+        _MEMORY_DATA,
+        1,
+        ('is in the way: {SUCCESS}")\n        self._end_commit()\n', 'is in the way: {SUCCESS}")\n'),
     ),
     # Resuming.
     mutant(
         "adopt-nothing",
         _RESUMING,
-        8,
+        10,
         ("batched(self._store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
     ),
-    mutant("adopt-what-is-cut-short", _RESUMING, 307, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
+    mutant("adopt-what-is-cut-short", _RESUMING, 471, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
     mutant(
         "adopt-what-is-gone",
         _RESUMING,
-        106,
+        223,
         ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
     ),
     mutant("resume-with-other-inputs", _RESUMING, 29, ("        self.check_inputs(old.spec)\n", "")),
@@ -166,6 +201,35 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "begin-without-a-look-at-the-output", _TICKING, 740, ("        self.output_of(job.spec).check_empty()\n", "")
     ),
     mutant(
+        "look-before-claiming-in-a-tick",
+        _TICKING,
+        701,
+        (
+            "        claim_output(self.store, job.spec)\n        self.output_of(job.spec).check_empty()\n",
+            "        self.output_of(job.spec).check_empty()\n        claim_output(self.store, job.spec)\n",
+        ),
+    ),
+    mutant(
+        "look-before-claiming-when-submitting",
+        _SUBMITTING,
+        384,
+        (
+            "        claim_output(self.store, spec)\n"
+            "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
+            "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n"
+            "        claim_output(self.store, spec)\n\n\ndef check_texts",
+        ),
+    ),
+    mutant(
+        "submit-without-a-second-look",
+        _SUBMITTING,
+        384,
+        (
+            "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
+            "\n\ndef check_texts",
+        ),
+    ),
+    mutant(
         "a-resumed-job-needs-no-claim",
         _TICKING,
         223,
@@ -181,13 +245,13 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "resume-without-the-code",
         _RESUMING,
-        8,
+        10,
         ("for key in (keys.plan, keys.bundle):\n", "for key in (keys.plan,):\n"),
     ),
     mutant(
         "claim-before-adopting",
         _SUBMITTING,
-        8,
+        10,
         (
             "            job = prepare(job)\n            self.take_output(spec)\n",
             "            self.take_output(spec)\n            job = prepare(job)\n",

@@ -28,7 +28,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
             "        if refused:\n",
         ),
     ),
-    mutant("begin-too-late", "s3mr.worker.executing", 25, ("if started_at > request.start_by:", "if False:")),
+    mutant("begin-too-late", "s3mr.worker.executing", 22, ("if started_at > request.start_by:", "if False:")),
     mutant("leases-never-end", _RETRYING, 1, ("if one.failure or one.lease_until > now:", "if True:")),
     mutant(
         "leases-end-at-once",
@@ -57,12 +57,12 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-room-costs-attempts",
         "s3mr.coordinator.receiving",
-        65,
+        10,
         ("kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH", "kind=FailureKind.CRASH"),
     ),
     mutant("raise-as-often-as-you-like", _RETRYING, 13, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
     mutant("a-backup-a-tick", _SCHEDULING, 120, ("if not any(one.backup for one in attempts) and now", "if now")),
-    mutant("no-backups", _SCHEDULING, 11, ("if job.median_s is None:", "if True:")),
+    mutant("no-backups", _SCHEDULING, 59, ("if job.median_s is None:", "if True:")),
     mutant("more-than-there-is-room-for", _SCHEDULING, 6, ("free=capacity - len(running)", "free=capacity")),
     mutant(
         "launched-again-for-nothing",
@@ -111,7 +111,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "launch-again-what-is-not-logged-alone",
         _RESUMING,
-        196,
+        1154,
         ("logged = job.launching.attempts if job.launching else ()", "logged = ()"),
     ),
     # What is counted, and said again.
@@ -131,7 +131,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "live-in-any-phase",
         _TICKING,
-        316,
+        113,
         ("live = [one for one in seen.live if one.phase is job.phase]", "live = list(seen.live)"),
     ),
     # Room, patience and leases.
@@ -152,10 +152,35 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "begin-until-the-lease-ends",
         _LAUNCHING,
-        25,
+        22,
         (
             "limits.start_s(waiting_s=waiting_s)",
             "limits.lease_s(job.spec.task_timeout_s, waiting_s=waiting_s)",
+        ),
+    ),
+    # Clocks that are set, forwards and back.
+    mutant(
+        "a-clock-never-steps-back",
+        "s3mr.worker.executing",
+        10,
+        ("max(surroundings.clock.now() - started_at, 0.0)", "surroundings.clock.now() - started_at"),
+    ),
+    mutant(
+        "the-last-lease-is-the-latest",
+        _LAUNCHING,
+        10,
+        (
+            "                last_lease_until=max(job.last_lease_until, now + self._lease_s(job)),\n",
+            "                last_lease_until=now + self._lease_s(job),\n",
+        ),
+    ),
+    mutant(
+        "the-last-lease-of-a-repeated-launch-is-the-latest",
+        _LAUNCHING,
+        37,
+        (
+            "lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))",
+            "lead.save(launching=logged, last_lease_until=now + self._lease_s(job))",
         ),
     ),
     mutant("launch-again-beyond-the-room", _RESUMING, 96, ("max(1, waves)", "1")),

@@ -62,7 +62,7 @@ REPORTING: Final[tuple[Mutant, ...]] = (
     mutant(
         "checksums-of-pieces-are-not-compared",
         "s3mr.worker.reducing",
-        464,
+        296,
         (
             "if (length_bytes, crc32c) != (stored.piece.length_bytes, stored.piece.crc32c):",
             "if length_bytes != stored.piece.length_bytes:",

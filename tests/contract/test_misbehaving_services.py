@@ -1,0 +1,309 @@
+"""What becomes of an answer that moto never gives: half of a batch, a lost answer, an error inside of a success."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from s3mr import limits
+from s3mr.adapters.dynamodb import DynamoDBJobStore
+from s3mr.adapters.s3_inputs import S3Inputs
+from s3mr.adapters.s3_output import S3Output
+from s3mr.adapters.s3_store import S3ObjectStore
+from s3mr.errors import InvariantError, TransientError
+from s3mr.model.job import AttemptId, Failure, FailureKind, JobState, Phase
+from s3mr.model.keys import OpenedPart
+from s3mr.model.manifest import Part
+from s3mr.model.report import Report
+from s3mr.ports import Commit
+from tests.claims import holder_of
+from tests.contract.conftest import BUCKET, Services
+from tests.contract.misbehaving import (
+    answer_lost,
+    cut_short,
+    first_key_is_not_deleted,
+    meanwhile,
+    none,
+    nothing_of_any_batch,
+    refused,
+)
+from tests.contract.test_job_store_contract import RIVAL, WORKER, live, manifest, new_job
+
+OUT = "s3://bucket/out"
+SLOW_DOWN = refused("503 Slow Down", "SlowDown")
+
+
+@pytest.fixture
+def store(services: Services) -> DynamoDBJobStore:
+    return services.store
+
+
+@pytest.fixture
+def job(store: DynamoDBJobStore) -> JobState:
+    return created(store)
+
+
+def created(store: DynamoDBJobStore) -> JobState:
+    one = new_job()
+    assert store.create(one)
+    return one
+
+
+def released(store: DynamoDBJobStore, job: JobState) -> None:
+    assert store.replace(job.model_copy(update={"epoch": 1, "phase": Phase.FAILED, "released": True}), epoch=0)
+
+
+# Claims.
+
+
+def test_of_two_that_see_at_once_that_a_claim_is_void_one_takes_it_over(
+    services: Services, store: DynamoDBJobStore, job: JobState
+) -> None:
+    first, second, output = created(store), created(store), f"{OUT}-{job.spec.job_id}"
+    store.claim_output(output, job_id=job.spec.job_id)
+    released(store, job)
+    answers: list[str | None] = []
+    services.meet(meanwhile("GetItem", lambda: answers.append(store.claim_output(output, job_id=second.spec.job_id))))
+    assert store.claim_output(output, job_id=first.spec.job_id) == second.spec.job_id
+    assert answers == [None]
+    assert holder_of(store, output) == second.spec.job_id
+
+
+def test_of_many_that_want_a_void_claim_at_once_exactly_one_gets_it(store: DynamoDBJobStore, job: JobState) -> None:
+    output, rivals = f"{OUT}-{job.spec.job_id}", [created(store).spec.job_id for _ in range(8)]
+    store.claim_output(output, job_id=job.spec.job_id)
+    released(store, job)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda rival: store.claim_output(output, job_id=rival), rivals))
+    (winner,) = [rival for rival, answer in zip(rivals, answers, strict=True) if answer is None]
+    assert holder_of(store, output) == winner
+    assert {answer for answer in answers if answer is not None} == {winner}
+
+
+def test_a_claim_that_was_given_up_and_taken_while_its_holder_was_looked_at_is_its_new_holders(
+    services: Services, store: DynamoDBJobStore, job: JobState
+) -> None:
+    first, second, output = created(store), created(store), f"{OUT}-{job.spec.job_id}"
+    store.claim_output(output, job_id=job.spec.job_id)
+    released(store, job)
+
+    def taken() -> None:
+        store.release_output(output, job_id=job.spec.job_id)
+        assert store.claim_output(output, job_id=second.spec.job_id) is None
+
+    services.meet(meanwhile("GetItem", taken))
+    assert store.claim_output(output, job_id=first.spec.job_id) == second.spec.job_id
+    assert holder_of(store, output) == second.spec.job_id
+
+
+# Answers that are lost: a client that tries again gets its own write in the way.
+
+
+def test_a_write_whose_answer_was_lost_counts_as_done_when_it_is_sent_again(
+    services: Services, store: DynamoDBJobStore, job: JobState
+) -> None:
+    fresh, moved = new_job(), job.model_copy(update={"epoch": 1, "cursor": 1})
+    output = f"{OUT}-{job.spec.job_id}"
+    writes: Sequence[tuple[str, Callable[[], object], object]] = (
+        ("PutItem", lambda: store.replace(moved, epoch=0), True),
+        ("PutItem", lambda: store.claim_output(output, job_id=job.spec.job_id), None),
+        ("PutItem", lambda: store.commit(job, manifest(1)), Commit.REPEATED),
+        ("PutItem", lambda: store.create(fresh), True),
+        ("DeleteItem", lambda: store.release_output(output, job_id=job.spec.job_id), None),
+        ("BatchWriteItem", lambda: store.begin(job.spec.job_id, [live(0), live(1)]), None),
+    )
+    for name, write, answer in writes:
+        services.meet(answer_lost(name))
+        with pytest.raises(TransientError):
+            write()
+        assert write() == answer
+    seen = store.observe(job.spec.job_id)
+    assert seen is not None
+    assert (seen.job, list(seen.live)) == (moved, [live(0), live(1)])
+    assert store.read_job(fresh.spec.job_id) == fresh
+    assert holder_of(store, output) is None
+
+
+def test_a_failure_whose_answer_was_lost_stands_and_is_not_noted_twice(
+    services: Services, store: DynamoDBJobStore, job: JobState
+) -> None:
+    store.begin(job.spec.job_id, [live(1)])
+
+    def fail(text: str) -> bool:
+        failure = Failure(kind=FailureKind.CRASH, message=text)
+        one = AttemptId(task=1, attempt=1)
+        return store.record_failure(job.spec.job_id, phase=Phase.MAP, attempt=one, failure=failure, failed_at=3.5)
+
+    services.meet(answer_lost("UpdateItem"))
+    with pytest.raises(TransientError):
+        fail("gone")
+    assert not fail("again")
+    seen = store.observe(job.spec.job_id)
+    assert seen is not None
+    assert [one.failure.message for one in seen.live if one.failure] == ["gone"]
+
+
+# Batches of which the rest is never done.
+
+
+def test_a_batch_whose_rest_is_never_done_is_not_taken_for_done(
+    services: Services, store: DynamoDBJobStore, job: JobState
+) -> None:
+    store.commit(job, manifest(1))
+    services.meet(nothing_of_any_batch)
+    with pytest.raises(TransientError, match="unwritten"):
+        store.begin(job.spec.job_id, [live(0), live(1)])
+    with pytest.raises(TransientError, match="unwritten"):
+        store.forget(job.spec.job_id, Phase.MAP, [AttemptId(task=task, attempt=1) for task in range(2)])
+    with pytest.raises(TransientError, match="unread"):
+        store.manifests(job, Phase.MAP, [1])
+    with pytest.raises(TransientError, match="unread"):
+        store.newest(1)
+
+
+# Services that are busy.
+
+
+def test_a_busy_service_is_a_transient_error_for_every_call_and_never_an_answer(
+    services: Services, store: DynamoDBJobStore, job: JobState
+) -> None:
+    objects, output = S3ObjectStore(services.s3, BUCKET), S3Output(services.s3, OUT, "job-1")
+    failure = Failure(kind=FailureKind.CRASH, message="gone")
+    report = Report(
+        job_id=job.spec.job_id, phase=Phase.MAP, task=1, attempt=1, token="t", worker=WORKER, failure=failure
+    )
+    part = uploaded(output)
+    writer = output.open_part("part-00001", worker=WORKER, announce=len)
+    calls: Sequence[Callable[[], object]] = (
+        lambda: store.claim_output(OUT, job_id="job"),
+        lambda: store.release_output(OUT, job_id="job"),
+        lambda: store.create(job),
+        lambda: store.observe("job"),
+        lambda: store.read_job("job"),
+        lambda: store.replace(job, epoch=0),
+        lambda: store.newest(1),
+        lambda: store.request_cancel("job", at=1.0),
+        lambda: store.begin("job", [live(0)]),
+        lambda: store.forget("job", Phase.MAP, [AttemptId(task=0, attempt=1)]),
+        lambda: store.forget("job", Phase.MAP, [AttemptId(task=0, attempt=one) for one in (1, 2)]),
+        lambda: store.commit(job, manifest(0)),
+        lambda: store.seal(job, Phase.MAP, [0]),
+        lambda: store.manifests(job, Phase.MAP, [0]),
+        lambda: list(store.all_manifests(job, Phase.MAP)),
+        lambda: store.log_attempt(job, report, verdict="ignored", at=1.0),
+        lambda: store.logged(job, Phase.MAP, 1),
+        lambda: store.count_ignored(job),
+        lambda: store.erase(job),
+        lambda: objects.put("a", b"x"),
+        lambda: list(objects.stream("a")),
+        lambda: objects.size("a"),
+        lambda: objects.copy("a", "b"),
+        lambda: list(objects.list("")),
+        lambda: objects.delete(["a"]),
+        output.check_empty,
+        lambda: output.open_part("part-00002", worker=WORKER, announce=len),
+        lambda: output.complete(part),
+        lambda: output.discard_open([OpenedPart(part.name, part.worker, part.upload)]),
+        output.begin_commit,
+        lambda: output.publish(b"{}", {part.name}),
+        lambda: output.withdraw([part]),
+        lambda: writer.finish(records=0),
+        writer.abandon,
+        lambda: S3Inputs(services.s3).find([OUT]),
+        lambda: list(S3Inputs(services.s3).stream(f"{OUT}/a", etag='"1"', start=0, stop=1)),
+    )
+    services.meet(SLOW_DOWN)
+    for call in calls:
+        with pytest.raises(TransientError):
+            call()
+    services.meet(none)
+    output.complete(part)
+
+
+# Objects.
+
+
+def test_keys_that_s3_did_not_delete_are_told(services: Services) -> None:
+    objects = S3ObjectStore(services.s3, BUCKET)
+    for key in ("a", "b", "c"):
+        objects.put(key, b"x")
+    services.meet(first_key_is_not_deleted)
+    with pytest.raises(InvariantError, match=r"did not delete 1 objects.*'a'"):
+        objects.delete(["a", "b", "c"])
+    assert list(objects.list("")) == ["a"]
+    services.meet(none)
+    objects.delete(["a"])
+    assert list(objects.list("")) == []
+
+
+@pytest.mark.parametrize("after_bytes", [0, 1, 99_999])
+def test_an_object_that_breaks_off_is_never_taken_for_whole(services: Services, after_bytes: int) -> None:
+    objects = S3ObjectStore(services.s3, BUCKET)
+    objects.put("a", bytes(100_000))
+    services.meet(cut_short(after_bytes))
+    with pytest.raises(TransientError, match="a"):
+        list(objects.stream("a"))
+    with pytest.raises(TransientError, match="a"):
+        list(objects.stream("a", start=0, stop=100_000))
+
+
+# The output.
+
+
+def uploaded(output: S3Output, data: bytes = b"content") -> Part:
+    output.check(deadline_s=limits.DEADLINE_S)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
+    writer.write(data)
+    return writer.finish(records=1)
+
+
+def test_a_completion_whose_answer_was_lost_is_done_when_it_is_sent_again(services: Services) -> None:
+    output = S3Output(services.s3, OUT, "job-1")
+    part = uploaded(output)
+    services.meet(answer_lost("POST uploadId"))
+    with pytest.raises(TransientError):
+        output.complete(part)
+    output.complete(part)
+    services.meet(answer_lost("PUT"))
+    with pytest.raises(TransientError):
+        output.publish(b"{}", {"part-00000"})
+    output.publish(b"{}", {"part-00000"})
+    assert services.s3.get_object(Bucket=BUCKET, Key="out/part-00000")["Body"].read() == b"content"
+    assert services.s3.get_object(Bucket=BUCKET, Key="out/_SUCCESS")["Body"].read() == b"{}"
+
+
+def test_a_conflict_with_another_request_that_is_under_way_says_nothing_of_who_wins(services: Services) -> None:
+    output = S3Output(services.s3, OUT, "job-1")
+    part = uploaded(output)
+    writes: Sequence[tuple[str, Callable[[], object]]] = (
+        ("POST uploadId", lambda: output.complete(part)),
+        ("PUT", lambda: output.publish(b"{}", {"part-00000"})),
+    )
+    for name, write in writes:
+        services.meet(refused("409 Conflict", "ConditionalRequestConflict", of=name))
+        with pytest.raises(TransientError):
+            write()
+        services.meet(none)
+        write()
+
+
+def test_an_object_with_our_name_on_it_but_of_another_size_is_not_taken_for_ours(services: Services) -> None:
+    output = S3Output(services.s3, OUT, "job-1")
+    part = uploaded(output)
+    output.complete(part)
+    ours = services.s3.head_object(Bucket=BUCKET, Key="out/part-00000")["Metadata"]
+    services.s3.put_object(Bucket=BUCKET, Key="out/part-00000", Body=b"cont", Metadata=ours)
+    with pytest.raises(InvariantError, match="another object is in the way"):
+        output.complete(part)
+    output.withdraw([part])
+    assert services.s3.get_object(Bucket=BUCKET, Key="out/part-00000")["Body"].read() == b"cont"
+
+
+def test_an_execution_that_lost_is_not_taken_for_the_winner_where_its_bytes_are_the_same(services: Services) -> None:
+    output = S3Output(services.s3, OUT, "job-1")
+    part = uploaded(output)
+    output.complete(part)
+    rival = output.open_part("part-00000", worker=RIVAL, announce=len)
+    rival.write(b"content")
+    with pytest.raises(InvariantError, match="another object is in the way"):
+        output.complete(rival.finish(records=1))
