@@ -30,7 +30,7 @@ def test_no_invariant_breaks(seeds: range) -> None:
 def test_every_fault_strikes_and_jobs_come_to_every_end() -> None:
     struck: Counter[str] = Counter()
     ends: Counter[Phase] = Counter()
-    for seed in range(1, 401):
+    for seed in range(1, 451):
         outcome = World(draw(seed)).run()
         struck.update(strike.fault for strike in outcome.strikes)
         ends.update(outcome.phases)
