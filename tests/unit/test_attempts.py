@@ -6,8 +6,9 @@ import pytest
 
 from s3mr import limits
 from s3mr.api import Job
-from s3mr.coordinator.recording import Recorder, Verdict
+from s3mr.coordinator.recording import JOBS_REMEMBERED_MAX, Recorder, Verdict
 from s3mr.model.job import FailureKind, Phase
+from s3mr.model.report import attempt_token
 from tests.unit.word_count import WORD_COUNT, assert_nothing_held, finished, total, words, world
 from tests.world import Killed, World, died
 
@@ -126,6 +127,33 @@ def test_a_report_names_no_part_but_its_own(change: dict[str, str]) -> None:
     posing = report.model_copy(update={"manifest": report.manifest.model_copy(update={"part": part})})
     assert one.record(posing) is Verdict.FAILED
     assert one.finish().phase is Phase.SUCCEEDED
+
+
+def test_a_task_that_the_job_does_not_have_is_never_won() -> None:
+    one = world()
+    state = one.submit()
+    one.tick()
+    report, beyond = one.execute(one.sent[0]), state.spec.map_tasks
+    token = attempt_token(state.secret, phase=Phase.MAP, task=beyond, attempt=1)
+    assert report.manifest is not None
+    manifest = report.manifest.model_copy(update={"task": beyond})
+    stray = report.model_copy(update={"task": beyond, "token": token, "manifest": manifest})
+    assert one.record(stray) is Verdict.IGNORED
+    assert one.real_store.manifests(state, Phase.MAP, [beyond]) == {}
+    finished(one)
+
+
+def test_a_recorder_remembers_few_jobs_and_knows_all() -> None:
+    one = world()
+    state = one.submit()
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    for number in range(2 * JOBS_REMEMBERED_MAX):
+        spec = state.spec.model_copy(update={"job_id": f"job-{number}"})
+        assert one.real_store.create(state.model_copy(update={"spec": spec, "secret": "00" * 32}))
+        assert one.record(report.model_copy(update={"job_id": spec.job_id})) is Verdict.FORGED
+        assert len(one.recorder._jobs) <= JOBS_REMEMBERED_MAX
+    assert one.record(report) is Verdict.WON
 
 
 def test_a_report_of_an_unknown_job_is_unknown() -> None:
