@@ -12,10 +12,10 @@ folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
   wait $$deployed; deployed=$$?; cat "$$folder/said"; \
   test $$alone = 0 -a $$deployed = 0 && \
   $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" \
-    --ignore tests/deployed $(ALONE:%=--ignore %)
+    --ignore tests/deployed --ignore tests/emulator $(ALONE:%=--ignore %)
 endef
 
-NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow
+NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow emulator
 
 .PHONY: help demo test check simulate mutants scale nightly $(NIGHTLY) audit deployed format lock clean
 
@@ -84,6 +84,9 @@ nightly-chaos:
 nightly-slow:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
 
+emulator: .venv/dev .venv/sam/.done .venv/emulator/.done  ## Deploy to an AWS emulator that others wrote, and use it; Linux, minutes.
+	S3MR_EMULATOR=1 $(BIN)/python -m pytest -q tests/emulator
+
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
 	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit
 
@@ -104,13 +107,15 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	  --upgrade --output-file .ci/sam.txt -
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --upgrade --output-file .ci/audit.txt -
+	printf 'ministack==1.5.33\naws-sam-translator\nbotocore\n' | $(BIN)/uv pip compile --quiet --universal --generate-hashes \
+	  --python-version 3.11 --upgrade --output-file .ci/emulator.txt -
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
 	  --upgrade lambdas/pyproject.toml > lambdas/pins
 	(echo '# What the functions are made of: this project, and what it needs, at locked versions (make lock).'; \
 	  echo ./lambdas; cat lambdas/pins) > lambdas/requirements.txt && rm lambdas/pins
 
 # Tools that need other versions than we do, each in an environment of its own.
-.venv/sam/.done .venv/audit/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
+.venv/sam/.done .venv/audit/.done .venv/emulator/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
 	$(BIN)/python -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@
