@@ -12,12 +12,12 @@ folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
   wait $$deployed; deployed=$$?; cat "$$folder/said"; \
   test $$alone = 0 -a $$deployed = 0 && \
   $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" \
-    --ignore tests/deployed $(ALONE:%=--ignore %)
+    --ignore tests/deployed --ignore tests/emulator $(ALONE:%=--ignore %)
 endef
 
-NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-browser
+NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-browser nightly-emulator
 
-.PHONY: help demo test check simulate mutants scale browser nightly $(NIGHTLY) audit deployed format lock clean
+.PHONY: help demo test check simulate mutants scale browser emulator nightly $(NIGHTLY) audit deployed format lock clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ bench-peers:  ## Install the peers, in an environment of their own.
 	$(PYTHON) -m venv build/benchmarks/peers
 	build/benchmarks/peers/bin/python -m pip install --quiet --disable-pip-version-check '.[local,peers]'
 
-nightly: .venv/dev .venv/sam/.done  ## What takes hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
+nightly: .venv/dev .venv/sam/.done .venv/emulator/.done  ## What takes hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
 	@failed=; for step in $(NIGHTLY); do $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
@@ -84,10 +84,17 @@ nightly-chaos:
 nightly-slow:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
 
-browser: .venv/dev nightly-browser  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
+browser: .venv/dev  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
+	@$(MAKE) --no-print-directory nightly-browser
 
 nightly-browser:
 	S3MR_BROWSER=1 $(BIN)/python -m pytest -q tests/integration/test_browser.py
+
+emulator: .venv/dev .venv/sam/.done .venv/emulator/.done  ## Deploy to an AWS emulator that others wrote, and use it; Linux, minutes.
+	@$(MAKE) --no-print-directory nightly-emulator
+
+nightly-emulator:
+	S3MR_EMULATOR=1 $(BIN)/python -m pytest -q tests/emulator
 
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
 	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit
@@ -109,13 +116,15 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	  --upgrade --output-file .ci/sam.txt -
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --upgrade --output-file .ci/audit.txt -
+	printf 'ministack==1.5.33\naws-sam-translator\nbotocore\n' | $(BIN)/uv pip compile --quiet --universal --generate-hashes \
+	  --python-version 3.11 --upgrade --output-file .ci/emulator.txt -
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
 	  --upgrade lambdas/pyproject.toml > lambdas/pins
 	(echo '# What the functions are made of: this project, and what it needs, at locked versions (make lock).'; \
 	  echo ./lambdas; cat lambdas/pins) > lambdas/requirements.txt && rm lambdas/pins
 
 # Tools that need other versions than we do, each in an environment of its own.
-.venv/sam/.done .venv/audit/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
+.venv/sam/.done .venv/audit/.done .venv/emulator/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
 	$(BIN)/python -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Final
 
 from s3mr.errors import RequestError
+from s3mr.untouched import Untouched, complaint
 
 PACKAGES: Final = "_requirements"  # the folder in a bundle below which the job's requirements lie
 
@@ -26,7 +27,7 @@ def import_from(folder: Path, module: str) -> ModuleType:
     ``module`` is a dotted name, or the path of a file below ``folder`` (any name ending in ``.py``).
 
     Raises:
-        RequestError: there is no such file. Whatever the module raises passes through.
+        RequestError: there is no such file, or the module has replaced builtins. Whatever it raises passes through.
     """
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -34,11 +35,16 @@ def import_from(folder: Path, module: str) -> ModuleType:
     if packages.is_dir() and str(packages) not in sys.path:
         sys.path.insert(sys.path.index(str(folder)) + 1, str(packages))
     importlib.invalidate_caches()
+    untouched = Untouched()
     reset = _under_way.set(True)
     try:
-        return _import_file(folder / module) if module.endswith(".py") else importlib.import_module(module)
+        imported = _import_file(folder / module) if module.endswith(".py") else importlib.import_module(module)
     finally:
         _under_way.reset(reset)
+        replaced = untouched.put_back()
+    if replaced:
+        raise RequestError(complaint(replaced))
+    return imported
 
 
 def forget(folder: Path, *, keep_packages: bool) -> None:

@@ -25,6 +25,7 @@ from s3mr.adapters.system import SystemClock, SystemEntropy, Threads
 from s3mr.model.job import JobSpec
 from s3mr.ports import Inputs, Invoker, Output, Parallel, Published
 from s3mr.settings import Settings
+from s3mr.untouched import umask
 from s3mr.worker.handling import TaskHandler
 from s3mr.worker.job_code import JobCode
 
@@ -59,6 +60,7 @@ class Stack:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self.parallel = Threads(threads_max=THREADS_MAX)
+        self._mask = umask()
         self._settings = settings
         self._on_staging = on_staging
         self._account = account
@@ -91,7 +93,7 @@ class Stack:
         """Return the output, at a folder or an ``s3://`` prefix, of a job of that id."""
         if is_s3(place):
             return S3Output(self._users_s3, place, job_id, account=self._account)
-        output = FolderOutput(Path(place), job_id)
+        output = FolderOutput(Path(place), job_id, mask=self._mask)
         if self._on_staging:
             self._on_staging(output.staging)
         return output

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from s3mr.adapters.aws_errors import code_of, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
 
 _PAGE_EVENTS: Final = 10_000  # CloudWatch: FilterLogEvents
 
@@ -66,16 +68,26 @@ class FunctionLogs:
             PaginationConfig={"PageSize": _PAGE_EVENTS},
             **until,
         )
+        seen: Counter[tuple[str, int, str]] = Counter()
         with translated(f"reading the logs in {group}"):
             try:
                 for page in pages:
                     for event in page["events"]:
                         fields = _fields(event["message"])
                         if about.wanted.items() <= fields.items():
-                            yield LogLine(event["timestamp"] / 1000, event["eventId"], group, fields)
+                            yield LogLine(event["timestamp"] / 1000, _id(event, seen), group, fields)
             except ClientError as error:
                 if code_of(error) != "ResourceNotFoundException":
                     raise
+
+
+def _id(event: "FilteredLogEventTypeDef", seen: "Counter[tuple[str, int, str]]") -> str:
+    """Return what tells an event from others: its id. Where a service gives it none, it is counted among its equals."""
+    if "eventId" in event:
+        return event["eventId"]
+    equal = (event.get("logStreamName", ""), event["timestamp"], event["message"])
+    seen[equal] += 1
+    return json.dumps([*equal, seen[equal]])
 
 
 def _pattern(about: About) -> str:

@@ -24,6 +24,7 @@ from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.keys import SUCCESS, OpenedPart
 from s3mr.model.manifest import Part
+from s3mr.untouched import umask
 
 _TEMPORARY: Final = re.compile(r"(part-[0-9]+)\.[0-9a-f]{16}")
 _LOOKS_MAX: Final = 3  # a coordinator that is overtaken finds in the next look what the other has done
@@ -33,7 +34,9 @@ _REMOVALS_MAX: Final = 5  # a zombie may add a file while the folder is being re
 class FolderOutput:
     """One job's output into ``target``; workers and the coordinator each make their own for the same target."""
 
-    def __init__(self, target: Path, job_id: str) -> None:
+    def __init__(self, target: Path, job_id: str, *, mask: int | None = None) -> None:
+        """``mask`` is that of new files, as the user has it; None: as this process has it now."""
+        self._file_mode = 0o666 & ~(umask() if mask is None else mask)
         self.target = Path(os.path.realpath(target))  # a link to an empty folder: the folder is replaced, not the link
         self.staging = self.target.parent / f".{self.target.name}.s3mr-{job_id}"
 
@@ -71,7 +74,9 @@ class FolderOutput:
         """Begin a part under the worker's own name."""
         path = self.staging / _temporary_name(name, worker)
         with translated_os(str(path)):
-            return FolderPartWriter(path.open("xb", buffering=limits.MIB), path, name=name, worker=worker)
+            file = path.open("xb", buffering=limits.MIB)
+            os.fchmod(file.fileno(), self._file_mode)  # user code may have changed the mask
+            return FolderPartWriter(file, path, name=name, worker=worker)
 
     def begin_commit(self) -> None:
         """Do nothing: of several jobs that write to one folder, the first to rename its own onto it wins."""

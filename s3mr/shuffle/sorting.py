@@ -67,6 +67,11 @@ class SortBuffer:
         return self._held.pairs
 
     @property
+    def combines(self) -> bool:
+        """Whether fewer pairs may come out, or others, than were taken in."""
+        return self._combine is not None
+
+    @property
     def stop(self) -> Stop | None:
         """Where `fill` was when it raised."""
         return self._held.stop

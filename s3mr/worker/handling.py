@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s3mr import limits
-from s3mr.errors import S3mrError
+from s3mr.errors import S3mrError, UserCodeError
 from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
 from s3mr.model.job import JobSpec
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
 from s3mr.shuffle.merging import Scratch
+from s3mr.untouched import Untouched, complaint
 from s3mr.worker.executing import execute, failed
 from s3mr.worker.job_code import JobCode
 from s3mr.worker.plans import PlanReader
@@ -35,6 +36,7 @@ class TaskHandler:
     code: JobCode
     requests_sent: Callable[[], dict[str, int]]
     plans: PlanReader = field(default_factory=PlanReader)
+    untouched: Untouched = field(default_factory=Untouched)
 
     def handle(self, event: dict[str, Any]) -> dict[str, Any]:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.
@@ -45,12 +47,23 @@ class TaskHandler:
         request = TaskRequest.model_validate(event)
         before = self.requests_sent()
         try:
+            report = self._report(request)
+        except Exception:
+            replaced = self.untouched.put_back()
+            if not replaced:
+                raise
+        else:
+            replaced = self.untouched.put_back()
+        if replaced:  # whatever came of it, records may be missing
+            report = failed(request, worker=None, error=UserCodeError(complaint(replaced)))
+        return self._with_requests(report, before).model_dump(mode="json")
+
+    def _report(self, request: TaskRequest) -> Report:
+        try:
             functions = self.code.load(request.spec, self.objects)
         except S3mrError as error:
-            report = failed(request, worker=None, error=error)
-        else:
-            report = execute(request, functions, self._surroundings(request.spec))
-        return self._with_requests(report, before).model_dump(mode="json")
+            return failed(request, worker=None, error=error)
+        return execute(request, functions, self._surroundings(request.spec))
 
     def _surroundings(self, spec: JobSpec) -> Surroundings:
         return Surroundings(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from s3mr import limits
-from s3mr.errors import RequestError
+from s3mr.errors import InvariantError, RequestError
 from s3mr.model import keys
 from s3mr.model.manifest import Piece, pack_pieces
 from s3mr.model.report import TaskRequest
@@ -48,6 +48,7 @@ def run_map(request: TaskRequest, *, worker: str, user_code: UserCode, surroundi
         pieces = store(
             buffer.partitions(), request=request, worker=worker, frame_bytes=frame, surroundings=surroundings
         )
+        _check_books(buffer, pieces)
     return Outcome(
         counters=Counters(
             records_in=user_code.records,
@@ -59,6 +60,20 @@ def run_map(request: TaskRequest, *, worker: str, user_code: UserCode, surroundi
         key_type=buffer.key_type,
         pieces=pack_pieces(pieces),
     )
+
+
+def _check_books(buffer: SortBuffer, pieces: list[Piece]) -> None:
+    """Every pair that map has yielded was stored, where nothing combines them.
+
+    Raises:
+        InvariantError: some were lost on the way, or came twice.
+    """
+    stored = sum(piece.records for piece in pieces)
+    if not buffer.combines and stored != buffer.pairs:
+        raise InvariantError(
+            f"map has yielded {buffer.pairs} pairs, and {stored} were stored: something has changed what Python's own "
+            "functions do"
+        )
 
 
 def _store_packed(

@@ -245,6 +245,24 @@ def test_many_lines_are_read_page_by_page(aws: clients.Meter, deployed: MotoStac
     assert len({one.id for one in lines}) == 25
 
 
+def test_lines_of_a_service_that_gives_events_no_id_are_told_apart_and_known_again(
+    aws: clients.Meter, deployed: MotoStack
+) -> None:
+    deployed.log("map", line(1), line(1), line(2), at=NOW)
+    client = clients.logs_client(aws)
+
+    def leave_out(parsed: dict[str, Any], **_: Any) -> None:
+        for event in parsed["events"]:
+            del event["eventId"]
+
+    client.meta.events.register("after-call.cloudwatch-logs.FilterLogEvents", leave_out)
+    logs = FunctionLogs(client)
+    first, again = (list(logs.lines(["/aws/lambda/s3mr-map"], About(job_id=JOB), start_at=0)) for _ in range(2))
+    assert [one.fields["message"] for one in first] == ["line 1", "line 1", "line 2"]
+    assert len({one.id for one in first}) == 3
+    assert [one.id for one in first] == [one.id for one in again]
+
+
 CLIENTS: list[Callable[[clients.Meter], Any]] = [
     lambda meter: clients.s3_client(None, meter, connections_max=1),
     lambda meter: clients.dynamodb_client(None, meter, connections_max=1),

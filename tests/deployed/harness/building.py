@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,25 +22,23 @@ from tests.deployed.harness.place import ARCHITECTURE, BUILD, ROOT, RUNTIME
 
 SOURCES: Final = ("template.yaml", "lambdas", "s3mr")
 CLIENT: Final = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
+NOBODY: Final = {
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+}
 
 
-def sam(*arguments: str | Path) -> str:
-    """Run the SAM CLI without asking AWS anything, and return what it printed.
+def sam(*arguments: str | Path, environment: Mapping[str, str] = NOBODY) -> str:
+    """Run the SAM CLI, with these variables added, and return what it printed; without any, it cannot ask AWS anything.
 
     Raises:
         AssertionError: it has failed; the message is what it said.
     """
-    environment = {
-        **os.environ,
-        "SAM_CLI_TELEMETRY": "0",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
-    }
     ran = subprocess.run(
         [_sam_path(), *map(str, arguments)],
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0", **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,23 @@
+"""What user code may replace is noticed and put back, whichever it is."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.test_untouched import REPLACED
+
+CHECK = """
+import builtins
+from s3mr.untouched import Untouched, complaint
+before, untouched = dict(builtins.__dict__), Untouched()
+{}
+replaced = untouched.put_back()
+print(replaced, before == builtins.__dict__, complaint(replaced)[:35])
+"""
+
+
+@pytest.mark.parametrize(("name", "how"), REPLACED.items(), ids=REPLACED)
+def test_each_builtin_that_is_replaced_is_named_and_put_back(name: str, how: str) -> None:
+    said = subprocess.run([sys.executable, "-c", CHECK.format(how)], capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"['{name}'] True the job's code has replaced builtin")
