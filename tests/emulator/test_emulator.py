@@ -160,7 +160,7 @@ def test_an_ended_job_is_cleaned_away_when_nothing_can_write_for_it_any_more(
     (bucket,) = [one["OutputValue"] for one in outputs if one["OutputKey"] == "BucketName"]
     for prefix in (f"plan/{job_id}/", f"jobs/{job_id}/"):
         assert "Contents" not in deployed.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
-    assert "no such job" in deployed.run("status", job_id, expect=2).stderr
+    assert "there is no job" in deployed.run("status", job_id, expect=2).stderr
 
 
 def test_the_stack_is_deleted_and_nothing_is_left(deployed: Emulator) -> None:
