@@ -35,8 +35,8 @@ class Untouched:
 def umask() -> int:
     """Return the mask of this process. Where the system cannot tell, it is set for a moment."""
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
+        lines = Path("/proc/self/status").read_bytes().splitlines()
+        return next(int(line.split()[1], 8) for line in lines if line.startswith(b"Umask:"))
     except (OSError, StopIteration):
         own = os.umask(0o077)
         os.umask(own)

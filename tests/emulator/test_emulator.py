@@ -79,7 +79,7 @@ def test_an_inverted_index_is_that_of_a_sequential_program(deployed: Emulator, t
 
 def test_a_users_error_fails_its_job_and_is_shown_by_its_logs(deployed: Emulator, failed_jobs: list[str]) -> None:
     code = 'def broken(_, line):\n    print("about to break")\n    yield 1 / 0, 1\njob = Job(map=broken)'
-    options = ("--output", f"s3://{OUTPUTS}/broken/", "--task-timeout", "10s")
+    options = ("--output", f"s3://{OUTPUTS}/broken/", "--task-timeout", "10")
     failed = deployed.run("run", deployed.job("broken.py", code), deployed.upload("broken", "x\n"), *options, expect=1)
     assert "ZeroDivisionError" in failed.stderr
     (ended, *_) = deployed.ask("ls", "--count", "1")["jobs"]
@@ -160,7 +160,7 @@ def test_an_ended_job_is_cleaned_away_when_nothing_can_write_for_it_any_more(
     (bucket,) = [one["OutputValue"] for one in outputs if one["OutputKey"] == "BucketName"]
     for prefix in (f"plan/{job_id}/", f"jobs/{job_id}/"):
         assert "Contents" not in deployed.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
-    assert "no such job" in deployed.run("status", job_id, expect=2).stderr
+    assert "there is no job" in deployed.run("status", job_id, expect=2).stderr
 
 
 def test_the_stack_is_deleted_and_nothing_is_left(deployed: Emulator) -> None:
