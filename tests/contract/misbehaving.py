@@ -223,16 +223,16 @@ def refused(status: str, code: str, *, of: str = "") -> Fault:
     return fault
 
 
-def answer_lost(of: str) -> Fault:
-    """Carry out the first call of one name, and close the connection in place of an answer."""
-    lost: list[Call] = []
+def answer_lost(of: str, *, number: int = 1) -> Fault:
+    """Carry out a call of one name, the first or another, and close the connection in place of an answer."""
+    met: list[Call] = []
 
     def fault(call: Call, ask: Ask) -> Answer:
         answer = ask(call)
-        if call.name != of or lost:
+        if call.name != of:
             return answer
-        lost.append(call)
-        return replace(answer, lost=True)
+        met.append(call)
+        return replace(answer, lost=len(met) == number)
 
     return fault
 

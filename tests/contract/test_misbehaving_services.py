@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -10,21 +11,28 @@ from s3mr.adapters.dynamodb import DynamoDBJobStore
 from s3mr.adapters.s3_inputs import S3Inputs
 from s3mr.adapters.s3_output import S3Output
 from s3mr.adapters.s3_store import S3ObjectStore
-from s3mr.errors import InvariantError, TransientError
+from s3mr.errors import InvariantError, RequestError, TransientError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobState, Phase
 from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Part
 from s3mr.model.report import Report
 from s3mr.ports import Commit
 from tests.claims import holder_of
-from tests.contract.conftest import BUCKET, Services
+from tests.contract.conftest import BUCKET, TABLE, Services
 from tests.contract.misbehaving import (
+    Answer,
+    Ask,
+    Call,
+    Fault,
+    all_of,
     answer_lost,
     cut_short,
     first_key_is_not_deleted,
+    half_of_each_batch,
     meanwhile,
     none,
     nothing_of_any_batch,
+    one_item_a_page,
     refused,
 )
 from tests.contract.test_job_store_contract import RIVAL, WORKER, live, manifest, new_job
@@ -102,18 +110,19 @@ def test_a_claim_that_was_given_up_and_taken_while_its_holder_was_looked_at_is_i
 def test_a_write_whose_answer_was_lost_counts_as_done_when_it_is_sent_again(
     services: Services, store: DynamoDBJobStore, job: JobState
 ) -> None:
-    fresh, moved = new_job(), job.model_copy(update={"epoch": 1, "cursor": 1})
+    fresh, new, moved = new_job(), new_job(), job.model_copy(update={"epoch": 1, "cursor": 1})
     output = f"{OUT}-{job.spec.job_id}"
-    writes: Sequence[tuple[str, Callable[[], object], object]] = (
-        ("PutItem", lambda: store.replace(moved, epoch=0), True),
-        ("PutItem", lambda: store.claim_output(output, job_id=job.spec.job_id), None),
-        ("PutItem", lambda: store.commit(job, manifest(1)), Commit.REPEATED),
-        ("PutItem", lambda: store.create(fresh), True),
-        ("DeleteItem", lambda: store.release_output(output, job_id=job.spec.job_id), None),
-        ("BatchWriteItem", lambda: store.begin(job.spec.job_id, [live(0), live(1)]), None),
+    writes: Sequence[tuple[Fault, Callable[[], object], object]] = (
+        (answer_lost("PutItem"), lambda: store.replace(moved, epoch=0), True),
+        (answer_lost("PutItem"), lambda: store.claim_output(output, job_id=job.spec.job_id), None),
+        (answer_lost("PutItem"), lambda: store.commit(job, manifest(1)), Commit.REPEATED),
+        (answer_lost("PutItem", number=1), lambda: store.create(fresh), True),  # its entry in the list …
+        (answer_lost("PutItem", number=2), lambda: store.create(new), True),  # … and the job itself
+        (answer_lost("DeleteItem"), lambda: store.release_output(output, job_id=job.spec.job_id), None),
+        (answer_lost("BatchWriteItem"), lambda: store.begin(job.spec.job_id, [live(0), live(1)]), None),
     )
-    for name, write, answer in writes:
-        services.meet(answer_lost(name))
+    for fault, write, answer in writes:
+        services.meet(fault)
         with pytest.raises(TransientError):
             write()
         assert write() == answer
@@ -220,7 +229,57 @@ def test_a_busy_service_is_a_transient_error_for_every_call_and_never_an_answer(
     output.complete(part)
 
 
+# What is forgotten.
+
+
+def test_of_a_job_that_is_forgotten_no_item_is_left_in_any_slice(services: Services, store: DynamoDBJobStore) -> None:
+    job = new_job(map_tasks=3000)
+    assert job.spec.slices > 1
+    store.create(job)
+    store.claim_output(job.spec.output, job_id=job.spec.job_id)
+    store.request_cancel(job.spec.job_id, at=1.0)
+    store.begin(job.spec.job_id, [live(task) for task in range(5)])
+    for task in range(5):
+        store.commit(job, manifest(task))
+        store.log_attempt(job, completion(job, task), verdict="ignored", at=1.0)
+    assert store.count_ignored(job) == 5
+    services.meet(all_of(half_of_each_batch, one_item_a_page))
+    store.erase(job)
+    services.meet(none)
+    left = services.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
+    assert not [item for item in left if job.spec.job_id in str(item)]
+
+
+def completion(job: JobState, task: int) -> Report:
+    return Report(
+        job_id=job.spec.job_id, phase=Phase.MAP, task=task, attempt=1, token="t", worker=WORKER, manifest=manifest(task)
+    )
+
+
 # Objects.
+
+
+def test_no_request_deletes_more_keys_than_s3_takes(services: Services) -> None:
+    asked: list[int] = []
+
+    def counted(call: Call, ask: Ask) -> Answer:
+        asked.append(call.body.count(b"<Key>"))
+        return ask(call)
+
+    services.meet(counted)
+    S3ObjectStore(services.s3, BUCKET).delete(f"{number}" for number in range(1_001))
+    assert asked == [1_000, 1]
+
+
+def test_an_object_that_is_larger_than_s3_takes_at_once_is_refused_before_it_is_sent(
+    services: Services, tmp_path: Path
+) -> None:
+    with (tmp_path / "large").open("w+b") as file:
+        file.truncate(limits.PUT_BYTES_MAX + 1)
+        services.app.calls.clear()
+        with pytest.raises(RequestError, match="--split-size"):
+            S3ObjectStore(services.s3, BUCKET).put("a", file)
+    assert not services.app.calls
 
 
 def test_keys_that_s3_did_not_delete_are_told(services: Services) -> None:

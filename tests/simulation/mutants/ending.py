@@ -164,7 +164,10 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "a-commit-never-ends",
         _MEMORY_DATA,
         1,
-        ('is in the way: {SUCCESS}")\n        self._end_commit()\n', 'is in the way: {SUCCESS}")\n'),
+        (
+            "        self._folder.published_by = self._job_id\n        self._end_commit()\n",
+            "        self._folder.published_by = self._job_id\n",
+        ),
     ),
     # Resuming.
     mutant(

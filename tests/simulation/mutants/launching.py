@@ -58,7 +58,10 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         "no-room-costs-attempts",
         "s3mr.coordinator.receiving",
         10,
-        ("kind=FailureKind.NO_ROOM if no_room else FailureKind.CRASH", "kind=FailureKind.CRASH"),
+        (
+            "        kind, message = FailureKind.NO_ROOM, no_room\n",
+            "        kind, message = FailureKind.CRASH, no_room\n",
+        ),
     ),
     mutant("raise-as-often-as-you-like", _RETRYING, 13, ("if spent[FailureKind.USER] >= user_max:", "if False:")),
     mutant("a-backup-a-tick", _SCHEDULING, 120, ("if not any(one.backup for one in attempts) and now", "if now")),
