@@ -58,9 +58,10 @@ def remove_folder(path: str) -> None:
     If user code has put something else in its place, a link say, that alone is removed.
     """
     for _ in range(REMOVE_TRIES):
-        shutil.rmtree(path, ignore_errors=True)
+        if os.path.isdir(path):  # noqa: PTH112 - a name that cannot be is of no folder; `Path` would raise
+            shutil.rmtree(path, ignore_errors=True)  # does nothing to a link; would wait for a pipe's writer
         with contextlib.suppress(OSError, ValueError):  # still a folder; or gone, or a name that cannot be
-            os.unlink(path)  # noqa: PTH108 - `Path` would raise sooner
+            os.unlink(path)  # noqa: PTH108 - as above
         if not os.path.lexists(path):
             return
         time.sleep(REMOVE_PAUSE_S)
