@@ -8,9 +8,11 @@ left something else behind, or could not be sealed, the environment ends instead
 """
 
 import atexit
+import errno
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,7 +50,7 @@ class WorkerHost:
         self._group = group
         self._bundle: str | None = None
         self._left: set[str] = set()  # outside of our folder, by the bundle at hand
-        atexit.register(lambda: shutil.rmtree(self._own, ignore_errors=True))
+        atexit.register(lambda: self._own.is_dir() and shutil.rmtree(self._own, ignore_errors=True))
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.
@@ -110,8 +112,10 @@ def _remove(folder: Path) -> None:
     """Remove a folder of ours with all in it, also what is closed to its owner.
 
     Raises:
-        OSError: that cannot be done.
+        OSError: that cannot be done; user code has put a link or a pipe in its place, say.
     """
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     folder.chmod(0o700)
     for path, folders, _ in os.walk(folder):
         for name in folders:

@@ -1,4 +1,4 @@
-"""A worker function's environment: one child a bundle, and nothing of one user's code left for the next."""
+"""A worker function's environment: one child an invocation, and nothing of one user's code left for the next."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from s3mr import limits
+from s3mr.adapters.files import LocalInputs
 from s3mr.bundle import make_bundle
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model import keys
@@ -62,9 +63,10 @@ class Requests:
         folder.mkdir()
         (folder / "job.py").write_text("from s3mr import Job\n" + dedent(code))
         bundle = make_bundle({"job.py": folder / "job.py"})
-        found = self.text.stat()
-        etag = f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
-        split = Split(source=str(self.text), size_bytes=found.st_size, etag=etag, start=0, stop=found.st_size)
+        found = LocalInputs().look_up(str(self.text))
+        assert found is not None
+        size_bytes = found.size_bytes
+        split = Split(source=found.source, size_bytes=size_bytes, etag=found.etag, start=0, stop=size_bytes)
         plan: list[bytes] = []
         summary = encode_plan([MapTask(splits=(split,))], plan.append)
         spec = JobSpec(
@@ -75,7 +77,7 @@ class Requests:
             layout="packed",
             input_format="text",
             input_objects=1,
-            input_bytes=found.st_size,
+            input_bytes=size_bytes,
             plan_index_offset_bytes=summary.index_offset_bytes,
             memory_bytes=2**24,
             attempts=1,
@@ -313,6 +315,31 @@ def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host:
         (one.st_ino, one.st_mode, one.st_ctime_ns) for one in before.values()
     ]
     assert len([path for path in host.temporary.iterdir() if path.name.startswith("s3mr-")]) == 1
+
+
+@pytest.mark.parametrize("lay", ["os.symlink(THEIRS, folder)", "os.mkfifo(folder)", "open(folder, 'w').close()"])
+def test_what_a_bundle_lays_in_the_place_of_its_folder_is_not_followed_and_ends_the_environment(
+    host: Host, tmp_path: Path, lay: str
+) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "below").mkdir(parents=True)
+    before = [path.stat().st_mode for path in (theirs, theirs / "below")]
+    code = f"""
+    import os, shutil, tempfile
+    THEIRS = {str(theirs)!r}
+    def map(source, line):
+        folder = tempfile.gettempdir()
+        if line == "two":
+            shutil.rmtree(folder)
+            {lay}
+        yield line, 1
+    job = Job(map=map, reduce=map)
+    """
+    host.run(code)
+    with pytest.raises((AssertionError, BrokenPipeError)):
+        host.run(said("1"))
+    assert host.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
+    assert [path.stat().st_mode for path in (theirs, theirs / "below")] == before
 
 
 @pytest.mark.parametrize("place", ["TMPDIR", "/tmp", "/dev/shm"])  # noqa: S108 - it is removed again
