@@ -69,9 +69,11 @@ class FolderOutput:
         """Refuse a target that is not absent or an empty folder.
 
         Raises:
-            RequestError: the target is a file, is not empty, or the current folder is in it.
+            RequestError: the target is a file or a link, is not empty, or the current folder is in it.
         """
         with translated_os(f"output {self.target}"):
+            if self.target.is_symlink():  # it was resolved as far as it leads: to itself
+                raise RequestError(f"not a folder: {self.target} is a link; name another folder, or remove the link")
             if self.target.exists():
                 _check_empty_folder(self.target)
 

@@ -80,6 +80,13 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         FolderOutput(tmp_path / "out/below", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
+def test_a_link_to_itself_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RequestError, match="is a link"):
+        FolderOutput(Path(normal_output(str(tmp_path / "loop"))), "job-1").check(deadline_s=limits.DEADLINE_S)
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
 def test_a_mount_point_is_refused_because_it_cannot_be_renamed() -> None:
     with pytest.raises(RequestError, match="mount point"):
         FolderOutput(Path("/"), "job-1").check(deadline_s=limits.DEADLINE_S)
