@@ -17,7 +17,7 @@ def stack(**changes: Any) -> StackDescription:
     return StackDescription.model_validate(
         {
             "name": "s3mr",
-            "schema_version": 1,
+            "schema_version": 2,
             "version": "0.1.0",
             "bucket": "own",
             "table": "table",

@@ -25,7 +25,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-part-is-forgotten",
         _COMMITTING,
-        110,
+        139,
         ("if number >= job.cursor)", "if number >= job.cursor + bool(job.cursor))"),
     ),
     mutant(
@@ -60,7 +60,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "abort-another-jobs-uploads",
         _MEMORY_DATA,
-        61,
+        401,
         (
             "        for one in opened:\n            self._folder.uploads.pop(one.upload, None)\n",
             "        names = {one.name for one in opened}\n"
@@ -105,7 +105,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
-        31,
+        221,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
     mutant(
