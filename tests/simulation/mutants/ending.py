@@ -111,7 +111,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "sweep-while-attempts-live",
         _TICKING,
-        31,
+        97,
         ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
     ),
     mutant(
@@ -126,7 +126,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "give-up-the-claim-first",
         _TICKING,
-        17,
+        115,
         (
             "            discard_uploads(self.objects, output, job.spec, last=True)\n",
             "            discard_uploads(self.objects, output, job.spec, last=True)\n"
