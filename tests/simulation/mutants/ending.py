@@ -149,11 +149,11 @@ ENDING: Final[tuple[Mutant, ...]] = (
         1,
         ("        if opened:\n            output.discard_open(opened)\n", ""),
     ),
-    mutant("commit-beside-another-job", _COMMITTING, 1, ("    output.begin_commit()\n", "")),
+    mutant("commit-beside-another-job", _COMMITTING, 134, ("    output.begin_commit()\n", "")),
     mutant(
         "a-commit-that-failed-never-ends",
         _MEMORY_DATA,
-        1,
+        115,
         (
             "                del self._folder.objects[part.name], self._folder.identities[part.name]\n"
             "        self._end_commit()\n",
@@ -215,7 +215,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "look-before-claiming-when-submitting",
         _SUBMITTING,
-        384,
+        394,
         (
             "        claim_output(self.store, spec)\n"
             "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
@@ -226,7 +226,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "submit-without-a-second-look",
         _SUBMITTING,
-        384,
+        394,
         (
             "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
             "\n\ndef check_texts",
