@@ -12,7 +12,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -20,24 +21,28 @@ from typing import BinaryIO, Final
 import google_crc32c
 
 from s3mr import limits
+from s3mr.adapters.folders import keep_only, remove_folder, sync_folder, write_durably
 from s3mr.adapters.os_errors import translated_os
 from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.keys import SUCCESS, OpenedPart
 from s3mr.model.manifest import Part
+from s3mr.opening import open_at_once
 from s3mr.untouched import umask
 
 _TEMPORARY: Final = re.compile(r"(part-[0-9]+)\.[0-9a-f]{16}")
 _LOOKS_MAX: Final = 3  # a coordinator that is overtaken finds in the next look what the other has done
-_REMOVALS_MAX: Final = 5  # a zombie may add a file while the folder is being removed
 
 
 class FolderOutput:
     """One job's output into ``target``; workers and the coordinator each make their own for the same target."""
 
     def __init__(self, target: Path, job_id: str, *, mask: int | None = None) -> None:
-        """``mask`` is that of new files, as the user has it; None: as this process has it now."""
+        """``target``: as `normal_output` names it. Links that somebody lays there later are not followed.
+
+        ``mask`` is that of new files, as the user has it; None: as this process has it now.
+        """
         self._file_mode = 0o666 & ~(umask() if mask is None else mask)
-        self.target = Path(os.path.realpath(target))  # a link to an empty folder: the folder is replaced, not the link
+        self.target = Path(os.path.abspath(target))  # noqa: PTH100 - `Path.absolute` keeps `..`
         self.staging = self.target.parent / f".{self.target.name}.s3mr-{job_id}"
 
     def check(self, *, deadline_s: float) -> None:  # noqa: ARG002 - a folder keeps what is in it for as long as it takes
@@ -91,6 +96,7 @@ class FolderOutput:
         if part.upload != temporary.name:
             raise InvariantError(f"{part.name}: reported under a name that is not its worker's: {part.upload!r}")
         with translated_os(str(self.target / part.name)):
+            self._check_staging()
             for _ in range(_LOOKS_MAX):
                 with suppress(FileNotFoundError):  # another coordinator has moved it since the look
                     if self._complete(part, temporary):
@@ -114,7 +120,8 @@ class FolderOutput:
 
     def discard_open(self, opened: Iterable[OpenedPart]) -> None:  # noqa: ARG002 - the staging folder is this job's alone
         """Remove what workers left under their own names."""
-        _remove_temporary(self.staging)
+        with translated_os(str(self.staging)):
+            _remove_temporary(self.staging)
 
     def publish(self, success: bytes, names: Collection[str]) -> None:
         """Write ``_SUCCESS`` and rename the whole folder onto the target. Repeating it is harmless, and by two at once.
@@ -125,6 +132,7 @@ class FolderOutput:
             InvariantError: the target is no longer empty; nothing of this job is left then.
         """
         with translated_os(f"output {self.target}"):
+            self._check_staging()
             for _ in range(_LOOKS_MAX):
                 if _holds(self.target / SUCCESS, success):
                     break
@@ -133,22 +141,27 @@ class FolderOutput:
             else:
                 raise InvariantError(f"the output of this job is lost: neither {self.staging} nor {self.target} has it")
             _remove_temporary(self.target)
-            _remove_folder(self.staging)
+            remove_folder(self.staging)
 
     def _publish(self, success: bytes, names: Collection[str]) -> None:
-        _keep_only(self.staging, {*names, SUCCESS})
+        keep_only(self.staging, {*names, SUCCESS})
         if missing := set(names) - {path.name for path in self.staging.iterdir()}:
             raise InvariantError(f"the output of this job is lost: {self.staging / min(missing)} is gone")
         if not _holds(self.staging / SUCCESS, success):
-            _write_durably(self.staging / SUCCESS, success)
-        _sync_folder(self.staging)
+            write_durably(self.staging / SUCCESS, success)
+        sync_folder(self.staging)
         self._rename()
-        _sync_folder(self.target.parent)
+        sync_folder(self.target.parent)
 
     def withdraw(self, parts: Iterable[Part]) -> None:  # noqa: ARG002 - the staging folder holds them all
         """Remove the staging folder and everything in it; the target is not touched."""
         with translated_os(str(self.staging)):
-            _remove_folder(self.staging)
+            remove_folder(self.staging)
+
+    def _check_staging(self) -> None:
+        """Refuse a link in the staging folder's place: what lies behind it is not this job's."""
+        if self.staging.is_symlink():
+            raise InvariantError(f"the output of this job is lost: {self.staging} was replaced by a link")
 
     def _rename(self) -> None:
         try:
@@ -156,7 +169,7 @@ class FolderOutput:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
-            _remove_folder(self.staging)
+            remove_folder(self.staging)
             raise InvariantError(
                 f"the output was written to by somebody else while the job ran: {self.target}; name another folder"
             ) from error
@@ -235,8 +248,10 @@ def _check_empty_folder(target: Path) -> None:
 
 
 def _check_same(final: Path, part: Part) -> None:
+    if not stat.S_ISREG(final.lstat().st_mode):  # a pipe would wait for its writer
+        raise InvariantError(f"another object is in the way: {final} is not a regular file")
     crc32c = 0
-    with final.open("rb") as file:
+    with open_at_once(final) as file:
         while block := file.read(limits.MIB):
             crc32c = google_crc32c.extend(crc32c, block)
     if final.stat().st_size != part.size_bytes or crc32c != part.crc32c:
@@ -244,49 +259,13 @@ def _check_same(final: Path, part: Part) -> None:
 
 
 def _remove_temporary(folder: Path) -> None:
-    """Remove workers' files; a folder that is gone holds none."""
-    with suppress(FileNotFoundError):
+    """Remove workers' files; a folder that is gone holds none, and what has taken its place is not looked into."""
+    if folder.is_symlink():
+        return
+    with suppress(FileNotFoundError, NotADirectoryError):
         for path in list(folder.iterdir()):
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-
-
-def _keep_only(folder: Path, names: Container[str]) -> None:
-    """Remove what is no regular file of these names."""
-    for path in list(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            _remove_folder(path)
-        elif path.name not in names or path.is_symlink() or not path.is_file():
-            path.unlink(missing_ok=True)
-
-
-def _remove_folder(folder: Path) -> None:
-    for removals_left in range(_REMOVALS_MAX - 1, -1, -1):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            if not folder.exists():
-                return
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY or not removals_left:
-                raise
-        else:
-            return
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _holds(path: Path, data: bytes) -> bool:

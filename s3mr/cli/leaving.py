@@ -1,10 +1,12 @@
 """The job's code runs in the command while it is imported, and could end it without a word: with status 0, too.
 
-``os._exit`` and ``os.exec…`` leave Python no chance to say anything. So the command has its own in their place. In a
-process that the job's code forks, they do what they always do.
+``os._exit`` and ``os.exec…`` leave Python no chance to say anything. So the command has its own in their place, also in
+``posix``, where they come from. In a process that the job's code forks, they do what they always do. Compiled code can
+still call the system's ``_exit``.
 """
 
 import os
+import posix
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,9 +20,9 @@ def keep_from_leaving(place: str, status: int) -> None:
     own_pid = os.getpid()
     leave = os._exit
     for name in _LEAVING:
-        setattr(
-            os, name, _said_first(name, getattr(os, name), own_pid, lambda said: _leave(place, said, leave, status))
-        )
+        ours = _said_first(name, getattr(os, name), own_pid, lambda said: _leave(place, said, leave, status))
+        for module in (os, posix):
+            setattr(module, name, ours)
 
 
 def _said_first(name: str, original: Callable[..., Any], own_pid: int, say: Callable[[str], Any]) -> Callable[..., Any]:

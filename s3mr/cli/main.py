@@ -1,5 +1,6 @@
 """``s3mr``: the command, what it prints where, and how it exits."""
 
+import io
 import os
 import signal
 import sys
@@ -72,7 +73,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as ended:
         status = ended.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         status = EXIT_REFUSED
     except (KeyboardInterrupt, click.Abort) as error:
         detail = str(error.__cause__ or error)  # click puts its own exception in the place of Ctrl-C's
@@ -99,6 +100,13 @@ def _open_standard_error() -> None:
         else:
             os.dup2(nowhere, 2)
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - it stays open
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what click says of a wrong command line; arguments may be names that a glob has found."""
+    shown = io.StringIO()
+    error.show(shown)
+    say(shown.getvalue().removesuffix("\n"), err=True)
 
 
 def _say(error: S3mrError) -> int:

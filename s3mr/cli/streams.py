@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from s3mr.model.result import JobResult
 
 _STEERING: Final = re.compile(
-    r"[^\n\t -~\xa0-\U0010ffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    r"[^\n\t -~\xa0-\U0010ffff]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )  # control, and direction
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from s3mr.adapters.exhaustion import check_descriptors
 from s3mr.adapters.os_errors import translated_os
+from s3mr.local.caretaker import remove_folder
 from s3mr.local.listening import Listening
 from s3mr.processes.starting import Worker, start, start_worker, without_collections
 
@@ -133,7 +133,7 @@ class Care:
         if self.listening:
             self.listening.socket.close()
         for path in self._left:  # the caretaker has done it, unless it was killed
-            shutil.rmtree(path, ignore_errors=True)
+            remove_folder(str(path))
 
     def _tell(self, **line: int | str) -> None:
         """Tell the caretaker; if it is dead, `close` does what it can."""

@@ -4,6 +4,7 @@ Its standard input names the processes to kill and the folders to remove, and en
 dies of. Each line is a JSON object with one key: ``kill`` or ``spare`` a process group, ``remove`` or ``keep`` a path.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -52,10 +53,16 @@ def take_care() -> threading.Thread:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder in which a process that is just being killed may still write."""
+    """Remove a folder in which a process that is just being killed may still write.
+
+    If user code has put something else in its place, a link say, that alone is removed.
+    """
     for _ in range(REMOVE_TRIES):
-        shutil.rmtree(path, ignore_errors=True)
-        if not os.path.exists(path):  # noqa: PTH110 - a name that cannot be is of no folder; `Path` would raise
+        if os.path.isdir(path):  # noqa: PTH112 - a name that cannot be is of no folder; `Path` would raise
+            shutil.rmtree(path, ignore_errors=True)  # does nothing to a link; would wait for a pipe's writer
+        with contextlib.suppress(OSError, ValueError):  # still a folder; or gone, or a name that cannot be
+            os.unlink(path)  # noqa: PTH108 - as above
+        if not os.path.lexists(path):
             return
         time.sleep(REMOVE_PAUSE_S)
 

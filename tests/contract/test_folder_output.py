@@ -4,7 +4,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ import pytest
 
 from s3mr import limits
 from s3mr.adapters.folder_output import FolderOutput, FolderPartWriter
-from s3mr.errors import InvariantError, RequestError
+from s3mr.adapters.output_place import normal_output
+from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.manifest import Part
 
 WORKER = "0123456789abcdef"
@@ -37,7 +38,7 @@ def test_the_whole_output_appears_by_one_rename(tmp_path: Path) -> None:
 def test_an_empty_folder_is_replaced_also_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")
-    output = FolderOutput(tmp_path / "out", "job-1")
+    output = FolderOutput(Path(normal_output(str(tmp_path / "out"))), "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     output.publish(b"{}", {"part-00000"})
@@ -176,6 +177,61 @@ def test_an_output_of_which_a_part_was_removed_is_not_published(tmp_path: Path, 
     with pytest.raises(InvariantError, match="part-00000 is gone"):
         output.publish(b"{}", {"part-00000"})
     assert not output.target.exists()
+
+
+def link_to_zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("lay", [os.mkfifo, Path.mkdir, link_to_zeros])
+def test_what_stands_at_the_name_of_a_part_and_is_no_file_fails_the_commit_at_once(
+    tmp_path: Path, lay: Callable[[Path], object]
+) -> None:
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
+    lay(output.staging / "part-00000")
+    with pytest.raises(InvariantError, match="not a regular file"):
+        output.complete(part)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_has_taken_the_place_of_the_staging_folder_is_removed_and_not_looked_into(
+    tmp_path: Path, *, link: bool
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / f"part-00000.{WORKER}").write_text("x")
+    output = FolderOutput(tmp_path / "out", "job-1")
+    output.check(deadline_s=limits.DEADLINE_S)
+    writer = output.open_part("part-00000", worker=WORKER, announce=len)
+    writer.write(b"x")
+    part = writer.finish(records=1)
+    output.staging.rename(tmp_path / "moved")
+    if link:
+        output.staging.symlink_to("theirs")
+    else:
+        output.staging.touch()
+    with pytest.raises(S3mrError):
+        output.complete(part)
+    with pytest.raises(S3mrError):
+        output.publish(b"{}", {"part-00000"})
+    output.discard_open([])
+    output.withdraw([])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["moved", "theirs"]
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == [f"part-00000.{WORKER}"]
+
+
+def test_a_link_that_is_laid_at_the_target_while_the_job_runs_is_not_followed(tmp_path: Path) -> None:
+    worker = FolderOutput(tmp_path / "out", "job-1")
+    worker.check(deadline_s=limits.DEADLINE_S)
+    part = worker.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "out").symlink_to("other")
+    coordinator = FolderOutput(tmp_path / "out", "job-1")
+    coordinator.complete(part)
+    with pytest.raises(InvariantError, match="somebody else"):
+        coordinator.publish(b"{}", {"part-00000"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
 
 
 @dataclass(frozen=True, slots=True)

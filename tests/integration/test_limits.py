@@ -136,6 +136,7 @@ def test_too_few_processes_end_the_command_with_what_to_do(another: Another, pro
 
 ENDS = {
     "os._exit": ("import os; os._exit(0)", "os._exit"),
+    "where os has it from": ("from posix import _exit; _exit(0)", "os._exit"),
     "another program in its place": ("import os; os.execlp('true', 'true')", "os.exec"),
     "sys.exit": ("import sys; sys.exit(0)", "SystemExit"),
     "os._exit in a function": ("from os import _exit as leave\nleave(0)", "os._exit"),

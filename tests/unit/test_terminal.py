@@ -1,6 +1,7 @@
 """Nothing of other people's steers a terminal: text leaves the command in one place, which makes it harmless."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import s3mr
 from s3mr.adapters.aws_logs import LogLine
 from s3mr.cli.looking import _line
+from s3mr.cli.main import main
 from s3mr.cli.streams import harmless, harmless_json, say, say_json
 from s3mr.cli.tables import fields, table
 
@@ -31,11 +33,23 @@ def test_json_is_printed_with_the_same_escaped_and_means_the_same(capsys: pytest
 
 
 @pytest.mark.parametrize(
-    "character", [*map(chr, range(32)), *map(chr, range(127, 160)), *"\u200e\u200f\u202a\u2066\u2069"]
+    "character", [*map(chr, range(32)), *map(chr, range(127, 160)), *"\u061c\u200e\u200f\u202a\u2066\u2069"]
 )
-def test_no_control_character_but_newline_and_tab_passes(character: str) -> None:
+def test_no_control_or_direction_character_but_newline_and_tab_passes(character: str) -> None:
     assert (harmless(character) == character) == (character in "\n\t")
     assert json.loads(f'"{harmless_json(character)}"', strict=False) == character
+
+
+def test_a_wrong_command_line_is_shown_without_what_could_steer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["s3mr", "status", "an-id", HOSTILE])  # as a glob may find it
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "unexpected extra argument (\\x1b]0;title" in said
+    assert all(line.isprintable() for line in said.splitlines())
 
 
 def test_a_value_of_several_lines_looks_like_no_other_line_of_a_table() -> None:
