@@ -104,8 +104,8 @@ class DynamoDBJobStore:
             )
 
     def _holds(self, job_id: str) -> bool:
-        job = self.read_job(job_id)  # None: it has expired, for a job is written before its claim
-        return job is not None and not job.released
+        found = next(self._query(f"job#{job_id}", "job"), None)  # None: expired, for a job is written before its claim
+        return found is not None and not items.read_job(found).released
 
     def create(self, job: JobState) -> bool:
         item = items.job_item(job)

@@ -48,9 +48,8 @@ def receive(recorder: Recorder, event: object, report_key: str | None = None) ->
         report = _report(delivery)
     except ValidationError:
         return None, Verdict.UNREADABLE
-    if report_key and delivery.context.condition == "Success" and not report.is_marked(report_key):
-        return report, Verdict.FORGED
-    return report, recorder.record(report)
+    unmarked = report_key and delivery.context.condition == "Success" and not report.is_marked(report_key)
+    return report, recorder.record(report, forged=bool(unmarked))
 
 
 def _report(delivery: _Delivery) -> Report:

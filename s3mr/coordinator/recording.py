@@ -19,7 +19,7 @@ class Verdict(StrEnum):
     WON = "won"
     FAILED = "failed"  # a failure, noted on its live attempt
     IGNORED = "ignored"  # its task has a winner, its attempt is not live, or the job has ended
-    FORGED = "forged"  # the token is not this attempt's
+    FORGED = "forged"  # the token is not this attempt's, or the mark of a worker function is missing
     UNKNOWN = "unknown"  # no such job
     UNREADABLE = "unreadable"  # no report at all
 
@@ -32,12 +32,15 @@ class Recorder:
     clock: Clock
     _jobs: dict[str, JobState] = field(default_factory=dict)
 
-    def record(self, report: Report) -> Verdict:
-        """Write ``report`` down and say what it came to. Recording it again changes nothing."""
+    def record(self, report: Report, *, forged: bool = False) -> Verdict:
+        """Write ``report`` down and say what it came to. Recording it again changes nothing.
+
+        ``forged``: it is known not to come from where reports do; it is only kept, for people.
+        """
         job = self._job(report.job_id)
         if job is None:
             return Verdict.UNKNOWN
-        verdict = self._judge(job, report)
+        verdict = Verdict.FORGED if forged else self._judge(job, report)
         if verdict is not Verdict.WON:
             self.store.log_attempt(job, report, verdict=verdict, at=self.clock.now())
         return verdict

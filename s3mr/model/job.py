@@ -9,9 +9,9 @@ from s3mr import limits
 from s3mr.model.statistics import Counters
 from s3mr.model.value import Value
 
-SCHEMA_VERSION: Final = 1  # of requests, reports and items; a stack and a command of different ones do not mix
+SCHEMA_VERSION: Final = 2  # of requests, reports and items; a stack and a command of different ones do not mix
 
-SchemaVersion = Literal[1]
+SchemaVersion = Literal[2]
 JobId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 WorkerId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Layout = Literal["split", "packed"]

@@ -71,7 +71,7 @@ def test_of_two_that_see_at_once_that_a_claim_is_void_one_takes_it_over(
     store.claim_output(output, job_id=job.spec.job_id)
     released(store, job)
     answers: list[str | None] = []
-    services.meet(meanwhile("GetItem", lambda: answers.append(store.claim_output(output, job_id=second.spec.job_id))))
+    services.meet(meanwhile("Query", lambda: answers.append(store.claim_output(output, job_id=second.spec.job_id))))
     assert store.claim_output(output, job_id=first.spec.job_id) == second.spec.job_id
     assert answers == [None]
     assert holder_of(store, output) == second.spec.job_id
@@ -99,7 +99,7 @@ def test_a_claim_that_was_given_up_and_taken_while_its_holder_was_looked_at_is_i
         store.release_output(output, job_id=job.spec.job_id)
         assert store.claim_output(output, job_id=second.spec.job_id) is None
 
-    services.meet(meanwhile("GetItem", taken))
+    services.meet(meanwhile("Query", taken))
     assert store.claim_output(output, job_id=first.spec.job_id) == second.spec.job_id
     assert holder_of(store, output) == second.spec.job_id
 

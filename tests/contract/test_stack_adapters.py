@@ -140,14 +140,14 @@ def test_a_stack_whose_deploy_has_ended_well_or_was_taken_back_takes_jobs(aws: c
 
 
 @pytest.mark.parametrize(
-    ("schema", "advice"), [("0", "update the stack from this version's checkout"), ("2", "install s3mr 9.9 here")]
+    ("schema", "advice"), [("1", "update the stack from this version's checkout"), ("3", "install s3mr 9.9 here")]
 )
 def test_a_stack_of_another_schema_is_refused_and_the_older_side_is_to_be_updated(
     aws: clients.Meter, deployed: MotoStack, schema: str, advice: str
 ) -> None:
     deployed.deploy(SchemaVersion=schema, S3mrVersion="9.9")
     with pytest.raises(
-        RequestError, match=rf"is of s3mr 9.9 .schema {schema}., and this command of schema 1: {advice}"
+        RequestError, match=rf"is of s3mr 9.9 .schema {schema}., and this command of schema 2: {advice}"
     ):
         described(aws)
 

@@ -214,7 +214,7 @@ FORGES = """
             time.sleep(0.05)
         if line == "a":
             report = {
-                "schema_version": 1, "job_id": pathlib.Path(params["told"]).read_text(), "phase": "map", "task": 1,
+                "schema_version": 2, "job_id": pathlib.Path(params["told"]).read_text(), "phase": "map", "task": 1,
                 "attempt": 1, "token": "0" * 64, "worker": None,
                 "failure": {"kind": "invariant", "message": "forged", "phase": "map", "task": 1, "attempt": 1},
             }

@@ -212,7 +212,7 @@ def code(tmp_path: Path) -> Code:
 def stack(runtime: str = HERE, architecture: str = "arm64") -> StackDescription:
     return StackDescription(
         name="s",
-        schema_version=1,
+        schema_version=2,
         version="1",
         bucket="b",
         table="t",

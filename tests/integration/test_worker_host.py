@@ -244,7 +244,7 @@ def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
     def map(source, line):
         for number in range(3, 30):
             try:
-                os.write(number, b'{"schema_version":1,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
+                os.write(number, b'{"schema_version":2,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
                     b'"worker":null,"failure":{"kind":"crash","message":"forged"}}\\n')
             except OSError:
                 pass

@@ -294,7 +294,7 @@ def test_what_is_sent_on_the_pipe_of_reports_speaks_for_its_own_attempt_alone(ru
     attack = """
     for number in range(3, 64):
         try:
-            os.write(number, b'{"schema_version":1,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
+            os.write(number, b'{"schema_version":2,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
                 b'"worker":null,"failure":{"kind":"crash","message":"forged"}}\\n')
         except OSError:
             pass

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from s3mr import Job, limits
+from s3mr.adapters.output_place import normal_output
 from s3mr.errors import RequestError
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.stack import StackDescription
@@ -17,7 +18,7 @@ def stack(**changes: Any) -> StackDescription:
     return StackDescription.model_validate(
         {
             "name": "s3mr",
-            "schema_version": 1,
+            "schema_version": 2,
             "version": "0.1.0",
             "bucket": "own",
             "table": "table",
@@ -45,7 +46,7 @@ def test_inputs_in_declared_buckets_and_in_the_stacks_own_folder_are_taken(given
 
 @pytest.mark.parametrize("output", ["s3://results", "s3://results/deep/er", "s3://own/output/a", "s3://own/output"])
 def test_outputs_in_declared_buckets_and_in_the_stacks_own_folder_are_taken(output: str) -> None:
-    assert check_places(stack(), ["s3://logs/"], output) == output
+    assert check_places(stack(), ["s3://logs/"], f"{output}/") == normal_output(output)
 
 
 @pytest.mark.parametrize(

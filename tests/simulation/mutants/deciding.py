@@ -16,7 +16,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
         _LEADING,
-        17,
+        154,
         ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),
         ('"epoch": self.job.epoch + 1', '"epoch": max(self.job.epoch, self._read + 1)'),
     ),
@@ -26,9 +26,9 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         17,
         ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
     ),
-    mutant("two-that-write-the-same-both-lead", _LEADING, 24, ('"writer": self._writer}', '"writer": ""}')),
+    mutant("two-that-write-the-same-both-lead", _LEADING, 204, ('"writer": self._writer}', '"writer": ""}')),
     mutant("cancel-is-not-heard", _TICKING, 14, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
-    mutant("lost-race-is-won", _LEADING, 17, ("            raise FencedError\n", "            pass\n")),
+    mutant("lost-race-is-won", _LEADING, 24, ("            raise FencedError\n", "            pass\n")),
     mutant(
         "cancel-after-the-point-of-no-return",
         _TICKING,
@@ -53,7 +53,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "wins-after-the-end",
         _TICKING,
-        31,
+        19,
         ("            self.store.seal(job, phase, sorted(begun))\n", ""),
     ),
     mutant(
@@ -128,7 +128,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "believe-of-which-task-a-manifest-is",
         _RECORDING,
-        107,
+        256,
         (
             "(manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own",
             "(manifest.phase, manifest.attempt, manifest.worker) == (own[0], own[2], own[3])",

@@ -25,7 +25,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "one-part-is-forgotten",
         _COMMITTING,
-        110,
+        139,
         ("if number >= job.cursor)", "if number >= job.cursor + bool(job.cursor))"),
     ),
     mutant(
@@ -60,7 +60,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "abort-another-jobs-uploads",
         _MEMORY_DATA,
-        61,
+        401,
         (
             "        for one in opened:\n            self._folder.uploads.pop(one.upload, None)\n",
             "        names = {one.name for one in opened}\n"
@@ -105,13 +105,13 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-last-sweep",
         "s3mr.coordinator.driving",
-        31,
+        221,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
     mutant(
         "sweep-while-attempts-live",
         _TICKING,
-        31,
+        97,
         ("left_s = max(0.0, seen.job.last_lease_until - self.clock.now())", "left_s = 0.0"),
     ),
     mutant(
@@ -126,7 +126,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "give-up-the-claim-first",
         _TICKING,
-        17,
+        115,
         (
             "            discard_uploads(self.objects, output, job.spec, last=True)\n",
             "            discard_uploads(self.objects, output, job.spec, last=True)\n"
@@ -149,11 +149,11 @@ ENDING: Final[tuple[Mutant, ...]] = (
         1,
         ("        if opened:\n            output.discard_open(opened)\n", ""),
     ),
-    mutant("commit-beside-another-job", _COMMITTING, 1, ("    output.begin_commit()\n", "")),
+    mutant("commit-beside-another-job", _COMMITTING, 134, ("    output.begin_commit()\n", "")),
     mutant(
         "a-commit-that-failed-never-ends",
         _MEMORY_DATA,
-        1,
+        115,
         (
             "                del self._folder.objects[part.name], self._folder.identities[part.name]\n"
             "        self._end_commit()\n",
@@ -215,7 +215,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "look-before-claiming-when-submitting",
         _SUBMITTING,
-        384,
+        394,
         (
             "        claim_output(self.store, spec)\n"
             "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
@@ -226,7 +226,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     mutant(
         "submit-without-a-second-look",
         _SUBMITTING,
-        384,
+        394,
         (
             "        self.output_of(spec).check(deadline_s=spec.deadline_s)\n\n\ndef check_texts",
             "\n\ndef check_texts",

@@ -143,13 +143,13 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "tried-again-while-an-earlier-one-runs",
         _RETRYING,
-        134,
+        210,
         ("    if running:\n", "    if running and running[-1] is attempts[-1]:\n"),
     ),
     mutant(
         "what-is-not-begun-counts-as-done",
         _SCHEDULING,
-        734,
+        1366,
         ("total < limits.BACKUP_TASKS_MIN or job.cursor < total:", "total < limits.BACKUP_TASKS_MIN:"),
     ),
     mutant(
@@ -180,7 +180,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
         "the-last-lease-of-a-repeated-launch-is-the-latest",
         _LAUNCHING,
-        37,
+        52,
         (
             "lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))",
             "lead.save(launching=logged, last_lease_until=now + self._lease_s(job))",

@@ -1,0 +1,103 @@
+"""A change of what is stored or sent raises the schema's version: no older command, worker or job may read it."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import zstandard
+
+from s3mr.adapters import dynamodb_items as items
+from s3mr.model import keys
+from s3mr.model.job import SCHEMA_VERSION, AttemptId, JobState, LiveAttempt, Phase
+from s3mr.model.manifest import Manifest, Part, Piece, pack_pieces
+from s3mr.model.plan import MapTask, Split
+from s3mr.model.plan_codec import encode_plan
+from s3mr.model.report import Report, TaskRequest
+from s3mr.model.statistics import Counters
+from s3mr.model.success import PartEntry, Success
+from s3mr.shuffle import frames, index
+from tests.unit.test_scheduling import job as some_job
+
+#: What is stored and sent, of each version. A version that somebody may have used is never given another fingerprint.
+FINGERPRINTS = {2: "f0bc2d4be5a0579b"}
+
+WORKER = "0123456789abcdef"
+WORDS_AND_BOUNDS = (
+    *("title", "description", "pattern", "minLength", "maxLength", "minItems", "maxItems"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxProperties"),
+)
+
+
+def test_a_change_of_what_is_stored_or_sent_raises_the_schemas_version() -> None:
+    found = hashlib.sha256(json.dumps(dict(shapes()), sort_keys=True).encode()).hexdigest()[:16]
+    assert FINGERPRINTS[SCHEMA_VERSION] == found, (
+        "something that is stored or sent has another shape: raise SCHEMA_VERSION in s3mr/model/job.py and in "
+        f"template.yaml, and record {found} here"
+    )
+
+
+def shapes() -> Iterator[tuple[str, Any]]:
+    """Yield everything that one process writes and another one reads, by name."""
+    for model in (TaskRequest, Report, Manifest, JobState, LiveAttempt, MapTask):
+        yield model.__name__, fields_of(model.model_json_schema())
+    yield "table", list(stored_items())
+    yield "keys", list(names())
+    yield "frames", stored_run()
+    pieces = pack_pieces([Piece(1, 2, 3), Piece(4, 5, 6)])
+    yield "pieces", pieces.hex()
+    yield "index", [column.hex() for column, _ in index.encode_segment([(WORKER, pieces)], layout="packed", reducers=2)]
+    plan = bytearray()
+    encode_plan([MapTask(splits=(Split(source="a", size_bytes=3, etag="e", start=0, stop=3),))], plan.extend)
+    yield "plan", plan.hex()
+    yield "success", Success.of("job", Counters(), [PartEntry.of(part())]).encode().decode()
+
+
+def fields_of(schema: Any) -> Any:
+    """Return a model's fields and their types, without its words and its bounds."""
+    if isinstance(schema, dict):
+        return {name: fields_of(value) for name, value in schema.items() if name not in WORDS_AND_BOUNDS}
+    return [fields_of(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def stored_items() -> Iterator[Any]:
+    job, manifest = some_job(1), some_manifest()
+    attempt = AttemptId(task=0, attempt=1)
+    live = LiveAttempt(phase=Phase.MAP, task=0, attempt=1, backup=False, launched_at=0.0, lease_until=1.0)
+    for item in (
+        items.job_item(job),
+        items.listed_item(job),
+        items.cancel_item("job", 0.0),
+        items.live_item("job", live),
+        items.live_key("job", Phase.MAP, attempt),
+        items.manifest_item(job, manifest),
+        items.sealed_item(job, Phase.MAP, 0),
+        items.claim_key("s3://bucket/out"),
+    ):
+        yield {name: value for name, value in item.items() if name not in ("body", "expires_at", "pieces")}
+
+
+def names() -> Iterator[str]:
+    yield from keys.plan_objects("job", map_tasks=1001)
+    yield keys.packed_pieces("job", worker=WORKER, map_task=1)
+    yield keys.split_piece("job", worker=WORKER, map_task=1, partition=2)
+    yield keys.upload_note("job", keys.OpenedPart(keys.part(3), WORKER, "id/+="))
+    yield from (keys.SUCCESS, keys.COMMITTING)
+
+
+def stored_run() -> list[str]:
+    """Return each header's layout, and each body before its compression, which differs between versions of zstd."""
+    written = bytearray()
+    pairs = [("a", 1), ("a", 2), ("b", [None, True, 1.5, b"x", (1, "é"), {"k": 2**70}, "\udc80"])]
+    frames.write_run([pairs], written.extend, frame_bytes=2**16)
+    header = frames._HEADER
+    body = bytes(written[header.size : header.size + header.unpack_from(written)[0]])
+    return [header.format, str(header.unpack_from(written)[1:5]), zstandard.decompress(body).hex()]
+
+
+def part() -> Part:
+    return Part(name=keys.part(0), upload="u", worker=WORKER, etags=("e",), size_bytes=1, records=1, crc32c=1)
+
+
+def some_manifest() -> Manifest:
+    return Manifest(phase=Phase.MAP, task=0, attempt=1, worker=WORKER, duration_s=1.0, counters=Counters(), part=part())
