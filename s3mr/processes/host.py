@@ -50,7 +50,7 @@ class WorkerHost:
         self._group = group
         self._bundle: str | None = None
         self._left: set[str] = set()  # outside of our folder, by the bundle at hand
-        atexit.register(lambda: self._own.is_dir() and shutil.rmtree(self._own, ignore_errors=True))
+        atexit.register(self._remove_own)
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.
@@ -88,6 +88,10 @@ class WorkerHost:
             self._own = self._new_folder()
         except (OSError, RecursionError) as error:  # folders may lie deeper than can be walked
             self._end(f"another bundle's turn, and the temporary folder cannot be removed: {error}")
+
+    def _remove_own(self) -> None:
+        if self._own.is_dir():
+            shutil.rmtree(self._own, ignore_errors=True)
 
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="s3mr-", dir=self._shared))
