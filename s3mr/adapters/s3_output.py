@@ -66,8 +66,14 @@ class S3Output:
         """
         with translated(f"output {self._uri()}"):
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=2)
+        found = page.get("Contents", [])
+        if any(each["Key"] == self._prefix + COMMITTING for each in found):  # it comes before the parts
+            raise RequestError(
+                f"not empty: a job is committing to {self._uri()}, or has died while it was: wait for it, or name "
+                f"another prefix; if it is dead, delete what is there (aws s3 rm --recursive {self._uri()})"
+            )
         # The console makes an empty object `out/` where somebody makes a folder.
-        if any(each["Key"] != self._prefix or each["Size"] for each in page.get("Contents", [])):
+        if any(each["Key"] != self._prefix or each["Size"] for each in found):
             raise RequestError(f"not empty: {self._uri()}; name another prefix or remove what is there")
 
     def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> S3PartWriter:

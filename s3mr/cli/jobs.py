@@ -66,12 +66,15 @@ def _import(root: Path, module: str, place: str) -> ModuleType:
         sys.path.insert(0, str(root))
         if not _exists(module):
             raise RequestError(f"there is no module {module} on the path or in the current folder")
+    streams = sys.stdout, sys.stderr
     try:
         return import_from(root, module)
     except S3mrError as error:
         raise RequestError(f"{place}: {error}") from error
     except (Exception, SystemExit) as error:  # the user's module runs
         raise RequestError(f"{place} cannot be imported:\n{users_traceback(error)[1]}") from error
+    finally:
+        sys.stdout, sys.stderr = streams  # which the command needs to say what has come of the job
 
 
 def _exists(module: str) -> bool:

@@ -33,7 +33,8 @@ def data_stream() -> Iterator[BinaryIO]:
         with os.fdopen(os.dup(kept), "wb", buffering=0) as data:
             yield data
     finally:
-        sys.stdout.flush()
+        if sys.__stdout__ is not None and not sys.__stdout__.closed:  # `sys.stdout` may be the job's own by now
+            sys.__stdout__.flush()
         os.dup2(kept, 1)
         os.close(kept)
 

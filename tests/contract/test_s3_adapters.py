@@ -197,6 +197,13 @@ def test_an_object_that_replaces_ours_while_we_withdraw_stays(s3: S3Client) -> N
     assert s3.get_object(Bucket="bucket", Key="out/part-00000")["Body"].read() == b"theirs"
 
 
+def test_an_output_to_which_a_job_commits_is_refused_by_that(s3: S3Client) -> None:
+    S3Output(s3, "s3://bucket/out", "job-1").begin_commit()
+    s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"")
+    with pytest.raises(RequestError, match="a job is committing to s3://bucket/out/, or has died"):
+        S3Output(s3, "s3://bucket/out", "job-2").check_empty()
+
+
 def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     writer = output.open_part("part-00000", worker=WORKER, announce=len)

@@ -237,6 +237,20 @@ def test_a_job_file_may_have_any_name(s3mr: Run, job_file: Write, tmp_path: Path
     assert done.stdout == b"a\t1\n", done.stderr.decode()
 
 
+@pytest.mark.parametrize("change", ["sys.stdout = sys.stderr = None", "sys.stdout.close()", "sys.stdout = 7"])
+def test_a_job_may_do_to_its_own_streams_what_it_likes(s3mr: Run, job_file: Write, tmp_path: Path, change: str) -> None:
+    job_file(
+        f"""
+    import sys
+    {change}
+    job = Job(map=lambda source, line: [(line, 1)], reduce=lambda key, values: [(key, sum(values))], reducers=1)
+    """
+    )
+    (tmp_path / "in.txt").write_text("a\n")
+    done = s3mr("run", "job.py", "in.txt")
+    assert (done.returncode, done.stdout) == (0, b"a\t1\n"), done.stderr.decode()
+
+
 @pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
 def test_a_job_runs_where_standard_error_is_closed(job_file: Write, tmp_path: Path, closed: str) -> None:
     job_file(COUNT.replace("yield word, 1", "print(word); yield word, 1"))
