@@ -161,7 +161,7 @@ class Stack:
     def prepare_workers(self) -> None:
         """Make what takes long, for all workers that are forked from this process. Nothing is connected to yet."""
         assert self.objects  # noqa: S101 - made at its first use
-        assert self._users_s3  # noqa: S101
+        assert self._users_s3  # noqa: S101 - likewise
 
     def task_handler(self) -> TaskHandler:
         """Return what executes requests in a worker."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from s3mr.model.value import Value
 
@@ -18,6 +18,8 @@ class InputObject:
 
 class Split(Value):
     """A half-open byte range ``[start, stop)`` of one input object; empty only where the object is."""
+
+    model_config = ConfigDict(str_max_length=None)  # a file's name may be no UTF-8, and is carried as it is
 
     source: str
     size_bytes: int = Field(ge=0)  # of the whole object

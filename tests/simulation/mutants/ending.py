@@ -143,12 +143,6 @@ ENDING: Final[tuple[Mutant, ...]] = (
             "_ = OpenedPart(name, worker, upload)",
         ),
     ),
-    mutant(
-        "sweep-notes-and-not-their-uploads",
-        "s3mr.coordinator.sweeping",
-        1,
-        ("        if opened:\n            output.discard_open(opened)\n", ""),
-    ),
     mutant("commit-beside-another-job", _COMMITTING, 134, ("    output.begin_commit()\n", "")),
     mutant(
         "a-commit-that-failed-never-ends",
