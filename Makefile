@@ -82,7 +82,8 @@ nightly-chaos:
 	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
 
 nightly-slow:
-	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile \
+	  tests/deployed/test_template.py
 
 browser: .venv/dev  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
 	@$(MAKE) --no-print-directory nightly-browser

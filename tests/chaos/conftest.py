@@ -1,6 +1,6 @@
 """Runs under chaos: how many, from which seed, and how to have one again.
 
-``CHAOS_RUNS`` says how many there are (10), ``CHAOS_SEED`` the first one's seed (0). Where workers alone die, there are
+``CHAOS_RUNS`` says how many there are (6; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where workers alone die, there are
 half as many: they die under commands that die, too.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.place import Place
-from tests.services import services as running_services
+from tests.serving import application, serving
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        first, runs = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_RUNS", "10"))
+        first, runs = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_RUNS", "6"))
         count = runs if "turnstile" in metafunc.fixturenames else (runs + 1) // 2
         metafunc.parametrize("seed", range(first, first + count))
 
@@ -34,9 +34,9 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[str]:
-    """The URL of services that live on."""
-    with running_services() as running:
-        yield running.url
+    """The URL of services that live on. They ask nobody who they are: requests come through a turnstile."""
+    with serving(application()) as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from tests.deployed.harness.building import build, interpreter, sam
 from tests.deployed.harness.place import ARCHITECTURE, ROOT
 from tests.deployed.harness.stack import Stack
+from tests.slow import slow
 
 OTHER_ARCHITECTURE = "arm64" if ARCHITECTURE == "x86_64" else "x86_64"
 
@@ -30,6 +31,7 @@ def foreign() -> Path:
     return build(OTHER_ARCHITECTURE).parent
 
 
+@slow
 def test_the_functions_can_be_built_for_the_other_architecture_too(foreign: Path) -> None:
     compiled = [path.name for path in foreign.rglob("*.so")]
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[OTHER_ARCHITECTURE]
@@ -37,6 +39,7 @@ def test_the_functions_can_be_built_for_the_other_architecture_too(foreign: Path
     assert all(machine in name or "abi3" in name for name in compiled if "linux" in name)
 
 
+@slow
 @pytest.mark.parametrize("handler", ["tick", "record", "map_task", "reduce_task"])
 def test_a_function_that_was_built_for_another_machine_says_so(foreign: Path, handler: str) -> None:
     command = [str(interpreter()), "-S", "-c", f"import {handler}"]

@@ -193,7 +193,7 @@ def test_an_input_that_has_changed_or_vanished_is_refused_by_name(place: Place, 
 def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
     refused = place.s3mr("resume", "nobody")
     assert refused.returncode == 2
-    assert b"there is no such table" in refused.stderr
+    assert b"there is no job nobody in this table: check --endpoint-url" in refused.stderr
     assert place.s3mr(*place.run("--output", "out")).returncode == 0
     for job_id, said in (("nobody", b"there is no job"), (place.newest().spec.job_id, b"nothing to resume")):
         refused = place.s3mr("resume", job_id)
