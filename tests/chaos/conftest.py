@@ -1,7 +1,7 @@
 """Runs under chaos: how many, from which seed, and how to have one again.
 
-``CHAOS_RUNS`` says how many there are (6; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where workers alone die, there are
-half as many: they die under commands that die, too.
+``CHAOS_RUNS`` says how many there are (6; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where workers alone
+die, there are half as many: they die under commands that die, too.
 """
 
 import os
