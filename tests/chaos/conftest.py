@@ -1,6 +1,6 @@
 """Runs under chaos: how many, from which seed, and how to have one again.
 
-``CHAOS_RUNS`` says how many there are (6; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where workers alone
+``CHAOS_RUNS`` says how many there are (6; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where only workers
 die, there are half as many: they die under commands that die, too.
 """
 
