@@ -95,11 +95,11 @@ def _read(path: Path, bytes_max: int) -> bytes:
     """Read a regular file; a pipe would wait for its writer, a device might never end.
 
     Raises:
-        RequestError: it is no regular file, or holds more.
+        RequestError: it is not a regular file, or holds more.
     """
     with open_at_once(path) as raw, BufferedReader(raw) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise RequestError(f"the code cannot be read: {path} is no regular file")
+            raise RequestError(f"the code cannot be read: {path} is not a regular file; take it out of the job's code")
         content = file.read(bytes_max + 1)
     if len(content) > bytes_max:
         raise RequestError(f"the code is too large: with {path}, more than {limits.BUNDLE_UNZIPPED_BYTES_MAX:,} bytes")

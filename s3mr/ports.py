@@ -109,8 +109,8 @@ class Output(Protocol):
     def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> PartWriter:
         """Begin a part; two workers on one part never touch each other's bytes.
 
-        ``announce`` is told the id of an upload that may outlive its writer, before any data is sent to it: so whoever
-        ends the job can find it. An output that keeps open parts in a place of the job's own announces nothing.
+        ``announce`` is called with the id of an upload that may outlive its writer, before any data is sent. The
+        coordinator finds the upload by that id. An output that keeps open parts in a place of its own does not call it.
         """
 
     def begin_commit(self) -> None:

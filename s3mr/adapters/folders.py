@@ -11,7 +11,7 @@ _REMOVALS_MAX: Final = 5  # a zombie may add a file while the folder is being re
 
 
 def keep_only(folder: Path, names: Container[str]) -> None:
-    """Remove what is no regular file of these names."""
+    """Remove everything except regular files with these names."""
     for path in list(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             remove_folder(path)

@@ -83,7 +83,8 @@ class Patience:
             if self._said_at is not None and now - self._said_at < SILENCE_S:
                 return
             self._said_at = now
-        self._say(f"a service is busy ({code or status}): trying again for up to {limits.BUSY_S:.0f} s")
+        known = code if code.isascii() and code.isalnum() else status  # the service may send anything as its code
+        self._say(f"a service is busy ({known}): trying again for up to {limits.BUSY_S:.0f} s")
 
     def _needs_retry(
         self,

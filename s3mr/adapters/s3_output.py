@@ -70,7 +70,7 @@ class S3Output:
         if any(each["Key"] == self._prefix + COMMITTING for each in found):  # it comes before the parts
             raise RequestError(
                 f"not empty: a job is committing to {self._uri()}, or has died while it was: wait for it, or name "
-                f"another prefix; if it is dead, delete what is there (aws s3 rm --recursive {self._uri()})"
+                f"another prefix; if it is dead, delete its {COMMITTING} and {PART_PREFIX}… objects"
             )
         # The console makes an empty object `out/` where somebody makes a folder.
         if any(each["Key"] != self._prefix or each["Size"] for each in found):
@@ -161,7 +161,7 @@ class S3Output:
         self._end_commit()
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Delete those of ``parts`` that were completed, and end the commit. What is not proven ours stays."""
+        """Delete the completed ones of ``parts``, and end the commit. An object that is not proven ours stays."""
         for part in parts:
             with translated(f"removing {self._uri(part.name)}"):
                 found = self._head(part.name)

@@ -25,10 +25,10 @@ def keep_from_leaving(place: str, status: int) -> None:
             setattr(module, name, ours)
 
 
-def _said_first(name: str, original: Callable[..., Any], own_pid: int, say: Callable[[str], Any]) -> Callable[..., Any]:
+def _said_first(name: str, original: Callable[..., Any], own_pid: int, end: Callable[[str], Any]) -> Callable[..., Any]:
     def called(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - as the original takes them
         if os.getpid() == own_pid:
-            say(f"os.{name}")
+            end(f"os.{name}")
         return original(*arguments, **more)
 
     return called

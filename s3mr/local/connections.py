@@ -1,7 +1,7 @@
 """Connections to the embedded cloud: how many strangers may hold one, for how long, and what they can make it keep.
 
-A stranger is whoever has not named the access key yet (`s3mr.local.door`). All that strangers can take is bounded, so
-that nobody else on the machine can use up the server's memory or descriptors, or fill its user's terminal.
+A stranger is a client that has not named the access key yet (`s3mr.local.door`). Everything that strangers can take is
+bounded, so other users of the machine cannot exhaust the server's memory or descriptors, or fill its user's terminal.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def make_server(app: WsgiApp, listening: Listening) -> ThreadedWSGIServer:
 
 
 def recognise(environ: Mapping[str, Any]) -> None:
-    """Take the bounds from whoever has sent this request."""
+    """Lift the bounds for the client that sent this request."""
     environ[_HANDLER].recognise()
 
 

@@ -23,7 +23,7 @@ _SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A listening socket, and the key of those who may speak with whoever accepts its connections."""
+    """A listening socket, and the access key that its server asks for."""
 
     socket: socket.socket
     key: AccessKey

@@ -110,8 +110,8 @@ def _settled(stack: Stack, job_id: str) -> JobState:
         seen = None
     if seen is None:
         raise RequestError(
-            f"there is no job {job_id} in this table: check --endpoint-url and S3MR_TABLE; if its services have lost "
-            f"it, run it again, and remove the folder .OUTPUT.s3mr-{job_id} beside its output, where there is one"
+            f"there is no job {job_id} in this table: check --endpoint-url and S3MR_TABLE; if the services have lost "
+            f"the job, run it again, and remove the folder .OUTPUT.s3mr-{job_id} beside its output if there is one"
         )
     going_on = seen.job.phase in (Phase.COMMITTING, Phase.SUCCEEDED) or (
         seen.job.phase.working and not seen.cancel_requested

@@ -48,7 +48,7 @@ def index_books(job_id: str) -> str:
 
 
 def uploads_prefix(job_id: str) -> str:
-    """Notes of the uploads that attempts have opened; deleted by whoever has aborted them."""
+    """Notes of the uploads that attempts have opened. The coordinator aborts an upload, then deletes its note."""
     return f"{job_prefix(job_id)}uploads/"
 
 

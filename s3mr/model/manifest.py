@@ -46,7 +46,7 @@ def unpack_columns(rows: Sequence[bytes]) -> Iterator[tuple[tuple[int, ...], ...
 def _key_type(name: str) -> str:
     """Check how a type of keys is spelled, from the innermost tuples outwards.
 
-    Whoever takes it apart goes as deep as it is nested, so that has a bound.
+    Code that parses it recurses as deep as it is nested, so the depth is bounded.
     """
     left = name
     for _ in range(limits.KEY_TUPLES_MAX + 1):

@@ -1,33 +1,25 @@
-"""What becomes of an answer that moto never gives: half of a batch, a lost answer, an error inside of a success."""
+"""What the table's adapter makes of services that misbehave; and every adapter, of services that are busy."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from s3mr import limits
 from s3mr.adapters.dynamodb import DynamoDBJobStore
 from s3mr.adapters.s3_inputs import S3Inputs
 from s3mr.adapters.s3_output import S3Output
 from s3mr.adapters.s3_store import S3ObjectStore
-from s3mr.errors import InvariantError, RequestError, TransientError
+from s3mr.errors import TransientError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobState, Phase
 from s3mr.model.keys import OpenedPart
-from s3mr.model.manifest import Part
 from s3mr.model.report import Report
 from s3mr.ports import Commit
 from tests.claims import holder_of
 from tests.contract.conftest import BUCKET, TABLE, Services
 from tests.contract.misbehaving import (
-    Answer,
-    Ask,
-    Call,
     Fault,
     all_of,
     answer_lost,
-    cut_short,
-    first_key_is_not_deleted,
     half_of_each_batch,
     meanwhile,
     none,
@@ -35,7 +27,8 @@ from tests.contract.misbehaving import (
     one_item_a_page,
     refused,
 )
-from tests.contract.test_job_store_contract import RIVAL, WORKER, live, manifest, new_job
+from tests.contract.test_job_store_contract import WORKER, live, manifest, new_job
+from tests.contract.test_misbehaving_s3 import uploaded
 
 OUT = "s3://bucket/out"
 SLOW_DOWN = refused("503 Slow Down", "SlowDown")
@@ -254,115 +247,3 @@ def completion(job: JobState, task: int) -> Report:
     return Report(
         job_id=job.spec.job_id, phase=Phase.MAP, task=task, attempt=1, token="t", worker=WORKER, manifest=manifest(task)
     )
-
-
-# Objects.
-
-
-def test_no_request_deletes_more_keys_than_s3_takes(services: Services) -> None:
-    asked: list[int] = []
-
-    def counted(call: Call, ask: Ask) -> Answer:
-        asked.append(call.body.count(b"<Key>"))
-        return ask(call)
-
-    services.meet(counted)
-    S3ObjectStore(services.s3, BUCKET).delete(f"{number}" for number in range(1_001))
-    assert asked == [1_000, 1]
-
-
-def test_an_object_that_is_larger_than_s3_takes_at_once_is_refused_before_it_is_sent(
-    services: Services, tmp_path: Path
-) -> None:
-    with (tmp_path / "large").open("w+b") as file:
-        file.truncate(limits.PUT_BYTES_MAX + 1)
-        services.app.calls.clear()
-        with pytest.raises(RequestError, match="--split-size"):
-            S3ObjectStore(services.s3, BUCKET).put("a", file)
-    assert not services.app.calls
-
-
-def test_keys_that_s3_did_not_delete_are_told(services: Services) -> None:
-    objects = S3ObjectStore(services.s3, BUCKET)
-    for key in ("a", "b", "c"):
-        objects.put(key, b"x")
-    services.meet(first_key_is_not_deleted)
-    with pytest.raises(InvariantError, match=r"did not delete 1 objects.*'a'"):
-        objects.delete(["a", "b", "c"])
-    assert list(objects.list("")) == ["a"]
-    services.meet(none)
-    objects.delete(["a"])
-    assert list(objects.list("")) == []
-
-
-@pytest.mark.parametrize("after_bytes", [0, 1, 99_999])
-def test_an_object_that_breaks_off_is_never_taken_for_whole(services: Services, after_bytes: int) -> None:
-    objects = S3ObjectStore(services.s3, BUCKET)
-    objects.put("a", bytes(100_000))
-    services.meet(cut_short(after_bytes))
-    with pytest.raises(TransientError, match="a"):
-        list(objects.stream("a"))
-    with pytest.raises(TransientError, match="a"):
-        list(objects.stream("a", start=0, stop=100_000))
-
-
-# The output.
-
-
-def uploaded(output: S3Output, data: bytes = b"content") -> Part:
-    output.check(deadline_s=limits.DEADLINE_S)
-    writer = output.open_part("part-00000", worker=WORKER, announce=len)
-    writer.write(data)
-    return writer.finish(records=1)
-
-
-def test_a_completion_whose_answer_was_lost_is_done_when_it_is_sent_again(services: Services) -> None:
-    output = S3Output(services.s3, OUT, "job-1")
-    part = uploaded(output)
-    services.meet(answer_lost("POST uploadId"))
-    with pytest.raises(TransientError):
-        output.complete(part)
-    output.complete(part)
-    services.meet(answer_lost("PUT"))
-    with pytest.raises(TransientError):
-        output.publish(b"{}", {"part-00000"})
-    output.publish(b"{}", {"part-00000"})
-    assert services.s3.get_object(Bucket=BUCKET, Key="out/part-00000")["Body"].read() == b"content"
-    assert services.s3.get_object(Bucket=BUCKET, Key="out/_SUCCESS")["Body"].read() == b"{}"
-
-
-def test_a_conflict_with_another_request_that_is_under_way_says_nothing_of_who_wins(services: Services) -> None:
-    output = S3Output(services.s3, OUT, "job-1")
-    part = uploaded(output)
-    writes: Sequence[tuple[str, Callable[[], object]]] = (
-        ("POST uploadId", lambda: output.complete(part)),
-        ("PUT", lambda: output.publish(b"{}", {"part-00000"})),
-    )
-    for name, write in writes:
-        services.meet(refused("409 Conflict", "ConditionalRequestConflict", of=name))
-        with pytest.raises(TransientError):
-            write()
-        services.meet(none)
-        write()
-
-
-def test_an_object_with_our_name_on_it_but_of_another_size_is_not_taken_for_ours(services: Services) -> None:
-    output = S3Output(services.s3, OUT, "job-1")
-    part = uploaded(output)
-    output.complete(part)
-    ours = services.s3.head_object(Bucket=BUCKET, Key="out/part-00000")["Metadata"]
-    services.s3.put_object(Bucket=BUCKET, Key="out/part-00000", Body=b"cont", Metadata=ours)
-    with pytest.raises(InvariantError, match="another object is in the way"):
-        output.complete(part)
-    output.withdraw([part])
-    assert services.s3.get_object(Bucket=BUCKET, Key="out/part-00000")["Body"].read() == b"cont"
-
-
-def test_an_execution_that_lost_is_not_taken_for_the_winner_where_its_bytes_are_the_same(services: Services) -> None:
-    output = S3Output(services.s3, OUT, "job-1")
-    part = uploaded(output)
-    output.complete(part)
-    rival = output.open_part("part-00000", worker=RIVAL, announce=len)
-    rival.write(b"content")
-    with pytest.raises(InvariantError, match="another object is in the way"):
-        output.complete(rival.finish(records=1))

@@ -23,10 +23,11 @@ REPLACED = {
     "isinstance": "builtins.isinstance = lambda *a: False",
     "ValueError": "del builtins.ValueError",
 }
-AT_IMPORT = """
+CODE = """
     import builtins
-    {}
+    {at_import}
     def words(source, line):
+        {in_map}
         for word in line.split():
             yield word, 1
     def total(word, ones):
@@ -36,19 +37,7 @@ AT_IMPORT = """
         yield word, one
     job = Job(map=words, reduce=total)
 """
-IN_MAP = """
-    import builtins
-    def words(source, line):
-        {}
-        for word in line.split():
-            yield word, 1
-    def total(word, ones):
-        one = 0
-        for each in ones:
-            one += each
-        yield word, one
-    job = Job(map=words, reduce=total)
-"""
+AT_IMPORT, IN_MAP = CODE.format(at_import="{}", in_map="pass"), CODE.format(at_import="", in_map="{}")
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_a_bundle_is_made_of_regular_files_alone(device: str, code: dict[str, Pa
         os.mkfifo(tmp_path / "other")
     else:
         (tmp_path / "other").symlink_to(device)
-    with pytest.raises(RequestError, match=r"other is no regular file"):
+    with pytest.raises(RequestError, match=r"other is not a regular file"):
         make_bundle(code)
 
 

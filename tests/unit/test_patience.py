@@ -82,3 +82,10 @@ def test_a_single_busy_answer_is_not_worth_a_word() -> None:
     storm = Storm()
     storm.request(answered_at=storm.now + 0.01)
     assert storm.said == []
+
+
+@pytest.mark.parametrize("code", ["\x1b[2J", "Slow\nDown", "Sl\u202eow", "é"])
+def test_what_a_service_sends_as_its_code_is_not_said_unless_it_looks_like_one(code: str) -> None:
+    storm = Storm()
+    storm.request(503, code, answered_at=storm.now + 10)
+    assert storm.said == [f"a service is busy (503): trying again for up to {limits.BUSY_S:.0f} s"]
