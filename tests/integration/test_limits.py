@@ -1,5 +1,6 @@
 """Machines that refuse what a command needs, and code that ends it: it says so, exits with an error, leaves nothing."""
 
+import itertools
 import os
 import resource
 import subprocess
@@ -15,7 +16,8 @@ from tests.integration.conftest import RUN_S_MAX, S3MR, Finished, parts_of
 from tests.integration.test_processes import GONE_S_MAX, until
 
 JOB = "job = Job(map=lambda source, line: [(line, 1)], reduce=lambda key, values: [(key, sum(values))])"
-OTHERS_UID = 54_321  # nobody's, so that its processes are ours alone
+# One user for each test: the system counts the processes of a user, and those of the test before may still be ending.
+OTHERS_UIDS = itertools.count(20_000 + os.getpid() * 16 % 40_000)
 MAIN = "from s3mr.cli.main import main; main()"
 PYTHONS = [python for python in (sys.executable, "/usr/bin/python3") if Path(python).exists()]
 ROOT = Path(__file__).parents[2]
@@ -86,6 +88,7 @@ class Another:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._uid = next(OTHERS_UIDS)
         paths = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -97,7 +100,7 @@ class Another:
 
     def s3mr(self, processes: int, *arguments: str, python: str | None = None) -> Finished:
         """Run ``s3mr``; so many processes, threads counted, are allowed."""
-        limits = [sys.executable, "-c", AS_ANOTHER, str(OTHERS_UID), str(processes)]
+        limits = [sys.executable, "-c", AS_ANOTHER, str(self._uid), str(processes)]
         return subprocess.run(
             [*limits, python or self.python or "", "-P", "-c", MAIN, *arguments],
             cwd=self.folder,
