@@ -208,9 +208,8 @@ class _Forking:
             stdin, stdout, stderr, end = descriptors
             pid = os.fork()
         except (OSError, ValueError):  # there are too many processes, or open files
-            self.control.sendall(bytes(_NUMBER_BYTES))
             _close(*descriptors)
-            return True
+            return self._refused()
         if pid == 0:
             os.setsid()  # before anybody knows of it: it is killed with its group
             self.control.sendall(os.getpid().to_bytes(_NUMBER_BYTES))
@@ -221,6 +220,14 @@ class _Forking:
         _close(stdin, stdout, stderr)
         death = os.pidfd_open(pid)
         self.selector.register(death, selectors.EVENT_READ, lambda: self._tell(pid, death, end))
+        return True
+
+    def _refused(self) -> bool:
+        """Answer that no worker could be forked; False: the command has ended and reads no answer."""
+        try:
+            self.control.sendall(bytes(_NUMBER_BYTES))
+        except ConnectionError:
+            return False
         return True
 
     def _tell(self, pid: int, death: int, end: int) -> None:
