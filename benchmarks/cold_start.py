@@ -20,7 +20,7 @@ IMPORTS = {
     "boto3 alone": ("TickFunction", "boto3"),
     "tick": ("TickFunction", "tick"),
     "record": ("RecordFunction", "record"),
-    "map_task, without its template": ("MapFunction", "telemetry, s3mr.processes.host"),
+    "map_task, without its template": ("MapFunction", "telemetry, s3mr.processes.function_host"),
     "the workers' template": ("MapFunction", "s3mr.processes.worker_process, s3mr.processes.chaos, s3mr.wiring"),
 }
 TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"

@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from s3mr.processes.starting import without_collections
+from s3mr.processes.process_start import without_collections
 
 with without_collections():
     from telemetry import about, logger, user_said
 
-    from s3mr.processes.host import WorkerHost
+    from s3mr.processes.function_host import WorkerHost
 
     host = WorkerHost(os.environ, user_said)
 

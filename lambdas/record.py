@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from s3mr.processes.starting import without_collections
+from s3mr.processes.process_start import without_collections
 
 with without_collections():
     from telemetry import logger, metrics, recorded
 
-    from s3mr.coordinator.receiving import receive
+    from s3mr.coordinator.destinations import receive
     from s3mr.settings import Settings
     from s3mr.wiring import Stack
 

@@ -7,7 +7,7 @@ import built  # noqa: F401 - before all that needs compiled code
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.recorder import Verdict
 from s3mr.model.report import Report
 
 logger = Logger()

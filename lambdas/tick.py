@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from s3mr.processes.starting import without_collections
+from s3mr.processes.process_start import without_collections
 
 with without_collections():
     from telemetry import about, logger
 
-    from s3mr.coordinator.driving import perform
+    from s3mr.coordinator.tick_round import perform
     from s3mr.settings import Settings
     from s3mr.wiring import Stack
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         TransientError,
         UserCodeError,
     )
-    from s3mr.parameters import params
+    from s3mr.usercode.parameters import params
 
 __all__ = [
     "DetachedError",
@@ -30,7 +30,7 @@ __all__ = [
     "reducers",
 ]
 
-_MODULES = {"Job": "s3mr.api", "params": "s3mr.parameters"}  # all others are errors
+_MODULES = {"Job": "s3mr.api", "params": "s3mr.usercode.parameters"}  # all others are errors
 
 
 def __getattr__(name: str) -> object:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from s3mr import limits
 from s3mr.errors import RequestError
-from s3mr.importing import under_way
 from s3mr.reducers import Reducer
+from s3mr.usercode.imports import under_way
 
 if TYPE_CHECKING:
-    from s3mr.loading import Code
     from s3mr.model.result import JobResult
     from s3mr.options import Options
+    from s3mr.usercode.location import Code
 
 MapFunction = Callable[[str, Any], Iterable[tuple[Any, Any]]]
 GroupFunction = Callable[[Any, Iterator[Any]], Iterable[tuple[Any, Any]]]
@@ -116,12 +116,12 @@ class Job:
         kept = None if keep_intermediate is None else Path(keep_intermediate)
         code, given, asked = self._asked(inputs, output, options, endpoint_url=endpoint_url, keep_intermediate=kept)
         if stack is None:
-            from s3mr.local.running import run_local
+            from s3mr.local.local_job import run_local
 
             return run_local(self, code, given, asked)
-        from s3mr.remote.home import open_to_submit
-        from s3mr.remote.submitting import submit
-        from s3mr.remote.watching import wait
+        from s3mr.remote.job_home import open_to_submit
+        from s3mr.remote.job_watch import wait
+        from s3mr.remote.stack_submission import submit
 
         home = open_to_submit(stack)
         return wait(home, submit(self, code, given, asked, home), keep_intermediate=kept)
@@ -133,8 +133,8 @@ class Job:
             RequestError: refused; nothing was started.
         """
         code, given, asked = self._asked(inputs, output, options)
-        from s3mr.remote.home import open_to_submit
-        from s3mr.remote.submitting import submit
+        from s3mr.remote.job_home import open_to_submit
+        from s3mr.remote.stack_submission import submit
 
         return submit(self, code, given, asked, open_to_submit(stack)).spec.job_id
 
@@ -155,8 +155,8 @@ class Job:
             )
         if unknown := options.keys() - JobOptions.__annotations__.keys():
             raise TypeError(f"no such option: {', '.join(sorted(unknown))}; JobOptions says which there are")
-        from s3mr.loading import locate
         from s3mr.options import Options
+        from s3mr.usercode.location import locate
 
         more: dict[str, Any] = {**options, "include": tuple(Path(one) for one in options.get("include", ()))}
         if more.get("requirements") is not None:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from s3mr import limits
-from s3mr.coordinator.submitting import Order
+from s3mr.coordinator.submission import Order
 from s3mr.errors import RequestError
-from s3mr.loading import Code
 from s3mr.model.durations import parse_duration
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.sizes import parse_size
 from s3mr.policy.planning import RequestedLayout
 from s3mr.reducers import Reducer
+from s3mr.usercode.location import Code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from enum import Enum
 from typing import BinaryIO, Protocol, TypeVar
 
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt, Phase
-from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Manifest, Part
+from s3mr.model.object_names import OpenedPart
 from s3mr.model.plan import InputObject
 from s3mr.model.report import Report, TaskRequest
 

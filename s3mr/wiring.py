@@ -10,32 +10,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from s3mr import limits
-from s3mr.adapters.clients import Endpoint, Meter, dynamodb_client, s3_client
-from s3mr.adapters.dynamodb import DynamoDBJobStore
-from s3mr.adapters.files import LocalInputs
-from s3mr.adapters.folder_output import FolderOutput
-from s3mr.adapters.inputs import AnyInputs
-from s3mr.adapters.patience import Patience
-from s3mr.adapters.published import FolderPublished, S3Published
-from s3mr.adapters.s3_inputs import S3Inputs
-from s3mr.adapters.s3_output import S3Output
-from s3mr.adapters.s3_store import S3ObjectStore
-from s3mr.adapters.s3_uri import is_s3
+from s3mr.adapters.all_inputs import AnyInputs
+from s3mr.adapters.aws.clients import Endpoint, Meter, dynamodb_client, s3_client
+from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
+from s3mr.adapters.aws.overload import Patience
+from s3mr.adapters.aws.s3_inputs import S3Inputs
+from s3mr.adapters.aws.s3_output import S3Output
+from s3mr.adapters.aws.s3_store import S3ObjectStore
+from s3mr.adapters.aws.s3_uri import is_s3
+from s3mr.adapters.files.file_inputs import LocalInputs
+from s3mr.adapters.files.folder_output import FolderOutput
+from s3mr.adapters.published_output import FolderPublished, S3Published
 from s3mr.adapters.system import SystemClock, SystemEntropy, Threads
 from s3mr.model.job import JobSpec
 from s3mr.ports import Inputs, Invoker, Output, Parallel, Published
 from s3mr.settings import Settings
-from s3mr.untouched import umask
-from s3mr.worker.handling import TaskHandler
+from s3mr.usercode.interpreter_state import umask
 from s3mr.worker.job_code import JobCode
+from s3mr.worker.task_handler import TaskHandler
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from s3mr.coordinator.recording import Recorder
-    from s3mr.coordinator.resuming import Resumer
-    from s3mr.coordinator.submitting import Submitter
-    from s3mr.coordinator.ticking import Ticker
+    from s3mr.coordinator.adoption import Resumer
+    from s3mr.coordinator.recorder import Recorder
+    from s3mr.coordinator.submission import Submitter
+    from s3mr.coordinator.ticker import Ticker
 
 THREADS_MAX = 16
 
@@ -111,12 +111,12 @@ class Stack:
         return s3_client(endpoint, self.meter, connections_max=THREADS_MAX, patience=self.patience)
 
     def recorder(self) -> "Recorder":
-        from s3mr.coordinator.recording import Recorder
+        from s3mr.coordinator.recorder import Recorder
 
         return Recorder(self.store, self.clock)
 
     def submitter(self) -> "Submitter":
-        from s3mr.coordinator.submitting import Submitter
+        from s3mr.coordinator.submission import Submitter
 
         return Submitter(
             inputs_of=lambda requester_pays: self.inputs(requester_pays=requester_pays),
@@ -129,14 +129,14 @@ class Stack:
         )
 
     def resumer(self) -> "Resumer":
-        from s3mr.coordinator.resuming import Resumer
+        from s3mr.coordinator.adoption import Resumer
 
         return Resumer(self.submitter(), self.parallel)
 
     def ticker(self, invoker: Invoker, *, capacity: int, waiting_s: float = limits.EVENT_AGE_S) -> "Ticker":
         """Return the coordinator; ``invoker`` takes ``capacity`` attempts at once, and keeps none longer waiting."""
-        from s3mr.coordinator.launching import Launcher
-        from s3mr.coordinator.ticking import Ticker
+        from s3mr.coordinator.launcher import Launcher
+        from s3mr.coordinator.ticker import Ticker
 
         return Ticker(
             store=self.store,
@@ -152,8 +152,8 @@ class Stack:
 
     def deployed_ticker(self, *, capacity: int) -> "Ticker":
         """Return the coordinator of a stack on AWS: Lambda runs the workers."""
-        from s3mr.adapters.aws_lambda import LambdaInvoker
-        from s3mr.adapters.clients import lambda_client
+        from s3mr.adapters.aws.clients import lambda_client
+        from s3mr.adapters.aws.lambda_invoker import LambdaInvoker
 
         invoker = LambdaInvoker(lambda_client(self._own, self.meter, connections_max=THREADS_MAX))
         return self.ticker(invoker, capacity=capacity)

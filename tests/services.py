@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from s3mr.local.listening import Listening
+from s3mr.local.listener import Listening
 from s3mr.settings import AccessKey
 
 USERS_OWN = AccessKey("users", "own")
@@ -26,7 +26,7 @@ def services(*, stdout: int = subprocess.PIPE, stderr: int | None = None) -> Ite
     """Serve S3 and DynamoDB until the block ends."""
     listening = Listening.begun(USERS_OWN)
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "s3mr.local.server"],
+        [sys.executable, "-P", "-m", "s3mr.local.embedded_server"],
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=stderr,

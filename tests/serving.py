@@ -7,8 +7,8 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from s3mr.local.door import WsgiApp
-from s3mr.local.server import services
+from s3mr.local.access_control import WsgiApp
+from s3mr.local.embedded_server import services
 
 
 class _Quiet(WSGIRequestHandler):

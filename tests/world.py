@@ -10,26 +10,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
-from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.adapters.memory.memory_stores import MemoryJobStore, MemoryObjectStore
 from s3mr.adapters.system import InTurn
 from s3mr.api import Job
-from s3mr.coordinator.launching import Launcher
-from s3mr.coordinator.recording import Recorder, Verdict
-from s3mr.coordinator.submitting import Order, Submitter
-from s3mr.coordinator.ticking import Tick, Ticker
+from s3mr.coordinator.launcher import Launcher
+from s3mr.coordinator.recorder import Recorder, Verdict
+from s3mr.coordinator.submission import Order, Submitter
+from s3mr.coordinator.ticker import Tick, Ticker
 from s3mr.errors import TransientError
-from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
-from s3mr.model import keys
+from s3mr.formats.task_reader import TaskReader
+from s3mr.model import object_names
 from s3mr.model.job import Failure, FailureKind, JobState
-from s3mr.model.keys import OpenedPart
+from s3mr.model.object_names import OpenedPart
 from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import PartWriter
-from s3mr.worker.executing import execute
-from s3mr.worker.surroundings import Surroundings
-from s3mr.worker.user_code import Functions
+from s3mr.worker.execution import execute
+from s3mr.worker.task_context import Surroundings
+from s3mr.worker.user_functions import Functions
 
 
 class Killed(BaseException):
@@ -217,23 +217,23 @@ class World:
 
     def output(self) -> str:
         """All lines of the output, part by part."""
-        parts = {name: data for name, data in self.folder.objects.items() if name != keys.SUCCESS}
+        parts = {name: data for name, data in self.folder.objects.items() if name != object_names.SUCCESS}
         return b"".join(parts[name] for name in sorted(parts)).decode()
 
     def _open_records(self, request: TaskRequest) -> TaskReader:
         pointer = request.plan
         assert pointer is not None
         stop = pointer.offset_bytes + pointer.length_bytes
-        plan = self.real_objects.stream(keys.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
+        plan = self.real_objects.stream(object_names.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
         return TaskReader(self.reader, decode_map_task(b"".join(plan), pointer), get_format("text"))
 
 
 def open_noted(one: World, *, worker: str) -> PartWriter:
     """Open the first part of the job, as a worker does that is then heard of no more."""
-    name = keys.part(0)
+    name = object_names.part(0)
 
     def note(upload: str) -> None:
-        one.real_objects.put(keys.upload_note(one.job_id, OpenedPart(name, worker, upload)), b"")
+        one.real_objects.put(object_names.upload_note(one.job_id, OpenedPart(name, worker, upload)), b"")
 
     return MemoryOutput(one.folder, one.job_id).open_part(name, worker=worker, announce=note)
 

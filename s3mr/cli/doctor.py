@@ -12,7 +12,7 @@ from s3mr.cli.streams import say, say_json
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
-    from s3mr.remote.doctor import Step
+    from s3mr.remote.checkup import Step
 
 EXIT_POORLY = 1
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
@@ -55,7 +55,7 @@ def doctor(
     s3mr doctor --stack s3mr --input s3://logs/2026/ --output s3://results/wc/
     """  # noqa: D301 - click reads the backspace
     from s3mr.model.durations import parse_duration
-    from s3mr.remote.doctor import Outcome, Question, examine
+    from s3mr.remote.checkup import Outcome, Question, examine
 
     if not stack:
         raise RequestError(f"say which stack: --stack NAME (or {STACK_VARIABLE})")

@@ -21,8 +21,8 @@ def cancel(job_id: str, *, place: Place, as_json: bool) -> None:
     \b
     s3mr cancel 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.ending import Answer
-    from s3mr.remote.ending import cancel as ask
+    from s3mr.remote.job_end import Answer
+    from s3mr.remote.job_end import cancel as ask
 
     home = place.open()
     answer = ask(home, job_id)
@@ -51,7 +51,7 @@ def clean(job_id: str, *, place: Place, as_json: bool) -> None:
     \b
     s3mr clean 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.ending import clean as delete
+    from s3mr.remote.job_end import clean as delete
 
     delete(place.open(), job_id)
     if as_json:

@@ -19,7 +19,7 @@ from s3mr.cli.waiting import tell, wait_there
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
-    from s3mr.remote.status import JobStatus
+    from s3mr.remote.job_status import JobStatus
 
 LS_COUNT = 20
 LS_COUNT_MAX = 1_000
@@ -35,7 +35,7 @@ def status(job_id: str, *, place: Place, as_json: bool) -> None:
     \b
     s3mr status 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.status import status_of
+    from s3mr.remote.job_status import status_of
 
     home = place.open()
     found = status_of(home, job_id)
@@ -60,7 +60,7 @@ def watch(job_id: str, *, place: Place, keep_intermediate: Path | None, as_json:
     \b
     s3mr watch 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.home import job_in
+    from s3mr.remote.job_home import job_in
 
     home = place.open()
     with data_stream() as data:
@@ -78,7 +78,7 @@ def ls(*, count: int, place: Place, as_json: bool) -> None:
     \b
     s3mr ls --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.status import newest
+    from s3mr.remote.job_status import newest
 
     if not 1 <= count <= LS_COUNT_MAX:
         raise RequestError(f"--count must be from 1 to {LS_COUNT_MAX}, not {count}")

@@ -8,10 +8,10 @@ from types import ModuleType
 
 from s3mr.api import Job
 from s3mr.errors import RequestError, S3mrError
-from s3mr.importing import import_from
-from s3mr.loading import Code, code_in
-from s3mr.parameters import set_parameters
-from s3mr.tracebacks import users_traceback
+from s3mr.usercode.imports import import_from
+from s3mr.usercode.location import Code, code_in
+from s3mr.usercode.parameters import set_parameters
+from s3mr.usercode.tracebacks import users_traceback
 
 
 def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:

@@ -10,8 +10,8 @@ from s3mr.cli.streams import say, say_json
 from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
-    from s3mr.adapters.aws_logs import LogLine
-    from s3mr.remote.history import TaskHistory
+    from s3mr.adapters.aws.function_logs import LogLine
+    from s3mr.remote.task_history import TaskHistory
 
 
 @click.command()
@@ -27,8 +27,8 @@ def history(job_id: str, task: str, *, place: Place, as_json: bool) -> None:
     \b
     s3mr history 20260102-030405-0a1b2c3d map/3 --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.history import history as history_of
-    from s3mr.remote.history import parse_task
+    from s3mr.remote.task_history import history as history_of
+    from s3mr.remote.task_history import parse_task
 
     phase, number = parse_task(task)
     found = history_of(place.open(), job_id, phase=phase, task=number)
@@ -58,10 +58,10 @@ def logs(
     """  # noqa: D301 - click reads the backspace
     if place.endpoint_url is not None:
         raise RequestError("logs needs --stack: at an endpoint, user code prints where s3mr run was typed")
-    from s3mr.adapters.aws_logs import About
-    from s3mr.remote.history import parse_task
-    from s3mr.remote.home import open_deployment
-    from s3mr.remote.logs import log_lines
+    from s3mr.adapters.aws.function_logs import About
+    from s3mr.remote.job_home import open_deployment
+    from s3mr.remote.job_logs import log_lines
+    from s3mr.remote.task_history import parse_task
 
     number = None
     if task is not None:

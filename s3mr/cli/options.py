@@ -14,7 +14,7 @@ from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
     from s3mr.options import Options
-    from s3mr.remote.home import Home
+    from s3mr.remote.job_home import Home
 
 Command = Callable[..., object]
 Decorator = Callable[[Command], Command]
@@ -187,12 +187,12 @@ class Place:
         Raises:
             RequestError: none was named, or there is nothing.
         """
-        from s3mr.remote import home
+        from s3mr.remote import job_home
 
         if self.endpoint_url is not None:
-            return home.open_services(self.endpoint_url)
+            return job_home.open_services(self.endpoint_url)
         if self.stack is not None:
-            return home.open_deployment(self.stack)
+            return job_home.open_deployment(self.stack)
         raise RequestError(f"say where: --stack NAME (or {STACK_VARIABLE}), or --endpoint-url URL")
 
 

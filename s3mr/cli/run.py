@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from s3mr.cli.leaving import keep_from_leaving
+from s3mr.cli.import_exit import keep_from_leaving
 from s3mr.cli.options import (
     Asked,
     Place,
@@ -28,7 +28,7 @@ EXIT_REFUSED = 2  # as in `s3mr.cli.main`, which imports this
 if TYPE_CHECKING:
     from s3mr.model.job import JobState
     from s3mr.model.result import JobResult
-    from s3mr.remote.home import Deployment
+    from s3mr.remote.job_home import Deployment
 
 _chaos_option = click.option(
     "--chaos",
@@ -149,14 +149,14 @@ def _refuse_chaos_there(chaos: str, place: Place) -> None:
 
 
 def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
-    from s3mr.local.care import start_care
-    from s3mr.processes.starting import without_collections
+    from s3mr.local.reaper import start_care
+    from s3mr.processes.process_start import without_collections
 
     endpoint_url = more["endpoint_url"]
     with closing(start_care(endpoint_url)) as care:
         with without_collections():
             from s3mr.cli.jobs import find_job
-            from s3mr.local.running import run_local
+            from s3mr.local.local_job import run_local
             from s3mr.options import check_requirements
 
         care.prepare_workers()
@@ -177,12 +177,12 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
 
 def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
     place.open()  # says what is missing
-    from s3mr.local.care import start_care
-    from s3mr.processes.starting import without_collections
+    from s3mr.local.reaper import start_care
+    from s3mr.processes.process_start import without_collections
 
     with closing(start_care(place.endpoint_url)) as care:
         with without_collections():
-            from s3mr.local.running import resume_local
+            from s3mr.local.local_job import resume_local
             from s3mr.options import Options
 
         care.prepare_workers()
@@ -204,8 +204,8 @@ def _submit(
 ) -> "tuple[Deployment, JobState]":
     """Submit the job; if wanted, say how to find it again should this command die."""
     from s3mr.cli.jobs import find_job
-    from s3mr.remote.home import open_to_submit
-    from s3mr.remote.submitting import submit as submit_to
+    from s3mr.remote.job_home import open_to_submit
+    from s3mr.remote.stack_submission import submit as submit_to
 
     keep_from_leaving(asked.job, EXIT_REFUSED)
     found, code = find_job(asked.job, asked.params)
@@ -220,8 +220,8 @@ def _submit(
 
 
 def _resume_there(stack: str, job_id: str, *, output: str | None, quiet: bool) -> "tuple[Deployment, JobState]":
-    from s3mr.remote.home import open_to_submit
-    from s3mr.remote.resuming import resume as resume_at
+    from s3mr.remote.job_home import open_to_submit
+    from s3mr.remote.stack_resume import resume as resume_at
 
     home = open_to_submit(stack)
     goes_on = resume_at(home, job_id, output=output)

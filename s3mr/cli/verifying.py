@@ -10,8 +10,8 @@ from s3mr.cli.options import Place, json_option, place_option, quiet_option
 from s3mr.cli.streams import say, say_json
 
 if TYPE_CHECKING:
-    from s3mr.model.proof import Proof
-    from s3mr.verifying import Expected
+    from s3mr.model.verification_result import Proof
+    from s3mr.verification import Expected
 
 EXIT_DIFFERS = 1
 _JOB_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
@@ -48,14 +48,14 @@ def _asked(what: str, place: Place) -> "tuple[str, Expected | None]":
     """Return the output, and what is known of it; what is spelled like the id of a job is one."""
     if not _JOB_ID.fullmatch(what):
         return what, None
-    from s3mr.remote.verifying import expected_of
+    from s3mr.remote.recorded_success import expected_of
 
     return expected_of(place.open(), what)
 
 
 def _read(output: str, expected: "Expected | None", endpoint_url: str | None, *, quiet: bool) -> "Proof":
     from s3mr.cli.progress import Reading
-    from s3mr.verifying import verify as prove
+    from s3mr.verification import verify as prove
     from s3mr.wiring import parallel, published_at
 
     with Reading(shown=not quiet) as reading:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from s3mr.cli.progress import Progress
     from s3mr.model.job import JobState
     from s3mr.model.result import JobResult
-    from s3mr.remote.home import Home
+    from s3mr.remote.job_home import Home
 
 
 class Here(Protocol):
@@ -50,7 +50,7 @@ def wait_here(run: Here, data: BinaryIO, *, endpoint_url: str | None, quiet: boo
 
 def wait_there(home: "Home", job: "JobState", *, keep_intermediate: "Path | None" = None, quiet: bool) -> "JobResult":
     """Wait for a job that goes on by itself."""
-    from s3mr.remote.watching import wait
+    from s3mr.remote.job_watch import wait
 
     with _progress(shown=not quiet) as progress:
         return wait(home, job, watch=progress.show, keep_intermediate=keep_intermediate)

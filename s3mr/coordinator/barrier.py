@@ -11,13 +11,13 @@ from typing import BinaryIO
 from s3mr import limits
 from s3mr.batching import batched
 from s3mr.errors import InvariantError
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.manifest import Books, Manifest
 from s3mr.model.statistics import Counters
 from s3mr.ports import JobStore, ObjectStore
-from s3mr.shuffle.index import encode_segment
-from s3mr.shuffle.keys import merge_types
+from s3mr.shuffle.key_types import merge_types
+from s3mr.shuffle.shuffle_index import encode_segment
 
 _BOOKS = struct.Struct("<QI")
 
@@ -42,9 +42,11 @@ def write_shuffle_index(
             for partition, (column, written) in enumerate(columns):
                 body.write(column)
                 books[partition] += written
-            objects.put(keys.index_segment(spec.job_id, segment), body)
+            objects.put(object_names.index_segment(spec.job_id, segment), body)
     counters = audit.balance()
-    objects.put(keys.index_books(spec.job_id), b"".join(_BOOKS.pack(one.records, one.checksum) for one in books))
+    objects.put(
+        object_names.index_books(spec.job_id), b"".join(_BOOKS.pack(one.records, one.checksum) for one in books)
+    )
     return counters
 
 
@@ -54,7 +56,7 @@ def read_books(spec: JobSpec, objects: ObjectStore) -> Sequence[Books]:
     Raises:
         InvariantError: the books are damaged.
     """
-    packed = b"".join(objects.stream(keys.index_books(spec.job_id)))
+    packed = b"".join(objects.stream(object_names.index_books(spec.job_id)))
     if len(packed) != spec.reducers * _BOOKS.size:
         raise InvariantError(f"the books of {spec.reducers} partitions have {len(packed)} bytes")
     return [Books(records=records, checksum=checksum) for records, checksum in _BOOKS.iter_unpack(packed)]

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from s3mr.adapters.patience import Patience, say_on_stderr
+from s3mr.adapters.aws.overload import Patience, say_on_stderr
 from s3mr.errors import InvariantError
-from s3mr.local.care import Care, start_care
-from s3mr.local.pool import WorkerPool
+from s3mr.local.reaper import Care, start_care
+from s3mr.local.worker_pool import WorkerPool
 from s3mr.model.job import JobSpec
 from s3mr.model.report import Report
 from s3mr.processes.chaos import Chaos

@@ -14,8 +14,8 @@ from typing import Final, Self
 
 from s3mr import limits
 from s3mr.model import prices
+from s3mr.model.frozen_model import Value
 from s3mr.model.job import JobState
-from s3mr.model.value import Value
 
 WORKER_GB: Final = 1769 / 1024  # template.yaml: WorkerMemory …
 TICK_GB: Final = 1.0

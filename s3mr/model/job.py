@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from s3mr import limits
+from s3mr.model.frozen_model import Value
 from s3mr.model.statistics import Counters
-from s3mr.model.value import Value
 
 SCHEMA_VERSION: Final = 2  # of requests, reports and items; a stack and a command of different ones do not mix
 

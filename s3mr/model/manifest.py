@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 
 from s3mr import limits
+from s3mr.model.frozen_model import Value
 from s3mr.model.job import TaskPhase, WorkerId
 from s3mr.model.statistics import Counters
-from s3mr.model.value import Value
 
 _PIECE = struct.Struct("<III")
 assert _PIECE.size == limits.PIECE_COLUMN_BYTES  # noqa: S101 - bounds that must agree

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import ConfigDict, Field
 
-from s3mr.model.value import Value
+from s3mr.model.frozen_model import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from s3mr import limits
+from s3mr.model.frozen_model import Value
 from s3mr.model.job import SCHEMA_VERSION, Failure, JobId, JobSpec, Phase, SchemaVersion, TaskPhase, WorkerId
 from s3mr.model.manifest import Manifest
 from s3mr.model.plan import Pointer
-from s3mr.model.value import Value
 
 Token = Annotated[str, Field(max_length=64)]  # of `attempt_token`
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Self
 
 from s3mr.model.cost import Cost, Requests
+from s3mr.model.frozen_model import Value
 from s3mr.model.job import JobId, JobState
 from s3mr.model.statistics import Counters
-from s3mr.model.value import Value
 
 
 class JobResult(Value):

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
+from s3mr.model.frozen_model import Value
 from s3mr.model.job import WorkerFunctions
-from s3mr.model.value import Value
 
 
 class StackDescription(Value):

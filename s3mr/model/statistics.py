@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from s3mr import limits
-from s3mr.model.value import Value
+from s3mr.model.frozen_model import Value
 
 Operation = Annotated[str, Field(pattern=r"^[a-z0-9]+:[A-Za-z0-9]+$", max_length=limits.REQUEST_NAME_MAX)]
 OTHERS: Final = "other:Operations"

@@ -7,11 +7,11 @@ from typing import Self
 from pydantic import ConfigDict, Field, ValidationError
 
 from s3mr import limits
-from s3mr.model import keys
+from s3mr.model import object_names
+from s3mr.model.frozen_model import Value
 from s3mr.model.job import JobId
 from s3mr.model.manifest import Part
 from s3mr.model.statistics import Counters
-from s3mr.model.value import Value
 
 
 class _Exact(Value):
@@ -78,6 +78,6 @@ class Success(_Exact):
             place = ascii(".".join(map(str, first["loc"])))[1:-1]  # a name that should not be there may hold anything
             raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
         for number, part in enumerate(read.parts):
-            if part.name != keys.part(number):
+            if part.name != object_names.part(number):
                 raise ValueError(f"part {number} is named {part.name!r}")
         return read

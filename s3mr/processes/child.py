@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from s3mr.model.job import Failure, FailureKind
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.lifeline import kill_group
-from s3mr.processes.starting import Worker, start_worker
+from s3mr.processes.process_start import Worker, start_worker
 
 DEATH_CHECK_S = 0.5  # a dead worker's pipe stays open while a child of its own holds it: then this finds the death
 START_S = 60.0  # to import what a worker needs; counts towards no task's time

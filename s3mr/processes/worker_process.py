@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_own_group
-from s3mr.processes.starting import BROKEN_STATUS, live, show_as, without_collections
+from s3mr.processes.process_start import BROKEN_STATUS, live, show_as, without_collections
 from s3mr.settings import EMBEDDED_KEY, Settings
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Only wheels are taken, for the stack's Python and platform; nothing is built. pip's own configuration holds: its index,
 its certificates, its constraints. What it installs comes below one folder of the bundle, from which workers import
-after the job's own files and before anything else (`s3mr.importing`). A package that a worker has loaded for itself
+after the job's own files and before anything else (`s3mr.usercode.imports`). A package that a worker has loaded for itself
 before it loads the job (boto3, pydantic and what these need) stays as the worker has it, whatever version is asked for.
 """
 
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from s3mr.errors import RequestError
-from s3mr.importing import PACKAGES
 from s3mr.options import check_requirements
 from s3mr.remote.foreign_pip import UNKNOWN_PIP_STATUS
-from s3mr.remote.platform import Platform
+from s3mr.remote.function_platform import Platform
+from s3mr.usercode.imports import PACKAGES
 
 _INSTALLERS: Final = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"}  # say how and from where, not what
 _NEUTRAL: Final = {  # none of these fits --target; pip passes over what is empty

@@ -10,7 +10,7 @@ from typing import Final
 import msgpack
 
 from s3mr.errors import InvariantError
-from s3mr.shuffle.values import TUPLES_MAX, Value
+from s3mr.shuffle.value_types import TUPLES_MAX, Value
 
 _TUPLE: Final = 1
 _INT: Final = 2

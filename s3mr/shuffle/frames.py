@@ -19,8 +19,8 @@ from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.model.manifest import Piece
 from s3mr.shuffle.codec import Encoder, decode
-from s3mr.shuffle.keys import SCALARS, Key
-from s3mr.shuffle.values import Value, column_bytes
+from s3mr.shuffle.key_types import SCALARS, Key
+from s3mr.shuffle.value_types import Value, column_bytes
 
 Pair: TypeAlias = tuple[Key, Value]
 

@@ -13,7 +13,7 @@ import xxhash
 
 from s3mr.errors import UserCodeError
 from s3mr.shuffle.codec import Encoder
-from s3mr.shuffle.keys import Key
+from s3mr.shuffle.key_types import Key
 
 Partition: TypeAlias = Callable[[Sequence[Key]], list[int]]  # keys of one type → the partition of each
 

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3mr import limits
-from s3mr.bundle import open_bundle
 from s3mr.errors import InvariantError, S3mrError, UserCodeError
-from s3mr.importing import forget, import_from
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import BundleRef, JobSpec
-from s3mr.parameters import set_parameters
 from s3mr.ports import ObjectStore
-from s3mr.tracebacks import users_traceback
-from s3mr.worker.user_code import Functions
+from s3mr.usercode.bundle import open_bundle
+from s3mr.usercode.imports import forget, import_from
+from s3mr.usercode.parameters import set_parameters
+from s3mr.usercode.tracebacks import users_traceback
+from s3mr.worker.user_functions import Functions
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +50,7 @@ class JobCode:
 
     def _unpacked(self, spec: JobSpec, objects: ObjectStore) -> Path:
         data = bytearray()
-        for block in objects.stream(keys.bundle(spec.job_id)):
+        for block in objects.stream(object_names.bundle(spec.job_id)):
             data += block
             if len(data) > limits.BUNDLE_BYTES_MAX:
                 raise InvariantError(f"the bundle is too large: at most {limits.BUNDLE_BYTES_MAX:,} bytes")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s3mr import Job
-from s3mr.formats.lines import format_pair
+from s3mr.formats.output_lines import format_pair
 from s3mr.shuffle.partitioning import stable_hash
 
 

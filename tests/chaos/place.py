@@ -14,7 +14,7 @@ import boto3
 from mypy_boto3_s3 import S3Client
 
 from s3mr.errors import RequestError
-from s3mr.local.service import open_service
+from s3mr.local.endpoint_service import open_service
 from s3mr.model.job import JobState
 from s3mr.wiring import Stack
 from tests.chaos import jobs, oracle

@@ -11,7 +11,7 @@ from moto.s3.models import S3Backend
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_s3 import S3Client
 
-from s3mr.adapters.dynamodb import DynamoDBJobStore
+from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
 from tests.contract.misbehaving import Fault, Misbehaving, none
 from tests.serving import application, serving
 

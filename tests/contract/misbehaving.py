@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 from xml.etree import ElementTree as ET
 
-from s3mr.local.door import WsgiApp
+from s3mr.local.access_control import WsgiApp
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 

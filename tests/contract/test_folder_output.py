@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.folder_output import FolderOutput, FolderPartWriter
-from s3mr.adapters.output_place import normal_output
+from s3mr.adapters.files.folder_output import FolderOutput, FolderPartWriter
+from s3mr.adapters.output_names import normal_output
 from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.manifest import Part
 
@@ -99,7 +99,7 @@ def test_a_folder_that_must_not_be_written_is_refused_by_its_name(tmp_path: Path
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from s3mr.adapters.folder_output import FolderOutput\n"
+        "from s3mr.adapters.files.folder_output import FolderOutput\n"
         "from s3mr.errors import RequestError\n"
         "os.getuid() or os.setuid(65534)\n"
         "try: FolderOutput(Path(sys.argv[1]), 'job-1').check(deadline_s=1.0)\n"

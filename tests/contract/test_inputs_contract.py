@@ -8,10 +8,10 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from s3mr import limits
-from s3mr.adapters.files import LocalInputs
-from s3mr.adapters.inputs import AnyInputs
-from s3mr.adapters.memory_data import MemoryInputs
-from s3mr.adapters.s3_inputs import S3Inputs
+from s3mr.adapters.all_inputs import AnyInputs
+from s3mr.adapters.aws.s3_inputs import S3Inputs
+from s3mr.adapters.files.file_inputs import LocalInputs
+from s3mr.adapters.memory.memory_data import MemoryInputs
 from s3mr.errors import RequestError
 from s3mr.ports import Inputs
 

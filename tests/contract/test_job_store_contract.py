@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from s3mr.adapters.memory import MemoryJobStore
+from s3mr.adapters.memory.memory_stores import MemoryJobStore
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model.job import AttemptId, BundleRef, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase, TaskPhase
 from s3mr.model.manifest import Manifest, Piece, pack_pieces

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from s3mr.adapters.files import LocalInputs
-from s3mr.adapters.inputs import AnyInputs
+from s3mr.adapters.all_inputs import AnyInputs
+from s3mr.adapters.files.file_inputs import LocalInputs
 from s3mr.errors import RequestError
 from s3mr.model.plan_codec import decode_map_task, decode_pointer, encode_plan
 from s3mr.policy.planning import plan_splits
@@ -104,7 +104,7 @@ def test_an_unreadable_file_is_refused_by_its_name(folder: Path) -> None:
         parent.chmod(0o755)
     code = (
         "import os, sys\n"
-        "from s3mr.adapters.files import LocalInputs\n"
+        "from s3mr.adapters.files.file_inputs import LocalInputs\n"
         "from s3mr.errors import RequestError\n"
         "os.getuid() or os.setuid(65534)\n"
         "try: LocalInputs().find(['in'])\n"
@@ -191,7 +191,7 @@ def test_local_files_need_no_client_and_no_boto3() -> None:
         raise AssertionError("no s3:// source was named")
 
     assert [each.source for each in AnyInputs(LocalInputs(), never).find(["a"]).objects] == ["a"]
-    code = "import sys, s3mr.adapters.files, s3mr.adapters.inputs; sys.exit('botocore' in sys.modules)"
+    code = "import sys, s3mr.adapters.files.file_inputs, s3mr.adapters.all_inputs; sys.exit('botocore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.s3_output import S3Output
-from s3mr.adapters.s3_store import S3ObjectStore
+from s3mr.adapters.aws.s3_output import S3Output
+from s3mr.adapters.aws.s3_store import S3ObjectStore
 from s3mr.errors import InvariantError, RequestError, TransientError
 from s3mr.model.manifest import Part
 from tests.contract.conftest import BUCKET, Services

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from s3mr.adapters.dynamodb import DynamoDBJobStore
-from s3mr.adapters.s3_inputs import S3Inputs
-from s3mr.adapters.s3_output import S3Output
-from s3mr.adapters.s3_store import S3ObjectStore
+from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
+from s3mr.adapters.aws.s3_inputs import S3Inputs
+from s3mr.adapters.aws.s3_output import S3Output
+from s3mr.adapters.aws.s3_store import S3ObjectStore
 from s3mr.errors import TransientError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobState, Phase
-from s3mr.model.keys import OpenedPart
+from s3mr.model.object_names import OpenedPart
 from s3mr.model.report import Report
 from s3mr.ports import Commit
 from tests.claims import holder_of

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from s3mr.adapters.memory import MemoryObjectStore
-from s3mr.adapters.s3_store import S3ObjectStore
+from s3mr.adapters.aws.s3_store import S3ObjectStore
+from s3mr.adapters.memory.memory_stores import MemoryObjectStore
 from s3mr.errors import InvariantError
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.ports import ObjectStore

@@ -10,12 +10,12 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from s3mr import limits
-from s3mr.adapters.folder_output import FolderOutput
-from s3mr.adapters.memory_data import MemoryFolder, MemoryOutput
-from s3mr.adapters.s3_output import S3Output
+from s3mr.adapters.aws.s3_output import S3Output
+from s3mr.adapters.files.folder_output import FolderOutput
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryOutput
 from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
-from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Part
+from s3mr.model.object_names import OpenedPart
 from s3mr.ports import Output, PartWriter
 from tests.contract.conftest import Services
 from tests.contract.misbehaving import one_entry_a_page

@@ -9,8 +9,8 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryFolder, MemoryPublished
-from s3mr.adapters.published import FolderPublished, S3Published
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryPublished
+from s3mr.adapters.published_output import FolderPublished, S3Published
 from s3mr.errors import InvariantError, RequestError
 from s3mr.ports import Published
 

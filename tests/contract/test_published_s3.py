@@ -7,7 +7,7 @@ import pytest
 from botocore.stub import Stubber
 from mypy_boto3_s3 import S3Client
 
-from s3mr.adapters.published import S3Published
+from s3mr.adapters.published_output import S3Published
 from s3mr.errors import InvariantError, RequestError, TransientError
 from tests.contract.test_s3_adapters import Breaking
 

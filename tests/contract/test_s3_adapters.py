@@ -11,13 +11,13 @@ from moto.s3.models import s3_backends
 from mypy_boto3_s3 import S3Client
 
 from s3mr import limits
-from s3mr.adapters.s3_inputs import S3Inputs
-from s3mr.adapters.s3_output import S3Output
-from s3mr.adapters.s3_store import S3ObjectStore
-from s3mr.adapters.s3_upload import upload_part_bytes
-from s3mr.adapters.s3_uri import parse_s3_uri
+from s3mr.adapters.aws.s3_inputs import S3Inputs
+from s3mr.adapters.aws.s3_output import S3Output
+from s3mr.adapters.aws.s3_store import S3ObjectStore
+from s3mr.adapters.aws.s3_upload import upload_part_bytes
+from s3mr.adapters.aws.s3_uri import parse_s3_uri
 from s3mr.errors import InvariantError, RequestError, TransientError
-from s3mr.model.keys import OpenedPart
+from s3mr.model.object_names import OpenedPart
 
 WORKER = "0123456789abcdef"
 

@@ -7,8 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 from mypy_boto3_s3 import S3Client
 
-from s3mr.adapters.s3_inputs import S3Inputs
-from s3mr.adapters.s3_output import S3Output
+from s3mr.adapters.aws.s3_inputs import S3Inputs
+from s3mr.adapters.aws.s3_output import S3Output
 from s3mr.errors import InvariantError, RequestError
 
 DAY_S = 24 * 3600.0

@@ -12,10 +12,10 @@ import pytest
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from s3mr.adapters import clients
-from s3mr.adapters.aws_logs import About, FunctionLogs
-from s3mr.adapters.cloudformation import describe_stack
-from s3mr.adapters.step_functions import Execution, StateMachine
+from s3mr.adapters.aws import clients
+from s3mr.adapters.aws.cloudformation import describe_stack
+from s3mr.adapters.aws.function_logs import About, FunctionLogs
+from s3mr.adapters.aws.step_functions import Execution, StateMachine
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.stack import StackDescription
 from tests.integration.moto_stack import KEYS, REGION, MotoStack
@@ -238,7 +238,7 @@ def test_lines_are_found_by_job_phase_and_task_in_the_order_of_time(aws: clients
 
 def test_many_lines_are_read_page_by_page(aws: clients.Meter, deployed: MotoStack, monkeypatch: Any) -> None:
     deployed.log("map", *(line(number) for number in range(25)), at=NOW)
-    monkeypatch.setattr("s3mr.adapters.aws_logs._PAGE_EVENTS", 10)
+    monkeypatch.setattr("s3mr.adapters.aws.function_logs._PAGE_EVENTS", 10)
     logs = FunctionLogs(clients.logs_client(aws))
     lines = list(logs.lines(["/aws/lambda/s3mr-map"], About(job_id=JOB), start_at=0))
     assert [one.fields["message"] for one in lines] == [f"line {number}" for number in range(25)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from s3mr.coordinator.ticking import Tick
+from s3mr.coordinator.ticker import Tick
 from s3mr.model.job import SCHEMA_VERSION
 from s3mr.model.report import Report, TaskRequest
 from s3mr.settings import Settings

@@ -12,8 +12,8 @@ from moto import mock_aws
 from moto.core import set_initial_no_auth_action_count
 
 from s3mr.cli.doctor import doctor
-from s3mr.remote.doctor import Outcome, Question, Step, examine, examine_parts
-from s3mr.remote.home import open_deployment
+from s3mr.remote.checkup import Outcome, Question, Step, examine, examine_parts
+from s3mr.remote.job_home import open_deployment
 from tests.integration.moto_stack import KEYS, MotoStack
 
 STEPS = [

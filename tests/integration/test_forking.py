@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from s3mr.processes.forking import fork_template
+from s3mr.processes.fork_server import fork_template
 
 S3MR = Path(sys.executable).with_name("s3mr")
 PATIENCE_S = 60.0

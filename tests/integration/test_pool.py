@@ -11,12 +11,12 @@ import pytest
 
 from s3mr.errors import S3mrError
 from s3mr.local.cloud import EmbeddedCloud
-from s3mr.local.pool import WorkerPool
+from s3mr.local.worker_pool import WorkerPool
 from s3mr.model.job import Phase
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.chaos import Chaos
-from s3mr.processes.starting import Worker, start_worker
-from s3mr.worker.user_code import Functions
+from s3mr.processes.process_start import Worker, start_worker
+from s3mr.worker.user_functions import Functions
 from tests.unit.workshop import Cloud
 
 PATIENCE_S = 60.0

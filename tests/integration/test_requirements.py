@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from s3mr.bundle import make_bundle, open_bundle
 from s3mr.errors import RequestError
-from s3mr.loading import Code
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.stack import StackDescription
-from s3mr.remote.packing import pack
-from s3mr.remote.platform import Platform
+from s3mr.remote.function_platform import Platform
+from s3mr.remote.package import pack
 from s3mr.remote.requirements import resolve
+from s3mr.usercode.bundle import make_bundle, open_bundle
+from s3mr.usercode.location import Code
 
 ARM = Platform("python3.11", "arm64")
 HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -249,7 +249,7 @@ def test_a_worker_imports_what_the_requirements_brought(wheels: Path, tmp_path: 
     (code.root / "job.py").write_text(importing)
     packed = pack(code, stack(), requirements=tmp_path / "requirements.txt")
     folder = open_bundle(packed, hashlib.sha256(packed).hexdigest(), tmp_path / "bundles")
-    run = f"import pathlib, s3mr.importing as i; print(*i.import_from(pathlib.Path({str(folder)!r}), 'job.py').SEEN)"
+    run = f"import pathlib, s3mr.usercode.imports as i; print(*i.import_from(pathlib.Path({str(folder)!r}), 'job.py').SEEN)"
     done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["7", "7"]
 

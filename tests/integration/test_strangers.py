@@ -17,7 +17,7 @@ import pytest
 
 from s3mr.errors import InvariantError, TransientError
 from s3mr.local.cloud import EmbeddedCloud
-from s3mr.local.connections import STRANGERS_BYTES_MAX, STRANGERS_MAX
+from s3mr.local.connection_limits import STRANGERS_BYTES_MAX, STRANGERS_MAX
 from tests.contract.test_job_store_contract import new_job
 from tests.integration.conftest import RUN_S_MAX, S3MR
 from tests.integration.test_processes import until

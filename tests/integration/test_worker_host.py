@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.files import LocalInputs
-from s3mr.bundle import make_bundle
+from s3mr.adapters.files.file_inputs import LocalInputs
 from s3mr.local.cloud import EmbeddedCloud
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import BundleRef, JobSpec, Phase
 from s3mr.model.plan import MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer, encode_plan
 from s3mr.model.report import Report, TaskRequest
+from s3mr.usercode.bundle import make_bundle
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
 
 HOST = """
 import json, os, sys
-from s3mr.processes.host import WorkerHost
+from s3mr.processes.function_host import WorkerHost
 host = WorkerHost(os.environ, lambda line: print(json.dumps({"said": line}), flush=True))
 for event in sys.stdin:
     try:
@@ -85,8 +85,8 @@ class Requests:
             params={},
             output="/nowhere",
         )
-        self.cloud.stack.objects.put(keys.plan(spec.job_id), b"".join(plan))
-        self.cloud.stack.objects.put(keys.bundle(spec.job_id), bundle)
+        self.cloud.stack.objects.put(object_names.plan(spec.job_id), b"".join(plan))
+        self.cloud.stack.objects.put(object_names.bundle(spec.job_id), bundle)
         pointer = decode_pointer(b"".join(plan)[-POINTER_BYTES:])
         return TaskRequest(spec=spec, phase=Phase.MAP, task=0, attempt=1, token="t", start_by=2.0e9, plan=pointer)
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="La
 
 HANDLER = """
 import os
-from s3mr.processes.host import WorkerHost
+from s3mr.processes.function_host import WorkerHost
 host = WorkerHost(os.environ, lambda line: print(line, flush=True))
 def handler(event, context):
     return host.handle(event)

@@ -3,9 +3,9 @@
 The code under test does not know the watcher. The numbers of invariants are those of the design's section 8.
 """
 
-from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
-from s3mr.adapters.memory_data import MemoryFolder
-from s3mr.model import keys
+from s3mr.adapters.memory.memory_data import MemoryFolder
+from s3mr.adapters.memory.memory_stores import MemoryJobStore, MemoryObjectStore
+from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Manifest, unpack_pieces
 from tests.simulation.history import History, Task
@@ -78,7 +78,7 @@ class Facts:
 def _stored(job: JobState, manifest: Manifest) -> list[tuple[str, int]]:
     """Return the keys and sizes of the intermediate objects that a map winner names."""
     lengths = [piece.length_bytes for piece in unpack_pieces(manifest.pieces or b"")]
-    name = keys.packed_pieces(job.spec.job_id, worker=manifest.worker, map_task=manifest.task)
+    name = object_names.packed_pieces(job.spec.job_id, worker=manifest.worker, map_task=manifest.task)
     if job.spec.layout == "packed":
         return [(name, sum(lengths))] if any(lengths) else []
     return [(f"{name}-{number}", length) for number, length in enumerate(lengths) if length]

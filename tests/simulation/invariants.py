@@ -6,8 +6,8 @@ What is said of a violation is the invariant's number in the design's section 8,
 from typing import Any, Final
 
 from s3mr import limits
-from s3mr.coordinator.recording import Verdict
-from s3mr.model import keys
+from s3mr.coordinator.recorder import Verdict
+from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Manifest, Part
 from s3mr.model.report import TaskRequest
@@ -78,7 +78,7 @@ class Invariants:
             late_s = self._facts.loop.now - job.last_lease_until
             self._check(late_s <= 0, "S7", f"{process.name} wrote {late_s:.1f} s after the last lease")
         if port == "objects" and method == "put":
-            own, note = f"{keys.pieces_prefix(process.work.spec.job_id)}worker-", read_note(args[0])
+            own, note = f"{object_names.pieces_prefix(process.work.spec.job_id)}worker-", read_note(args[0])
             self._check(note is not None or args[0].startswith(own), "S12", f"{process.name} put {args[0]}")
             self._uses_worker(process, note.worker if note else args[0].removeprefix(own).split("-")[0])
 
@@ -120,7 +120,7 @@ class Invariants:
 
     def _completed(self, process: Process, part: Part) -> None:
         """S10: a commit notes how far it has come, so that the next tick does not complete all parts again."""
-        ahead = int(part.name.removeprefix(keys.PART_PREFIX)) - self._facts.jobs[process.work].cursor
+        ahead = int(part.name.removeprefix(object_names.PART_PREFIX)) - self._facts.jobs[process.work].cursor
         self._check(ahead < limits.COMMIT_BATCH, "S10", f"{part.name} is completed, and {ahead} more may be again")
 
     # Attempts and executions.
@@ -219,7 +219,7 @@ class Invariants:
 
     def _created(self, job: JobState) -> None:
         """S3: a job is written down when all that its workers will read is there."""
-        needs = (keys.plan(job.spec.job_id), keys.bundle(job.spec.job_id))
+        needs = (object_names.plan(job.spec.job_id), object_names.bundle(job.spec.job_id))
         missing = [key for key in needs if key not in self._facts.bucket.objects]
         there = not missing or self._facts.history.damages > 0
         self._check(there, "S3", f"job {job.spec.job_id} is written down without {missing}")

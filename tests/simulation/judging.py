@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import google_crc32c
 
 from s3mr import limits
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.report import TaskRequest
 from tests.simulation import oracle
@@ -154,7 +154,7 @@ def _judge_output(world: "World", job: JobState) -> None:
 
 def _judge_success(world: "World", job: JobState) -> None:
     """S3: the parts are what ``_SUCCESS`` says of them, and it counts as its job does."""
-    visible, success = _visible(world), json.loads(world.folder.objects[keys.SUCCESS])
+    visible, success = _visible(world), json.loads(world.folder.objects[object_names.SUCCESS])
     counted, told = job.counters.model_dump(), success["counters"]
     same = told == {name: counted[name] for name in told}
     world.facts.check(same, "S3", f"_SUCCESS counts {told}, and its job {counted}")
@@ -218,7 +218,7 @@ def _judge_output_place(world: "World") -> None:
     uploads = sorted(number for number, one in world.folder.uploads.items() if one.data or number in noted)
     world.facts.check(succeeded <= 1, "S2", "two jobs succeeded into one output")
     world.facts.check(succeeded == 1 or not visible, "S7", f"no job succeeded, and the output holds {visible}")
-    world.facts.check(keys.COMMITTING not in visible, "S7", "a commit has never ended")
+    world.facts.check(object_names.COMMITTING not in visible, "S7", "a commit has never ended")
     world.facts.check(not uploads, "S7", f"uploads were left open: {uploads}")
 
 
@@ -241,4 +241,4 @@ def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
 
 
 def _visible(world: "World") -> dict[str, bytes]:
-    return {name: body for name, body in world.folder.objects.items() if name.startswith(keys.PART_PREFIX)}
+    return {name: body for name, body in world.folder.objects.items() if name.startswith(object_names.PART_PREFIX)}

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from s3mr.formats.lines import format_pair
-from s3mr.model import keys
+from s3mr.formats.output_lines import format_pair
+from s3mr.model import object_names
 from s3mr.shuffle.partitioning import stable_hash
-from s3mr.worker.user_code import Functions
+from s3mr.worker.user_functions import Functions
 from tests.simulation.scenario import Scenario
 
 POISON = "k0"  # the key on which a poisoned function raises
@@ -73,10 +73,10 @@ def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] 
     groups: dict[Any, list[Any]] = defaultdict(list)
     for key, value in pairs:
         groups[key].append(value)
-    parts = {keys.part(number): b"" for number in range(scenario.reducers)}
+    parts = {object_names.part(number): b"" for number in range(scenario.reducers)}
     for key in sorted(groups):
         for pair in job.reduce(key, iter(groups[key])):
-            parts[keys.part(by_hash(key, scenario.reducers))] += format_pair(*pair)
+            parts[object_names.part(by_hash(key, scenario.reducers))] += format_pair(*pair)
     return parts
 
 

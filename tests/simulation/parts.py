@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
-from s3mr.coordinator.launching import Launcher
-from s3mr.coordinator.recording import Recorder
-from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Order, Submitter
-from s3mr.coordinator.ticking import Ticker
-from s3mr.formats.reading import TaskReader
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
+from s3mr.coordinator.adoption import Resumer
+from s3mr.coordinator.launcher import Launcher
+from s3mr.coordinator.recorder import Recorder
+from s3mr.coordinator.submission import Order, Submitter
+from s3mr.coordinator.ticker import Ticker
 from s3mr.formats.registry import get_format
-from s3mr.model import keys
+from s3mr.formats.task_reader import TaskReader
+from s3mr.model import object_names
 from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Invoker, JobStore, ObjectStore
-from s3mr.worker.executing import execute
-from s3mr.worker.surroundings import Surroundings
-from s3mr.worker.user_code import Functions
+from s3mr.worker.execution import execute
+from s3mr.worker.task_context import Surroundings
+from s3mr.worker.user_functions import Functions
 from tests.simulation import oracle
 from tests.simulation.faults import Faults
 from tests.simulation.history import History, attempt_of
@@ -123,7 +123,7 @@ class Parts:
         pointer = request.plan
         assert pointer is not None
         stop = pointer.offset_bytes + pointer.length_bytes
-        plan = self.objects.stream(keys.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
+        plan = self.objects.stream(object_names.plan(request.spec.job_id), start=pointer.offset_bytes, stop=stop)
         inputs = self._port(self.inputs, "inputs")
         return TaskReader(inputs, decode_map_task(b"".join(plan), pointer), get_format("text"))
 

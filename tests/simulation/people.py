@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from s3mr.adapters.memory import MemoryJobStore
-from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Order
-from s3mr.coordinator.sweeping import sweep
+from s3mr.adapters.memory.memory_stores import MemoryJobStore
+from s3mr.coordinator.adoption import Resumer
+from s3mr.coordinator.submission import Order
+from s3mr.coordinator.sweep import sweep
 from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.ports import JobStore, ObjectStore

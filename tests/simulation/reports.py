@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import Any
 
 from s3mr import limits
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.recorder import Verdict
 from s3mr.model.job import AttemptId, JobState, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from s3mr.adapters.dynamodb import DynamoDBJobStore
+from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
 from s3mr.ports import JobStore
 from tests.contract.test_job_store_contract import *  # noqa: F403 - the suite, over one more store
 from tests.simulation.scale.meter import Meter

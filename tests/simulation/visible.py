@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from tests.simulation.facts import Facts
 from tests.simulation.loop import Process
@@ -65,9 +65,12 @@ class Visible:
             return
         facts.check_all_won(job)
         parts = facts.parts_of(job)
-        visible = set(facts.folder.objects) - {keys.SUCCESS, keys.COMMITTING}  # another job may just find all of it
+        visible = set(facts.folder.objects) - {
+            object_names.SUCCESS,
+            object_names.COMMITTING,
+        }  # another job may just find all of it
         facts.check(visible == set(parts), "S2", f"the output holds {sorted(visible)}, the winners {sorted(parts)}")
-        facts.check(keys.SUCCESS in facts.folder.objects, "S2", "a job succeeded without _SUCCESS")
+        facts.check(object_names.SUCCESS in facts.folder.objects, "S2", "a job succeeded without _SUCCESS")
         for (job_id, phase, _), manifest in facts.winners.items():
             if job_id == job.spec.job_id and phase is Phase.MAP:
                 facts.check_stored(job, manifest)
@@ -105,7 +108,7 @@ class Visible:
     def _check_success(self) -> None:
         """S2: ``_SUCCESS`` comes last, and from a job that is committed."""
         facts = self._facts
-        success = facts.folder.objects.get(keys.SUCCESS)
+        success = facts.folder.objects.get(object_names.SUCCESS)
         if success is None:
             return
         job = facts.jobs[json.loads(success)["job_id"]]
@@ -142,6 +145,6 @@ class Visible:
             self._facts.check(done, "S11", f"{process.name} deleted {key}")
 
 
-def read_note(key: str) -> keys.OpenedPart | None:
+def read_note(key: str) -> object_names.OpenedPart | None:
     """Return the upload of which an object is a note; None: it is none."""
-    return keys.read_upload_note(key.split("/")[1], key)
+    return object_names.read_upload_note(key.split("/")[1], key)

@@ -6,9 +6,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from s3mr import limits
-from s3mr.adapters.memory import MemoryJobStore, MemoryObjectStore
-from s3mr.adapters.memory_data import MemoryFolder, MemoryInputs
-from s3mr.coordinator import resuming
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryInputs
+from s3mr.adapters.memory.memory_stores import MemoryJobStore, MemoryObjectStore
+from s3mr.coordinator import adoption
 from s3mr.errors import S3mrError
 from s3mr.model.job import FailureKind, JobState, Phase
 from s3mr.model.report import Report, TaskRequest
@@ -100,7 +100,7 @@ class World:
         """Let everything happen, heal the world, and say what has become of it."""
         batch, segment = self.scenario.batch, self.scenario.segment
         small = patch.multiple(limits, LAUNCH_BATCH=batch, COMMIT_BATCH=batch, INDEX_SEGMENT_TASKS=segment)
-        with small, patch.object(resuming, "ADOPT_BATCH", batch):
+        with small, patch.object(adoption, "ADOPT_BATCH", batch):
             return self._run()
 
     def _run(self) -> Outcome:

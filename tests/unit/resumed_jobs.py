@@ -4,12 +4,12 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from s3mr.adapters.memory_data import MemoryOutput
+from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.adapters.system import InTurn
 from s3mr.api import Job
-from s3mr.coordinator.resuming import Resumer
-from s3mr.coordinator.submitting import Submitter
-from s3mr.model import keys
+from s3mr.coordinator.adoption import Resumer
+from s3mr.coordinator.submission import Submitter
+from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from tests.unit.word_count import TEXT, expected_counts, total, words
 from tests.world import World
@@ -70,8 +70,8 @@ def finished(one: World) -> JobState:
     assert state.phase is Phase.SUCCEEDED, state.failure
     assert sorted(one.output().splitlines()) == expected_counts()
     assert not one.folder.uploads
-    assert not list(one.real_objects.list(keys.job_prefix(one.job_id)))
-    assert not list(one.real_objects.list(keys.plan_prefix(one.job_id)))
+    assert not list(one.real_objects.list(object_names.job_prefix(one.job_id)))
+    assert not list(one.real_objects.list(object_names.plan_prefix(one.job_id)))
     return state
 
 
@@ -82,4 +82,4 @@ def map_winners(one: World, job_id: str) -> set[int]:
 
 
 def stored(one: World, job_id: str) -> list[str]:
-    return list(one.real_objects.list(keys.job_prefix(job_id)))
+    return list(one.real_objects.list(object_names.job_prefix(job_id)))

@@ -6,7 +6,7 @@ import pytest
 
 from s3mr import limits
 from s3mr.api import Job
-from s3mr.coordinator.recording import JOBS_REMEMBERED_MAX, Recorder, Verdict
+from s3mr.coordinator.recorder import JOBS_REMEMBERED_MAX, Recorder, Verdict
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.report import attempt_token
 from tests.unit.word_count import WORD_COUNT, assert_nothing_held, finished, total, words, world

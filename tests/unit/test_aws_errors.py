@@ -1,7 +1,7 @@
 import pytest
 from botocore import exceptions as boto
 
-from s3mr.adapters.aws_errors import code_of, status_of, translated
+from s3mr.adapters.aws.aws_errors import code_of, status_of, translated
 from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
 
 

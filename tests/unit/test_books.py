@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from s3mr.api import Job
-from s3mr.coordinator.committing import prepare
+from s3mr.coordinator.commit import prepare
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.model.job import JobState, Phase
 from s3mr.model.manifest import Books, Manifest

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from s3mr import limits
-from s3mr.bundle import make_bundle, open_bundle
 from s3mr.errors import InvariantError, RequestError
+from s3mr.usercode.bundle import make_bundle, open_bundle
 
 
 def open_zip(data: bytes, folder: Path) -> Path:

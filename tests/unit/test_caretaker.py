@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from s3mr.local.caretaker import remove_folder
+from s3mr.local.reaper_process import remove_folder
 
 
 def laid_folder(path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from s3mr.errors import RequestError
-from s3mr.remote.compiled import check_compiled, compiled
-from s3mr.remote.platform import Platform
+from s3mr.remote.compiled_files import check_compiled, compiled
+from s3mr.remote.function_platform import Platform
 
 ARM = Platform("python3.11", "arm64")
 AARCH64, X86_64 = 183, 62

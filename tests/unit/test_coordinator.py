@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.folder_output import FolderOutput
-from s3mr.adapters.memory_data import MemoryOutput
+from s3mr.adapters.files.folder_output import FolderOutput
+from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.api import Job
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.recorder import Verdict
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import FailureKind, Phase
-from s3mr.model.keys import OpenedPart
 from s3mr.model.manifest import Books
+from s3mr.model.object_names import OpenedPart
 from s3mr.model.report import Report
 from tests.unit.word_count import (
     TEXT,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from s3mr.adapters.examining import Concurrency, InvokeSettings
+from s3mr.adapters.aws.probes import Concurrency, InvokeSettings
 from s3mr.errors import S3mrError
-from s3mr.remote.doctor import check_settings, room
+from s3mr.remote.checkup import check_settings, room
 
 ACCOUNT = Concurrency(limit=1000, unreserved=100)
 RESERVED: dict[str, int | None] = {"MapReservedConcurrency": None, "ReduceReservedConcurrency": None}

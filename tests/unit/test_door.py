@@ -14,8 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from s3mr import limits
-from s3mr.local.door import Door, WsgiApp
-from s3mr.local.signatures import SKEW_S_MAX
+from s3mr.local.access_control import Door, WsgiApp
+from s3mr.local.request_signature import SKEW_S_MAX
 from s3mr.settings import AccessKey
 
 KEY = AccessKey("0123456789abcdef", "a secret")

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from s3mr import limits
 from s3mr.api import Job
-from s3mr.coordinator.driving import drive, perform
+from s3mr.coordinator.tick_round import drive, perform
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import Failure, FailureKind, Phase
 from s3mr.model.report import TaskRequest

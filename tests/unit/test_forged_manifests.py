@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from s3mr import limits
-from s3mr.adapters.dynamodb_items import attempt_item, job_item, manifest_item, read_manifest
+from s3mr.adapters.aws.dynamodb_items import attempt_item, job_item, manifest_item, read_manifest
 from s3mr.api import Job
-from s3mr.coordinator.receiving import receive
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.destinations import receive
+from s3mr.coordinator.recorder import Verdict
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.manifest import Manifest
 from s3mr.model.statistics import Counters

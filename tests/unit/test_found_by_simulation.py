@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryOutput
+from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.coordinator.barrier import read_books
-from s3mr.coordinator.leading import FencedError, Lead
+from s3mr.coordinator.fence import FencedError, Lead
 from s3mr.errors import InvariantError, TransientError
-from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
-from s3mr.model import keys
+from s3mr.formats.task_reader import TaskReader
+from s3mr.model import object_names
 from s3mr.model.job import FailureKind, JobState, Phase
 from s3mr.model.plan import MapTask, Split
 from tests.claims import holder_of
@@ -94,7 +94,9 @@ def test_a_job_whose_output_another_one_has_claimed_begins_nothing_and_drops_not
     one.submit()
     other = one.state()
     one.tick()
-    open_part = MemoryOutput(one.folder, other.spec.job_id).open_part(keys.part(0), worker="0" * 16, announce=len)
+    open_part = MemoryOutput(one.folder, other.spec.job_id).open_part(
+        object_names.part(0), worker="0" * 16, announce=len
+    )
     one.job_id, second_id = first.spec.job_id, one.job_id
     for _ in range(5):
         one.tick()
@@ -165,7 +167,7 @@ def test_an_attempt_that_a_paused_coordinator_sends_too_late_writes_nothing() ->
 def test_damaged_books_are_an_invariant_error_and_no_other() -> None:
     one = world()
     spec = one.submit().spec
-    one.real_objects.put(keys.index_books(spec.job_id), b"short")
+    one.real_objects.put(object_names.index_books(spec.job_id), b"short")
     with pytest.raises(InvariantError, match="books"):
         read_books(spec, one.real_objects)
 

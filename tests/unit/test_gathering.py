@@ -12,12 +12,12 @@ from s3mr import reducers
 from s3mr.errors import TransientError, UserCodeError
 from s3mr.reducers import Reducer
 from s3mr.shuffle.frames import read_run, write_run
-from s3mr.shuffle.gathering import Room
-from s3mr.shuffle.grouping import Combine, Folding, Groups
-from s3mr.shuffle.merging import Watched
+from s3mr.shuffle.group_buffer import Combine, Folding, Groups
+from s3mr.shuffle.merge import Watched
+from s3mr.shuffle.pair_buffer import Room
 from s3mr.shuffle.partitioning import by_hash
-from s3mr.shuffle.sorting import SortBuffer
-from s3mr.worker.user_code import Functions, UserCode
+from s3mr.shuffle.sort_buffer import SortBuffer
+from s3mr.worker.user_functions import Functions, UserCode
 
 Pairs = list[tuple[Any, Any]]
 LISTS = Reducer("lists", list, lambda states: [value for state in states for value in state])

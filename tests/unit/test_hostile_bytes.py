@@ -20,8 +20,8 @@ from s3mr.model.plan import MapTask, Pointer, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_plan, decode_pointer, encode_plan
 from s3mr.shuffle.codec import Encoder, decode
 from s3mr.shuffle.frames import PAIR_BYTES, Frame, read_run, write_run
-from s3mr.shuffle.index import PieceEntry, decode_column, encode_segment
-from s3mr.shuffle.values import check_value
+from s3mr.shuffle.shuffle_index import PieceEntry, decode_column, encode_segment
+from s3mr.shuffle.value_types import check_value
 from tests.slow import examples
 
 HEADER = struct.Struct("<IIIIIII")

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from s3mr.api import Job
-from s3mr.coordinator.driving import perform
-from s3mr.coordinator.receiving import receive
-from s3mr.coordinator.recording import Verdict
-from s3mr.coordinator.ticking import NoSuchJobError
+from s3mr.coordinator.destinations import receive
+from s3mr.coordinator.recorder import Verdict
+from s3mr.coordinator.tick_round import perform
+from s3mr.coordinator.ticker import NoSuchJobError
 from s3mr.model.job import Phase
 from s3mr.model.report import Report, TaskRequest
 from s3mr.model.success import Success

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.memory import MemoryObjectStore
-from s3mr.bundle import make_bundle
+from s3mr.adapters.memory.memory_stores import MemoryObjectStore
 from s3mr.errors import InvariantError, UserCodeError
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import BundleRef, JobSpec
-from s3mr.parameters import set_parameters
+from s3mr.usercode.bundle import make_bundle
+from s3mr.usercode.parameters import set_parameters
 from s3mr.worker.job_code import JobCode
 
 TWO_JOBS = """
@@ -42,7 +42,7 @@ class World:
             paths[file].write_text(text)
         bundle = make_bundle(paths)
         job_id = f"job-{len(list(self.objects.list('')))}"
-        self.objects.put(keys.bundle(job_id), bundle)
+        self.objects.put(object_names.bundle(job_id), bundle)
         return spec(job_id, BundleRef(sha256=hashlib.sha256(bundle).hexdigest(), module=module, name=name), params)
 
     def call(self, job: JobSpec) -> Any:
@@ -155,7 +155,7 @@ def test_nothing_of_a_bundle_runs_before_its_checksum_was_verified(world: World,
 
 def test_an_object_in_the_place_of_a_bundle_is_not_read_without_end(world: World) -> None:
     job = world.job({"jobs.py": TWO_JOBS})
-    world.objects.put(keys.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
+    world.objects.put(object_names.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
     with pytest.raises(InvariantError, match="too large"):
         world.call(job)
 

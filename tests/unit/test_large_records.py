@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from s3mr import limits
 from s3mr.errors import RequestError, UserCodeError
-from s3mr.formats.reading import TaskReader
 from s3mr.formats.registry import get_format
+from s3mr.formats.task_reader import TaskReader
 from s3mr.model.plan import MapTask, Split
 from s3mr.shuffle.partitioning import by_hash
-from s3mr.shuffle.sorting import SortBuffer
-from s3mr.shuffle.values import check_value
+from s3mr.shuffle.sort_buffer import SortBuffer
+from s3mr.shuffle.value_types import check_value
 from tests.slow import examples
 
 MIB = limits.MIB

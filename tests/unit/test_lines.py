@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3mr.errors import UserCodeError
-from s3mr.formats.lines import format_pair
+from s3mr.formats.output_lines import format_pair
 
 escaped_text = st.binary().map(lambda data: data.decode("utf-8", "surrogateescape"))
 LETTERS = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}

@@ -10,9 +10,9 @@ import pytest
 
 from s3mr import Job, params
 from s3mr.errors import RequestError
-from s3mr.importing import forget, import_from, under_way
-from s3mr.loading import Code, code_in, locate
-from s3mr.parameters import set_parameters
+from s3mr.usercode.imports import forget, import_from, under_way
+from s3mr.usercode.location import Code, code_in, locate
+from s3mr.usercode.parameters import set_parameters
 
 JOB = Job(map=lambda source, line: [(source, line)])
 
@@ -230,7 +230,7 @@ def test_a_file_of_any_name_is_imported_and_shadows_nothing_loaded(tmp_path: Pat
 
 
 def test_a_module_knows_while_it_is_being_imported(tmp_path: Path) -> None:
-    write(tmp_path, asking="from s3mr.importing import under_way\nseen = under_way()\n")
+    write(tmp_path, asking="from s3mr.usercode.imports import under_way\nseen = under_way()\n")
     assert import_from(tmp_path, "asking.py").seen is True
     assert under_way() is False
 

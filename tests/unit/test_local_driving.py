@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryOutput
-from s3mr.local.driving import Run
-from s3mr.local.pacing import Pace
+from s3mr.adapters.memory.memory_data import MemoryOutput
+from s3mr.local.driver import Run
+from s3mr.local.prefetch import Pace
 from s3mr.model.job import JobState, Phase
 from tests.unit.word_count import finished, world
 from tests.world import World, open_noted

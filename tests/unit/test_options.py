@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from s3mr import Job, limits, reducers
-from s3mr.loading import Code
 from s3mr.options import Options, Surroundings, order_of
+from s3mr.usercode.location import Code
 
 
 def pairs(_first: Any, _second: Any) -> Iterator[tuple[str, int]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from s3mr.adapters.output_place import normal_output
+from s3mr.adapters.output_names import normal_output
 from s3mr.errors import RequestError
 
 

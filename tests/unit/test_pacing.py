@@ -2,7 +2,7 @@
 
 import pytest
 
-from s3mr.local.pacing import AHEAD_S, QUEUED_MAX, QUEUED_MIN, Pace
+from s3mr.local.prefetch import AHEAD_S, QUEUED_MAX, QUEUED_MIN, Pace
 
 
 @pytest.mark.parametrize(("task_s", "queued"), [(0.0, QUEUED_MAX), (0.05, 10), (0.25, QUEUED_MIN), (900.0, QUEUED_MIN)])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.patience import PAUSE_S_MAX, SILENCE_S, Patience
+from s3mr.adapters.aws.overload import PAUSE_S_MAX, SILENCE_S, Patience
 
 
 class Storm:

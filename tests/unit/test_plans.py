@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from s3mr.adapters.memory import MemoryObjectStore
-from s3mr.model import keys
+from s3mr.adapters.memory.memory_stores import MemoryObjectStore
+from s3mr.model import object_names
 from s3mr.model.job import JobSpec
 from s3mr.model.plan import MapTask, Pointer, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer, encode_plan
-from s3mr.worker.plans import PlanReader
-from s3mr.worker.user_code import Functions
+from s3mr.worker.plan_reader import PlanReader
+from s3mr.worker.user_functions import Functions
 from tests.unit.workshop import Cloud
 
 
@@ -25,7 +25,7 @@ def planned(store: MemoryObjectStore, job_id: str, sources: list[str]) -> tuple[
     tasks = [MapTask(splits=(Split(source=one, size_bytes=1, etag="e", start=0, stop=1),)) for one in sources]
     plan = bytearray()
     summary = encode_plan(tasks, plan.extend)
-    store.put(keys.plan(job_id), bytes(plan))
+    store.put(object_names.plan(job_id), bytes(plan))
     at = [summary.index_offset_bytes + POINTER_BYTES * number for number in range(len(tasks))]
     spec = Cloud([], Functions(map=lambda _source, _record: ())).spec
     spec = spec.model_copy(update={"job_id": job_id, "plan_index_offset_bytes": summary.index_offset_bytes})

@@ -4,7 +4,7 @@ import os
 from queue import Queue
 
 from s3mr import limits
-from s3mr.processes.printed import Printed
+from s3mr.processes.printed_lines import Printed
 
 
 def shown(*written: bytes) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.formats import Batch, Format, get_format, register_format
-from s3mr.formats.reading import TaskReader, splittable_by
+from s3mr.formats.task_reader import TaskReader, splittable_by
 from s3mr.model.plan import InputObject, MapTask, Split
 from s3mr.policy.planning import plan_splits
 

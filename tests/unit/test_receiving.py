@@ -6,8 +6,8 @@ import pytest
 
 from s3mr import limits
 from s3mr.api import Job
-from s3mr.coordinator.receiving import receive
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.destinations import receive
+from s3mr.coordinator.recorder import Verdict
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.report import TaskRequest
 from tests.world import World

@@ -15,7 +15,7 @@ from s3mr import Job, reducers
 from s3mr.errors import RequestError
 from s3mr.model.job import FailureKind, Phase
 from s3mr.reducers import Reducer
-from s3mr.worker.user_code import Functions
+from s3mr.worker.user_functions import Functions
 from tests.unit.workshop import Cloud
 
 numbers = st.integers() | st.integers(-3, 3) | st.floats(-1e290, 1e290) | st.booleans()

@@ -3,10 +3,10 @@
 import pytest
 
 from s3mr import limits
-from s3mr.coordinator.recording import Verdict
+from s3mr.coordinator.recorder import Verdict
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
-from s3mr.remote.history import Execution, history, parse_task
+from s3mr.remote.task_history import Execution, history, parse_task
 from tests.unit.far_away import far
 from tests.unit.word_count import world
 from tests.world import World, died

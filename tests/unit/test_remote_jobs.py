@@ -4,8 +4,8 @@ import pytest
 
 from s3mr.errors import RequestError
 from s3mr.model.job import FailureKind, Phase
-from s3mr.remote.ending import Answer, cancel, clean
-from s3mr.remote.status import newest, status_of
+from s3mr.remote.job_end import Answer, cancel, clean
+from s3mr.remote.job_status import newest, status_of
 from tests.unit.far_away import failing, far, submitted
 from tests.world import died
 

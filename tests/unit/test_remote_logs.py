@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from s3mr.adapters.aws_logs import About, LogLine
+from s3mr.adapters.aws.function_logs import About, LogLine
 from s3mr.model.job import Phase
-from s3mr.remote.home import Deployment
-from s3mr.remote.logs import FOLLOW_S, LAST_S, log_lines
+from s3mr.remote.job_home import Deployment
+from s3mr.remote.job_logs import FOLLOW_S, LAST_S, log_lines
 from tests.unit.far_away import FarAway, far, submitted
 
 

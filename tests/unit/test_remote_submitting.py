@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from s3mr import Job, limits
-from s3mr.adapters.output_place import normal_output
+from s3mr.adapters.output_names import normal_output
 from s3mr.errors import RequestError
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.stack import StackDescription
 from s3mr.options import Options
 from s3mr.policy.planning import check_shape, choose_reducers
-from s3mr.remote.submitting import WORKER_END_S, check_places, surroundings
+from s3mr.remote.stack_submission import WORKER_END_S, check_places, surroundings
 
 
 def stack(**changes: Any) -> StackDescription:

@@ -7,7 +7,7 @@ import pytest
 
 from s3mr.errors import DetachedError, JobFailedError, RequestError
 from s3mr.model.job import Phase
-from s3mr.remote.watching import BLIND_S_MAX, STILL_S_MAX, wait
+from s3mr.remote.job_watch import BLIND_S_MAX, STILL_S_MAX, wait
 from tests.unit.far_away import Deaf, failing, far, submitted
 
 

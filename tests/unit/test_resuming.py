@@ -6,8 +6,8 @@ import pytest
 
 from s3mr import limits
 from s3mr.api import Job
-from s3mr.coordinator.recording import Verdict
-from s3mr.model import keys
+from s3mr.coordinator.recorder import Verdict
+from s3mr.model import object_names
 from s3mr.model.job import Phase, WorkerFunctions
 from s3mr.model.manifest import unpack_pieces
 from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer, stored
@@ -89,7 +89,7 @@ def test_a_task_whose_object_is_gone_or_not_what_it_was_runs_again(layout: str, 
         del one.real_objects.objects[key]
     else:
         one.real_objects.objects[key] += b"!"
-    task = int(key.removeprefix(f"{keys.job_prefix(one.job_id)}map/worker-").split("-")[1])
+    task = int(key.removeprefix(f"{object_names.job_prefix(one.job_id)}map/worker-").split("-")[1])
     resumed(one)
     one.tick()
     assert [(request.phase, request.task) for request in one.sent] == [(Phase.MAP, task)]
@@ -100,7 +100,7 @@ def test_a_resumed_job_needs_nothing_of_the_old_one() -> None:
     one = failed(Faulty())
     old = one.state()
     resumed(one)
-    for prefix in (keys.plan_prefix(old.spec.job_id), keys.job_prefix(old.spec.job_id)):
+    for prefix in (object_names.plan_prefix(old.spec.job_id), object_names.job_prefix(old.spec.job_id)):
         one.real_objects.delete(list(one.real_objects.list(prefix)))
     one.real_store.erase(old)
     finished(one)

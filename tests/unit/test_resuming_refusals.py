@@ -6,7 +6,7 @@ import pytest
 
 from s3mr.api import Job
 from s3mr.errors import RequestError
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import Phase
 from tests.claims import holder_of
 from tests.unit.resumed_jobs import Faulty, failed, finished, resumer
@@ -47,7 +47,7 @@ def test_what_cannot_be_resumed_is_refused() -> None:
             refused("nobody")
 
 
-@pytest.mark.parametrize("key", [keys.plan, keys.bundle])
+@pytest.mark.parametrize("key", [object_names.plan, object_names.bundle])
 def test_a_job_that_was_cleaned_cannot_be_resumed(key: Callable[[str], str]) -> None:
     one = failed(Faulty())
     del one.real_objects.objects[key(one.job_id)]

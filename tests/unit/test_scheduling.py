@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from s3mr import limits
 from s3mr.model.job import AttemptId, BundleRef, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
-from s3mr.policy.retrying import Relaunch, Running, judge_task
-from s3mr.policy.scheduling import Advance, Forget, Launch, Stop, Wait, decide, median_sample, suspects
+from s3mr.policy.retries import Relaunch, Running, judge_task
+from s3mr.policy.scheduler import Advance, Forget, Launch, Stop, Wait, decide, median_sample, suspects
 
 NOW = 1000.0
 

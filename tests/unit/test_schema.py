@@ -7,8 +7,8 @@ from typing import Any
 
 import zstandard
 
-from s3mr.adapters import dynamodb_items as items
-from s3mr.model import keys
+from s3mr.adapters.aws import dynamodb_items as items
+from s3mr.model import object_names
 from s3mr.model.job import SCHEMA_VERSION, AttemptId, JobState, LiveAttempt, Phase
 from s3mr.model.manifest import Manifest, Part, Piece, pack_pieces
 from s3mr.model.plan import MapTask, Split
@@ -16,7 +16,7 @@ from s3mr.model.plan_codec import encode_plan
 from s3mr.model.report import Report, TaskRequest
 from s3mr.model.statistics import Counters
 from s3mr.model.success import PartEntry, Success
-from s3mr.shuffle import frames, index
+from s3mr.shuffle import frames, shuffle_index
 from tests.unit.test_scheduling import job as some_job
 
 #: What is stored and sent, of each version. A version that somebody may have used is never given another fingerprint.
@@ -46,7 +46,10 @@ def shapes() -> Iterator[tuple[str, Any]]:
     yield "frames", stored_run()
     pieces = pack_pieces([Piece(1, 2, 3), Piece(4, 5, 6)])
     yield "pieces", pieces.hex()
-    yield "index", [column.hex() for column, _ in index.encode_segment([(WORKER, pieces)], layout="packed", reducers=2)]
+    yield (
+        "index",
+        [column.hex() for column, _ in shuffle_index.encode_segment([(WORKER, pieces)], layout="packed", reducers=2)],
+    )
     plan = bytearray()
     encode_plan([MapTask(splits=(Split(source="a", size_bytes=3, etag="e", start=0, stop=3),))], plan.extend)
     yield "plan", plan.hex()
@@ -78,11 +81,11 @@ def stored_items() -> Iterator[Any]:
 
 
 def names() -> Iterator[str]:
-    yield from keys.plan_objects("job", map_tasks=1001)
-    yield keys.packed_pieces("job", worker=WORKER, map_task=1)
-    yield keys.split_piece("job", worker=WORKER, map_task=1, partition=2)
-    yield keys.upload_note("job", keys.OpenedPart(keys.part(3), WORKER, "id/+="))
-    yield from (keys.SUCCESS, keys.COMMITTING)
+    yield from object_names.plan_objects("job", map_tasks=1001)
+    yield object_names.packed_pieces("job", worker=WORKER, map_task=1)
+    yield object_names.split_piece("job", worker=WORKER, map_task=1, partition=2)
+    yield object_names.upload_note("job", object_names.OpenedPart(object_names.part(3), WORKER, "id/+="))
+    yield from (object_names.SUCCESS, object_names.COMMITTING)
 
 
 def stored_run() -> list[str]:
@@ -96,7 +99,7 @@ def stored_run() -> list[str]:
 
 
 def part() -> Part:
-    return Part(name=keys.part(0), upload="u", worker=WORKER, etags=("e",), size_bytes=1, records=1, crc32c=1)
+    return Part(name=object_names.part(0), upload="u", worker=WORKER, etags=("e",), size_bytes=1, records=1, crc32c=1)
 
 
 def some_manifest() -> Manifest:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.codec import Encoder, decode
-from s3mr.shuffle.values import TUPLES_MAX, check_value, column_bytes, snapshot
+from s3mr.shuffle.value_types import TUPLES_MAX, check_value, column_bytes, snapshot
 
 text = st.text(st.characters())  # with lone surrogates
 scalars = st.one_of(

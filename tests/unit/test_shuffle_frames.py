@@ -10,8 +10,8 @@ from s3mr.errors import InvariantError
 from s3mr.model.manifest import Piece, pack_pieces
 from s3mr.shuffle import frames
 from s3mr.shuffle.frames import read_run, write_run
-from s3mr.shuffle.index import column_range, decode_column, encode_segment
-from s3mr.shuffle.values import column_bytes
+from s3mr.shuffle.shuffle_index import column_range, decode_column, encode_segment
+from s3mr.shuffle.value_types import column_bytes
 
 Groups = list[tuple[Any, list[Any]]]
 groups_of_text = st.dictionaries(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3mr.errors import InvariantError, UserCodeError
-from s3mr.shuffle.keys import KeyTypes, key_type, merge_types
+from s3mr.shuffle.key_types import KeyTypes, key_type, merge_types
 from s3mr.shuffle.partitioning import by_function, by_hash, stable_hash
 
 

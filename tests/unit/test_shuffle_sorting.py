@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.frames import frame_bytes, write_run
-from s3mr.shuffle.merging import merge_runs
+from s3mr.shuffle.merge import merge_runs
 from s3mr.shuffle.partitioning import by_hash
-from s3mr.shuffle.sorting import SortBuffer
+from s3mr.shuffle.sort_buffer import SortBuffer
 
 MIB = 1024 * 1024
 Pairs = list[tuple[Any, Any]]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.memory import MemoryJobStore
-from s3mr.adapters.memory_data import MemoryOutput
+from s3mr.adapters.memory.memory_data import MemoryOutput
+from s3mr.adapters.memory.memory_stores import MemoryJobStore
 from s3mr.api import Job
-from s3mr.coordinator.resuming import Resumer, launch_again
+from s3mr.coordinator.adoption import Resumer, launch_again
 from s3mr.errors import RequestError, S3mrError, TransientError
-from s3mr.local.driving import TROUBLE_MAX, Run
-from s3mr.local.pacing import Pace
+from s3mr.local.driver import TROUBLE_MAX, Run
+from s3mr.local.prefetch import Pace
 from s3mr.model.job import JobState, Phase
 from tests.claims import holder_of
 from tests.unit.resumed_jobs import finished, resumer

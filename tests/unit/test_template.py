@@ -195,7 +195,14 @@ def test_what_the_functions_are_made_of_is_locked() -> None:
 def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone() -> None:
     packed = set(PACKAGE["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].values())
     ours = {f"s3mr/{path.name}" for path in (ROOT / "s3mr").iterdir() if path.name not in ("__pycache__", "py.typed")}
-    here = {"s3mr/cli", "s3mr/local", "s3mr/options.py", "s3mr/remote", "s3mr/loading.py", "s3mr/verifying.py"}
+    here = {
+        "s3mr/cli",
+        "s3mr/local",
+        "s3mr/options.py",
+        "s3mr/remote",
+        "s3mr/usercode/location.py",
+        "s3mr/verification.py",
+    }
     assert ours - packed == here
     assert not packed - ours
 

@@ -9,7 +9,7 @@ from tests.integration.test_untouched import REPLACED
 
 CHECK = """
 import builtins
-from s3mr.untouched import Untouched, complaint
+from s3mr.usercode.interpreter_state import Untouched, complaint
 before, untouched = dict(builtins.__dict__), Untouched()
 {}
 replaced = untouched.put_back()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3mr.errors import UserCodeError
-from s3mr.formats.lines import format_pair, format_pairs
-from s3mr.worker.user_code import Functions, UserCode
+from s3mr.formats.output_lines import format_pair, format_pairs
+from s3mr.worker.user_functions import Functions, UserCode
 
 TEXTS = st.one_of(st.text(max_size=5), st.sampled_from(["a\tb", "\n", "\r", "\\", "é", "\udc80", "x" * 1500]))
 KEYS = st.one_of(TEXTS, st.integers(), st.tuples(TEXTS, st.booleans()))

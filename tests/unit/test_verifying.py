@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryFolder, MemoryPublished
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryPublished
 from s3mr.adapters.system import InTurn, Threads
 from s3mr.api import Job
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
-from s3mr.model.proof import Proof
 from s3mr.model.success import Success, Totals
-from s3mr.verifying import DIFFERENCES_MAX, Expected, verify
+from s3mr.model.verification_result import Proof
+from s3mr.verification import DIFFERENCES_MAX, Expected, verify
 from tests.world import World
 
 TEXT = {"a.txt": b"the quick brown fox\njumps over\nthe lazy dog\n", "b.txt": b"the end\n\nof the fox"}

@@ -10,8 +10,8 @@ from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeEr
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.manifest import unpack_pieces
 from s3mr.model.report import Report
-from s3mr.worker.executing import failed
-from s3mr.worker.user_code import Functions
+from s3mr.worker.execution import failed
+from s3mr.worker.user_functions import Functions
 from tests.unit.workshop import Cloud
 
 

@@ -6,15 +6,15 @@ from typing import Any, BinaryIO
 
 import google_crc32c
 
-from s3mr.adapters.memory import MemoryObjectStore
-from s3mr.model import keys
+from s3mr.adapters.memory.memory_stores import MemoryObjectStore
+from s3mr.model import object_names
 from s3mr.model.job import BundleRef, JobSpec, Phase
 from s3mr.model.manifest import Part
 from s3mr.model.report import Report, TaskRequest
-from s3mr.shuffle.index import encode_segment
-from s3mr.worker.executing import execute
-from s3mr.worker.surroundings import Surroundings
-from s3mr.worker.user_code import Functions
+from s3mr.shuffle.shuffle_index import encode_segment
+from s3mr.worker.execution import execute
+from s3mr.worker.task_context import Surroundings
+from s3mr.worker.user_functions import Functions
 
 Texts = list[list[str]]
 
@@ -142,5 +142,5 @@ class Cloud:
             assert report.manifest.pieces is not None
             entries.append((report.manifest.worker, report.manifest.pieces))
         columns = encode_segment(entries, layout=self.spec.layout, reducers=self.spec.reducers)
-        self.store.put(keys.index_segment("job", 0), b"".join(column for column, _ in columns))
+        self.store.put(object_names.index_segment("job", 0), b"".join(column for column, _ in columns))
         return reports

@@ -13,8 +13,8 @@ import boto3
 import pytest
 from mypy_boto3_s3 import S3Client
 
-from s3mr.local.service import open_service
-from s3mr.model import keys
+from s3mr.local.endpoint_service import open_service
+from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.wiring import Stack
 from tests.integration.conftest import RUN_S_MAX, S3MR, Finished
@@ -136,8 +136,8 @@ class Place:
         self.assert_no_process()
         until(lambda: not list(self.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
         assert not [path.name for path in self.here.iterdir() if path.name.startswith(".")]
-        assert not list(self.stack.objects.list(keys.job_prefix(self.newest().spec.job_id)))
-        assert not list(self.stack.objects.list(keys.plan_prefix(self.newest().spec.job_id)))
+        assert not list(self.stack.objects.list(object_names.job_prefix(self.newest().spec.job_id)))
+        assert not list(self.stack.objects.list(object_names.plan_prefix(self.newest().spec.job_id)))
 
 
 @pytest.fixture

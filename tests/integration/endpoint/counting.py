@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from s3mr.local.door import WsgiApp
-from s3mr.local.server import services
+from s3mr.local.access_control import WsgiApp
+from s3mr.local.embedded_server import services
 from tests.serving import serving
 
 SLICE_OR_JOB = re.compile(r"job#[^#]+$")

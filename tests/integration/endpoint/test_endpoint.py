@@ -15,8 +15,8 @@ from mypy_boto3_s3 import S3Client
 
 from s3mr.errors import RequestError
 from s3mr.local.cloud import open_cloud
-from s3mr.local.driving import Run
-from s3mr.model import keys
+from s3mr.local.driver import Run
+from s3mr.model import object_names
 from s3mr.model.job import Phase
 from s3mr.settings import Settings
 from tests.integration.conftest import RUN_S_MAX
@@ -150,7 +150,7 @@ def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(plac
         run = Run(cloud, pool, cloud.stack.ticker(pool, capacity=1), "job-1", lambda _job, _running: None)
 
         def begin() -> None:
-            cloud.stack.objects.put(keys.plan("job-1"), b"plan")
+            cloud.stack.objects.put(object_names.plan("job-1"), b"plan")
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt, match="nothing was written"):

@@ -9,7 +9,7 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from s3mr.errors import RequestError
-from s3mr.model import keys
+from s3mr.model import object_names
 from s3mr.model.job import Phase
 from tests.integration.conftest import RUN_S_MAX
 from tests.integration.endpoint.conftest import EXPECTED, INPUTS, Place, lines_in, lines_of
@@ -211,7 +211,7 @@ def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
 def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_the_next(place: Place) -> None:
     assert place.s3mr(*place.run("--output", "out", "--quiet")).returncode == 0
     job_id = place.newest().spec.job_id
-    place.stack.objects.put(f"{keys.job_prefix(job_id)}map/late", b"of a doubled execution")
+    place.stack.objects.put(f"{object_names.job_prefix(job_id)}map/late", b"of a doubled execution")
     refused = place.s3mr("resume", job_id)
     assert (refused.returncode, b"has succeeded: there is nothing to resume" in refused.stderr) == (2, True)
     place.assert_nothing_left()

@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
-_MEMORY_DATA: Final = "s3mr.adapters.memory_data"
+_MEMORY_DATA: Final = "s3mr.adapters.memory.memory_data"
 
 DATA: Final[tuple[Mutant, ...]] = (
     mutant(
@@ -27,7 +27,7 @@ DATA: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "values-in-any-order",
-        "s3mr.worker.reducing",
+        "s3mr.worker.reduce_execution",
         7,
         (
             "enumerate(decode_column(column, tasks=tasks), start=first):",
@@ -36,7 +36,7 @@ DATA: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "offsets-of-the-wrong-piece",
-        "s3mr.shuffle.index",
+        "s3mr.shuffle.shuffle_index",
         19,
         ("list(map(add, offsets, lengths))", "list(lengths)"),
     ),

@@ -4,11 +4,11 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
-_TICKING: Final = "s3mr.coordinator.ticking"
-_RECORDING: Final = "s3mr.coordinator.recording"
-_LEADING: Final = "s3mr.coordinator.leading"
-_SCHEDULING: Final = "s3mr.policy.scheduling"
-_MEMORY: Final = "s3mr.adapters.memory"
+_TICKING: Final = "s3mr.coordinator.ticker"
+_RECORDING: Final = "s3mr.coordinator.recorder"
+_LEADING: Final = "s3mr.coordinator.fence"
+_SCHEDULING: Final = "s3mr.policy.scheduler"
+_MEMORY: Final = "s3mr.adapters.memory.memory_stores"
 
 DECIDING: Final[tuple[Mutant, ...]] = (
     # The fence and the phases.
@@ -89,13 +89,13 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "one-worker-id-an-attempt",
-        "s3mr.worker.executing",
+        "s3mr.worker.execution",
         1,
         ("worker = surroundings.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
     ),
     mutant(
         "report-before-the-bytes",
-        "s3mr.worker.mapping",
+        "s3mr.worker.map_execution",
         11,
         (
             "            surroundings.store.put(key, file)\n    return pieces",

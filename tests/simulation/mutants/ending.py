@@ -4,12 +4,12 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
-_TICKING: Final = "s3mr.coordinator.ticking"
-_COMMITTING: Final = "s3mr.coordinator.committing"
-_MEMORY: Final = "s3mr.adapters.memory"
-_MEMORY_DATA: Final = "s3mr.adapters.memory_data"
-_RESUMING: Final = "s3mr.coordinator.resuming"
-_SUBMITTING: Final = "s3mr.coordinator.submitting"
+_TICKING: Final = "s3mr.coordinator.ticker"
+_COMMITTING: Final = "s3mr.coordinator.commit"
+_MEMORY: Final = "s3mr.adapters.memory.memory_stores"
+_MEMORY_DATA: Final = "s3mr.adapters.memory.memory_data"
+_RESUMING: Final = "s3mr.coordinator.adoption"
+_SUBMITTING: Final = "s3mr.coordinator.submission"
 
 ENDING: Final[tuple[Mutant, ...]] = (
     # The output.
@@ -104,7 +104,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "no-last-sweep",
-        "s3mr.coordinator.driving",
+        "s3mr.coordinator.tick_round",
         221,
         ('"done": tick.swept,', '"done": tick.over,'),
     ),
@@ -136,7 +136,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
     # Uploads and their notes, and jobs of other tables.
     mutant(
         "open-without-a-note",
-        "s3mr.worker.writing",
+        "s3mr.worker.part_lines",
         1,
         (
             'surroundings.store.put(keys.upload_note(job_id, OpenedPart(name, worker, upload)), b"")',

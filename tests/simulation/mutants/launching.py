@@ -4,11 +4,11 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
-_TICKING: Final = "s3mr.coordinator.ticking"
-_LAUNCHING: Final = "s3mr.coordinator.launching"
-_RETRYING: Final = "s3mr.policy.retrying"
-_SCHEDULING: Final = "s3mr.policy.scheduling"
-_RESUMING: Final = "s3mr.coordinator.resuming"
+_TICKING: Final = "s3mr.coordinator.ticker"
+_LAUNCHING: Final = "s3mr.coordinator.launcher"
+_RETRYING: Final = "s3mr.policy.retries"
+_SCHEDULING: Final = "s3mr.policy.scheduler"
+_RESUMING: Final = "s3mr.coordinator.adoption"
 
 LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
@@ -28,7 +28,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
             "        if refused:\n",
         ),
     ),
-    mutant("begin-too-late", "s3mr.worker.executing", 22, ("if started_at > request.start_by:", "if False:")),
+    mutant("begin-too-late", "s3mr.worker.execution", 22, ("if started_at > request.start_by:", "if False:")),
     mutant("leases-never-end", _RETRYING, 1, ("if one.failure or one.lease_until > now:", "if True:")),
     mutant(
         "leases-end-at-once",
@@ -56,7 +56,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "no-room-costs-attempts",
-        "s3mr.coordinator.receiving",
+        "s3mr.coordinator.destinations",
         10,
         (
             "        kind, message = FailureKind.NO_ROOM, no_room\n",
@@ -164,7 +164,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     # Clocks that are set, forwards and back.
     mutant(
         "a-clock-never-steps-back",
-        "s3mr.worker.executing",
+        "s3mr.worker.execution",
         10,
         ("max(surroundings.clock.now() - started_at, 0.0)", "surroundings.clock.now() - started_at"),
     ),

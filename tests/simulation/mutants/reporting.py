@@ -4,10 +4,10 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
-_RECORDING: Final = "s3mr.coordinator.recording"
+_RECORDING: Final = "s3mr.coordinator.recorder"
 _REPORT: Final = "s3mr.model.report"
 _BARRIER: Final = "s3mr.coordinator.barrier"
-_COMMITTING: Final = "s3mr.coordinator.committing"
+_COMMITTING: Final = "s3mr.coordinator.commit"
 
 REPORTING: Final[tuple[Mutant, ...]] = (
     # Tokens: coordinator and recorder agree on all of these.
@@ -35,7 +35,7 @@ REPORTING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "fail-without-a-name",
-        "s3mr.worker.executing",
+        "s3mr.worker.execution",
         2,
         (
             "        return failed(request, worker=worker, error=error)\n",
@@ -44,7 +44,7 @@ REPORTING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "fail-and-leave-the-part-open",
-        "s3mr.worker.writing",
+        "s3mr.worker.part_lines",
         15,
         ("            part.abandon()\n", "            pass\n"),
     ),
@@ -61,7 +61,7 @@ REPORTING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "checksums-of-pieces-are-not-compared",
-        "s3mr.worker.reducing",
+        "s3mr.worker.reduce_execution",
         296,
         (
             "if (length_bytes, crc32c) != (stored.piece.length_bytes, stored.piece.crc32c):",

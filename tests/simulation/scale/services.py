@@ -15,8 +15,8 @@ import msgpack
 from botocore.exceptions import ClientError
 
 from s3mr import limits
-from s3mr.adapters import dynamodb_items as items
-from s3mr.adapters.dynamodb_items import Item
+from s3mr.adapters.aws import dynamodb_items as items
+from s3mr.adapters.aws.dynamodb_items import Item
 from s3mr.batching import batched
 from s3mr.errors import InvariantError
 from tests.simulation.scale.meter import Meter

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any, Final
 
 from s3mr import limits
-from s3mr.adapters.memory_data import MemoryOutput
-from s3mr.coordinator.receiving import receive
-from s3mr.coordinator.recording import Recorder, Verdict
-from s3mr.model import keys
+from s3mr.adapters.memory.memory_data import MemoryOutput
+from s3mr.coordinator.destinations import receive
+from s3mr.coordinator.recorder import Recorder, Verdict
+from s3mr.model import object_names
 from s3mr.model.job import JobSpec, Phase
 from s3mr.model.manifest import Books, Manifest, Piece, pack_pieces
 from s3mr.model.report import Report, TaskRequest
@@ -127,7 +127,7 @@ class Workers:
     def _mapped(self, request: TaskRequest, worker: str, took_s: float) -> dict[str, Any]:
         row, packed = self._row
         size_bytes = sum(piece.length_bytes for piece in row)
-        name = keys.packed_pieces(request.spec.job_id, worker=worker, map_task=request.task)
+        name = object_names.packed_pieces(request.spec.job_id, worker=worker, map_task=request.task)
         self._objects.sizes[name] = size_bytes
         counters = Counters(
             records_in=500_000,
@@ -143,7 +143,7 @@ class Workers:
     def _reduced(self, request: TaskRequest, worker: str, took_s: float) -> dict[str, Any]:
         row, _ = self._row
         piece, map_tasks = row[request.task], request.spec.map_tasks
-        writer = self._output_of(request.spec).open_part(keys.part(request.task), worker=worker, announce=len)
+        writer = self._output_of(request.spec).open_part(object_names.part(request.task), worker=worker, announce=len)
         writer.write(b"key\t1\n")
         part = writer.finish(records=1)
         books = Books(records=piece.records * map_tasks, checksum=piece.crc32c * map_tasks % 2**32)

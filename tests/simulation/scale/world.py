@@ -14,17 +14,17 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from s3mr import limits
-from s3mr.adapters import dynamodb_items as items
-from s3mr.adapters.dynamodb import DynamoDBJobStore
-from s3mr.adapters.memory_data import MemoryFolder, MemoryOutput
+from s3mr.adapters.aws import dynamodb_items as items
+from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
+from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryOutput
 from s3mr.adapters.system import SystemEntropy
 from s3mr.batching import batched
 from s3mr.coordinator import barrier
-from s3mr.coordinator.driving import perform
-from s3mr.coordinator.launching import Launcher
-from s3mr.coordinator.recording import Recorder
-from s3mr.coordinator.submitting import Order, Submitter
-from s3mr.coordinator.ticking import Tick, Ticker
+from s3mr.coordinator.launcher import Launcher
+from s3mr.coordinator.recorder import Recorder
+from s3mr.coordinator.submission import Order, Submitter
+from s3mr.coordinator.tick_round import perform
+from s3mr.coordinator.ticker import Tick, Ticker
 from s3mr.model.job import Failure, JobSpec, JobState, Phase
 from s3mr.model.plan import InputObject
 from s3mr.ports import Found, ObjectStore

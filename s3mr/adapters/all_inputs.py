@@ -1,0 +1,49 @@
+"""Inputs wherever they lie: each name goes to the adapter that it calls for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from s3mr.adapters import input_names
+from s3mr.adapters.aws.s3_uri import is_s3
+from s3mr.adapters.input_names import Candidate
+from s3mr.model.plan import InputObject
+from s3mr.ports import Found, Inputs
+
+
+class ExpandingInputs(Inputs, Protocol):
+    """Inputs that can be asked for one argument at a time."""
+
+    def expand(self, argument: str) -> Iterator[Candidate]:
+        """Yield what is behind one argument."""
+
+
+class AnyInputs:
+    """Files and S3 objects alike. The S3 side is made when the first ``s3://`` name is met, and not before."""
+
+    def __init__(self, local: ExpandingInputs, s3_factory: Callable[[], ExpandingInputs]) -> None:
+        self._local = local
+        self._s3_factory = s3_factory
+
+    def find(self, arguments: Sequence[str]) -> Found:
+        """Expand every argument where it lies, in order.
+
+        Raises:
+            RequestError: an argument names nothing, or what must not be read; or there is nothing behind them all.
+        """
+        return input_names.collect(arguments, lambda argument: self._of(argument).expand(argument))
+
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the object of exactly this name as it is now."""
+        return self._of(source).look_up(source)
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes ``[start, stop)`` of ``source``."""
+        return self._of(source).stream(source, etag=etag, start=start, stop=stop)
+
+    @cached_property
+    def _s3(self) -> ExpandingInputs:
+        return self._s3_factory()
+
+    def _of(self, source: str) -> ExpandingInputs:
+        return self._s3 if is_s3(source) else self._local

@@ -1,0 +1,93 @@
+"""The state machine that drives jobs: an execution a job, ``<job>-0``, then ``<job>-1`` when its history has filled."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from s3mr.adapters.aws.aws_errors import code_of, translated
+from s3mr.model.job import JobId
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of the state machine for a job; ``tick`` is the function version that it calls."""
+
+    number: int
+    status: str  # RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE
+    tick: str
+
+    @property
+    def running(self) -> bool:
+        return self.status == "RUNNING"
+
+
+class StateMachine:
+    """Starts coordinators, and finds them."""
+
+    def __init__(self, client: "SFNClient", arn: str) -> None:
+        self._client = client
+        self._arn = arn
+
+    def start(self, job_id: JobId, *, tick: str, number: int = 0) -> None:
+        """Start the job's execution of that number; if it was started before, that is done.
+
+        Source: Step Functions API reference, StartExecution (idempotency).
+        """
+        document = {"job_id": job_id, "tick": tick, "number": number, "answer": {"round": 0}}
+        with translated(f"starting the coordinator of job {job_id}"):
+            try:
+                self._client.start_execution(
+                    stateMachineArn=self._arn, name=f"{job_id}-{number}", input=json.dumps(document)
+                )
+            except ClientError as error:
+                if code_of(error) != "ExecutionAlreadyExists":
+                    raise
+
+    def latest(self, job_id: JobId) -> Execution | None:
+        """Return the job's execution of the highest number; None if there was none.
+
+        Numbers have no gaps, so of 300 executions no more than 19 are looked at.
+        """
+        last = self._execution(job_id, 0)
+        if last is None:
+            return None
+        beyond = 1  # doubled until there is none of that number; from there on halved
+        while found := self._execution(job_id, beyond):
+            last, beyond = found, 2 * beyond
+        while beyond - last.number > 1:
+            middle = (last.number + beyond) // 2
+            if found := self._execution(job_id, middle):
+                last = found
+            else:
+                beyond = middle
+        return last
+
+    def ensure(self, job_id: JobId, *, tick: str) -> bool:
+        """See to it that the job has a coordinator: start one if none runs; return whether that was needed.
+
+        It calls the version that the one before called; if there was none, ``tick``.
+        """
+        last = self.latest(job_id)
+        if last is not None and last.running:
+            return False
+        if last is None:
+            self.start(job_id, tick=tick)
+        else:
+            self.start(job_id, tick=last.tick, number=last.number + 1)
+        return True
+
+    def _execution(self, job_id: JobId, number: int) -> Execution | None:
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{job_id}-{number}"
+        with translated(f"looking for the coordinator of job {job_id}"):
+            try:
+                found = self._client.describe_execution(executionArn=arn)
+            except ClientError as error:
+                if code_of(error) != "ExecutionDoesNotExist":
+                    raise
+                return None
+        return Execution(number, found["status"], json.loads(found["input"])["tick"])

@@ -1,0 +1,129 @@
+"""Inputs that are files: paths, folders and glob patterns of this machine."""
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from s3mr import limits
+from s3mr.adapters import input_names
+from s3mr.adapters.files.os_errors import translated_os
+from s3mr.adapters.input_names import Candidate
+from s3mr.errors import RequestError
+from s3mr.model.plan import InputObject
+from s3mr.ports import Found
+from s3mr.safe_open import open_at_once
+
+
+class LocalInputs:
+    """Finds and reads files. Names that are no UTF-8 are carried as surrogate escapes."""
+
+    def find(self, arguments: Sequence[str]) -> Found:
+        """Expand files, folders (with everything below) and globs, in the order of the arguments.
+
+        Below a folder, and where a pattern matches, names that begin with ``_`` or ``.`` are skipped and counted.
+        A file that is reached twice, also by a link, counts once, under its first name.
+
+        Raises:
+            RequestError: an argument names nothing, or what cannot be read; or there is no file behind them all.
+        """
+        return input_names.collect(arguments, self.expand)
+
+    def expand(self, argument: str) -> Iterator[Candidate]:
+        """Yield what is behind one argument; the identity is the real path."""
+        if os.path.lexists(argument) or not input_names.has_magic(argument):
+            yield from _path(argument, hidden=False)
+            return
+        found = glob.glob(argument, recursive=True, include_hidden=True)  # noqa: PTH207 - keeps names as they are given
+        matches = sorted(found, key=os.fsencode)
+        if not matches:
+            raise RequestError(f"no input: nothing matches the pattern {argument}")
+        below, asked = len(input_names.literal_folder(argument)), input_names.hidden_asked(argument)
+        for match in matches:
+            yield from _path(match, hidden=input_names.is_hidden(match[below:], asked=asked))
+
+    def look_up(self, source: str) -> InputObject | None:
+        """Return the file as it is now; None where there is none of that name."""
+        with translated_os(source):
+            try:
+                found = Path(source).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return InputObject(source=source, size_bytes=found.st_size, etag=_etag(found))
+
+    def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes ``[start, stop)`` of the file in blocks of at most 1 MiB.
+
+        Raises:
+            RequestError: it has vanished, cannot be read, or is not what it was when it was planned.
+        """
+        with translated_os(source):
+            file = open_at_once(source)
+        with file:
+            _check_unchanged(file.fileno(), etag, source)
+            file.seek(start)
+            while start < stop:
+                with translated_os(source):
+                    block = file.read(min(limits.MIB, stop - start))
+                if not block:
+                    raise RequestError(f"changed since it was planned: {source} ends before byte {stop}")
+                start += len(block)
+                yield block
+            _check_unchanged(file.fileno(), etag, source)
+
+
+def _path(path: str, *, hidden: bool) -> Iterator[Candidate]:
+    with translated_os(path):
+        found, real = Path(path).stat(), os.path.realpath(path)
+    if stat.S_ISDIR(found.st_mode):
+        yield from _folder(path, real, hidden=hidden, seen=set())
+    elif hidden:
+        yield Candidate(real, None)
+    else:
+        yield _file(path, real, found)
+
+
+def _folder(path: str, real: str, *, hidden: bool, seen: set[str]) -> Iterator[Candidate]:
+    """Yield everything below in the order of the whole relative paths, as S3 would list them."""
+    if real in seen:  # a link back to a folder above, or a second one to the same
+        return
+    seen.add(real)
+    with translated_os(path), os.scandir(path) as entries:
+        ordered = sorted(entries, key=lambda entry: _order(path, entry))
+    for entry in ordered:
+        below = f"{path.rstrip('/')}/{entry.name}"
+        below_real = os.path.realpath(below) if entry.is_symlink() else f"{real.rstrip('/')}/{entry.name}"
+        below_hidden = hidden or input_names.is_hidden(entry.name)
+        if entry.is_dir():
+            yield from _folder(below, below_real, hidden=below_hidden, seen=seen)
+        elif below_hidden:
+            yield Candidate(below_real, None)
+        else:
+            with translated_os(below):
+                found = entry.stat()
+            yield _file(below, below_real, found)
+
+
+def _order(path: str, entry: os.DirEntry[str]) -> bytes:
+    """Return what stands at this place in the relative paths: a folder's name goes on with its slash."""
+    with translated_os(f"{path.rstrip('/')}/{entry.name}"):
+        return os.fsencode(f"{entry.name}/" if entry.is_dir() else entry.name)
+
+
+def _file(path: str, real: str, found: os.stat_result) -> Candidate:
+    if not stat.S_ISREG(found.st_mode):
+        raise RequestError(f"no regular file: {path} is a pipe, a socket or a device; copy its content to a file")
+    if not os.access(path, os.R_OK):
+        raise RequestError(f"permission denied: {path}")
+    return Candidate(real, InputObject(source=path, size_bytes=found.st_size, etag=_etag(found)))
+
+
+def _etag(found: os.stat_result) -> str:
+    """Return what changes with the content. Anybody can put the time of the last write back, but not ctime."""
+    return f"{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_size}-{found.st_ino}"
+
+
+def _check_unchanged(descriptor: int, etag: str, source: str) -> None:
+    if _etag(os.fstat(descriptor)) != etag:
+        raise RequestError(f"changed since it was planned: {source}; run the job again")

@@ -1,0 +1,38 @@
+"""The one spelling of an output: jobs claim what they write to by its name."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from s3mr.adapters.aws.s3_uri import S3Uri, is_s3, parse_s3_uri
+from s3mr.adapters.files.os_errors import translated_os
+from s3mr.errors import RequestError
+
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|s3[an]?:", re.IGNORECASE)
+
+
+def normal_output(output: str) -> str:
+    """Return the one name of the folder or ``s3://`` prefix that ``output`` names.
+
+    A folder's name is absolute, without links: ``out``, ``./out/`` and ``in/../out`` are one. A prefix has no slash at
+    its end.
+
+    Raises:
+        RequestError: it names neither, or a prefix with ``//``, ``/./`` or ``/../`` in it: S3 keeps these as they are,
+            and most tools do not.
+    """
+    if is_s3(output):
+        return _normal_prefix(output)
+    if not output or "\0" in output or _URI.match(output):
+        raise RequestError(f"--output {output!r}: name a folder, or s3://bucket/prefix")
+    with translated_os("the current folder"):
+        return os.path.realpath(Path(output).expanduser())
+
+
+def _normal_prefix(output: str) -> str:
+    bucket, key = parse_s3_uri(output)
+    prefix = key.rstrip("/")
+    if prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/")):
+        raise RequestError(f"--output {output}: write the prefix without empty names, '.' and '..' in it")
+    return str(S3Uri(bucket, prefix))

@@ -1,0 +1,141 @@
+"""Launching: log the batch, write its live attempts, invoke. A logged batch may be repeated, the same to the letter.
+
+So a tick that dies costs no attempt: the next one repeats the batch, with the same attempt numbers and tokens, and
+skips the tasks that have a winner by then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from s3mr import limits
+from s3mr.batching import batched
+from s3mr.coordinator.fence import Lead
+from s3mr.errors import TransientError
+from s3mr.model import object_names
+from s3mr.model.job import AttemptId, JobState, Launch, LiveAttempt, Phase
+from s3mr.model.plan import Pointer
+from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer
+from s3mr.model.report import TaskRequest, attempt_token
+from s3mr.ports import Clock, Invoker, JobStore, ObjectStore, Parallel
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Hands attempts to the invoker."""
+
+    store: JobStore
+    objects: ObjectStore
+    invoker: Invoker
+    parallel: Parallel
+    clock: Clock
+    waiting_s: float = limits.EVENT_AGE_S  # how long the invoker may keep an attempt before it starts
+
+    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
+        """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
+
+        Leases begin with their batch. What a resumed job has adopted is not begun again.
+
+        Raises:
+            TransientError: the invoker refuses for now; what was not handed over stays logged.
+        """
+        for batch in batched(attempts, limits.LAUNCH_BATCH):
+            job = lead.job
+            fresh = [one.task + 1 for one in batch if one.attempt == 1]
+            if job.spec.resumed_from is not None:
+                batch = self._not_won(job, batch)  # noqa: PLW2901 - the rest of the batch
+            now = self.clock.now()
+            lead.save(
+                **changes,
+                launching=Launch(phase=job.phase, at=now, attempts=batch),
+                cursor=min(cursor, max([job.cursor, *fresh])),
+                attempts=job.attempts + len(batch),
+                retried=job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
+                last_lease_until=max(job.last_lease_until, now + self._lease_s(job)),
+            )
+            self._perform(lead, batch)
+            changes = {}
+        lead.save(launching=None)
+
+    def repeat(self, lead: Lead) -> None:
+        """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile.
+
+        Their leases begin anew: the earlier tick may have died long ago.
+        """
+        job, now = lead.job, self.clock.now()
+        logged = job.launching and job.launching.model_copy(update={"at": now})
+        job = lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))
+        if logged is not None:
+            self._perform(lead, self._not_won(job, logged.attempts))
+        lead.save(launching=None)
+
+    def _lease_s(self, job: JobState) -> float:
+        return limits.lease_s(job.spec.task_timeout_s, waiting_s=self.waiting_s)
+
+    def _not_won(self, job: JobState, attempts: Sequence[AttemptId]) -> tuple[AttemptId, ...]:
+        won = self.store.manifests(job, job.phase, [one.task for one in attempts])
+        return tuple(one for one in attempts if one.task not in won)
+
+    def _perform(self, lead: Lead, attempts: Sequence[AttemptId]) -> None:
+        job = lead.job
+        requests = _requests(job, attempts, self.objects, waiting_s=self.waiting_s)
+        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))
+        answers = list(self.parallel.map(self._invoke, requests, width=limits.INVOKE_WIDTH))
+        refused = tuple(one for one, answer in zip(attempts, answers, strict=True) if answer is not None)
+        if refused:
+            lead.save(launching=job.launching and job.launching.model_copy(update={"attempts": refused}))
+            raise next(answer for answer in answers if answer is not None)
+
+    def _invoke(self, request: TaskRequest) -> TransientError | None:
+        """Hand one attempt over; return why it was refused, if it was."""
+        try:
+            self.invoker.invoke(request)
+        except TransientError as error:
+            return error
+        return None
+
+
+def _live(job: JobState, attempts: Sequence[AttemptId], lease_s: float) -> list[LiveAttempt]:
+    assert job.launching is not None  # noqa: S101 - only logged batches are performed
+    at = job.launching.at
+    return [
+        LiveAttempt(
+            phase=job.launching.phase,
+            **dict(one),
+            launched_at=at,
+            lease_until=at + lease_s,
+        )
+        for one in attempts
+    ]
+
+
+def _requests(
+    job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore, *, waiting_s: float
+) -> list[TaskRequest]:
+    assert job.launching is not None  # noqa: S101 - only logged batches are performed
+    start_by = job.launching.at + limits.start_s(waiting_s=waiting_s)
+    pointers = _pointers(job, attempts, objects) if job.phase is Phase.MAP else {}
+    return [
+        TaskRequest(
+            spec=job.spec,
+            phase=job.phase,
+            task=one.task,
+            attempt=one.attempt,
+            token=attempt_token(job.secret, phase=job.phase, task=one.task, attempt=one.attempt),
+            start_by=start_by,
+            plan=pointers.get(one.task),
+        )
+        for one in attempts
+    ]
+
+
+def _pointers(job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore) -> dict[int, Pointer]:
+    """Read where the plan of each task lies: one read of the index, from the first task to the last."""
+    if not attempts:
+        return {}
+    tasks = sorted({one.task for one in attempts})
+    start = job.spec.plan_index_offset_bytes + tasks[0] * POINTER_BYTES
+    stop = job.spec.plan_index_offset_bytes + (tasks[-1] + 1) * POINTER_BYTES
+    index = b"".join(objects.stream(object_names.plan(job.spec.job_id), start=start, stop=stop))
+    offsets = {task: (task - tasks[0]) * POINTER_BYTES for task in tasks}
+    return {task: decode_pointer(index[at : at + POINTER_BYTES]) for task, at in offsets.items()}

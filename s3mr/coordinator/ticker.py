@@ -1,0 +1,239 @@
+"""Tick: one step of a job. Observe it in the table, decide (policy), act; remember nothing.
+
+A tick may die after any line. What it was about to launch is logged first, what it decides is written under the
+epoch fence, and everything else it does may be done again: the next tick carries on from the table alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import BinaryIO
+
+from s3mr import limits
+from s3mr.coordinator import barrier, commit
+from s3mr.coordinator.claim import claim_output
+from s3mr.coordinator.fence import FencedError, Lead
+from s3mr.coordinator.launcher import Launcher
+from s3mr.coordinator.sweep import discard_uploads, sweep, sweep_leftovers
+from s3mr.errors import InvariantError, RequestError, UserCodeError
+from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
+from s3mr.policy import scheduler
+from s3mr.ports import Clock, Entropy, JobStore, ObjectStore, Observation, Output, Parallel
+
+TICK_SOON_S = 0.0
+_WRITER_DIGITS = 16
+
+
+class NoSuchJobError(RequestError):
+    """The table holds no such job: none was ever submitted, or it has been cleaned up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a tick answers: where the job stands now, and when to tick again if nothing is reported before."""
+
+    job: JobState
+    wait_s: float
+    swept: bool = False  # what attempts have written that outlived the job is gone, too: no tick is needed any more
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended and holds nothing any more."""
+        return self.job.released
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """The coordinator's ports, and the step itself."""
+
+    store: JobStore
+    objects: ObjectStore
+    output_of: Callable[[JobSpec], Output]
+    launcher: Launcher
+    parallel: Parallel
+    clock: Clock
+    entropy: Entropy
+    scratch: Callable[[], BinaryIO]
+    capacity: int  # attempts that may run at once
+    holds: str | None = None  # the job whose output this very process has taken: it need not be taken again
+
+    def tick(self, job_id: str, *, stop: Failure | None = None) -> Tick:
+        """Take the job one step further; with ``stop``, towards its end, unless it has ended or is committing.
+
+        Raises:
+            NoSuchJobError: there is no such job.
+            TransientError: a service is busy; tick again.
+        """
+        now = self.clock.now()  # before the look: of a lease that is over by then, all that was heard in time is seen
+        seen = self.store.observe(job_id)
+        if seen is None:
+            raise NoSuchJobError(f"there is no job {job_id}")
+        lead = self.lead(seen.job)
+        if seen.job.released:
+            self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it since
+            left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
+            if not left_s:
+                sweep_leftovers(seen.job, self.objects, self.output_of(seen.job.spec))
+            return Tick(seen.job, left_s, swept=not left_s)
+        try:
+            wait_s = self._step(lead, seen, stop or self._overdue(seen.job), now)
+        except FencedError:
+            wait_s = limits.STALL_S
+        return Tick(lead.job, wait_s)
+
+    def lead(self, job: JobState) -> Lead:
+        """Return the right to write ``job`` as it was read, unless somebody has since."""
+        return Lead(self.store, job, writer=self.entropy.hex(_WRITER_DIGITS))
+
+    def _step(self, lead: Lead, seen: Observation, stop: Failure | None, now: float) -> float:
+        job = lead.job
+        if job.phase.terminal:
+            self._release(lead, seen)
+        elif job.phase is Phase.STOPPING:
+            self._stop(lead, seen)
+        elif job.phase is Phase.COMMITTING:
+            self._guarded(lead, lambda: self._commit(lead))
+        elif seen.cancel_requested:
+            lead.save(phase=Phase.STOPPING, cancelled=True)
+        elif stop is not None:
+            lead.save(phase=Phase.STOPPING, failure=stop)
+        elif job.launching is not None:
+            self._guarded(lead, lambda: self.launcher.repeat(lead))
+        else:
+            return self._work(lead, seen, now)
+        return TICK_SOON_S
+
+    def _work(self, lead: Lead, seen: Observation, now: float) -> float:
+        """Launch what the policy asks for at ``now``, or leave the phase."""
+        job = lead.job
+        if not job.attempts and not self._guarded(lead, lambda: self._take_output(job)):
+            return TICK_SOON_S
+        live = [one for one in seen.live if one.phase is job.phase]
+        asked = scheduler.suspects(job, live, now=now)
+        won = frozenset(self.store.manifests(job, job.phase, asked))
+        changes = self._progress(job, [one for one in live if one.task not in won], now)
+        actions = scheduler.decide(
+            job.model_copy(update=changes),
+            live,
+            won=won,
+            capacity=min(self.capacity, job.spec.workers or self.capacity),
+            now=now,
+        )
+        wait_s, wanted = TICK_SOON_S, 0
+        for action in actions:
+            match action:
+                case scheduler.Forget(attempts):
+                    self.store.forget(job.spec.job_id, job.phase, attempts)
+                case scheduler.Launch(attempts, cursor):
+                    wanted += len(attempts)
+                    self._guarded(lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, **changes))
+                case scheduler.Advance():
+                    self._guarded(lead, lambda: self._advance(lead, now))
+                case scheduler.Stop(failure):
+                    lead.save(phase=Phase.STOPPING, failure=failure)
+                case scheduler.Wait(seconds):
+                    begun = lead.job.attempts - job.attempts
+                    wait_s = seconds if begun == wanted else TICK_SOON_S  # slots are free: tasks had winners already
+        if changes and lead.job is job:
+            lead.save(**changes)
+        return wait_s
+
+    def _take_output(self, job: JobState) -> None:
+        """Take the output of a job that has begun nothing yet: who submitted it may have died before that."""
+        if job.spec.job_id == self.holds:
+            return
+        claim_output(self.store, job.spec)
+        self.output_of(job.spec).check_empty()
+
+    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> dict[str, int | float]:
+        """Return what has changed in the job's progress: tasks done, when that grew, the median duration."""
+        changes: dict[str, int | float] = {}
+        done = job.cursor - len({one.task for one in unfinished})
+        if done > job.done:
+            changes |= {"done": done, "progressed_at": now}
+        sample = scheduler.median_sample(job, unfinished)
+        if durations := [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]:
+            changes["median_s"] = median(durations)
+        return changes
+
+    def _advance(self, lead: Lead, now: float) -> None:
+        """Leave a phase in which every task has a winner."""
+        job = lead.job
+        if job.phase is not job.spec.last_phase:
+            counters = barrier.write_shuffle_index(job, self.store, self.objects, scratch=self.scratch)
+            lead.save(
+                phase=Phase.REDUCE,
+                cursor=0,
+                done=0,
+                median_s=None,
+                phase_started_at=now,
+                map_counters=counters,
+                counters=counters,
+            )
+            return
+        counters = commit.prepare(job, self.store, self.objects)
+        ignored = self.store.count_ignored(job)
+        lead.save(phase=Phase.COMMITTING, cursor=0, counters=job.counters + counters, ignored=ignored)
+
+    def _commit(self, lead: Lead) -> None:
+        lead.save()  # fences off an older tick before the first part is completed
+        commit.complete(
+            lead.job,
+            self.store,
+            self.objects,
+            self.output_of(lead.job.spec),
+            self.parallel,
+            save_cursor=lambda cursor: lead.save(cursor=cursor),
+        )
+        lead.save(phase=Phase.SUCCEEDED, ended_at=self.clock.now())
+
+    def _stop(self, lead: Lead, seen: Observation) -> None:
+        """End a job that will not succeed: seal its tasks, so that nothing is recorded after its end, then end it."""
+        lead.save()
+        job = lead.job
+        for phase in (Phase.MAP, Phase.REDUCE):
+            begun = {one.task for one in seen.live if one.phase is phase}
+            if job.launching and job.launching.phase is phase:
+                begun |= {one.task for one in job.launching.attempts}
+            self.store.seal(job, phase, sorted(begun))
+        phase = Phase.CANCELLED if job.cancelled else Phase.FAILED
+        lead.save(phase=phase, ended_at=self.clock.now())
+
+    def _release(self, lead: Lead, seen: Observation) -> None:
+        """Give up what an ended job holds: open uploads, live attempts, intermediates, the claim on its output."""
+        lead.save()
+        job, job_id = lead.job, lead.job.spec.job_id
+        output = self.output_of(job.spec)
+        if job.phase is Phase.SUCCEEDED:
+            if not job.spec.keep_intermediate:
+                sweep(self.objects, output, job.spec)
+        else:
+            discard_uploads(self.objects, output, job.spec, last=True)
+            output.withdraw(commit.winning_parts(job, self.store))
+        for phase in (Phase.MAP, Phase.REDUCE):
+            left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]
+            self.store.forget(job_id, phase, left)
+        self.store.release_output(job.spec.output, job_id=job_id)
+        lead.save(released=True)
+
+    def _overdue(self, job: JobState) -> Failure | None:
+        if self.clock.now() < job.created_at + job.spec.deadline_s:
+            return None
+        return Failure(
+            kind=FailureKind.REQUEST,
+            message=f"the job did not end within {job.spec.deadline_s:g} s: raise --deadline, or resume the job",
+        )
+
+    def _guarded(self, lead: Lead, step: Callable[[], None]) -> bool:
+        """Do ``step``; what shows that the job cannot go on brings it to its end, with the reason: False."""
+        try:
+            step()
+        except (UserCodeError, RequestError, InvariantError) as error:
+            kinds = {UserCodeError: FailureKind.USER, RequestError: FailureKind.REQUEST}
+            failure = Failure(
+                kind=kinds.get(type(error), FailureKind.INVARIANT), message=str(error)[: limits.FAILURE_TEXT_MAX]
+            )
+            lead.save(phase=Phase.STOPPING, failure=failure)
+            return False
+        return True

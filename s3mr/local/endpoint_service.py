@@ -1,0 +1,58 @@
+"""Jobs at an endpoint, for commands that run none of their tasks."""
+
+import os
+import shutil
+
+from s3mr import limits
+from s3mr.adapters.aws.overload import Patience, say_on_stderr
+from s3mr.coordinator.ticker import Ticker
+from s3mr.errors import TransientError
+from s3mr.local.cloud import temporary_folder_of
+from s3mr.model.job import JobState
+from s3mr.model.report import TaskRequest
+from s3mr.settings import Settings
+from s3mr.wiring import Stack
+
+END_TICKS_MAX = 60  # a cancelled job needs four; more where somebody else ticks it, too
+
+
+def open_service(endpoint_url: str) -> Stack:
+    """Return the bucket and the table at an endpoint, as a run has made them; nothing is created.
+
+    Raises:
+        RequestError: the endpoint is no URL.
+    """
+    return Stack(Settings.at_endpoint(endpoint_url, os.environ), patience=Patience(say_on_stderr))
+
+
+def end(stack: Stack, job_id: str) -> JobState:
+    """Cancel a job and bring it to its end, unless it is committing: then it succeeds. It holds nothing after that.
+
+    Raises:
+        RequestError: there is no such job.
+        TransientError: a service is busy, or somebody else keeps hold of the job.
+    """
+    job = stack.store.read_job(job_id)
+    if job is not None and not job.phase.terminal:
+        stack.store.request_cancel(job_id, at=stack.clock.now())
+    job = until_over(stack.ticker(_Nobody(), capacity=1), job_id)
+    if folder := temporary_folder_of(job.spec):
+        shutil.rmtree(folder, ignore_errors=True)
+    return job
+
+
+def until_over(ticker: Ticker, job_id: str) -> JobState:
+    """Tick a job that is ending until it holds nothing."""
+    for _ in range(END_TICKS_MAX):
+        tick = ticker.tick(job_id)
+        if tick.over:
+            return tick.job
+        ticker.clock.sleep(min(tick.wait_s, limits.POLL_S))
+    raise TransientError(f"job {job_id} would not end")
+
+
+class _Nobody:
+    """An `Invoker` without workers."""
+
+    def invoke(self, request: TaskRequest) -> None:
+        raise TransientError(f"{request.phase} task {request.task} was not started: nothing runs here")

@@ -1,0 +1,68 @@
+"""End a job, and clean up after one that has ended."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import chain
+
+from s3mr.errors import RequestError
+from s3mr.model import object_names
+from s3mr.model.job import Phase
+from s3mr.remote.job_home import Home, job_in
+
+_COMMITTED = (Phase.COMMITTING, Phase.SUCCEEDED)
+
+
+class Answer(StrEnum):
+    """What a wish for a job's end came to."""
+
+    ASKED = "asked"  # its coordinator will hear it
+    CANCELLED = "cancelled"
+    FAILED = "failed"  # it had, already
+    TOO_LATE = "too-late"  # its output is committed
+
+
+def cancel(home: Home, job_id: str) -> Answer:
+    """Ask for the end of a job, and see to it that somebody hears.
+
+    Raises:
+        RequestError: there is no such job.
+    """
+    job = job_in(home, job_id)
+    if not job.phase.terminal and job.phase is not Phase.COMMITTING:
+        home.stack.store.request_cancel(job_id, at=home.stack.clock.now())
+    if not job.released:
+        home.bring_to_its_end(job_id)  # also one that has ended may still hold something
+        job = job_in(home, job_id)
+    if job.phase in _COMMITTED:
+        return Answer.TOO_LATE
+    return {Phase.CANCELLED: Answer.CANCELLED, Phase.FAILED: Answer.FAILED}.get(job.phase, Answer.ASKED)
+
+
+def clean(home: Home, job_id: str) -> None:
+    """Delete what an ended job has left but its output: plan, bundle, intermediates, and all that the table says of it.
+
+    Raises:
+        RequestError: there is no such job, or something may still write for it; the text says what to do.
+    """
+    job = job_in(home, job_id)
+    if not job.phase.terminal:
+        raise RequestError(f"job {job_id} has not ended ({job.phase}): s3mr cancel {job_id} {home.option} ends it")
+    if not job.released:
+        raise RequestError(
+            f"job {job_id} has {job.phase}, and is releasing what it holds: try again in a minute; if that goes on, "
+            f"s3mr cancel {job_id} {home.option} gives it a coordinator"
+        )
+    if job.last_lease_until > home.stack.clock.now():
+        until = datetime.fromtimestamp(job.last_lease_until, UTC).astimezone()
+        raise RequestError(f"attempts of job {job_id} may still write until {until:%H:%M:%S}: clean it after that")
+    if _has_uploads(home, job_id):  # its coordinator died before it had looked for the last time
+        home.bring_to_its_end(job_id)
+        if _has_uploads(home, job_id):
+            raise RequestError(f"job {job_id} may have uploads open, which are being aborted: try again in a minute")
+    planned = object_names.plan_objects(job_id, map_tasks=job.spec.map_tasks)
+    home.stack.objects.delete(chain(planned, home.stack.objects.list(object_names.job_prefix(job_id))))
+    home.stack.store.erase(job)
+
+
+def _has_uploads(home: Home, job_id: str) -> bool:
+    return any(True for _ in home.stack.objects.list(object_names.uploads_prefix(job_id)))

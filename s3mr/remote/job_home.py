@@ -1,0 +1,159 @@
+"""Where jobs live on when the command that submitted them has ended: a deployed stack, or services at an endpoint."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from s3mr.adapters.aws import clients
+from s3mr.adapters.aws.cloudformation import describe_stack
+from s3mr.adapters.aws.function_logs import FunctionLogs
+from s3mr.adapters.aws.step_functions import StateMachine
+from s3mr.errors import RequestError, TransientError
+from s3mr.model.job import JobState
+from s3mr.model.stack import StackDescription
+from s3mr.ports import Clock, JobStore, ObjectStore
+from s3mr.settings import Settings
+from s3mr.wiring import Stack
+
+
+class Ports(Protocol):
+    """What is needed of a place to look after the jobs in it."""
+
+    @property
+    def store(self) -> JobStore: ...
+    @property
+    def objects(self) -> ObjectStore: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
+class Home(Protocol):
+    """What the commands for jobs that live on need of the place where these do."""
+
+    @property
+    def option(self) -> str:
+        """What a person types to come here: ``--stack NAME``."""
+
+    @property
+    def stack(self) -> Ports:
+        """The ports."""
+
+    def has_coordinator(self, job_id: str) -> bool | None:
+        """Whether a coordinator runs for a job; None where that cannot be seen from here."""
+
+    def carry_on(self, job_id: str) -> None:
+        """See to it, as far as that is possible from here, that a job has a coordinator."""
+
+    def bring_to_its_end(self, job_id: str) -> None:
+        """See to it that the wish for a job's end is heard, and that it gives up what it holds."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployed stack, as it is just now. Its jobs go on by themselves."""
+
+    description: StackDescription
+    stack: Stack
+
+    @property
+    def option(self) -> str:
+        return f"--stack {self.description.name}"
+
+    @cached_property
+    def machine(self) -> StateMachine:
+        return StateMachine(clients.step_functions_client(self.stack.meter), self.description.state_machine)
+
+    @cached_property
+    def logs(self) -> FunctionLogs:
+        return FunctionLogs(clients.logs_client(self.stack.meter))
+
+    def log_group(self, function: str) -> str:
+        """Return the log group of one of the functions: tick, record, map or reduce."""
+        return f"/aws/lambda/{self.description.name}-{function}"
+
+    def has_coordinator(self, job_id: str) -> bool:
+        last = self.machine.latest(job_id)
+        return last is not None and last.running
+
+    def carry_on(self, job_id: str) -> None:
+        self.machine.ensure(job_id, tick=self.description.tick)
+
+    def bring_to_its_end(self, job_id: str) -> None:
+        self.carry_on(job_id)
+
+
+@dataclass(frozen=True)
+class Services:
+    """S3 and DynamoDB at an endpoint. The workers of their jobs are those of a command, here or elsewhere."""
+
+    endpoint_url: str
+    stack: Stack
+
+    @property
+    def option(self) -> str:
+        return f"--endpoint-url {self.endpoint_url}"
+
+    def has_coordinator(self, job_id: str) -> None:
+        """It is a command's, here or elsewhere: nobody knows."""
+
+    def carry_on(self, job_id: str) -> None:
+        """Do nothing: the job goes on where its workers are; without any, ``s3mr resume`` takes it up."""
+
+    def bring_to_its_end(self, job_id: str) -> None:
+        from s3mr.local.endpoint_service import end
+
+        end(self.stack, job_id)
+
+
+def open_deployment(name: str, *, to_submit: bool = False) -> Deployment:
+    """Look a stack up; ``to_submit``: only when no deploy is under way.
+
+    Raises:
+        RequestError: there is none of that name that this version of s3mr could work with.
+    """
+    meter = clients.Meter()
+    description = describe_stack(
+        clients.cloudformation_client(meter), clients.lambda_client(None, meter), name, to_submit=to_submit
+    )
+    settings = Settings(description.bucket, description.table)
+    return Deployment(description, Stack(settings, account=description.account))
+
+
+def open_to_submit(name: str) -> Deployment:
+    """Look a stack up that is to be given a job.
+
+    Raises:
+        RequestError: likewise, or a deploy is under way, or the stack is out of reach: nothing was started.
+    """
+    try:
+        return open_deployment(name, to_submit=True)
+    except TransientError as error:
+        raise RequestError(f"nothing was started: {error}") from error
+
+
+def open_services(endpoint_url: str) -> Services:
+    """Look for jobs at an endpoint.
+
+    Raises:
+        RequestError: none was ever run there.
+    """
+    from s3mr.local.endpoint_service import open_service
+
+    return Services(endpoint_url, open_service(endpoint_url))
+
+
+def job_in(home: Home, job_id: str) -> JobState:
+    """Return a job.
+
+    Raises:
+        RequestError: there is none of that id.
+    """
+    job = home.stack.store.read_job(job_id)
+    if job is None:
+        raise no_job(home, job_id)
+    return job
+
+
+def no_job(home: Home, job_id: str) -> RequestError:
+    """Return what to say where there is no such job."""
+    return RequestError(f"there is no job {job_id} here: s3mr ls {home.option} shows which there are")

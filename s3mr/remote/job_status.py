@@ -1,0 +1,100 @@
+"""Where a job stands, as it is told to people and to programs. Its secret stays out."""
+
+from collections.abc import Sequence
+
+from s3mr.model.frozen_model import Value
+from s3mr.model.job import Failure, JobId, JobState, LiveAttempt, Phase, TaskPhase
+from s3mr.remote.job_home import Home, no_job
+
+
+class TaskCounts(Value):
+    """How far the tasks of one phase are."""
+
+    phase: TaskPhase
+    tasks: int
+    done: int
+
+
+class JobStatus(Value):
+    """Where a job stands. Times are seconds since 1970."""
+
+    job_id: JobId
+    phase: Phase
+    coordinator: bool | None  # whether one runs; None: nobody has looked, or it holds nothing any more
+    tasks: tuple[TaskCounts, ...]  # of each phase that has some
+    running: int  # tasks begun that have no winner yet
+    attempts: int  # begun so far
+    retried: int  # of these, because an earlier one had failed
+    ignored: int  # completions that came too late to count
+    cancel_requested: bool
+    input_objects: int
+    input_bytes: int
+    output: str
+    created_at: float
+    phase_started_at: float
+    deadline_at: float
+    ended_at: float | None
+    failure: Failure | None
+    resumed_from: JobId | None
+
+
+def status_of(home: Home, job_id: str) -> JobStatus:
+    """Return where a job stands just now.
+
+    Raises:
+        RequestError: there is no such job.
+    """
+    seen = home.stack.store.observe(job_id)
+    if seen is None:
+        raise no_job(home, job_id)
+    return describe(
+        seen.job,
+        ignored=max(seen.job.ignored, home.stack.store.count_ignored(seen.job)),
+        live=seen.live,
+        cancel_requested=seen.cancel_requested,
+        coordinator=None if seen.job.released else home.has_coordinator(job_id),
+    )
+
+
+def newest(home: Home, count: int) -> list[JobStatus]:
+    """Return where the newest jobs stand, the newest first, as far as the jobs themselves say."""
+    return [describe(job, ignored=job.ignored) for job in home.stack.store.newest(count)]
+
+
+def describe(
+    job: JobState,
+    *,
+    ignored: int,
+    live: Sequence[LiveAttempt] | None = None,
+    cancel_requested: bool = False,
+    coordinator: bool | None = None,
+) -> JobStatus:
+    """Return where ``job`` stands; without its live attempts, what runs is what was begun and is not done."""
+    if live is None:
+        running = job.in_flight
+    else:
+        running = len({one.task for one in live if one.phase is job.phase and one.failure is None})
+    return JobStatus(
+        job_id=job.spec.job_id,
+        phase=job.phase,
+        coordinator=coordinator,
+        tasks=tuple(
+            TaskCounts(phase=phase, tasks=job.spec.tasks(phase), done=job.done_in(phase))
+            for phase in (Phase.MAP, Phase.REDUCE)
+            if job.spec.tasks(phase)
+        ),
+        running=running,
+        attempts=job.attempts,
+        retried=job.retried,
+        ignored=ignored,
+        cancel_requested=cancel_requested or job.cancelled,
+        input_objects=job.spec.input_objects,
+        input_bytes=job.spec.input_bytes,
+        output=job.spec.output,
+        created_at=job.created_at,
+        phase_started_at=job.phase_started_at,
+        deadline_at=job.created_at + job.spec.deadline_s,
+        ended_at=job.ended_at,
+        failure=job.failure,
+        resumed_from=job.spec.resumed_from,
+    )

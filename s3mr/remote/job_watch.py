@@ -1,0 +1,102 @@
+"""Watch a job that lives on by itself. Whoever watches may go away at any time: the job does not notice."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError, TransientError
+from s3mr.local.intermediates_copy import copy_objects
+from s3mr.model.job import JobState, Phase
+from s3mr.model.result import JobResult
+from s3mr.remote.job_home import Home, no_job
+
+POLL_S = 1.0  # at first; the longer the job takes, the less a second matters
+POLL_S_MAX = 5.0
+SLOWER_EVERY_S = 60.0
+RELEASE_S_MAX = 60.0
+STILL_S_MAX = 60.0  # a job that does not change for so long may have lost its coordinator
+BLIND_S_MAX = 300.0  # services that are out of reach for so long are not waited for
+
+Watch = Callable[[JobState, int], object]  # is shown the job, and how many of its tasks run
+
+
+def wait(
+    home: Home,
+    job: JobState,
+    *,
+    watch: Watch = lambda _job, _running: None,
+    keep_intermediate: Path | None = None,
+) -> JobResult:
+    """Wait for a job, and return its result; if wanted, copy its plan and intermediate objects to a folder.
+
+    Raises:
+        RequestError: its intermediates are wanted, and were not to be kept; or somebody has cleaned it away meanwhile.
+        JobFailedError: it failed or was cancelled; there is no output.
+        DetachedError: it cannot be seen any more; it goes on.
+        KeyboardInterrupt: with a text that says how to find the job again.
+    """
+    job_id = job.spec.job_id
+    if keep_intermediate is not None and not job.spec.keep_intermediate:
+        raise RequestError(
+            f"--keep-intermediate: job {job_id} was submitted without it, and deletes what it no longer needs"
+        )
+    with _detaching(home, job_id):
+        ended = _follow(home, job, watch)
+    if ended is None:
+        raise no_job(home, job_id)
+    if keep_intermediate is not None:
+        copy_objects(home.stack.objects, job_id, keep_intermediate, became=ended.phase)
+    if ended.phase is Phase.SUCCEEDED:
+        return JobResult.of(ended)
+    raise JobFailedError(ended.failure.story() if ended.failure else f"{job_id} was cancelled")
+
+
+def _follow(home: Home, job: JobState, watch: Watch) -> JobState | None:
+    """Look at the job again and again, until it has ended; return it as it is then, or None if it is gone.
+
+    See to it that it has a coordinator, at first and whenever it has not changed for a while.
+    """
+    job_id, clock = job.spec.job_id, home.stack.clock
+    began_at = seen_at = changed_at = clock.now()
+    watch(job, job.in_flight)
+    if not job.released:
+        home.carry_on(job_id)
+    while not _over(job, clock.now()):
+        took_s = max(0.0, clock.now() - began_at)  # the clock may have been set back
+        clock.sleep(min(POLL_S + took_s / SLOWER_EVERY_S, POLL_S_MAX))
+        try:
+            found = home.stack.store.read_job(job_id)
+            if found == job and clock.now() - changed_at >= STILL_S_MAX:
+                home.carry_on(job_id)
+                changed_at = clock.now()
+        except TransientError:
+            if clock.now() - seen_at > BLIND_S_MAX:
+                raise
+            continue
+        if found is None:
+            return None
+        seen_at = clock.now()
+        if found != job:
+            job, changed_at = found, seen_at
+        watch(job, job.in_flight)
+    return job
+
+
+def _over(job: JobState, now: float) -> bool:
+    """One that has failed is waited for until it has given up its output, so that this can be used again."""
+    if job.phase is Phase.SUCCEEDED or job.released:
+        return True
+    return job.phase.terminal and now > (job.ended_at or now) + RELEASE_S_MAX
+
+
+@contextmanager
+def _detaching(home: Home, job_id: str) -> Iterator[None]:
+    """Whatever ends the watching, say that the job goes on, and how to find it again."""
+    commands = "".join(f"\n  s3mr {verb} {job_id} {home.option}" for verb in ("watch", "cancel"))
+    advice = f"job {job_id} goes on; to see it again, or to end it:{commands}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(advice) from None
+    except S3mrError as error:
+        raise DetachedError(f"{error}\n{advice}") from error

@@ -1,0 +1,22 @@
+"""What the record of a job says about its output."""
+
+from s3mr.errors import RequestError
+from s3mr.model.job import Phase
+from s3mr.model.success import Totals
+from s3mr.remote.job_home import Home, job_in
+from s3mr.verification import Expected
+
+
+def expected_of(home: Home, job_id: str) -> tuple[str, Expected]:
+    """Return where the output of a job is, and what it must be.
+
+    Raises:
+        RequestError: there is no such job; or it has no output that lasts, or none yet.
+    """
+    job = job_in(home, job_id)
+    if job.phase is not Phase.SUCCEEDED:
+        raise RequestError(f"job {job_id} has no output to verify: its phase is {job.phase}")
+    if job.spec.printed:
+        raise RequestError(f"job {job_id} has printed its output, and kept none")
+    totals = Totals.of(job.counters)
+    return job.spec.output, Expected(job_id=job_id, totals=totals, parts=job.spec.tasks(job.spec.last_phase))

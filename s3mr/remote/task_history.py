@@ -1,0 +1,112 @@
+"""The history of one task: every attempt that is known of, and what became of it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from s3mr.errors import RequestError
+from s3mr.model.frozen_model import Value
+from s3mr.model.job import Failure, JobId, JobState, LiveAttempt, Phase, TaskPhase, WorkerId
+from s3mr.model.manifest import Manifest
+from s3mr.ports import Logged
+from s3mr.remote.job_home import Home, no_job
+
+Verdict = Literal["won", "running", "failed", "ignored", "forged", "silent"]
+
+
+class Execution(Value):
+    """One execution of an attempt; an attempt may have several. What is not known is None."""
+
+    attempt: int
+    verdict: Verdict  # silent: it was begun, and nothing was ever heard of it
+    worker: WorkerId | None = None
+    backup: bool | None = None
+    launched_at: float | None = None
+    lease_until: float | None = None  # by then it must have reported
+    reported_at: float | None = None
+    duration_s: float | None = None
+    failure: Failure | None = None
+
+
+class TaskHistory(Value):
+    """All that is known of one task, by attempt."""
+
+    job_id: JobId
+    phase: TaskPhase
+    task: int
+    executions: tuple[Execution, ...]
+
+
+def history(home: Home, job_id: str, *, phase: TaskPhase, task: int) -> TaskHistory:
+    """Return the history of a task.
+
+    Raises:
+        RequestError: there is no such job or task.
+    """
+    store = home.stack.store
+    seen = store.observe(job_id)
+    if seen is None:
+        raise no_job(home, job_id)
+    _check_task(seen.job, phase, task)
+    live = [one for one in seen.live if one.phase is phase and one.task == task]
+    winner = store.manifests(seen.job, phase, [task]).get(task)
+    logged = store.logged(seen.job, phase, task)
+    told = sorted(executions(winner, live, logged, now=home.stack.clock.now()), key=lambda one: one.attempt)
+    return TaskHistory(job_id=job_id, phase=phase, task=task, executions=tuple(told))
+
+
+def executions(
+    winner: Manifest | None, live: Sequence[LiveAttempt], logged: Sequence[Logged], *, now: float
+) -> Iterator[Execution]:
+    """Yield what the three places that know of a task's attempts say, each execution once."""
+    begun = {one.attempt: one for one in live}
+    if winner is not None:
+        yield _about(begun, attempt=winner.attempt, verdict="won", worker=winner.worker, duration_s=winner.duration_s)
+    for one in logged:
+        yield _about(
+            begun,
+            attempt=one.attempt,
+            verdict=one.verdict,
+            worker=one.worker,
+            reported_at=one.at,
+            failure=one.failure,
+        )
+    heard = {one.attempt for one in logged if one.verdict != "forged"} | ({winner.attempt} if winner else set())
+    for number, attempt in begun.items():
+        if number not in heard:
+            yield _about(begun, attempt=number, verdict=_unheard(attempt, now), failure=attempt.failure)
+    for number in range(1, max({*heard, *begun}, default=0)):
+        if number not in heard and number not in begun:
+            yield Execution(attempt=number, verdict="silent")
+
+
+def _unheard(attempt: LiveAttempt, now: float) -> Verdict:
+    if attempt.failure is not None:
+        return "failed"
+    return "running" if attempt.lease_until > now else "silent"
+
+
+def _about(begun: dict[int, LiveAttempt], *, attempt: int, **known: object) -> Execution:
+    """Return an execution, with what is known of its attempt where that is still live."""
+    live = begun.get(attempt)
+    if live is not None:
+        known |= {"backup": live.backup, "launched_at": live.launched_at, "lease_until": live.lease_until}
+    return Execution.model_validate({"attempt": attempt, **known})
+
+
+def _check_task(job: JobState, phase: TaskPhase, task: int) -> None:
+    tasks = job.spec.tasks(phase)
+    if not 0 <= task < tasks:
+        there = f"its {phase} tasks are {phase}/0 to {phase}/{tasks - 1}" if tasks else f"it has no {phase} tasks"
+        raise RequestError(f"job {job.spec.job_id} has no task {phase}/{task}: {there}")
+
+
+def parse_task(text: str) -> tuple[TaskPhase, int]:
+    """Return the phase and the task that ``text`` names: ``map/3`` or ``reduce/0``.
+
+    Raises:
+        RequestError: it names none.
+    """
+    phase, _, number = text.replace(":", "/").partition("/")
+    if phase not in (Phase.MAP, Phase.REDUCE) or not number.isdecimal():
+        raise RequestError(f"not a task: {text!r}; write map/3 or reduce/0")
+    return (Phase.MAP if phase == Phase.MAP else Phase.REDUCE), int(number)

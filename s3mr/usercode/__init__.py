@@ -1,0 +1,1 @@
+"""A user's code: where it is, bundled, imported, its parameters and its tracebacks."""
