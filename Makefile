@@ -83,7 +83,7 @@ nightly-chaos:
 
 nightly-slow:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile \
-	  tests/deployed/test_template.py
+	  tests/deployed/test_built_template.py
 
 browser: .venv/dev  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
 	@$(MAKE) --no-print-directory nightly-browser

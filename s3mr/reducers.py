@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 __all__ = ["Reducer", "count", "distinct", "first", "maximum", "mean", "minimum", "top", "total"]
 
 _EXACT_MAX: Final = 2**53  # ints up to here are floats, exactly
-Value: TypeAlias = Any  # what map yields; what each reducer takes, its docstring says
+MapValue: TypeAlias = Any  # what map yields; what each reducer takes, its docstring says
 State: TypeAlias = Any  # made of what can be carried across the shuffle
 
 
@@ -31,12 +31,12 @@ class Reducer:
     """
 
     name: str
-    fold: Callable[[Sequence[Value]], State]
+    fold: Callable[[Sequence[MapValue]], State]
     merge: Callable[[Sequence[State]], State]
-    finish: Callable[[State], Value] = lambda state: state
+    finish: Callable[[State], MapValue] = lambda state: state
     step: Callable[[int, int], int] | None = None
 
-    def __call__(self, key: Any, values: Iterable[Value]) -> Iterator[tuple[Any, Value]]:  # noqa: ANN401 - any key
+    def __call__(self, key: Any, values: Iterable[MapValue]) -> Iterator[tuple[Any, MapValue]]:  # noqa: ANN401 - any key
         """Yield the key with the result for ``values``."""
         yield key, self.finish(self.fold(list(values)))
 
@@ -52,7 +52,7 @@ def top(n: int) -> Reducer:
     if type(n) is not int or n < 1:
         raise ValueError(f"top(n) lists at least one value, not {n!r}")
 
-    def largest(values: Iterable[Value]) -> State:
+    def largest(values: Iterable[MapValue]) -> State:
         values = list(values)
         if _has_nan(values):
             raise ValueError("NaN has no order: leave it out")
@@ -61,7 +61,7 @@ def top(n: int) -> Reducer:
     return Reducer(f"top({n})", largest, lambda states: largest(chain.from_iterable(states)))
 
 
-def _sum(values: Sequence[Value]) -> State:
+def _sum(values: Sequence[MapValue]) -> State:
     """Return the exact sum: an int, or ``(int, floats whose sum it is as well)``, which no rounding has touched."""
     kinds = set(map(type, values))
     if kinds <= {int, bool}:
@@ -106,15 +106,15 @@ def _rounded(state: State) -> int | float:
         return sum(floats, start=float(whole))
 
 
-def _has_nan(values: Sequence[Value]) -> bool:
+def _has_nan(values: Sequence[MapValue]) -> bool:
     return float in set(map(type, values)) and any(map(ne, values, values))  # only NaN differs from itself
 
 
-def _least(pick: Callable[[Iterable[Value]], Value], values: Sequence[Value]) -> Value:
+def _least(pick: Callable[[Iterable[MapValue]], MapValue], values: Sequence[MapValue]) -> MapValue:
     return nan if _has_nan(values) else pick(values)
 
 
-def _mean_of(values: Sequence[Value]) -> State:
+def _mean_of(values: Sequence[MapValue]) -> State:
     summed = _sum(values)
     return (len(values), summed) if type(summed) is int else (len(values), *summed)
 
@@ -130,7 +130,7 @@ def _summed(state: State) -> State:
     return state[1] if len(state) == 2 else state[1:]
 
 
-def _different(values: Iterable[Value]) -> State:
+def _different(values: Iterable[MapValue]) -> State:
     return list(dict.fromkeys(nan if value != value else value for value in values))  # noqa: PLR0124 - only NaN differs
 
 

@@ -13,7 +13,7 @@ from s3mr import limits
 from s3mr.adapters.all_inputs import AnyInputs
 from s3mr.adapters.aws.clients import Endpoint, Meter, dynamodb_client, s3_client
 from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
-from s3mr.adapters.aws.overload import Patience
+from s3mr.adapters.aws.overload import OverloadRetries
 from s3mr.adapters.aws.s3_inputs import S3Inputs
 from s3mr.adapters.aws.s3_output import S3Output
 from s3mr.adapters.aws.s3_store import S3ObjectStore
@@ -49,7 +49,7 @@ class Stack:
         *,
         on_staging: Callable[[Path], object] | None = None,
         account: str | None = None,
-        patience: Patience | None = None,
+        patience: OverloadRetries | None = None,
     ) -> None:
         """``on_staging`` is told the folder in which a folder output is made, before it is made.
 

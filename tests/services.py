@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from s3mr.local.listener import Listening
+from s3mr.local.listener import Listener
 from s3mr.settings import AccessKey
 
 USERS_OWN = AccessKey("users", "own")
@@ -24,7 +24,7 @@ class Services:
 @contextmanager
 def services(*, stdout: int = subprocess.PIPE, stderr: int | None = None) -> Iterator[Services]:
     """Serve S3 and DynamoDB until the block ends."""
-    listening = Listening.begun(USERS_OWN)
+    listening = Listener.begun(USERS_OWN)
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "s3mr.local.embedded_server"],
         stdin=subprocess.PIPE,

@@ -14,7 +14,7 @@ from s3mr.errors import RequestError
 
 if TYPE_CHECKING:
     from s3mr.options import Options
-    from s3mr.remote.job_home import Home
+    from s3mr.remote.job_home import JobHome
 
 Command = Callable[..., object]
 Decorator = Callable[[Command], Command]
@@ -181,7 +181,7 @@ class Place:
     stack: str | None
     endpoint_url: str | None
 
-    def open(self) -> "Home":
+    def open(self) -> "JobHome":
         """Go there.
 
         Raises:

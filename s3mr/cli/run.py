@@ -149,11 +149,11 @@ def _refuse_chaos_there(chaos: str, place: Place) -> None:
 
 
 def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
-    from s3mr.local.reaper import start_care
+    from s3mr.local.reaper import start_reaper
     from s3mr.processes.process_start import without_collections
 
     endpoint_url = more["endpoint_url"]
-    with closing(start_care(endpoint_url)) as care:
+    with closing(start_reaper(endpoint_url)) as care:
         with without_collections():
             from s3mr.cli.jobs import find_job
             from s3mr.local.local_job import run_local
@@ -177,10 +177,10 @@ def _run_here(asked: Asked, more: dict[str, Any], data: BinaryIO, *, quiet: bool
 
 def _resume_here(place: Place, job_id: str, more: dict[str, Any], data: BinaryIO, *, quiet: bool) -> "JobResult":
     place.open()  # says what is missing
-    from s3mr.local.reaper import start_care
+    from s3mr.local.reaper import start_reaper
     from s3mr.processes.process_start import without_collections
 
-    with closing(start_care(place.endpoint_url)) as care:
+    with closing(start_reaper(place.endpoint_url)) as care:
         with without_collections():
             from s3mr.local.local_job import resume_local
             from s3mr.options import Options

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from s3mr.cli.progress import Progress
     from s3mr.model.job import JobState
     from s3mr.model.result import JobResult
-    from s3mr.remote.job_home import Home
+    from s3mr.remote.job_home import JobHome
 
 
 class Here(Protocol):
@@ -48,7 +48,9 @@ def wait_here(run: Here, data: BinaryIO, *, endpoint_url: str | None, quiet: boo
         )
 
 
-def wait_there(home: "Home", job: "JobState", *, keep_intermediate: "Path | None" = None, quiet: bool) -> "JobResult":
+def wait_there(
+    home: "JobHome", job: "JobState", *, keep_intermediate: "Path | None" = None, quiet: bool
+) -> "JobResult":
     """Wait for a job that goes on by itself."""
     from s3mr.remote.job_watch import wait
 

@@ -32,9 +32,9 @@ def discard_uploads(
 ) -> None:
     """Abort the uploads that the job's attempts have opened, but those whose ids are among the ``completed``.
 
-    Attempts leave a note of each (`object_names.upload_note`). An upload without one is not touched: it is somebody else's.
-    Notes that are of no more use are deleted: of completed uploads, and on the ``last`` look all of them. Before that,
-    another look may be needed: of an upload that is aborted while it is written to, S3 may keep a part.
+    Attempts leave a note of each (`object_names.upload_note`). Uploads without a note belong to others and are not
+    touched. Notes that are of no more use are deleted: of completed uploads, and on the ``last`` look all of them.
+    Before that, another look may be needed: of an upload that is aborted while it is written to, S3 may keep a part.
     """
     useless: list[str] = []
 

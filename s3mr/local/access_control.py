@@ -30,7 +30,7 @@ _DYNAMODB: Final = "DynamoDB_20120810."  # its streams, and its older API, are s
 _UNSIGNED: Final = frozenset(("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"))  # bodies that are not hashed
 
 
-class Door:
+class AccessControl:
     """An application that lets signed requests through to ``services``, by the name that is signed."""
 
     def __init__(

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from s3mr.adapters.aws.overload import Patience, say_on_stderr
+from s3mr.adapters.aws.overload import OverloadRetries, say_on_stderr
 from s3mr.errors import InvariantError
-from s3mr.local.reaper import Care, start_care
+from s3mr.local.reaper import Reaper, start_reaper
 from s3mr.local.worker_pool import WorkerPool
 from s3mr.model.job import JobSpec
 from s3mr.model.report import Report
@@ -30,12 +30,12 @@ TEMPORARY_OUTPUT = "s3mr-output"
 class Cloud:
     """Services, workers, and what is needed to leave nothing behind that nobody will use."""
 
-    def __init__(self, care: Care, settings: Settings) -> None:
+    def __init__(self, care: Reaper, settings: Settings) -> None:
         self.care = care
         self.folder = care.temporary_folder("s3mr")
         self.settings = replace(settings, scratch_folder=str(self.folder))
         self.stack = Stack(
-            self.settings, on_staging=self._staged, patience=Patience(say_on_stderr) if self.lasting else None
+            self.settings, on_staging=self._staged, patience=OverloadRetries(say_on_stderr) if self.lasting else None
         )
         self._pool: WorkerPool | None = None
         self._outputs: set[Path] = set()  # on their way here, and removed at the end
@@ -124,8 +124,8 @@ class Cloud:
 class EmbeddedCloud(Cloud):
     """moto's services in a process; it is the caretaker, too."""
 
-    def __init__(self, care: Care | None = None) -> None:
-        care = care or start_care(None)
+    def __init__(self, care: Reaper | None = None) -> None:
+        care = care or start_reaper(None)
         listening = care.listening
         if listening is None or not care.begun():
             care.close()
@@ -147,12 +147,12 @@ class EmbeddedCloud(Cloud):
 class EndpointCloud(Cloud):
     """Services that live on."""
 
-    def __init__(self, settings: Settings, care: Care) -> None:
+    def __init__(self, settings: Settings, care: Reaper) -> None:
         super().__init__(care, settings)
 
 
-def open_cloud(endpoint_url: str | None, care: Care | None = None) -> Cloud:
-    """Return the cloud at the endpoint; without one, an embedded one. ``care``: of `start_care`, if it was begun.
+def open_cloud(endpoint_url: str | None, care: Reaper | None = None) -> Cloud:
+    """Return the cloud at the endpoint; without one, an embedded one. ``care``: of `start_reaper`, if it was begun.
 
     Raises:
         RequestError: the endpoint is no URL.
@@ -160,7 +160,7 @@ def open_cloud(endpoint_url: str | None, care: Care | None = None) -> Cloud:
     if endpoint_url is None:
         return EmbeddedCloud(care)
     settings = Settings.at_endpoint(endpoint_url, os.environ)
-    return EndpointCloud(settings, care or start_care(endpoint_url))
+    return EndpointCloud(settings, care or start_reaper(endpoint_url))
 
 
 def temporary_folder_of(spec: JobSpec) -> Path | None:

@@ -1,7 +1,8 @@
 """Connections to the embedded cloud: how many strangers may hold one, for how long, and what they can make it keep.
 
-A stranger is a client that has not named the access key yet (`s3mr.local.access_control`). Everything that strangers can take is
-bounded, so other users of the machine cannot exhaust the server's memory or descriptors, or fill its user's terminal.
+A stranger is a client that has not named the access key yet (`s3mr.local.access_control`). Everything that strangers
+can take is bounded, so other users of the machine cannot exhaust the server's memory or descriptors, or fill its user's
+terminal.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from s3mr import limits
 from s3mr.adapters.exhaustion import exhaustion
 from s3mr.local.access_control import WsgiApp
-from s3mr.local.listener import HOST, Listening
+from s3mr.local.listener import HOST, Listener
 
 STRANGERS_MAX: Final = 512  # connections, and half of the descriptors at most
 STRANGERS_BYTES_MAX: Final = 64 * limits.KIB  # read of each; a request's head takes 2 KiB
@@ -27,7 +28,7 @@ SILENCE_S_MAX: Final = 10.0  # of a stranger
 _HANDLER: Final = "s3mr.handler"
 
 
-def make_server(app: WsgiApp, listening: Listening) -> ThreadedWSGIServer:
+def make_server(app: WsgiApp, listening: Listener) -> ThreadedWSGIServer:
     """Return a server of ``app``, which tells by `recognise` whose requests are no stranger's."""
     return _Server(HOST, 0, app, _Handler, fd=listening.socket.fileno())
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from s3mr.local.access_control import Door, WsgiApp
-from s3mr.local.listener import Listening
-from s3mr.local.reaper_process import take_care
+from s3mr.local.access_control import AccessControl, WsgiApp
+from s3mr.local.listener import Listener
+from s3mr.local.reaper_process import start_reaping
 from s3mr.processes.process_start import live, without_collections
 
 NO_SUCH_UPLOAD: Final = (
@@ -26,7 +26,7 @@ NO_SUCH_UPLOAD: Final = (
 )
 
 
-class Exact:
+class ExactS3:
     """moto's application, one request at a time, with the errors that S3 gives for lost uploads."""
 
     def __init__(self, app: WsgiApp, upload_exists: Callable[[str], bool], turn: threading.Lock) -> None:
@@ -45,8 +45,8 @@ class Exact:
 
 def main() -> None:
     """Serve until standard input ends; a line on standard output says that this process has begun."""
-    lifeline = take_care()
-    listening = Listening.inherited(os.environ)
+    lifeline = start_reaping()
+    listening = Listener.inherited(os.environ)
     try:
         os.write(1, b"begun\n")  # callers wait in the backlog while moto is imported
     except BrokenPipeError:
@@ -69,15 +69,15 @@ def services() -> Mapping[str, WsgiApp]:
         )
 
     turn = threading.Lock()
-    return {name: Exact(create_backend_app(name), upload_exists, turn) for name in ("s3", "dynamodb")}
+    return {name: ExactS3(create_backend_app(name), upload_exists, turn) for name in ("s3", "dynamodb")}
 
 
-def _serve(listening: Listening) -> None:
+def _serve(listening: Listener) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with without_collections():
         from s3mr.local.connection_limits import make_server, recognise
 
-        door = Door(services(), listening.key, listening.address, recognised=recognise)
+        door = AccessControl(services(), listening.key, listening.address, recognised=recognise)
         server = make_server(door, listening)
     server.serve_forever()
 

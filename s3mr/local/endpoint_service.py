@@ -4,7 +4,7 @@ import os
 import shutil
 
 from s3mr import limits
-from s3mr.adapters.aws.overload import Patience, say_on_stderr
+from s3mr.adapters.aws.overload import OverloadRetries, say_on_stderr
 from s3mr.coordinator.ticker import Ticker
 from s3mr.errors import TransientError
 from s3mr.local.cloud import temporary_folder_of
@@ -22,7 +22,7 @@ def open_service(endpoint_url: str) -> Stack:
     Raises:
         RequestError: the endpoint is no URL.
     """
-    return Stack(Settings.at_endpoint(endpoint_url, os.environ), patience=Patience(say_on_stderr))
+    return Stack(Settings.at_endpoint(endpoint_url, os.environ), patience=OverloadRetries(say_on_stderr))
 
 
 def end(stack: Stack, job_id: str) -> JobState:

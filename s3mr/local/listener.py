@@ -22,7 +22,7 @@ _SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Listener:
     """A listening socket, and the access key that its server asks for."""
 
     socket: socket.socket

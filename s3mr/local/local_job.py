@@ -19,7 +19,7 @@ from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
 from s3mr.local.driver import Run, Watch
 from s3mr.local.endpoint_service import end
 from s3mr.local.intermediates_copy import copy_objects
-from s3mr.local.reaper import Care
+from s3mr.local.reaper import Reaper
 from s3mr.local.worker_pool import WorkerPool
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.result import JobResult
@@ -42,9 +42,9 @@ def run_local(
     *,
     watch: Watch = lambda _job, _running: None,
     deliver: Deliver | None = None,
-    care: Care | None = None,
+    care: Reaper | None = None,
 ) -> JobResult:
-    """Run a job here and return its result. ``care``: of `start_care`, if it was begun.
+    """Run a job here and return its result. ``care``: of `start_reaper`, if it was begun.
 
     Raises:
         RequestError: refused before anything ran.
@@ -73,12 +73,12 @@ def resume_local(
     *,
     watch: Watch = lambda _job, _running: None,
     deliver: Deliver | None = None,
-    care: Care | None = None,
+    care: Reaper | None = None,
 ) -> JobResult:
     """Bring on, with workers here, a job at ``options.endpoint_url`` that a death, a failure or a cancel has stopped.
 
     One that has not ended goes on as it is; in the place of an ended one comes a new job, of whose options only the
-    ``output`` may be named anew. ``care``: of `start_care`, if it was begun.
+    ``output`` may be named anew. ``care``: of `start_reaper`, if it was begun.
 
     Raises:
         RequestError: there is no such job, it has succeeded, or something that it needs is not what it was.

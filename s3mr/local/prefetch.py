@@ -14,7 +14,7 @@ _KEPT: Final = 0.75  # of what was known, where a task was shorter
 
 
 @dataclass(slots=True)
-class Pace:
+class Prefetch:
     """What is known of the tasks: how long the last ones took, the longest most of all."""
 
     workers: int

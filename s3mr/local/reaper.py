@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from s3mr.adapters.exhaustion import check_descriptors
 from s3mr.adapters.files.os_errors import translated_os
-from s3mr.local.listener import Listening
+from s3mr.local.listener import Listener
 from s3mr.local.reaper_process import remove_folder
 from s3mr.processes.process_start import Worker, start, start_worker, without_collections
 
 if TYPE_CHECKING:
-    from s3mr.processes.fork_server import Template
+    from s3mr.processes.fork_server import ForkServer
 
 END_S = 5.0  # that the caretaker has to clean up
 
 
-def start_care(endpoint_url: str | None) -> "Care":
+def start_reaper(endpoint_url: str | None) -> "Reaper":
     """Start what takes care of this command; without an endpoint, that is the embedded cloud's server as well.
 
     It takes longer to start than all that the command imports: so it comes first.
@@ -33,16 +33,16 @@ def start_care(endpoint_url: str | None) -> "Care":
     """
     check_descriptors()
     if endpoint_url is not None:
-        return Care("s3mr.local.reaper_process", os.environ)
+        return Reaper("s3mr.local.reaper_process", os.environ)
     users_own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return Care("s3mr.local.embedded_server", users_own, Listening.begun())
+    return Reaper("s3mr.local.embedded_server", users_own, Listener.begun())
 
 
-class Care:
+class Reaper:
     """Holds the caretaker's pipe: it ends with this object, or with this process."""
 
-    def __init__(self, module: str, environment: Mapping[str, str], listening: Listening | None = None) -> None:
-        """Start ``module``, which calls `caretaker.take_care`; the embedded cloud's server gets where it listens."""
+    def __init__(self, module: str, environment: Mapping[str, str], listening: Listener | None = None) -> None:
+        """Start ``module``, which calls `start_reaping`; the embedded cloud's server is told where it listens."""
         self.listening = listening
         if listening is None:
             self._process = start(module, environment)
@@ -51,16 +51,16 @@ class Care:
             self._process = start(module, named, inherited=[listening.socket.fileno()])
         self._watch: threading.Thread | None = None
         self._left: set[Path] = set()
-        self._template: Template | None = None
+        self._template: ForkServer | None = None
 
     def prepare_workers(self) -> None:
         """Have workers forked, where that can be done; to be called before this process imports what is not ours."""
         with without_collections():
             from s3mr.adapters.aws.clients import preload
-            from s3mr.processes.fork_server import fork_template
+            from s3mr.processes.fork_server import start_fork_server
 
             preload()
-        self._template = fork_template()
+        self._template = start_fork_server()
 
     def start_worker(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
         """Start a worker that prints to ``stderr``, or to ours."""

@@ -18,7 +18,7 @@ REMOVE_TRIES = 50
 REMOVE_PAUSE_S = 0.02
 
 
-class Caretaker:
+class ReaperProcess:
     """Kills and removes what the command has left when it ends."""
 
     def __init__(self) -> None:
@@ -46,9 +46,9 @@ class Caretaker:
         os._exit(0)
 
 
-def take_care() -> threading.Thread:
+def start_reaping() -> threading.Thread:
     """Take care of the command that has started this process, in a thread, which is returned."""
-    caretaker = Caretaker()
+    caretaker = ReaperProcess()
     return follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
 
 
@@ -68,4 +68,4 @@ def remove_folder(path: str) -> None:
 
 
 if __name__ == "__main__":
-    live(lambda: take_care().join())
+    live(lambda: start_reaping().join())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from s3mr.adapters.exhaustion import exhaustion
 from s3mr.errors import InvariantError, S3mrError, TransientError
-from s3mr.local.prefetch import Pace
+from s3mr.local.prefetch import Prefetch
 from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.chaos import Chaos
 from s3mr.processes.child import Child
@@ -45,7 +45,7 @@ class WorkerPool:
         self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
         self._chaos = chaos
-        self.pace = Pace(count)
+        self.pace = Prefetch(count)
         self._changed = threading.Condition()
         self._begun, self._expected = 1, 1  # workers
         self._left = 0  # attempts that were handed over and have not been reported

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from s3mr import limits
 from s3mr.model import prices
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import JobState
 
 WORKER_GB: Final = 1769 / 1024  # template.yaml: WorkerMemory …
@@ -30,7 +30,7 @@ PART_PUTS: Final = 4  # an upload is created, noted, filled and completed
 JOB_PUTS: Final = 11  # plan, bundle, books, `_COMMITTING`, `_SUCCESS`, and lists
 
 
-class Requests(Value):
+class Requests(FrozenModel):
     """Requests that were sent, retries included, setting up bucket and table, too, where there were none."""
 
     s3_put_class: int  # PUT, COPY, POST, LIST
@@ -50,7 +50,7 @@ class Requests(Value):
         )
 
 
-class Cost(Value):
+class Cost(FrozenModel):
     """About what a job costs on AWS, in US dollars at the prices of `s3mr.model.prices`."""
 
     total_usd: float

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from s3mr import limits
 
 
-class Value(BaseModel):
+class FrozenModel(BaseModel):
     """A frozen value that travels as JSON; unknown fields are refused."""
 
     model_config = ConfigDict(

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from s3mr import limits
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.statistics import Counters
 
 SCHEMA_VERSION: Final = 2  # of requests, reports and items; a stack and a command of different ones do not mix
@@ -52,7 +52,7 @@ class FailureKind(StrEnum):
     INVARIANT = "invariant"  # a bug or a foreign write: the job stops and keeps its evidence
 
 
-class Failure(Value):
+class Failure(FrozenModel):
     """What went wrong, for a person to read."""
 
     kind: FailureKind
@@ -74,7 +74,7 @@ class Failure(Value):
         return "\n".join(lines)
 
 
-class BundleRef(Value):
+class BundleRef(FrozenModel):
     """The user's code: a content-addressed zip, and where in it the `Job` is."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -82,14 +82,14 @@ class BundleRef(Value):
     name: str  # of the Job in that module
 
 
-class WorkerFunctions(Value):
+class WorkerFunctions(FrozenModel):
     """The published Lambda versions that execute a job's tasks, as ARNs; a deploy changes nothing under it."""
 
     map: str
     reduce: str
 
 
-class JobSpec(Value):
+class JobSpec(FrozenModel):
     """What was asked, resolved and checked at submit. It never changes and holds no secret."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -133,7 +133,7 @@ class JobSpec(Value):
         return min(limits.SLICES_MAX, 1 + max(by_tasks, by_bytes))
 
 
-class AttemptId(Value):
+class AttemptId(FrozenModel):
     """One try of one task."""
 
     task: int = Field(ge=0)
@@ -141,7 +141,7 @@ class AttemptId(Value):
     backup: bool = False
 
 
-class Launch(Value):
+class Launch(FrozenModel):
     """A batch of attempts that is being launched; logged before any of it is done, repeated if in doubt."""
 
     phase: TaskPhase
@@ -149,7 +149,7 @@ class Launch(Value):
     attempts: tuple[AttemptId, ...] = Field(max_length=limits.LAUNCH_BATCH)
 
 
-class LiveAttempt(Value):
+class LiveAttempt(FrozenModel):
     """An attempt that was begun and has not won; ``failure`` once it is known to have failed."""
 
     phase: TaskPhase
@@ -162,7 +162,7 @@ class LiveAttempt(Value):
     failed_at: float | None = None
 
 
-class JobState(Value):
+class JobState(FrozenModel):
     """Where a job stands. Only the tick that holds ``epoch`` may replace it."""
 
     spec: JobSpec

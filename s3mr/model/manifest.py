@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 
 from s3mr import limits
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import TaskPhase, WorkerId
 from s3mr.model.statistics import Counters
 
@@ -61,7 +61,7 @@ _TUPLE = re.compile(rf"tuple\[(?:(?:{_SCALAR.pattern})(?:,(?:{_SCALAR.pattern}))
 KeyType = Annotated[str, Field(max_length=limits.KEY_TYPE_MAX), AfterValidator(_key_type)]
 
 
-class Books(Value):
+class Books(FrozenModel):
     """What crossed the shuffle, to be balanced: records, and the sum of the pieces' CRC-32C modulo 2**32."""
 
     records: int = Field(default=0, ge=0, lt=2**64)
@@ -71,7 +71,7 @@ class Books(Value):
         return Books(records=self.records + other.records, checksum=(self.checksum + other.checksum) % 2**32)
 
 
-class Part(Value):
+class Part(FrozenModel):
     """A part that lies uploaded but uncompleted at its final place."""
 
     name: str = Field(max_length=limits.PART_NAME_MAX)
@@ -83,7 +83,7 @@ class Part(Value):
     crc32c: int = Field(ge=0, lt=2**32)
 
 
-class Manifest(Value):
+class Manifest(FrozenModel):
     """What the first completed attempt of a task wrote; at most one a task, for ever."""
 
     phase: TaskPhase

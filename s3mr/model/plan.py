@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import ConfigDict, Field
 
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class InputObject:
     etag: str  # changes when the content does
 
 
-class Split(Value):
+class Split(FrozenModel):
     """A half-open byte range ``[start, stop)`` of one input object; empty only where the object is."""
 
     model_config = ConfigDict(str_max_length=None)  # a file's name may be no UTF-8, and is carried as it is
@@ -36,13 +36,13 @@ class Split(Value):
         return self.stop - self.start == self.size_bytes
 
 
-class MapTask(Value):
+class MapTask(FrozenModel):
     """The splits that one map task reads, in order."""
 
     splits: tuple[Split, ...]
 
 
-class Pointer(Value):
+class Pointer(FrozenModel):
     """Where some bytes lie in an object, and their CRC-32C."""
 
     offset_bytes: int = Field(ge=0)

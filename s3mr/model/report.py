@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from s3mr import limits
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import SCHEMA_VERSION, Failure, JobId, JobSpec, Phase, SchemaVersion, TaskPhase, WorkerId
 from s3mr.model.manifest import Manifest
 from s3mr.model.plan import Pointer
@@ -15,7 +15,7 @@ from s3mr.model.plan import Pointer
 Token = Annotated[str, Field(max_length=64)]  # of `attempt_token`
 
 
-class TaskRequest(Value):
+class TaskRequest(FrozenModel):
     """Everything a worker needs for one attempt. It carries pointers, never data."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -28,7 +28,7 @@ class TaskRequest(Value):
     plan: Pointer | None = None  # map only
 
 
-class Report(Value):
+class Report(FrozenModel):
     """What became of one execution of an attempt: a manifest or a failure.
 
     ``worker`` is None where the worker died before it could speak for itself.

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Self
 
 from s3mr.model.cost import Cost, Requests
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import JobId, JobState
 from s3mr.model.statistics import Counters
 
 
-class JobResult(Value):
+class JobResult(FrozenModel):
     """A job that succeeded: where its output is, and what was done for it."""
 
     job_id: JobId

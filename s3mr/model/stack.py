@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import WorkerFunctions
 
 
-class StackDescription(Value):
+class StackDescription(FrozenModel):
     """Where a stack's parts are, and what its workers may touch. ARNs of functions are those of published versions."""
 
     name: str

@@ -5,13 +5,13 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from s3mr import limits
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 
 Operation = Annotated[str, Field(pattern=r"^[a-z0-9]+:[A-Za-z0-9]+$", max_length=limits.REQUEST_NAME_MAX)]
 OTHERS: Final = "other:Operations"
 
 
-class Counters(Value):
+class Counters(FrozenModel):
     """What was read, carried across the shuffle, and written; the sum over tasks is the job's."""
 
     records_in: int = 0

@@ -8,13 +8,13 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from s3mr import limits
 from s3mr.model import object_names
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import JobId
 from s3mr.model.manifest import Part
 from s3mr.model.statistics import Counters
 
 
-class _Exact(Value):
+class _Exact(FrozenModel):
     """A value whose JSON must have the very types: no number as a text, no fraction that is whole."""
 
     model_config = ConfigDict(strict=True)

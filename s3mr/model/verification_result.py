@@ -1,9 +1,9 @@
 """What became of verifying an output: what was read, and what differed."""
 
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 
 
-class Difference(Value):
+class Difference(FrozenModel):
     """One thing that is not as it should be: of which object, what about it, and both sides."""
 
     name: str  # below the output
@@ -12,7 +12,7 @@ class Difference(Value):
     found: str | int
 
 
-class Proof(Value):
+class Proof(FrozenModel):
     """What was read of an output, and every difference, up to a bound."""
 
     job_id: str | None  # as ``_SUCCESS`` says, if it can be read

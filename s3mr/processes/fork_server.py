@@ -37,7 +37,7 @@ _END_S: Final = 2.0  # in which the template must have heard that it may end
 _MEANT_FOR_THE_COMMAND: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Template:
+class ForkServer:
     """A process' hold on its template. ``instead`` starts a worker where the template has died."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Forked:
         return self._status
 
 
-def fork_template() -> Template | None:
+def start_fork_server() -> ForkServer | None:
     """Fork a template of this process, which has imported all that workers need; None: that cannot be done here."""
     if not tells_of_deaths() or len(list(Path("/proc/self/task").iterdir())) > 1:
         return None
@@ -139,12 +139,12 @@ def fork_template() -> Template | None:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _MEANT_FOR_THE_COMMAND)
         theirs.close()
-    return Template(pid, ours)
+    return ForkServer(pid, ours)
 
 
 def serve(control: socket.socket, stack: "Stack | None" = None) -> None:
     """Be a template, which is asked over ``control``, until that ends. ``stack`` is what each worker begins with."""
-    _Forking(control, stack).serve()
+    _Server(control, stack).serve()
 
 
 def tells_of_deaths() -> bool:
@@ -172,7 +172,7 @@ def _live(life: Callable[[], object]) -> NoReturn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Forking:
+class _Server:
     """The template itself."""
 
     control: socket.socket

@@ -22,8 +22,8 @@ from s3mr.limits import ENVIRONMENT_ENDED_STATUS
 from s3mr.model.report import TaskRequest
 from s3mr.processes.child import Child
 from s3mr.processes.descendants import adopt_orphans, hide_memory, kill_descendants
-from s3mr.processes.leftover_files import Elsewhere
-from s3mr.processes.printed_lines import Printed
+from s3mr.processes.leftover_files import LeftoverFiles
+from s3mr.processes.printed_lines import PrintedLines
 from s3mr.processes.sealed_fork_server import prepare_workers
 
 _ROOT: Final = Path(__file__).parents[2]  # of the deployment package
@@ -62,9 +62,9 @@ class WorkerHost:
         if self._bundle not in (None, request.spec.bundle.sha256):
             self._change_or_end()
         self._bundle = request.spec.bundle.sha256
-        elsewhere = Elsewhere(self._own, self._group)
+        elsewhere = LeftoverFiles(self._own, self._group)
         before = elsewhere.seen()
-        printed = Printed(self._show)
+        printed = PrintedLines(self._show)
         child = Child({**self._environment, "TMPDIR": str(self._own)}, printed.descriptor, start=self._workers.start)
         try:
             report = child.run(request)

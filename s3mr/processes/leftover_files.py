@@ -15,7 +15,7 @@ _SHARED: Final = [Path("/", *names) for names in (("tmp",), ("var", "tmp"), ("de
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class LeftoverFiles:
     """The folders that all share. ``own`` lies in one of them, and is passed over; ``group`` is that of user code."""
 
     own: Path

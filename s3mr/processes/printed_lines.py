@@ -11,7 +11,7 @@ from s3mr import limits
 CATCH_UP_S_MAX = 5.0  # a child that has broken its pipe on purpose is not waited for
 
 
-class Printed:
+class PrintedLines:
     """A pipe for one child's standard error. ``show`` is given each line that is not empty, in a thread of its own.
 
     A line of more than `limits.PRINTED_LINE_MAX` characters is shown as several, so that none of any length is held.

@@ -1,8 +1,8 @@
 """The seal on user code: what a process and all its descendants may no longer ask of the system. Linux.
 
 It is a seccomp filter, which needs no privileges, and which nobody below can take off. Some calls it refuses. Others it
-hands to a supervisor outside (`s3mr.processes.syscall_supervisor`), because only that can look at an address in memory, or at
-where a process stands in the tree: connecting, and whatever reaches another process by its id.
+hands to a supervisor outside (`s3mr.processes.syscall_supervisor`), because only that can look at an address in
+memory, or at where a process stands in the tree: connecting, and whatever reaches another process by its id.
 
 Sources: seccomp(2), seccomp_unotify(2), capabilities(7); the kernel's ``include/uapi/linux/seccomp.h``.
 """

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from s3mr.processes.fork_server import Template, tells_of_deaths
+from s3mr.processes.fork_server import ForkServer, tells_of_deaths
 from s3mr.processes.process_start import Worker, start_worker
 from s3mr.processes.sealed_fork_server_process import GO, OPEN, SAID_BYTES_MAX, SEALED
 from s3mr.processes.syscall_supervisor import Supervisor
@@ -20,7 +20,7 @@ _START_S = 60.0
 class Workers:
     """Starts workers, each for one invocation. ``open_because`` says why they are not sealed; None: they are."""
 
-    template: Template | None
+    template: ForkServer | None
     supervisor: Supervisor | None
     open_because: str | None
 
@@ -60,7 +60,7 @@ def prepare_workers(environment: Mapping[str, str], forbidden: str | None, group
     return Workers(template, supervisor, None)
 
 
-def _sealed(environment: Mapping[str, str], forbidden: str, group: int | None) -> tuple[Template, Supervisor]:
+def _sealed(environment: Mapping[str, str], forbidden: str, group: int | None) -> tuple[ForkServer, Supervisor]:
     template, control = _start(environment, "sealed", forbidden, str(group or ""))
     try:
         said, descriptors, _, _ = socket.recv_fds(control, SAID_BYTES_MAX, 1)
@@ -80,7 +80,7 @@ def _check(said: bytes) -> None:
         raise OSError(said.decode(errors="replace") or "the template has died")
 
 
-def _open(environment: Mapping[str, str]) -> Template:
+def _open(environment: Mapping[str, str]) -> ForkServer:
     template, control = _start(environment, "", "", "")
     if control.recv(SAID_BYTES_MAX) != OPEN:
         raise ChildProcessError("the template has died")
@@ -88,7 +88,7 @@ def _open(environment: Mapping[str, str]) -> Template:
     return template
 
 
-def _start(environment: Mapping[str, str], *arguments: str) -> tuple[Template, socket.socket]:
+def _start(environment: Mapping[str, str], *arguments: str) -> tuple[ForkServer, socket.socket]:
     ours, theirs = socket.socketpair()
     ours.settimeout(_START_S)
     module = "s3mr.processes.sealed_fork_server_process"
@@ -100,8 +100,8 @@ def _start(environment: Mapping[str, str], *arguments: str) -> tuple[Template, s
             env=environment,
             pass_fds=[theirs.fileno()],
         )
-    process.returncode = 0  # it is `Template` that waits for it
-    return Template(process.pid, ours, _refuse), ours
+    process.returncode = 0  # it is `ForkServer` that waits for it
+    return ForkServer(process.pid, ours, _refuse), ours
 
 
 def _refuse(_environment: Mapping[str, str], _stderr: int | None) -> NoReturn:

@@ -1,9 +1,9 @@
 """The template of a worker function's environment: started anew, sealed, and then forked for each invocation.
 
-``python -m s3mr.processes.sealed_fork_server_process CONTROL SEALED FORBIDDEN GROUP`` imports what workers need, seals itself if
-SEALED is not empty, tries whether its seal holds, says so on the socket CONTROL, and serves there like any other
-template. FORBIDDEN is ``host:port``, to which the seal must let nobody connect, GROUP the group that workers belong to;
-both may be empty.
+``python -m s3mr.processes.sealed_fork_server_process CONTROL SEALED FORBIDDEN GROUP`` imports what workers need,
+seals itself if SEALED is not empty, tries whether its seal holds, says so on the socket CONTROL, and serves there like
+any other template. FORBIDDEN is ``host:port``, to which the seal must let nobody connect, GROUP the group that workers
+belong to; both may be empty.
 """
 
 import errno

@@ -17,7 +17,7 @@ from s3mr.adapters.aws import clients, probes
 from s3mr.adapters.aws.aws_errors import is_denied
 from s3mr.adapters.aws.function_logs import About
 from s3mr.errors import InvariantError, S3mrError
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.sizes import format_size
 from s3mr.remote.job_home import Deployment, open_deployment
 from s3mr.remote.job_logs import EVERYTHING
@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
-class Step(Value):
+class Step(FrozenModel):
     """One question, what was found, and what to do about it."""
 
     name: str

@@ -7,7 +7,7 @@ from itertools import chain
 from s3mr.errors import RequestError
 from s3mr.model import object_names
 from s3mr.model.job import Phase
-from s3mr.remote.job_home import Home, job_in
+from s3mr.remote.job_home import JobHome, job_in
 
 _COMMITTED = (Phase.COMMITTING, Phase.SUCCEEDED)
 
@@ -21,7 +21,7 @@ class Answer(StrEnum):
     TOO_LATE = "too-late"  # its output is committed
 
 
-def cancel(home: Home, job_id: str) -> Answer:
+def cancel(home: JobHome, job_id: str) -> Answer:
     """Ask for the end of a job, and see to it that somebody hears.
 
     Raises:
@@ -38,7 +38,7 @@ def cancel(home: Home, job_id: str) -> Answer:
     return {Phase.CANCELLED: Answer.CANCELLED, Phase.FAILED: Answer.FAILED}.get(job.phase, Answer.ASKED)
 
 
-def clean(home: Home, job_id: str) -> None:
+def clean(home: JobHome, job_id: str) -> None:
     """Delete what an ended job has left but its output: plan, bundle, intermediates, and all that the table says of it.
 
     Raises:
@@ -64,5 +64,5 @@ def clean(home: Home, job_id: str) -> None:
     home.stack.store.erase(job)
 
 
-def _has_uploads(home: Home, job_id: str) -> bool:
+def _has_uploads(home: JobHome, job_id: str) -> bool:
     return any(True for _ in home.stack.objects.list(object_names.uploads_prefix(job_id)))

@@ -27,7 +27,7 @@ class Ports(Protocol):
     def clock(self) -> Clock: ...
 
 
-class Home(Protocol):
+class JobHome(Protocol):
     """What the commands for jobs that live on need of the place where these do."""
 
     @property
@@ -142,7 +142,7 @@ def open_services(endpoint_url: str) -> Services:
     return Services(endpoint_url, open_service(endpoint_url))
 
 
-def job_in(home: Home, job_id: str) -> JobState:
+def job_in(home: JobHome, job_id: str) -> JobState:
     """Return a job.
 
     Raises:
@@ -154,6 +154,6 @@ def job_in(home: Home, job_id: str) -> JobState:
     return job
 
 
-def no_job(home: Home, job_id: str) -> RequestError:
+def no_job(home: JobHome, job_id: str) -> RequestError:
     """Return what to say where there is no such job."""
     return RequestError(f"there is no job {job_id} here: s3mr ls {home.option} shows which there are")

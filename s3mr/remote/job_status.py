@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import Failure, JobId, JobState, LiveAttempt, Phase, TaskPhase
-from s3mr.remote.job_home import Home, no_job
+from s3mr.remote.job_home import JobHome, no_job
 
 
-class TaskCounts(Value):
+class TaskCounts(FrozenModel):
     """How far the tasks of one phase are."""
 
     phase: TaskPhase
@@ -15,7 +15,7 @@ class TaskCounts(Value):
     done: int
 
 
-class JobStatus(Value):
+class JobStatus(FrozenModel):
     """Where a job stands. Times are seconds since 1970."""
 
     job_id: JobId
@@ -38,7 +38,7 @@ class JobStatus(Value):
     resumed_from: JobId | None
 
 
-def status_of(home: Home, job_id: str) -> JobStatus:
+def status_of(home: JobHome, job_id: str) -> JobStatus:
     """Return where a job stands just now.
 
     Raises:
@@ -56,7 +56,7 @@ def status_of(home: Home, job_id: str) -> JobStatus:
     )
 
 
-def newest(home: Home, count: int) -> list[JobStatus]:
+def newest(home: JobHome, count: int) -> list[JobStatus]:
     """Return where the newest jobs stand, the newest first, as far as the jobs themselves say."""
     return [describe(job, ignored=job.ignored) for job in home.stack.store.newest(count)]
 

@@ -8,7 +8,7 @@ from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError, 
 from s3mr.local.intermediates_copy import copy_objects
 from s3mr.model.job import JobState, Phase
 from s3mr.model.result import JobResult
-from s3mr.remote.job_home import Home, no_job
+from s3mr.remote.job_home import JobHome, no_job
 
 POLL_S = 1.0  # at first; the longer the job takes, the less a second matters
 POLL_S_MAX = 5.0
@@ -21,7 +21,7 @@ Watch = Callable[[JobState, int], object]  # is shown the job, and how many of i
 
 
 def wait(
-    home: Home,
+    home: JobHome,
     job: JobState,
     *,
     watch: Watch = lambda _job, _running: None,
@@ -51,7 +51,7 @@ def wait(
     raise JobFailedError(ended.failure.story() if ended.failure else f"{job_id} was cancelled")
 
 
-def _follow(home: Home, job: JobState, watch: Watch) -> JobState | None:
+def _follow(home: JobHome, job: JobState, watch: Watch) -> JobState | None:
     """Look at the job again and again, until it has ended; return it as it is then, or None if it is gone.
 
     See to it that it has a coordinator, at first and whenever it has not changed for a while.
@@ -90,7 +90,7 @@ def _over(job: JobState, now: float) -> bool:
 
 
 @contextmanager
-def _detaching(home: Home, job_id: str) -> Iterator[None]:
+def _detaching(home: JobHome, job_id: str) -> Iterator[None]:
     """Whatever ends the watching, say that the job goes on, and how to find it again."""
     commands = "".join(f"\n  s3mr {verb} {job_id} {home.option}" for verb in ("watch", "cancel"))
     advice = f"job {job_id} goes on; to see it again, or to end it:{commands}"

@@ -3,11 +3,11 @@
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from s3mr.model.success import Totals
-from s3mr.remote.job_home import Home, job_in
+from s3mr.remote.job_home import JobHome, job_in
 from s3mr.verification import Expected
 
 
-def expected_of(home: Home, job_id: str) -> tuple[str, Expected]:
+def expected_of(home: JobHome, job_id: str) -> tuple[str, Expected]:
     """Return where the output of a job is, and what it must be.
 
     Raises:

@@ -2,8 +2,9 @@
 
 Only wheels are taken, for the stack's Python and platform; nothing is built. pip's own configuration holds: its index,
 its certificates, its constraints. What it installs comes below one folder of the bundle, from which workers import
-after the job's own files and before anything else (`s3mr.usercode.imports`). A package that a worker has loaded for itself
-before it loads the job (boto3, pydantic and what these need) stays as the worker has it, whatever version is asked for.
+after the job's own files and before anything else (`s3mr.usercode.imports`). A package that a worker has loaded for
+itself before it loads the job (boto3, pydantic and what these need) stays as the worker has it, whatever version is
+asked for.
 """
 
 import importlib.util

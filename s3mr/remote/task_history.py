@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from s3mr.errors import RequestError
-from s3mr.model.frozen_model import Value
+from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.job import Failure, JobId, JobState, LiveAttempt, Phase, TaskPhase, WorkerId
 from s3mr.model.manifest import Manifest
 from s3mr.ports import Logged
-from s3mr.remote.job_home import Home, no_job
+from s3mr.remote.job_home import JobHome, no_job
 
 Verdict = Literal["won", "running", "failed", "ignored", "forged", "silent"]
 
 
-class Execution(Value):
+class Execution(FrozenModel):
     """One execution of an attempt; an attempt may have several. What is not known is None."""
 
     attempt: int
@@ -27,7 +27,7 @@ class Execution(Value):
     failure: Failure | None = None
 
 
-class TaskHistory(Value):
+class TaskHistory(FrozenModel):
     """All that is known of one task, by attempt."""
 
     job_id: JobId
@@ -36,7 +36,7 @@ class TaskHistory(Value):
     executions: tuple[Execution, ...]
 
 
-def history(home: Home, job_id: str, *, phase: TaskPhase, task: int) -> TaskHistory:
+def history(home: JobHome, job_id: str, *, phase: TaskPhase, task: int) -> TaskHistory:
     """Return the history of a task.
 
     Raises:

@@ -9,8 +9,8 @@ from s3mr.shuffle.key_types import Key
 from s3mr.shuffle.pair_buffer import (
     ONE_DIGIT_MAX,
     Batches,
-    Gathering,
     Map,
+    MapBuffer,
     Room,
     Stop,
     admit,
@@ -44,7 +44,7 @@ class Folding:
     step: Callable[[int, int], int] | None = None
 
 
-class Grouping(Gathering):
+class KeyedBuffer(MapBuffer):
     """Values by key. As long as all of them are one and the same object, as in ``yield word, 1``, they are counted."""
 
     def __init__(self, room: Room) -> None:
@@ -154,7 +154,7 @@ class Grouping(Gathering):
         return key_bytes + _GROUP_BYTES
 
 
-class Groups(Grouping):
+class CombineBuffer(KeyedBuffer):
     """For a job with a combiner, which is asked only for keys with more than one value."""
 
     def __init__(self, room: Room, combine: Combine) -> None:
@@ -196,7 +196,7 @@ class Groups(Grouping):
             yield batch
 
 
-class Folds(Grouping):
+class FoldBuffer(KeyedBuffer):
     """One state a key, for a job whose reducer can be applied in parts."""
 
     def __init__(self, room: Room, folding: Folding) -> None:

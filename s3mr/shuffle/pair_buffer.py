@@ -51,7 +51,7 @@ class Stop:
     in_map: bool
 
 
-class Gathering(ABC):
+class MapBuffer(ABC):
     """Pairs in memory. ``pairs`` counts all that were ever taken in."""
 
     def __init__(self, room: Room) -> None:
@@ -98,7 +98,7 @@ class Gathering(ABC):
             lists[partition].append(pair)
 
 
-class Pairs(Gathering):
+class PairBuffer(MapBuffer):
     """Pairs as they come, for a job without a combiner."""
 
     def fill(self, source: str, records: Iterable[Any], function: Map) -> None:  # noqa: C901, PLR0912 - no calls in here

@@ -11,10 +11,10 @@ from itertools import chain
 from typing import Any, Self, TypeAlias
 
 from s3mr import limits
-from s3mr.shuffle.group_buffer import Combine, Folding, Folds, Groups
+from s3mr.shuffle.group_buffer import Combine, CombineBuffer, FoldBuffer, Folding
 from s3mr.shuffle.key_types import Key
 from s3mr.shuffle.merge import Scratch, SpilledRun, SpillFile, Watched, grouped, in_batches, merge_spilled
-from s3mr.shuffle.pair_buffer import Batches, Gathering, Map, Pairs, Room, Stop
+from s3mr.shuffle.pair_buffer import Batches, Map, MapBuffer, PairBuffer, Room, Stop
 from s3mr.shuffle.partitioning import Partition
 from s3mr.shuffle.value_types import Value
 
@@ -47,12 +47,12 @@ class SortBuffer:
         self._frame_bytes = frame_bytes
         self._scratch = scratch
         room = Room(partition, memory_bytes, value_bytes_max, self._make_room)
-        self._held: Gathering
+        self._held: MapBuffer
         if folding:
-            self._held = Folds(room, folding)
+            self._held = FoldBuffer(room, folding)
             self._combine = lambda key, states: (folding.merge(key, list(states)),)
         else:
-            self._held = Groups(room, combine) if combine else Pairs(room)
+            self._held = CombineBuffer(room, combine) if combine else PairBuffer(room)
         self._spills: list[dict[int, SpilledRun]] = []
         self._files = ExitStack()
 

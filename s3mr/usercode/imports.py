@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Final
 
 from s3mr.errors import RequestError
-from s3mr.usercode.interpreter_state import Untouched, complaint
+from s3mr.usercode.interpreter_state import InterpreterState, complaint
 
 PACKAGES: Final = "_requirements"  # the folder in a bundle below which the job's requirements lie
 
@@ -35,7 +35,7 @@ def import_from(folder: Path, module: str) -> ModuleType:
     if packages.is_dir() and str(packages) not in sys.path:
         sys.path.insert(sys.path.index(str(folder)) + 1, str(packages))
     importlib.invalidate_caches()
-    untouched = Untouched()
+    untouched = InterpreterState()
     reset = _under_way.set(True)
     try:
         imported = _import_file(folder / module) if module.endswith(".py") else importlib.import_module(module)

@@ -16,7 +16,7 @@ FREE: Final = frozenset(
 _MISSING: Final = object()
 
 
-class Untouched:
+class InterpreterState:
     """What this process had when this was made: before user code had run."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from s3mr import limits
 
-_OURS: Final = Path(__file__).parent
+_OURS: Final = Path(__file__).parents[1]
 
 
 def users_traceback(error: BaseException, *, folder: str = "") -> tuple[str, str]:

@@ -12,7 +12,7 @@ from s3mr.model.job import JobSpec
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
 from s3mr.shuffle.merge import Scratch
-from s3mr.usercode.interpreter_state import Untouched, complaint
+from s3mr.usercode.interpreter_state import InterpreterState, complaint
 from s3mr.worker.execution import execute, failed
 from s3mr.worker.job_code import JobCode
 from s3mr.worker.plan_reader import PlanReader
@@ -36,7 +36,7 @@ class TaskHandler:
     code: JobCode
     requests_sent: Callable[[], dict[str, int]]
     plans: PlanReader = field(default_factory=PlanReader)
-    untouched: Untouched = field(default_factory=Untouched)
+    untouched: InterpreterState = field(default_factory=InterpreterState)
 
     def handle(self, event: dict[str, Any]) -> dict[str, Any]:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.

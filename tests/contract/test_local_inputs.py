@@ -199,8 +199,8 @@ def test_files_and_objects_keep_the_order_of_the_arguments() -> None:
     for name in ("a", "b", "s3:/in/c"):
         put(name)
 
-    class Elsewhere(LocalInputs):
+    class LeftoverFiles(LocalInputs):
         """Stands for S3: `s3://in/c` is a path too."""
 
-    found = AnyInputs(LocalInputs(), Elsewhere).find(["b", "s3://in/c", "./b", "a"])
+    found = AnyInputs(LocalInputs(), LeftoverFiles).find(["b", "s3://in/c", "./b", "a"])
     assert [each.source for each in found.objects] == ["b", "s3://in/c", "a"]

@@ -249,7 +249,10 @@ def test_a_worker_imports_what_the_requirements_brought(wheels: Path, tmp_path: 
     (code.root / "job.py").write_text(importing)
     packed = pack(code, stack(), requirements=tmp_path / "requirements.txt")
     folder = open_bundle(packed, hashlib.sha256(packed).hexdigest(), tmp_path / "bundles")
-    run = f"import pathlib, s3mr.usercode.imports as i; print(*i.import_from(pathlib.Path({str(folder)!r}), 'job.py').SEEN)"
+    run = (
+        "from pathlib import Path; from s3mr.usercode.imports import import_from; "
+        f"print(*import_from(Path({str(folder)!r}), 'job.py').SEEN)"
+    )
     done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["7", "7"]
 

@@ -17,7 +17,7 @@ import pytest
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model.report import Report
 from tests.integration.runtime_states import ROOT, RuntimeServer, RuntimeStates
-from tests.integration.test_worker_host import Requests, said
+from tests.integration.test_function_host import Requests, said
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
 

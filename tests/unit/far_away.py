@@ -33,7 +33,7 @@ class Ticking:
 
 @dataclass
 class FarAway:
-    """A `Home` of the world's jobs."""
+    """A `JobHome` of the world's jobs."""
 
     one: World
     time: Ticking

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
 from s3mr.adapters.aws.aws_errors import translated
-from s3mr.adapters.aws.overload import Patience
+from s3mr.adapters.aws.overload import OverloadRetries
 from s3mr.errors import InvariantError, RequestError
 from s3mr.settings import AccessKey
 
@@ -69,7 +69,7 @@ class Endpoint:
 
 
 def s3_client(
-    endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: Patience | None = None
+    endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: OverloadRetries | None = None
 ) -> "S3Client":
     """Return a new client, of the embedded cloud or, without an endpoint, of the user's own configuration.
 
@@ -84,7 +84,7 @@ def s3_client(
 
 
 def dynamodb_client(
-    endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: Patience | None = None
+    endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: OverloadRetries | None = None
 ) -> "DynamoDBClient":
     """Return a new client, likewise; so do all that follow."""
     client: DynamoDBClient = _client("dynamodb", endpoint, meter, connections_max, patience)
@@ -121,7 +121,7 @@ def _client(
     endpoint: Endpoint | None,
     meter: Meter,
     connections_max: int = 10,
-    patience: Patience | None = None,
+    patience: OverloadRetries | None = None,
 ) -> Any:  # noqa: ANN401 - each caller knows its type
     with _configuring():
         if endpoint is None:

@@ -28,7 +28,7 @@ def say_on_stderr(text: str) -> None:
     print(f"s3mr: {text}", file=sys.stderr, flush=True)  # noqa: T201 - of the command
 
 
-class Patience:
+class OverloadRetries:
     """Has requests tried again as long as no storm, and no single request, has taken longer than `limits.BUSY_S`.
 
     ``say`` is told of a storm. One object serves all clients of a command, in threads as well.

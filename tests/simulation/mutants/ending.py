@@ -55,7 +55,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "a-failure-keeps-its-parts",
         _TICKING,
         138,
-        ("            output.withdraw(committing.winning_parts(job, self.store))\n", ""),
+        ("            output.withdraw(commit.winning_parts(job, self.store))\n", ""),
     ),
     mutant(
         "abort-another-jobs-uploads",
@@ -139,7 +139,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "s3mr.worker.part_lines",
         1,
         (
-            'surroundings.store.put(keys.upload_note(job_id, OpenedPart(name, worker, upload)), b"")',
+            'surroundings.store.put(object_names.upload_note(job_id, OpenedPart(name, worker, upload)), b"")',
             "_ = OpenedPart(name, worker, upload)",
         ),
     ),
@@ -243,7 +243,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "resume-without-the-code",
         _RESUMING,
         10,
-        ("for key in (keys.plan, keys.bundle):\n", "for key in (keys.plan,):\n"),
+        ("for key in (object_names.plan, object_names.bundle):\n", "for key in (keys.plan,):\n"),
     ),
     mutant(
         "claim-before-adopting",

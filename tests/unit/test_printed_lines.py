@@ -4,13 +4,13 @@ import os
 from queue import Queue
 
 from s3mr import limits
-from s3mr.processes.printed_lines import Printed
+from s3mr.processes.printed_lines import PrintedLines
 
 
 def shown(*written: bytes) -> list[str]:
     """What is shown of these writes; after each of them, all that was written has been shown."""
     lines: list[str] = []
-    printed = Printed(lines.append)
+    printed = PrintedLines(lines.append)
     sent = ""
     for block in written:
         for start in range(0, len(block), 4096):  # a pipe holds only so much
@@ -36,7 +36,7 @@ def test_a_line_of_any_length_is_shown_piece_by_piece_and_what_follows_is_not_lo
 
 def test_what_has_filled_a_piece_is_shown_though_its_line_has_not_ended() -> None:
     pieces: Queue[str] = Queue()
-    printed = Printed(pieces.put)
+    printed = PrintedLines(pieces.put)
     for _ in range(3):
         for _ in range(limits.PRINTED_LINE_MAX // 4096):
             os.write(printed.descriptor, b"x" * 4096)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from s3mr.processes.fork_server import fork_template
+from s3mr.processes.fork_server import start_fork_server
 
 S3MR = Path(sys.executable).with_name("s3mr")
 PATIENCE_S = 60.0
@@ -151,7 +151,7 @@ def test_a_process_with_threads_is_not_forked() -> None:
     thread = threading.Thread(target=go_on.wait)
     thread.start()
     try:
-        assert fork_template() is None
+        assert start_fork_server() is None
     finally:
         go_on.set()
         thread.join()

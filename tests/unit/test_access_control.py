@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from s3mr import limits
-from s3mr.local.access_control import Door, WsgiApp
+from s3mr.local.access_control import AccessControl, WsgiApp
 from s3mr.local.request_signature import SKEW_S_MAX
 from s3mr.settings import AccessKey
 
@@ -80,7 +80,7 @@ def answer(request: Environ, now: Callable[[], float] | None = None) -> tuple[in
 
         return serve
 
-    door = Door(
+    door = AccessControl(
         {name: named(name) for name in ("s3", "dynamodb")},
         KEY,
         HOST,
@@ -238,12 +238,12 @@ def test_a_signature_of_another_time_is_refused_so_that_its_maker_signs_anew(off
 
 def test_whoever_names_the_key_is_recognised_before_the_body_is_read() -> None:
     recognised: list[str] = []
-    door = Door({}, KEY, HOST, recognised=lambda one: recognised.append(one["RAW_URI"]))
+    door = AccessControl({}, KEY, HOST, recognised=lambda one: recognised.append(one["RAW_URI"]))
     said: list[str] = []
     door({**signed(*PUT)}, lambda status, _headers: said.append(status))
     assert (recognised, said[0][:3]) == ([], "403")  # it names a service that is not there
 
-    door = Door({"s3": lambda *_: []}, KEY, HOST, recognised=lambda one: recognised.append(one["RAW_URI"]))
+    door = AccessControl({"s3": lambda *_: []}, KEY, HOST, recognised=lambda one: recognised.append(one["RAW_URI"]))
     door({**signed(*PUT, key=AccessKey("another id", "s"))}, lambda *_: None)
     assert recognised == []
     door({**signed(*PUT)}, lambda *_: None)

@@ -12,7 +12,7 @@ from s3mr import reducers
 from s3mr.errors import TransientError, UserCodeError
 from s3mr.reducers import Reducer
 from s3mr.shuffle.frames import read_run, write_run
-from s3mr.shuffle.group_buffer import Combine, Folding, Groups
+from s3mr.shuffle.group_buffer import Combine, CombineBuffer, Folding
 from s3mr.shuffle.merge import Watched
 from s3mr.shuffle.pair_buffer import Room
 from s3mr.shuffle.partitioning import by_hash
@@ -158,7 +158,7 @@ def test_a_combiner_is_not_asked_for_one_value() -> None:
 
 @pytest.mark.parametrize("constant", [1, "x", None, (1, "a")])
 def test_counting_begins_anew_after_a_spill(constant: Any) -> None:
-    held = Groups(Room(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))])
+    held = CombineBuffer(Room(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))])
     held.fill("a.txt", [[("x", 0), ("x", constant)]], lambda _source, record: record)
     list(held.partitions())
     held.fill("a.txt", [[("k", constant)] * 5], lambda _source, record: record)

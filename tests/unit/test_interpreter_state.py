@@ -9,8 +9,8 @@ from tests.integration.test_untouched import REPLACED
 
 CHECK = """
 import builtins
-from s3mr.usercode.interpreter_state import Untouched, complaint
-before, untouched = dict(builtins.__dict__), Untouched()
+from s3mr.usercode.interpreter_state import InterpreterState, complaint
+before, untouched = dict(builtins.__dict__), InterpreterState()
 {}
 replaced = untouched.put_back()
 print(replaced, before == builtins.__dict__, complaint(replaced)[:35])

@@ -14,7 +14,7 @@ from s3mr.api import Job
 from s3mr.coordinator.adoption import Resumer, launch_again
 from s3mr.errors import RequestError, S3mrError, TransientError
 from s3mr.local.driver import TROUBLE_MAX, Run
-from s3mr.local.prefetch import Pace
+from s3mr.local.prefetch import Prefetch
 from s3mr.model.job import JobState, Phase
 from tests.claims import holder_of
 from tests.unit.resumed_jobs import finished, resumer
@@ -235,7 +235,7 @@ def driven(one: World, *, late_writes: int) -> JobState:
         if not one.work():
             one.clock.sleep(max(wait_s, 0.01))
 
-    pool: Any = SimpleNamespace(running=0, left=0, pace=Pace(1), close=lambda: None, wait=wait)
+    pool: Any = SimpleNamespace(running=0, left=0, pace=Prefetch(1), close=lambda: None, wait=wait)
     ticker = replace(one.ticker(), store=LateWrites(one.real_store, late_writes))
     return Run(cloud, pool, ticker, one.job_id, lambda _job, _running: None).to_its_end(lambda: None, again=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 from s3mr import limits
 from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.local.driver import Run
-from s3mr.local.prefetch import Pace
+from s3mr.local.prefetch import Prefetch
 from s3mr.model.job import JobState, Phase
 from tests.unit.word_count import finished, world
 from tests.world import World, open_noted
@@ -19,7 +19,7 @@ class OneWorker:
     """A pool of one: it executes what it was given, one attempt after the other, each in ``task_s``."""
 
     one: World
-    pace: Pace
+    pace: Prefetch
     task_s: float = 0.0
     left: int = 0
     running: int = 0
@@ -51,7 +51,7 @@ def driven(one: World, pool: OneWorker, **changes: Any) -> JobState:
 
 
 def test_an_attempt_that_waits_until_all_before_it_have_used_up_their_time_is_not_lost() -> None:
-    one, pace = world(), Pace(1, 0.01)
+    one, pace = world(), Prefetch(1, 0.01)
     state = driven(one, OneWorker(one, pace, task_s=60.0), task_timeout_s=60.0)
     finished(one)
     assert 60.0 * state.spec.map_tasks > limits.lease_s(60.0), "without the queue, the last lease would have run out"
@@ -66,7 +66,7 @@ def test_what_a_zombie_has_open_in_the_users_bucket_when_it_is_killed_is_aborted
     def close() -> None:
         opened.append(open_noted(one, worker="f" * 16))
 
-    state = driven(one, OneWorker(one, Pace(1), left=1, close=close), output="s3://results/out")
+    state = driven(one, OneWorker(one, Prefetch(1), left=1, close=close), output="s3://results/out")
     assert state.phase is Phase.SUCCEEDED
     assert len(opened) == 1
     assert not one.folder.uploads

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from s3mr import limits
-from s3mr.adapters.aws.overload import PAUSE_S_MAX, SILENCE_S, Patience
+from s3mr.adapters.aws.overload import PAUSE_S_MAX, SILENCE_S, OverloadRetries
 
 
 class Storm:
@@ -14,7 +14,7 @@ class Storm:
     def __init__(self, *, luck: float = 0.5) -> None:
         self.now = 1000.0
         self.said: list[str] = []
-        self.patience = Patience(self.said.append, now=lambda: self.now, random=lambda: luck)
+        self.patience = OverloadRetries(self.said.append, now=lambda: self.now, random=lambda: luck)
 
     def request(self, status: int = 503, code: str = "SlowDown", *, answered_at: float | None = None) -> float:
         """Send one request until it is answered, or given up; return for how long that took."""
