@@ -8,7 +8,7 @@ from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from s3mr.model.report import TaskRequest
 from s3mr.processes.chaos import HANG_S, Chaos
-from tests.unit.test_scheduling import spec
+from tests.unit.test_scheduler import spec
 
 
 def request(task: int, attempt: int = 1) -> TaskRequest:

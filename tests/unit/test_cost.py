@@ -10,7 +10,7 @@ from s3mr.model.cost import Cost, Requests
 from s3mr.model.job import JobState, Phase
 from s3mr.model.result import JobResult
 from s3mr.model.statistics import Counters
-from tests.unit.test_scheduling import job as some_job
+from tests.unit.test_scheduler import job as some_job
 
 COUNTS = {
     "s3:PutObject": 12,

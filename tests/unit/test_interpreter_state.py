@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.integration.test_untouched import REPLACED
+from tests.integration.test_replaced_builtins import REPLACED
 
 CHECK = """
 import builtins

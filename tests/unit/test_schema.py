@@ -17,7 +17,7 @@ from s3mr.model.report import Report, TaskRequest
 from s3mr.model.statistics import Counters
 from s3mr.model.success import PartEntry, Success
 from s3mr.shuffle import frames, shuffle_index
-from tests.unit.test_scheduling import job as some_job
+from tests.unit.test_scheduler import job as some_job
 
 #: What is stored and sent, of each version. A version that somebody may have used is never given another fingerprint.
 FINGERPRINTS = {2: "f0bc2d4be5a0579b"}
