@@ -142,7 +142,7 @@ def test_a_traceback_shows_the_users_frames_alone_with_paths_in_the_bundle() -> 
     assert failure.traceback is not None
     lines = failure.traceback.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
-    assert [line.split(",")[0].strip() for line in lines if "File" in line] == ['File "test_worker_executing.py"']
+    assert [line.split(",")[0].strip() for line in lines if "File" in line] == ['File "test_execution.py"']
     assert lines[-1] == "ValueError: cannot read this"
 
 
