@@ -7,17 +7,18 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from s3mr import limits
 from s3mr.errors import RequestError
+from s3mr.options import RunOptions, Where
 from s3mr.reducers import Reducer
 from s3mr.usercode.imports import under_way
 
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
-    from s3mr.options import Options
     from s3mr.usercode.location import Code
 
 MapFunction = Callable[[str, Any], Iterable[tuple[Any, Any]]]
@@ -34,22 +35,28 @@ _ARGUMENTS: Final = {
 }
 
 
-class JobOptions(TypedDict, total=False):
-    """How a job is run, as ``s3mr run --help`` explains. Sizes are bytes, durations seconds, or text as there."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    reducers: int | None
-    workers: int | None
-    split_size: int | str | None
-    layout: Literal["auto", "split", "packed"]
-    input_format: str | None
-    memory: int | str | None
-    attempts: int
-    task_timeout_s: float | None
-    deadline: float | str
-    params: Mapping[str, str]
-    include: Iterable[Place]
-    requirements: Place | None
-    requester_pays: bool
+
+def _with_options(
+    options: Callable[P, RunOptions],
+) -> Callable[[Callable[["Job", Inputs, RunOptions], R]], Callable[Concatenate["Job", Inputs, P], R]]:
+    """Give a method the arguments of ``options``, so that each option is declared there and nowhere else."""
+
+    def decorated(method: Callable[["Job", Inputs, RunOptions], R]) -> Callable[Concatenate["Job", Inputs, P], R]:
+        @wraps(method)
+        def called(job: "Job", inputs: Inputs, /, *given: P.args, **named: P.kwargs) -> R:
+            if unknown := named.keys() - accepted.keys():
+                raise TypeError(f"no such option: {', '.join(sorted(unknown))}; see s3mr.options.RunOptions")
+            return method(job, inputs, options(*given, **named))
+
+        taken = list(inspect.signature(method).parameters.values())[:2]
+        accepted = inspect.signature(options).parameters
+        called.__signature__ = inspect.Signature([*taken, *accepted.values()])  # type: ignore[attr-defined]
+        return called
+
+    return decorated
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,84 +98,67 @@ class Job:
         if not isinstance(params, Mapping) or not all(isinstance(one, str) for pair in params.items() for one in pair):
             raise RequestError(f"Job(params=) must map strings to strings, not be {params!r}")
 
-    def run(
-        self,
-        inputs: Inputs,
-        output: Place | None = None,
-        *,
-        stack: str | None = None,
-        endpoint_url: str | None = None,
-        keep_intermediate: Place | None = None,
-        **options: Unpack[JobOptions],
-    ) -> "JobResult":
+    @_with_options(RunOptions)
+    def run(self, inputs: Inputs, options: RunOptions) -> "JobResult":
         """Run the job and return its result, once its output is whole: on this machine, or on the stack of that name.
 
         ``inputs`` are files, folders, globs or ``s3://`` prefixes. ``output`` is a new or empty folder, or an
         ``s3://`` prefix; without it the result holds its lines (`JobResult.lines`) for as long as it lives. On a stack,
-        both are in S3. At an ``endpoint_url`` S3 and DynamoDB are used that live on, with workers on this machine. The
-        job must be a global of a module that lies in a file: workers import it. `JobOptions` has the other options.
+        both are in S3. With ``endpoint_url``, job state is kept in the S3 and DynamoDB services at that URL, and
+        workers run on this machine. The job must be a global of a module that lies in a file, because workers import
+        it. `s3mr.options.RunOptions` has all options.
 
         Raises:
             RequestError: refused before anything ran.
             JobFailedError: the job failed; there is no output.
-            DetachedError: a job on a stack cannot be seen any more; it goes on.
+            DetachedError: a job on a stack cannot be seen any more; it continues.
         """
-        kept = None if keep_intermediate is None else Path(keep_intermediate)
-        code, given, asked = self._asked(inputs, output, options, endpoint_url=endpoint_url, keep_intermediate=kept)
-        if stack is None:
+        code, given = self._located(inputs, options, "run")
+        if options.stack is None:
             from s3mr.local.local_job import run_local
 
-            return run_local(self, code, given, asked)
+            return run_local(self, code, given, options)
         from s3mr.remote.job_home import open_to_submit
         from s3mr.remote.job_watch import wait
         from s3mr.remote.stack_submission import submit
 
-        home = open_to_submit(stack)
-        return wait(home, submit(self, code, given, asked, home), keep_intermediate=kept)
+        home = open_to_submit(options.stack)
+        kept = None if options.keep_intermediate is None else Path(options.keep_intermediate)
+        return wait(home, submit(self, code, given, options, home), keep_intermediate=kept)
 
-    def submit(self, inputs: Inputs, output: str, *, stack: str, **options: Unpack[JobOptions]) -> str:
+    @_with_options(RunOptions)
+    def submit(self, inputs: Inputs, options: RunOptions) -> str:
         """Start the job on the stack of that name, and return its id without waiting: ``s3mr watch ID`` follows it.
+
+        It takes the options of `run`, except those of workers on this machine.
 
         Raises:
             RequestError: refused; nothing was started.
         """
-        code, given, asked = self._asked(inputs, output, options)
+        if options.stack is None or options.output is None:
+            raise RequestError("submit needs stack= and output=: the job runs there without this process")
+        code, given = self._located(inputs, options, "submit")
         from s3mr.remote.job_home import open_to_submit
         from s3mr.remote.stack_submission import submit
 
-        return submit(self, code, given, asked, open_to_submit(stack)).spec.job_id
+        return submit(self, code, given, options, open_to_submit(options.stack)).spec.job_id
 
-    def _asked(
-        self,
-        inputs: Inputs,
-        output: Place | None,
-        options: JobOptions,
-        *,
-        endpoint_url: str | None = None,
-        keep_intermediate: Path | None = None,
-    ) -> "tuple[Code, list[str], Options]":
-        """Return where the job's code lies, its inputs, and its options."""
+    def _located(self, inputs: Inputs, options: RunOptions, where: Where) -> "tuple[Code, list[str]]":
+        """Return where the job's code is, and its inputs.
+
+        Raises:
+            RequestError: the call cannot work from here, or an option does not apply to it.
+        """
         if under_way():
             raise RequestError(
                 "run() or submit() was called while the job's module is being imported: put the call under "
                 'if __name__ == "__main__":'
             )
-        if unknown := options.keys() - JobOptions.__annotations__.keys():
-            raise TypeError(f"no such option: {', '.join(sorted(unknown))}; JobOptions says which there are")
-        from s3mr.options import Options
+        options.check_applies(where)
         from s3mr.usercode.location import locate
 
-        more: dict[str, Any] = {**options, "include": tuple(Path(one) for one in options.get("include", ()))}
-        if more.get("requirements") is not None:
-            more["requirements"] = Path(more["requirements"])
-        asked = Options(
-            output=None if output is None else os.fspath(output),
-            endpoint_url=endpoint_url,
-            keep_intermediate=keep_intermediate,
-            **more,
-        )
         given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-        return locate(self), [os.fspath(one) for one in given], asked
+        return locate(self), [os.fspath(one) for one in given]
 
 
 def _check_arity(name: str, function: object, arguments: str) -> None:

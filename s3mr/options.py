@@ -1,143 +1,343 @@
-"""What may be asked of a job, wherever it runs, and the order that comes of it."""
+"""Every option of a job, declared once: its name, type, default, bounds, help, and where it applies.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+Everything else is derived from these declarations: the options of the command line (`s3mr.cli.options`), the arguments
+of `Job.run` and `Job.submit`, the request that a job's spec embeds, and the reference page. To add an option, declare
+it here, and use ``spec.request.NAME`` or ``options.NAME``.
+
+The module imports next to nothing: the command line reads it for ``--help``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
+from math import isfinite
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Protocol
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from s3mr import limits
-from s3mr.coordinator.submission import Order
 from s3mr.errors import RequestError
-from s3mr.model.durations import parse_duration
-from s3mr.model.job import WorkerFunctions
-from s3mr.model.sizes import parse_size
-from s3mr.policy.planning import RequestedLayout
-from s3mr.reducers import Reducer
-from s3mr.usercode.location import Code
+from s3mr.quantities import format_size, parse_duration, parse_size
+
+RequestedLayout = Literal["auto", "split", "packed"]
+Where = Literal["run", "submit"]
+EVERYWHERE: Final[tuple[Where, ...]] = ("run", "submit")
+_KEY: Final = "option"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a job is to be run; sizes in bytes and times in seconds, or as text. None: what fits where it runs.
+class Option:
+    """What is known of an option besides its name, type and default, which the field has.
 
-    ``output`` None: a temporary folder, the caller's to remove. ``workers`` are processes here, or attempts at once.
+    ``default`` describes the default value where it depends on the place or the input. ``flag`` is the name on the
+    command line if it is not the field's own. ``parse`` reads text such as ``64MiB``. A number must be at least
+    ``at_least``, more than ``above`` and at most ``at_most``. ``where`` names the commands that accept the option.
     """
 
-    output: str | None = None
-    reducers: int | None = None
-    workers: int | None = None
-    split_size: int | str | None = None
-    layout: RequestedLayout = "auto"
-    input_format: str | None = None
-    memory: int | str | None = None
-    attempts: int = limits.ATTEMPTS
-    task_timeout_s: float | None = None
-    deadline: float | str = limits.DEADLINE_S
-    params: Mapping[str, str] = field(default_factory=dict)
-    requester_pays: bool = False
-    include: Sequence[Path] = ()
-    requirements: Path | None = None
-    keep_intermediate: Path | None = None
-    leave_intermediate: bool = False  # in the stack's bucket, for whoever watches
-    endpoint_url: str | None = None  # of services that live on, with workers here
-    chaos: str = ""  # workers here only
-    stderr: int | None = None  # a file descriptor for what user code prints here; ours where None
+    help: str
+    metavar: str | None = None
+    default: str | None = None
+    flag: str | None = None
+    unit: str = ""
+    parse: Callable[[str], float] | None = None
+    at_least: int | None = None
+    above: float | None = None
+    at_most: float | None = None
+    where: tuple[Where, ...] = EVERYWHERE
 
 
-class Description(Protocol):
-    """What the plan depends on in a `Job`."""
-
-    @property
-    def reduce(self) -> object | None: ...
-    @property
-    def combine(self) -> object | None: ...
-    @property
-    def reducers(self) -> int | None: ...
-    @property
-    def input(self) -> str: ...
-    @property
-    def params(self) -> Mapping[str, str] | None: ...
+def option(value: Any, about: Option) -> Any:  # noqa: ANN401 - the field's type is what is written before it
+    """Declare an option whose default is ``value``."""
+    if isinstance(value, dict):
+        return field(default_factory=dict, metadata={_KEY: about})
+    return field(default=value, metadata={_KEY: about})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the place in which a job runs decides."""
+class JobRequest:
+    """How a job is to run, as its user asked for it; None: as the job says, or as suits the place and the input.
 
-    memory_bytes: int
-    task_timeout_s: float
-    workers: int | None = None  # attempts at once; None: as many as there is room for
-    even_workers: int = 1  # among whom tasks should divide evenly
-    combined_split_bytes: int = limits.SPLIT_SIZE_BYTES  # at most, where nobody says, if pairs are combined
-    reducer_bytes: int = limits.REDUCER_BYTES  # of input, where nobody has said how many reducers there are …
-    reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … and never more than this
-    functions: WorkerFunctions | None = None
-
-
-def order_of(
-    job: Description,
-    code: Code,
-    options: Options,
-    around: Surroundings,
-    *,
-    bundle: bytes,
-    inputs: Sequence[str],
-    output: str,
-) -> Order:
-    """Return the order of ``job`` with ``options``; what these leave open is as the job says, or as it is ``around``.
-
-    Raises:
-        RequestError: an option makes no sense.
+    A job's spec embeds it. The spec has beside it what was decided at submit: the number of reducers, the memory, ….
     """
-    if options.requirements is not None:
-        check_requirements(options.requirements)
-    return Order(
-        bundle=bundle,
-        module=code.module,
-        name=code.name,
-        inputs=inputs,
-        output=output,
-        reducers=_reducers(job, options),
-        input_format=job.input if options.input_format is None else options.input_format,
-        split_size_bytes=None if options.split_size is None else size_bytes(options.split_size),
-        layout=options.layout,
-        memory_bytes=around.memory_bytes,
-        attempts=options.attempts,
-        task_timeout_s=around.task_timeout_s,
-        params={**(job.params or {}), **options.params},
-        keep_intermediate=options.keep_intermediate is not None or options.leave_intermediate,
-        deadline_s=parse_duration(options.deadline) if isinstance(options.deadline, str) else options.deadline,
-        requester_pays=options.requester_pays,
-        workers=around.workers,
-        even_workers=around.even_workers,
-        split_bytes_max=around.combined_split_bytes if _combines(job) else limits.SPLIT_SIZE_BYTES,
-        reducer_bytes=around.reducer_bytes,
-        reducers_max=around.reducers_max,
-        functions=around.functions,
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, which this module does not import
+
+    reducers: int | None = option(
+        None,
+        Option(
+            metavar="N",
+            help="Number of reduce tasks, and of output parts.",
+            default=f"one per {format_size(limits.LOCAL_REDUCER_BYTES)} of input, from 1 to "
+            f"{limits.LOCAL_REDUCERS_PER_WORKER} per worker; on a stack, one per {format_size(limits.REDUCER_BYTES)}, "
+            f"at most {limits.REDUCERS_CHOSEN_MAX:,}",
+            at_least=1,
+            at_most=limits.REDUCERS_MAX,
+        ),
+    )
+    workers: int | None = option(
+        None,
+        Option(
+            metavar="N",
+            help="Number of workers that run at the same time.",
+            default="one per core; on a stack, as many as it has",
+            at_least=1,
+        ),
+    )
+    split_size: int | str | None = option(
+        None,
+        Option(
+            metavar="SIZE",
+            help="How much input one map task reads, such as 64MiB.",
+            default=f"the same for every worker, at most {format_size(limits.SPLIT_SIZE_BYTES)}; on this machine "
+            f"{format_size(limits.LOCAL_COMBINED_SPLIT_BYTES)} if the job combines",
+            unit="bytes",
+            parse=parse_size,
+            at_least=1,
+        ),
+    )
+    layout: RequestedLayout = option(
+        "auto",
+        Option(
+            help="How intermediate objects are stored: one for each map task and reducer (split), or one for each map "
+            "task (packed)."
+        ),
+    )
+    input_format: str | None = option(
+        None,
+        Option(
+            metavar="text|block|whole",
+            help="What a record is: a line, a block of whole lines, or an entire object.",
+            default="as the job says, otherwise text",
+        ),
+    )
+    memory: int | str | None = option(
+        None,
+        Option(
+            metavar="SIZE",
+            help="Memory that one worker may use for sorting and merging.",
+            default=f"{format_size(limits.MEMORY_BYTES)}; on a stack, what its workers have room for",
+            unit="bytes",
+            parse=parse_size,
+            at_least=limits.MEMORY_BYTES_MIN,
+        ),
+    )
+    attempts: int = option(
+        limits.ATTEMPTS,
+        Option(metavar="N", help="How often a task is tried.", at_least=1, at_most=limits.ATTEMPTS_MAX),
+    )
+    task_timeout_s: float | None = option(
+        None,
+        Option(
+            flag="--task-timeout",
+            metavar="SECONDS",
+            help="How long one attempt of a task may run before it counts as hung.",
+            unit="seconds",
+            default=f"{limits.TASK_TIMEOUT_S:.0f}; on a stack, what its workers allow",
+            above=0,
+        ),
+    )
+    deadline: float | str = option(
+        limits.DEADLINE_S,
+        Option(
+            metavar="DURATION",
+            help="How long the whole job may run: seconds, or 30m, 12h, 6d.",
+            default=f"{limits.DEADLINE_S / 3600:.0f}h",
+            unit="seconds",
+            parse=parse_duration,
+            above=0,
+            at_most=limits.DEADLINE_S_MAX,
+        ),
+    )
+    params: Mapping[str, str] = option(
+        {},
+        Option(
+            flag="--param",
+            metavar="NAME=VALUE",
+            help="A parameter that functions read as s3mr.params[NAME]. Repeatable.",
+        ),
+    )
+    requester_pays: bool = option(
+        False, Option(help="Read buckets whose owner lets the reader pay for requests and transfer.")
     )
 
+    def __post_init__(self) -> None:
+        check(self)
 
-def check_requirements(file: Path) -> None:
-    """Refuse a file of requirements that is not there; also where nothing is installed from it."""
-    if not file.is_file():
-        raise RequestError(f"--requirements {file}: there is no such file")
+
+@dataclass(frozen=True, slots=True)
+class RunOptions(JobRequest):
+    """All that `Job.run`, `Job.submit` and the commands of the same names accept.
+
+    These options are used up before the job runs: its spec has no trace of them. ``stack`` and ``endpoint_url`` name
+    the place where it runs: None and None are this machine alone.
+    """
+
+    output: str | PathLike[str] | None = option(
+        None,
+        Option(metavar="URI", help="A new or empty folder, or s3://bucket/prefix.", default="standard output"),
+    )
+    _: KW_ONLY
+    include: Sequence[str | PathLike[str]] = option(
+        (),
+        Option(metavar="PATH", help="A file or folder that the job's code needs besides what it imports. Repeatable."),
+    )
+    requirements: str | PathLike[str] | None = option(
+        None,
+        Option(
+            metavar="FILE",
+            help="Packages that the job's code needs on a stack. Workers on this machine use what is installed here.",
+        ),
+    )
+    keep_intermediate: str | PathLike[str] | None = option(
+        None,
+        Option(metavar="FOLDER", help="Copy the plan and the intermediate objects to this folder.", where=("run",)),
+    )
+    leave_intermediate: bool = option(
+        False,
+        Option(
+            flag="--keep-intermediate",
+            help="Leave the plan and the intermediate objects in the bucket; s3mr watch --keep-intermediate FOLDER "
+            "copies them.",
+            where=("submit",),
+        ),
+    )
+    chaos: str = option(
+        "",
+        Option(
+            metavar="crash=.3,stall=.3,dup=.3,seed=7",
+            help="Test the job's fault tolerance: crash, hang and repeat executions at random. Not on a stack.",
+            where=("run",),
+        ),
+    )
+    stack: str | None = None
+    endpoint_url: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            check(self)
+        except ValueError as error:
+            raise RequestError(str(error)) from None
+
+    def check_applies(self, where: Where) -> None:
+        """Check that no option was set that does not apply.
+
+        Raises:
+            RequestError: naming the option.
+        """
+        for name, (one, about) in declared(RunOptions).items():
+            if where not in about.where and getattr(self, name) != default_of(one):
+                raise RequestError(f"{name}= does not apply to {where}()")
+
+    @property
+    def request(self) -> JobRequest:
+        """The part of these options that the job's spec keeps."""
+        return JobRequest(**{one.name: getattr(self, one.name) for one in fields(JobRequest)})
+
+
+def declared(kind: type[JobRequest]) -> dict[str, tuple[Field[Any], Option]]:
+    """Return the options that ``kind`` declares, by field name, in order of declaration."""
+    return {one.name: (one, one.metadata[_KEY]) for one in fields(kind) if _KEY in one.metadata}
+
+
+def flag_of(name: str, about: Option) -> str:
+    """Return how the option is spelled on the command line."""
+    return about.flag or "--" + name.replace("_", "-")
+
+
+def default_of(one: Field[Any]) -> Any:  # noqa: ANN401 - any option's
+    """Return the value of an option that nobody has set."""
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def size_bytes(given: int | str) -> int:
-    """Return the bytes that ``given`` says, a number or text such as ``"64MiB"``."""
+    """Return the bytes that ``given`` says: a number, or text such as ``"64MiB"``."""
     return parse_size(given) if isinstance(given, str) else given
 
 
-def _combines(job: Description) -> bool:
-    """Whether map tasks make one of the values of a key: the fewer tasks, the fewer are left."""
-    return job.combine is not None or isinstance(job.reduce, Reducer)
+def seconds(given: float | str) -> float:
+    """Return the seconds that ``given`` says: a number, or text such as ``"12h"``."""
+    return parse_duration(given) if isinstance(given, str) else given
 
 
-def _reducers(job: Description, options: Options) -> int | None:
-    asked = options.reducers if options.reducers is not None else job.reducers
-    if asked is not None and (type(asked) is not int or asked < 1):
-        raise RequestError(f"--reducers must be a whole number from 1, not {asked!r}")
-    if job.reduce is None:
-        if options.reducers is not None:
-            raise RequestError("--reducers: this job has no reduce; it writes one part a map task")
-        return 0
-    return asked
+def check_requirements(file: str | PathLike[str]) -> None:
+    """Refuse a requirements file that does not exist, also if nothing is installed from it."""
+    if not Path(file).is_file():
+        raise RequestError(f"--requirements {fspath(file)}: there is no such file")
+
+
+def check(request: JobRequest) -> None:
+    """Check every option against its declaration.
+
+    Raises:
+        ValueError: naming the option, what is accepted, and what was given.
+    """
+    for name, (one, about) in declared(type(request)).items():
+        value = getattr(request, name)
+        if wrong := _wrong(types_of(one), about, value):
+            raise ValueError(f"{flag_of(name, about)} {wrong}")
+
+
+def types_of(one: Field[Any]) -> tuple[Any, ...]:
+    """Return the alternatives of a field's type."""
+    return get_args(one.type) if get_origin(one.type) in (Union, UnionType) else (one.type,)
+
+
+def _wrong(types: tuple[Any, ...], about: Option, value: object) -> str | None:
+    """Return what is wrong with ``value``; None: nothing."""
+    kind, origin = types[0], get_origin(types[0])
+    if value is None and type(None) in types:
+        return None
+    if origin is Mapping:
+        return _wrong_mapping(value)
+    if kind in (int, float):
+        return _wrong_number(types, about, value)
+    if origin is Literal:
+        fits, accepted = value in get_args(kind), f"one of {', '.join(get_args(kind))}"
+    elif origin is Sequence:
+        fits, accepted = isinstance(value, Sequence) and not isinstance(value, str), "a list of paths"
+    else:
+        fits = isinstance(value, tuple(get_origin(one) or one for one in types))
+        accepted = "true or false" if kind is bool else "text" if len(types) == 1 else "a path"
+    return None if fits else f"must be {accepted}, not {value!r}"
+
+
+def _wrong_mapping(value: object) -> str | None:
+    if not isinstance(value, Mapping):
+        return f"must map strings to strings, not be {value!r}"
+    wrong = [one for pair in value.items() for one in pair if not isinstance(one, str)]
+    return f"must map strings to strings; {wrong[0]!r} is not a string" if wrong else None
+
+
+def _wrong_number(types: tuple[Any, ...], about: Option, given: object) -> str | None:
+    value = given
+    if isinstance(given, str) and about.parse is not None:
+        try:
+            value = about.parse(given)
+        except RequestError as error:
+            return f"is {error}"
+    whole = float not in types
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if is_number and isinstance(value, int if whole else int | float) and _within(about, value):
+        return None
+    return f"must be {_range(about, whole=whole)}, not {given!r}"
+
+
+def _within(about: Option, value: float) -> bool:
+    return (
+        (about.at_least is None or value >= about.at_least)
+        and (about.above is None or value > about.above)
+        and (about.at_most is None or value <= about.at_most)
+    )
+
+
+def _range(about: Option, *, whole: bool) -> str:
+    of_unit = f" of {about.unit}" if about.unit else ""
+    kind = f"a {'positive ' if about.above == 0 else ''}{'whole ' if whole else ''}number{of_unit}"
+    if about.at_least is not None and about.at_most is not None:
+        return f"{kind} from {_shown(about, about.at_least)} to {_shown(about, about.at_most)}"
+    least = "" if about.at_least is None else f", at least {_shown(about, about.at_least)}"
+    return kind + least + ("" if about.at_most is None else f", at most {_shown(about, about.at_most)}")
+
+
+def _shown(about: Option, bound: float) -> str:
+    return format_size(int(bound)) if about.unit == "bytes" else f"{bound:,.0f}"

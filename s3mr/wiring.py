@@ -167,7 +167,7 @@ class Stack:
         """Return what executes requests in a worker."""
         return TaskHandler(
             objects=self.objects,
-            inputs_of=lambda spec: self.inputs(requester_pays=spec.requester_pays),
+            inputs_of=lambda spec: self.inputs(requester_pays=spec.request.requester_pays),
             output_of=self.output_of,
             parallel=self.parallel,
             clock=self.clock,

@@ -16,7 +16,7 @@ from s3mr.adapters.system import InTurn
 from s3mr.api import Job
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.recorder import Recorder, Verdict
-from s3mr.coordinator.submission import Order, Submitter
+from s3mr.coordinator.submission import Submitter
 from s3mr.coordinator.ticker import Tick, Ticker
 from s3mr.errors import TransientError
 from s3mr.formats.registry import get_format
@@ -30,6 +30,7 @@ from s3mr.ports import PartWriter
 from s3mr.worker.execution import execute
 from s3mr.worker.task_context import Surroundings
 from s3mr.worker.user_functions import Functions
+from tests.submissions import submission
 
 
 class Killed(BaseException):
@@ -127,23 +128,10 @@ class World:
         self.sent.append(request)
 
     def submit(self, **changes: Any) -> JobState:
-        """Submit the job; ``changes`` are fields of the `Order`."""
-        order: dict[str, Any] = {
-            "bundle": b"",
-            "module": "job.py",
-            "name": "job",
-            "inputs": sorted(self.inputs),
-            "output": "mem://out",
-            "reducers": 3 if self.job.reduce else 0,
-            "input_format": "text",
-            "split_size_bytes": 10,
-            "layout": "auto",
-            "memory_bytes": 2**24,
-            "attempts": 4,
-            "task_timeout_s": 60.0,
-            "params": {},
-            "keep_intermediate": False,
-        }
+        """Submit the job; ``changes`` are what `submission` takes."""
+        asked = {"inputs": sorted(self.inputs), "reduces": self.job.reduce is not None, **changes}
+        if asked["reduces"]:
+            asked.setdefault("reducers", 3)
         submitter = Submitter(
             inputs_of=lambda _: self.reader,
             objects=self.real_objects,
@@ -153,7 +141,7 @@ class World:
             entropy=self.entropy,
             scratch=io.BytesIO,
         )
-        state = submitter.submit(submitter.plan(Order(**{**order, **changes})))
+        state = submitter.submit(submitter.plan(submission(**asked)))
         self.job_id = state.spec.job_id
         return state
 

@@ -54,7 +54,7 @@ def doctor(
     \b
     s3mr doctor --stack s3mr --input s3://logs/2026/ --output s3://results/wc/
     """  # noqa: D301 - click reads the backspace
-    from s3mr.model.durations import parse_duration
+    from s3mr.quantities import parse_duration
     from s3mr.remote.checkup import Outcome, Question, examine
 
     if not stack:

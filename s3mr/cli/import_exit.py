@@ -10,17 +10,18 @@ import posix
 from collections.abc import Callable
 from typing import Any, Final
 
+from s3mr.cli.exit_status import EXIT_REFUSED
 from s3mr.cli.streams import say
 
 _LEAVING: Final = ("_exit", "execv", "execve")  # by which all others of the family are made
 
 
-def keep_from_leaving(place: str, status: int) -> None:
-    """From now on, when this process is left by the code of ``place``, name that, and exit with ``status``."""
+def keep_from_leaving(place: str) -> None:
+    """From now on, when this process is left by the code of ``place``, name that, and exit as refused."""
     own_pid = os.getpid()
     leave = os._exit
     for name in _LEAVING:
-        ours = _said_first(name, getattr(os, name), own_pid, lambda said: _leave(place, said, leave, status))
+        ours = _said_first(name, getattr(os, name), own_pid, lambda said: _leave(place, said, leave))
         for module in (os, posix):
             setattr(module, name, ours)
 
@@ -34,7 +35,7 @@ def _said_first(name: str, original: Callable[..., Any], own_pid: int, end: Call
     return called
 
 
-def _leave(place: str, said: str, leave: Callable[[int], Any], status: int) -> None:
+def _leave(place: str, said: str, leave: Callable[[int], Any]) -> None:
     try:
         say(
             f"s3mr: {place} has ended this command: its code called {said} while it was imported, or later in a thread "
@@ -42,4 +43,4 @@ def _leave(place: str, said: str, leave: Callable[[int], Any], status: int) -> N
             err=True,
         )
     finally:
-        leave(status)
+        leave(EXIT_REFUSED)

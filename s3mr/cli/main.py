@@ -11,13 +11,9 @@ from typing import Final, NoReturn
 import click
 
 from s3mr.adapters.exhaustion import exhaustion
+from s3mr.cli.exit_status import EXIT_DETACHED, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 from s3mr.cli.streams import say
 from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError
-
-EXIT_FAILED = 1  # seen in a task
-EXIT_REFUSED = 2  # seen before anything started
-EXIT_DETACHED = 75  # out of sight, and goes on: EX_TEMPFAIL of sysexits.h
-EXIT_INTERRUPTED = 130  # Ctrl-C, as shells say it
 
 _ENDS: Final[dict[type[S3mrError], tuple[int, str]]] = {
     RequestError: (EXIT_REFUSED, ""),
@@ -27,20 +23,10 @@ _ENDS: Final[dict[type[S3mrError], tuple[int, str]]] = {
 }
 
 
-COMMANDS: Final = {  # in the order of a job's life, with the module of each: none is imported that was not asked for
-    "run": "run",
-    "submit": "run",
-    "status": "following",
-    "watch": "following",
-    "ls": "following",
-    "logs": "looking",
-    "history": "looking",
-    "cancel": "ending",
-    "resume": "run",
-    "clean": "ending",
-    "verify": "verifying",
-    "doctor": "doctor",
-}
+# In the order of a job's life. Each is in a module of its own name, which is imported when it is asked for.
+COMMANDS: Final = (
+    "run", "submit", "status", "watch", "ls", "logs", "history", "cancel", "resume", "clean", "verify", "doctor"
+)  # fmt: skip
 
 
 class _Commands(click.Group):
@@ -50,7 +36,7 @@ class _Commands(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"s3mr.cli.{COMMANDS[name]}"), name)
+        command: click.Command = getattr(import_module(f"s3mr.cli.{name}"), name)
         return command
 
 

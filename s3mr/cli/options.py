@@ -1,19 +1,18 @@
-"""Options that several commands share, each declared once."""
+"""Options of the command line. Those of a job are derived from their declarations in `s3mr.options`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 from click.core import ParameterSource
 
-from s3mr import limits
 from s3mr.errors import RequestError
+from s3mr.options import Option, RunOptions, Where, declared, default_of, flag_of, types_of
 
 if TYPE_CHECKING:
-    from s3mr.options import Options
     from s3mr.remote.job_home import JobHome
 
 Command = Callable[..., object]
@@ -22,135 +21,43 @@ Decorator = Callable[[Command], Command]
 STACK_VARIABLE = "S3MR_STACK"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
-quiet_option = click.option("--quiet", is_flag=True, help="No progress and no summary.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
 keep_intermediate_option = click.option(
     "--keep-intermediate",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Copy plan and intermediate objects there.",
+    help="Copy the plan and the intermediate objects to this folder.",
 )
 job_id_argument = click.argument("job_id", metavar="ID")
 
 _ENDPOINT = click.option(
-    "--endpoint-url", metavar="URL", help="S3 and DynamoDB that live on, in place of a stack; with workers here."
+    "--endpoint-url",
+    metavar="URL",
+    help="Keep job state in the S3 and DynamoDB services at URL; run workers on this machine.",
 )
 _PLACE = (
     click.option(
         "--stack",
         metavar="NAME",
         envvar=STACK_VARIABLE,
-        help=f"The stack on AWS, by its name in CloudFormation.  [default: ${STACK_VARIABLE}]",
+        help=f"Name of the CloudFormation stack on AWS.  [default: ${STACK_VARIABLE}]",
     ),
     _ENDPOINT,
 )
-_PLACE_TO_RUN = (  # a variable must not make a command that runs here one that costs money
-    click.option("--stack", metavar="NAME", help="Run on AWS, on the stack of this name; it goes on by itself."),
+# An environment variable must not turn a command that runs on this machine into one that costs money.
+_PLACE_TO_RUN = (
+    click.option("--stack", metavar="NAME", help="Run on AWS, on the stack of this name; the job runs by itself."),
     _ENDPOINT,
 )
 _JOB = (
     click.argument("job"),
     click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
 )
-_ASKED = (
-    click.option(
-        "--output", metavar="URI", help="A new or empty folder, or s3://bucket/prefix.  [default: standard output]"
-    ),
-    click.option(
-        "--reducers",
-        type=int,
-        metavar="N",
-        help="How many parts the output has.  [default: 2 a worker; on a stack, one for 256MiB of input]",
-    ),
-    click.option(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="How many workers run at once.  [default: one a core; on a stack, as many as it has]",
-    ),
-    click.option(
-        "--split-size",
-        metavar="SIZE",
-        show_default="at most 64MiB",
-        help="How much input a map task reads.",
-    ),
-    click.option(
-        "--layout",
-        type=click.Choice(["auto", "split", "packed"]),
-        default="auto",
-        show_default=True,
-        help="How intermediate objects are laid out: one a map task and reducer, or one a map task.",
-    ),
-    click.option(
-        "--input-format",
-        metavar="text|block|whole",
-        help="A record is a line, a block of whole lines, or an entire object.  [default: as the job says, else text]",
-    ),
-    click.option(
-        "--memory",
-        metavar="SIZE",
-        help="Memory for sorting and merging, a worker.  [default: 512MiB; what a stack's workers have room for]",
-    ),
-    click.option(
-        "--attempts",
-        type=int,
-        default=limits.ATTEMPTS,
-        metavar="N",
-        show_default=True,
-        help="How often a task is tried.",
-    ),
-    click.option(
-        "--task-timeout",
-        "task_timeout_s",
-        type=float,
-        metavar="S",
-        help="Seconds after which a task is taken to hang.  [default: 900; on a stack, what its workers may take]",
-    ),
-    click.option(
-        "--deadline",
-        default="24h",
-        metavar="DURATION",
-        show_default=True,
-        help="How long the whole job may take: seconds, or 30m, 12h, 6d.",
-    ),
-    click.option(
-        "--param",
-        "params",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="A parameter, in functions s3mr.params[NAME]. Repeatable.",
-    ),
-    click.option(
-        "--include",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        metavar="PATH",
-        help="A file or folder that the job's code needs, besides what it imports. Repeatable.",
-    ),
-    click.option(
-        "--requirements",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Packages for the job's code, with --stack; workers here use what is installed here.",
-    ),
-    click.option("--requester-pays", is_flag=True, help="Read buckets for which whoever reads pays."),
-)
-
-
-_NAMES = (  # of these options, as fields of `Options`; the parameters are apart
-    "output",
-    "reducers",
-    "workers",
-    "split_size",
-    "layout",
-    "input_format",
-    "memory",
-    "attempts",
-    "task_timeout_s",
-    "deadline",
-    "include",
-    "requirements",
-    "requester_pays",
-)
+_RESUMED: Mapping[str, str | None] = {  # options of a job that is resumed, and their defaults
+    "output": "where the job was to write",
+    "workers": "one per core; on a stack, as many as the job had",
+    "chaos": None,
+}
 
 
 @dataclass(frozen=True)
@@ -159,19 +66,7 @@ class Asked:
 
     job: str
     inputs: tuple[str, ...]
-    params: dict[str, str]
-    options: dict[str, Any]
-
-    @property
-    def output(self) -> str | None:
-        output: str | None = self.options["output"]
-        return output
-
-    def to_options(self, **more: Any) -> "Options":  # noqa: ANN401 - fields of Options
-        """Return the options; ``more`` are those that only one command has."""
-        from s3mr.options import Options
-
-        return Options(**self.options, params=self.params, **more)
+    options: RunOptions
 
 
 @dataclass(frozen=True)
@@ -182,10 +77,10 @@ class Place:
     endpoint_url: str | None
 
     def open(self) -> "JobHome":
-        """Go there.
+        """Return the place.
 
         Raises:
-            RequestError: none was named, or there is nothing.
+            RequestError: none was named, or it does not exist.
         """
         from s3mr.remote import job_home
 
@@ -196,16 +91,34 @@ class Place:
         raise RequestError(f"say where: --stack NAME (or {STACK_VARIABLE}), or --endpoint-url URL")
 
 
-def job_options(command: Command) -> Command:
-    """Give a command JOB, INPUT... and what may be asked of a job, as one argument ``asked``."""
+def job_options(where: Where) -> Decorator:
+    """Give a command JOB, INPUT... and all options that apply ``where``, as one argument ``asked``."""
+    options = {name: one for name, one in declared(RunOptions).items() if where in one[1].where}
+    options = {"output": options.pop("output"), **options}  # the most used option comes first
+
+    def decorated(command: Command) -> Command:
+        @wraps(command)
+        def collecting(*, job: str, inputs: tuple[str, ...], **given: Any) -> object:  # noqa: ANN401 - click's values
+            return command(asked=Asked(job, inputs, _collected(options, given)), **given)
+
+        return _with((*_JOB, *(_click_option(name, *one) for name, one in options.items())), collecting)
+
+    return decorated
+
+
+def resume_options(command: Command) -> Command:
+    """Give a command the options that may be named anew for a job that is resumed, as one argument ``options``."""
+    options = {
+        name: (one, replace(about, default=_RESUMED[name]))
+        for name, (one, about) in declared(RunOptions).items()
+        if name in _RESUMED
+    }
 
     @wraps(command)
-    def collecting(*, job: str, inputs: tuple[str, ...], params: tuple[str, ...], **given: Any) -> object:  # noqa: ANN401 - click's values
-        options = {name: given.pop(name) for name in _NAMES}
-        asked = Asked(job, inputs, dict(_parameter(one) for one in params), options)
-        return command(asked=asked, **given)
+    def collecting(**given: Any) -> object:  # noqa: ANN401 - click's values
+        return command(options=_collected(options, given), **given)
 
-    return _with((*_JOB, *_ASKED), collecting)
+    return _with(tuple(_click_option(name, *one) for name, one in options.items()), collecting)
 
 
 def place_option(command: Command) -> Command:
@@ -214,8 +127,33 @@ def place_option(command: Command) -> Command:
 
 
 def place_to_run_option(command: Command) -> Command:
-    """Likewise, for a command that runs here where neither is typed."""
+    """Give the same to a command that runs on this machine if neither is typed."""
     return _with(_PLACE_TO_RUN, _placed(command))
+
+
+def _click_option(name: str, one: Field[Any], about: Option) -> Decorator:
+    """Return the declared option as click's. Click gets no default: what is not typed stays as it was declared."""
+    kind = types_of(one)[0]
+    shown = about.default or (None if kind is bool or not default_of(one) else str(default_of(one)))
+    said = f"{about.help}  [default: {shown}]" if shown else about.help
+    more: dict[str, Any] = {"help": said, "metavar": about.metavar}
+    if kind is bool:
+        more |= {"is_flag": True}
+    elif get_origin(kind) is Literal:
+        more |= {"type": click.Choice(get_args(kind))}
+    elif get_origin(kind) in (Mapping, Sequence):
+        more |= {"multiple": True}
+    elif about.parse is None and kind in (int, float):
+        more |= {"type": kind}
+    return click.option(flag_of(name, about), name, **more)
+
+
+def _collected(options: Mapping[str, tuple[Field[Any], Option]], given: dict[str, Any]) -> RunOptions:
+    """Take the options out of ``given``; those that were not typed keep their defaults."""
+    typed = {name: given.pop(name) for name in options}
+    if pairs := typed.get("params"):
+        typed["params"] = dict(_parameter(one) for one in pairs)
+    return RunOptions(**{name: value for name, value in typed.items() if value not in (None, ())})
 
 
 def _placed(command: Command) -> Command:
@@ -231,8 +169,8 @@ def _placed(command: Command) -> Command:
     return placing
 
 
-def _with(declared: tuple[Decorator, ...], command: Command) -> Command:
-    for one in reversed(declared):
+def _with(options: tuple[Decorator, ...], command: Command) -> Command:
+    for one in reversed(options):
         command = one(command)
     return command
 

@@ -4,7 +4,7 @@ from s3mr import limits
 from s3mr.cli.tables import one_line
 from s3mr.model.cost import Cost, Requests
 from s3mr.model.result import JobResult
-from s3mr.model.sizes import format_size
+from s3mr.quantities import format_size
 
 
 def summary(result: JobResult, *, shown_output: str | None) -> str:

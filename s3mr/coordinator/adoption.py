@@ -125,7 +125,7 @@ class Resumer:
         Raises:
             RequestError: the first of them that has vanished or changed since it was planned.
         """
-        inputs = self.submitter.inputs_of(spec.requester_pays)
+        inputs = self.submitter.inputs_of(spec.request.requester_pays)
         for wrong in self.parallel.map(partial(_wrong, inputs), _one_of_each(self.plan_of(spec)), width=WIDTH):
             if wrong is not None:
                 raise RequestError(wrong)

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import BinaryIO, get_args
+from typing import BinaryIO, Protocol
 
 from s3mr import limits
 from s3mr.coordinator.claim import claim_output
@@ -15,50 +15,102 @@ from s3mr.formats.task_reader import splittable_by
 from s3mr.model import object_names
 from s3mr.model.job import BundleRef, Failure, FailureKind, JobSpec, JobState, Phase, WorkerFunctions
 from s3mr.model.plan_codec import encode_plan
-from s3mr.policy.planning import (
-    RequestedLayout,
-    check_shape,
-    choose_layout,
-    choose_reducers,
-    choose_split_size,
-    plan_splits,
-)
+from s3mr.options import JobRequest, RunOptions, check_requirements, seconds, size_bytes
+from s3mr.policy.planning import check_shape, choose_layout, choose_reducers, choose_split_size, plan_splits
 from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
+from s3mr.reducers import Reducer
+from s3mr.usercode.location import Code
 
 ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for, defaults filled in.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceFacts:
+    """What the place in which a job runs decides."""
 
-    ``reducers``: 0 without reduce, None for one for each ``reducer_bytes`` of input, at least one for each of
-    ``even_workers`` and at most ``reducers_max``. ``split_size_bytes``: None for one with which as many map tasks fall
-    to each of ``even_workers``.
-    """
+    memory_bytes: int
+    task_timeout_s: float
+    workers: int | None = None  # attempts at once; None: as many as there is room for
+    even_workers: int = 1  # among whom tasks should divide evenly
+    combined_split_bytes: int = limits.SPLIT_SIZE_BYTES  # at most, if pairs are combined and nobody says
+    reducer_bytes: int = limits.REDUCER_BYTES  # of input, if nobody says how many reducers there are …
+    reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … and never more than this
+    functions: WorkerFunctions | None = None
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job to submit: what was asked for, with what the job says filled in, its code, and where it will run."""
+
+    request: JobRequest
+    place: PlaceFacts
     bundle: bytes
     module: str
     name: str
     inputs: Sequence[str]
     output: str
-    reducers: int | None
-    input_format: str
-    split_size_bytes: int | None
-    layout: RequestedLayout
-    memory_bytes: int
-    attempts: int
-    task_timeout_s: float
-    params: dict[str, str]
-    keep_intermediate: bool
-    deadline_s: float = limits.DEADLINE_S
-    requester_pays: bool = False
-    workers: int | None = None
-    even_workers: int = 1
-    split_bytes_max: int = limits.SPLIT_SIZE_BYTES
-    reducer_bytes: int = limits.REDUCER_BYTES
-    reducers_max: int = limits.REDUCERS_CHOSEN_MAX
-    functions: WorkerFunctions | None = None
+    keep_intermediate: bool = False
+    reduces: bool = True
+    combines: bool = False
+
+    @property
+    def split_bytes_max(self) -> int:
+        """How much a map task reads at most if nobody says: the fewer tasks combine, the fewer pairs are left."""
+        return self.place.combined_split_bytes if self.combines else limits.SPLIT_SIZE_BYTES
+
+
+class JobDescription(Protocol):
+    """What a submission needs of a `Job`."""
+
+    @property
+    def reduce(self) -> object | None: ...
+    @property
+    def combine(self) -> object | None: ...
+    @property
+    def reducers(self) -> int | None: ...
+    @property
+    def input(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, str] | None: ...
+
+
+def submission_of(
+    job: JobDescription,
+    code: Code,
+    options: RunOptions,
+    place: PlaceFacts,
+    *,
+    bundle: bytes,
+    inputs: Sequence[str],
+    output: str,
+) -> Submission:
+    """Return the submission of ``job`` with ``options``; what these leave open is as the job says.
+
+    Raises:
+        RequestError: the options do not fit the job.
+    """
+    if options.requirements is not None:
+        check_requirements(options.requirements)
+    asked = options.request
+    if job.reduce is None and asked.reducers is not None:
+        raise RequestError("--reducers: this job has no reduce; it writes one part for each map task")
+    return Submission(
+        request=replace(
+            asked,
+            reducers=job.reducers if asked.reducers is None else asked.reducers,
+            input_format=job.input if asked.input_format is None else asked.input_format,
+            params={**(job.params or {}), **asked.params},
+        ),
+        place=place,
+        bundle=bundle,
+        module=code.module,
+        name=code.name,
+        inputs=inputs,
+        output=output,
+        keep_intermediate=options.keep_intermediate is not None or options.leave_intermediate,
+        reduces=job.reduce is not None,
+        combines=job.combine is not None or isinstance(job.reduce, Reducer),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,67 +134,55 @@ class Submitter:
     entropy: Entropy
     scratch: Callable[[], BinaryIO]
 
-    def plan(self, order: Order) -> Planned:
+    def plan(self, submission: Submission) -> Planned:
         """Find the inputs and plan the job. Nothing is written yet, but the place that the output's check makes.
 
         Raises:
             RequestError: there is no input, the output is not empty, a bound is exceeded.
         """
-        _check(order)
+        _check_params(submission)
         file = self.scratch()
         try:
-            spec = self._spec(order, file)
+            spec = self._spec(submission, file)
             self.output_of(spec).check(deadline_s=spec.deadline_s)
         except BaseException:
             file.close()
             raise
-        return Planned(spec, file, order.bundle)
+        return Planned(spec, file, submission.bundle)
 
-    def _spec(self, order: Order, plan: BinaryIO) -> JobSpec:
-        """Find the inputs, write the plan, and return what was asked, resolved."""
-        chosen = get_format(order.input_format)
-        found = self.inputs_of(order.requester_pays).find(order.inputs)
+    def _spec(self, submission: Submission, plan: BinaryIO) -> JobSpec:
+        """Find the inputs, write the plan, and return the job's spec."""
+        request, place = submission.request, submission.place
+        input_format = request.input_format or "text"
+        chosen = get_format(input_format)
+        found = self.inputs_of(request.requester_pays).find(submission.inputs)
         input_bytes = sum(one.size_bytes for one in found.objects)
         tasks = plan_splits(
-            found.objects,
-            split_size_bytes=choose_split_size(input_bytes, workers=order.even_workers, at_most=order.split_bytes_max)
-            if order.split_size_bytes is None
-            else order.split_size_bytes,
-            splittable=splittable_by(chosen),
+            found.objects, split_size_bytes=_split_size(submission, input_bytes), splittable=splittable_by(chosen)
         )
         summary = encode_plan(tasks, plan.write)
-        reducers = order.reducers
-        if reducers is None:
-            reducers = choose_reducers(
-                input_bytes,
-                summary.map_tasks,
-                reducer_bytes=order.reducer_bytes,
-                at_least=order.even_workers,
-                at_most=order.reducers_max,
-            )
-        if reducers:
-            check_shape(summary.map_tasks, reducers)
+        reducers = _reducers(submission, input_bytes, summary.map_tasks)
         return JobSpec(
             job_id=self.new_job_id(),
-            bundle=BundleRef(sha256=hashlib.sha256(order.bundle).hexdigest(), module=order.module, name=order.name),
+            request=request,
+            bundle=BundleRef(
+                sha256=hashlib.sha256(submission.bundle).hexdigest(), module=submission.module, name=submission.name
+            ),
             map_tasks=summary.map_tasks,
             reducers=reducers,
-            layout=choose_layout(order.layout, summary.map_tasks, reducers),
-            input_format=order.input_format,
+            layout=choose_layout(request.layout, summary.map_tasks, reducers),
+            input_format=input_format,
             input_objects=len(found.objects),
             input_bytes=input_bytes,
             skipped_objects=found.skipped,
             plan_index_offset_bytes=summary.index_offset_bytes,
-            memory_bytes=order.memory_bytes,
-            attempts=order.attempts,
-            task_timeout_s=order.task_timeout_s,
-            params=order.params,
-            output=order.output,
-            keep_intermediate=order.keep_intermediate,
-            deadline_s=order.deadline_s,
-            requester_pays=order.requester_pays,
-            workers=order.workers,
-            functions=order.functions,
+            memory_bytes=place.memory_bytes,
+            task_timeout_s=place.task_timeout_s,
+            output=submission.output,
+            keep_intermediate=submission.keep_intermediate,
+            deadline_s=seconds(request.deadline),
+            workers=place.workers,
+            functions=place.functions,
         )
 
     def submit(self, planned: Planned) -> JobState:
@@ -199,22 +239,32 @@ def check_texts(*texts: str | dict[str, str]) -> None:
         raise RequestError("the job file's name, --output and --param must be valid UTF-8") from None
 
 
-def _check(order: Order) -> None:
-    """Refuse numbers that can never work."""
-    if order.layout not in get_args(RequestedLayout):
-        raise RequestError(f"--layout must be one of {', '.join(get_args(RequestedLayout))}, not {order.layout!r}")
-    if wrong := [name for name, value in order.params.items() if not isinstance(value, str)]:
-        raise RequestError(f"--param: parameters are strings; {wrong[0]!r} is not")
-    if order.memory_bytes < limits.MEMORY_BYTES_MIN:
-        raise RequestError(f"--memory must be at least {limits.MEMORY_BYTES_MIN // limits.MIB}MiB")
-    if order.split_size_bytes is not None and order.split_size_bytes < 1:
-        raise RequestError("--split-size must be at least 1 byte")
-    if not 1 <= order.attempts <= limits.ATTEMPTS_MAX:
-        raise RequestError(f"--attempts must be from 1 to {limits.ATTEMPTS_MAX}")
-    if not 0 < order.task_timeout_s < float("inf"):
-        raise RequestError("--task-timeout must be a positive number of seconds")
-    if not 0 < order.deadline_s <= limits.DEADLINE_S_MAX:
-        raise RequestError(f"--deadline must be a positive number of seconds, at most {limits.DEADLINE_S_MAX:.0f}")
-    check_texts(order.params, order.output, order.module)
-    if len(json.dumps(order.params)) > limits.PARAMS_BYTES_MAX:
+def _split_size(submission: Submission, input_bytes: int) -> int:
+    asked = submission.request.split_size
+    if asked is not None:
+        return size_bytes(asked)
+    return choose_split_size(input_bytes, workers=submission.place.even_workers, at_most=submission.split_bytes_max)
+
+
+def _reducers(submission: Submission, input_bytes: int, map_tasks: int) -> int:
+    """Return how many reduce tasks the job has; 0 without a reduce."""
+    if not submission.reduces:
+        return 0
+    place, reducers = submission.place, submission.request.reducers
+    if reducers is None:
+        reducers = choose_reducers(
+            input_bytes,
+            map_tasks,
+            reducer_bytes=place.reducer_bytes,
+            at_least=place.even_workers,
+            at_most=place.reducers_max,
+        )
+    check_shape(map_tasks, reducers)
+    return reducers
+
+
+def _check_params(submission: Submission) -> None:
+    params = dict(submission.request.params)
+    check_texts(params, submission.output, submission.module)
+    if len(json.dumps(params)) > limits.PARAMS_BYTES_MAX:
         raise RequestError(f"--param: all parameters together may hold {limits.PARAMS_BYTES_MAX // limits.KIB}KiB")

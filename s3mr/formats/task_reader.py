@@ -9,7 +9,7 @@ from s3mr.errors import InvariantError, RequestError, TransientError
 from s3mr.formats.gzip_stream import decompress, is_compressed
 from s3mr.formats.registry import Batch, Format, SplittableFormat
 from s3mr.model.plan import MapTask, Split
-from s3mr.model.sizes import format_size
+from s3mr.quantities import format_size
 
 
 class Streams(Protocol):

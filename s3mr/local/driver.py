@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from s3mr import limits
 from s3mr.adapters.aws.s3_uri import is_s3
@@ -14,11 +15,37 @@ from s3mr.local.endpoint_service import until_over
 from s3mr.local.worker_pool import WorkerPool
 from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
+from s3mr.model.result import JobResult
 
 TROUBLE_MAX = 8  # ticks in a row that may find a service busy
 TROUBLE_PAUSE_S = 0.5
 
-Watch = Callable[[JobState, int], object]  # is shown the job and how many attempts run, after every tick
+
+class JobView(Protocol):
+    """Whoever looks at a job that runs here."""
+
+    @property
+    def stderr(self) -> int | None:
+        """The file descriptor to which user code prints; None: this process's own."""
+
+    def show(self, job: JobState, running: int) -> None:
+        """Show the job, of which ``running`` attempts run; called after every tick."""
+
+    def take_output(self, result: JobResult) -> bool:
+        """Use the output of a job that has no place for it; False: it is still needed afterwards."""
+
+
+class NoView:
+    """Shows nothing, and leaves the output to the caller."""
+
+    stderr = None
+
+    def show(self, job: JobState, running: int) -> None:
+        """Show nothing."""
+
+    def take_output(self, result: JobResult) -> bool:  # noqa: ARG002 - as `JobView` has it
+        """Leave the output."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +56,7 @@ class Run:
     pool: WorkerPool
     ticker: Ticker
     job_id: str
-    watch: Watch
+    view: JobView
     task_timeout_s: float = limits.TASK_TIMEOUT_S
 
     def to_its_end(self, begin: Callable[[], object], *, again: bool) -> JobState:
@@ -61,7 +88,7 @@ class Run:
                     again = False
                 left = self.pool.left
                 tick = self._ticker().tick(self.job_id)
-                self.watch(tick.job, self.pool.running)
+                self.view.show(tick.job, self.pool.running)
                 late |= left > 0 and not tick.job.phase.working
                 if tick.over:
                     self._leave_nothing(tick.job, late=late)

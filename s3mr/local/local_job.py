@@ -3,103 +3,102 @@
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from s3mr import limits
 from s3mr.adapters.exhaustion import check_descriptors
-from s3mr.adapters.files.os_errors import translated_os
+from s3mr.adapters.files.os_errors import make_folder
 from s3mr.adapters.output_names import normal_output
-from s3mr.coordinator.adoption import Resumer
-from s3mr.coordinator.submission import Order, Planned
+from s3mr.coordinator.submission import JobDescription, PlaceFacts, Planned, Submission, submission_of
 from s3mr.coordinator.sweep import sweep_leftovers
 from s3mr.errors import MissingError, RequestError, TransientError
 from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
-from s3mr.local.driver import Run, Watch
+from s3mr.local.driver import JobView, NoView, Run
 from s3mr.local.endpoint_service import end
 from s3mr.local.intermediates_copy import copy_objects
 from s3mr.local.reaper import Reaper
 from s3mr.local.worker_pool import WorkerPool
 from s3mr.model.job import JobSpec, JobState, Phase
 from s3mr.model.result import JobResult
-from s3mr.options import Description, Options, Surroundings, order_of, size_bytes
+from s3mr.options import RunOptions, size_bytes
 from s3mr.processes.chaos import Chaos
 from s3mr.usercode.bundle import make_bundle
 from s3mr.usercode.location import Code
 from s3mr.wiring import Stack
 
-REDUCERS_PER_WORKER = 2
-
-Deliver = Callable[[JobResult], object]  # is given the result while an output that is to be printed still stands
+NO_VIEW = NoView()
 
 
 def run_local(
-    job: Description,
+    job: JobDescription,
     code: Code,
     inputs: Sequence[str],
-    options: Options,
+    options: RunOptions,
     *,
-    watch: Watch = lambda _job, _running: None,
-    deliver: Deliver | None = None,
-    care: Reaper | None = None,
+    view: JobView = NO_VIEW,
+    reaper: Reaper | None = None,
 ) -> JobResult:
-    """Run a job here and return its result. ``care``: of `start_reaper`, if it was begun.
+    """Run a job here and return its result. ``reaper`` is that of `start_reaper`, if it runs already.
 
     Raises:
         RequestError: refused before anything ran.
         JobFailedError: the job failed; its output does not exist.
     """
     workers = _workers(options)
-    with open_cloud(options.endpoint_url, care) as cloud:
-        output = cloud.temporary_output() if options.output is None else normal_output(options.output)
-        pool = _pool(cloud, options, workers=workers)  # it is starting while the job is planned
-        around = _surroundings(options, workers=workers)
-        bundle = make_bundle(code.files(include=options.include))
-        order = order_of(job, code, options, around, bundle=bundle, inputs=inputs, output=output)
-        planned = _plan(cloud, order, options)
-        run = _run(cloud, pool, planned.spec, watch)
+    with open_cloud(options.endpoint_url, reaper) as cloud:
+        output = cloud.temporary_output() if options.output is None else normal_output(os.fspath(options.output))
+        pool = _pool(cloud, options, view, workers=workers)  # it starts while the job is planned
+        submission = submission_of(
+            job,
+            code,
+            options,
+            _place_facts(options, workers=workers),
+            bundle=make_bundle(code.files(include=[Path(one) for one in options.include])),
+            inputs=inputs,
+            output=output,
+        )
+        planned = _plan(cloud, submission, options)
+        run = _run(cloud, pool, planned.spec, view)
         with _refusing():
             cloud.create_stack()
         state = run.to_its_end(lambda: cloud.stack.submitter().submit(planned), again=False)
-        if options.keep_intermediate:
-            copy_objects(cloud.stack.objects, run.job_id, options.keep_intermediate, became=state.phase)
-        return _result(run, state, deliver)
+        if options.keep_intermediate is not None:
+            copy_objects(cloud.stack.objects, run.job_id, Path(options.keep_intermediate), became=state.phase)
+        return _result(run, state)
 
 
 def resume_local(
     job_id: str,
-    options: Options,
+    options: RunOptions,
     *,
-    watch: Watch = lambda _job, _running: None,
-    deliver: Deliver | None = None,
-    care: Reaper | None = None,
+    view: JobView = NO_VIEW,
+    reaper: Reaper | None = None,
 ) -> JobResult:
-    """Bring on, with workers here, a job at ``options.endpoint_url`` that a death, a failure or a cancel has stopped.
+    """Run the rest of a job at ``options.endpoint_url`` with workers here, after a death, a failure or a cancel.
 
-    One that has not ended goes on as it is; in the place of an ended one comes a new job, of whose options only the
-    ``output`` may be named anew. ``care``: of `start_reaper`, if it was begun.
+    A job that has not ended continues as it is. A job that has ended is replaced by a new one, of whose options only
+    ``output`` may be named anew. ``reaper`` is that of `start_reaper`, if it runs already.
 
     Raises:
-        RequestError: there is no such job, it has succeeded, or something that it needs is not what it was.
+        RequestError: there is no such job, it has succeeded, or something that it needs has changed.
         JobFailedError: the job failed.
     """
     workers = _workers(options)
     if options.endpoint_url is None:
-        raise RequestError("--endpoint-url is missing: an embedded cloud's jobs end with their command")
-    with open_cloud(options.endpoint_url, care) as cloud:
-        resumer = cloud.stack.resumer()
+        raise RequestError("--endpoint-url is missing: the jobs of an embedded cloud end with their command")
+    with open_cloud(options.endpoint_url, reaper) as cloud:
         with _refusing():
-            old = _settled(cloud.stack, job_id)
-            if old.released and old.phase is Phase.SUCCEEDED:  # its last command may have died before this
-                stack = cloud.stack
-                sweep_leftovers(old, stack.objects, stack.output_of(old.spec))
-            spec = _plan_again(cloud, resumer, old, options) if old.released else _take_up(resumer, old, options)
-        if not old.released:
-            cloud.job_stands()  # from its beginning: what is staged is the job's
-        run = _run(cloud, _pool(cloud, options, workers=workers), spec, watch)
-        begin = (lambda: resumer.submit(spec)) if old.released else (lambda: resumer.take_up(job_id))
-        return _result(run, run.to_its_end(begin, again=not old.released), deliver)
+            job = _settled(cloud.stack, job_id)
+            spec = _replacement(cloud, job, options) if job.released else _unfinished(cloud, job, options)
+        pool = _pool(cloud, options, view, workers=workers)
+        run = _run(cloud, pool, spec, view)
+        resumer = cloud.stack.resumer()
+        if job.released:
+            return _result(run, run.to_its_end(lambda: resumer.submit(spec), again=False))
+        return _result(run, run.to_its_end(lambda: resumer.take_up(job_id), again=True))
 
 
 def _settled(stack: Stack, job_id: str) -> JobState:
@@ -119,57 +118,61 @@ def _settled(stack: Stack, job_id: str) -> JobState:
     return seen.job if going_on or seen.job.released else end(stack, job_id)
 
 
-def _plan_again(cloud: Cloud, resumer: Resumer, old: JobState, options: Options) -> JobSpec:
+def _replacement(cloud: Cloud, old: JobState, options: RunOptions) -> JobSpec:
+    """Return the spec of a new job that takes the place of ``old``, which has ended."""
+    if old.phase is Phase.SUCCEEDED:  # its last command may have died before it swept
+        sweep_leftovers(old, cloud.stack.objects, cloud.stack.output_of(old.spec))
     printed = old.spec.printed and options.output is None
-    output = None if options.output is None else normal_output(options.output)
-    return resumer.plan(old.spec.job_id, output=cloud.temporary_output() if printed else output, printed=printed)
+    output = None if options.output is None else normal_output(os.fspath(options.output))
+    return cloud.stack.resumer().plan(
+        old.spec.job_id, output=cloud.temporary_output() if printed else output, printed=printed
+    )
 
 
-def _take_up(resumer: Resumer, job: JobState, options: Options) -> JobSpec:
+def _unfinished(cloud: Cloud, job: JobState, options: RunOptions) -> JobSpec:
+    """Return the spec of a job that has not ended, after checking that it can continue from here."""
     if options.output is not None:
-        raise RequestError(f"--output: job {job.spec.job_id} has not ended; it goes on writing to {job.spec.output}")
-    if job.phase is Phase.MAP:  # from another folder, a relative name is another file: that must not fail the job
-        resumer.check_inputs(job.spec)
+        raise RequestError(f"--output: job {job.spec.job_id} has not ended; it still writes to {job.spec.output}")
+    if job.phase is Phase.MAP:  # seen from another folder, a relative name is another file: refuse, do not fail the job
+        cloud.stack.resumer().check_inputs(job.spec)
+    cloud.job_stands()  # what is staged belongs to the job from its beginning
     return job.spec
 
 
-def _pool(cloud: Cloud, options: Options, *, workers: int) -> WorkerPool:
+def _pool(cloud: Cloud, options: RunOptions, view: JobView, *, workers: int) -> WorkerPool:
     """Start the workers."""
     record = cloud.stack.recorder().record
-    return cloud.start_workers(workers, record, chaos=options.chaos, stderr=options.stderr)
+    return cloud.start_workers(workers, record, chaos=options.chaos, stderr=view.stderr)
 
 
-def _run(cloud: Cloud, pool: WorkerPool, spec: JobSpec, watch: Watch) -> Run:
+def _run(cloud: Cloud, pool: WorkerPool, spec: JobSpec, view: JobView) -> Run:
     """Return a job as it will run on ``pool``."""
     pool.expect(spec.map_tasks)
     ticker = cloud.stack.ticker(pool, capacity=pool.pace.capacity)
-    return Run(cloud, pool, ticker, spec.job_id, watch, spec.task_timeout_s)
+    return Run(cloud, pool, ticker, spec.job_id, view, spec.task_timeout_s)
 
 
-def _result(run: Run, job: JobState, deliver: Deliver | None) -> JobResult:
+def _result(run: Run, job: JobState) -> JobResult:
     if job.phase is not Phase.SUCCEEDED:
         raise run.failure(job)
     result = JobResult.of(job, requests=run.cloud.stack.meter.counts())
-    if folder := temporary_folder_of(job.spec):
-        if deliver:
-            deliver(result)
-        else:
-            run.cloud.care.keep(folder)
-            weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
+    folder = temporary_folder_of(job.spec)
+    if folder and not run.view.take_output(result):
+        run.cloud.care.keep(folder)
+        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
     return result
 
 
-def _plan(cloud: Cloud, order: Order, options: Options) -> Planned:
+def _plan(cloud: Cloud, submission: Submission, options: RunOptions) -> Planned:
     """Plan the job; whatever fails here is a refusal: nothing has run.
 
     Intermediates go with a cloud that does not last: nobody need list and delete them.
     """
     with _refusing():
-        if options.keep_intermediate:
-            with translated_os(f"make the folder {options.keep_intermediate}"):
-                options.keep_intermediate.mkdir(parents=True, exist_ok=True)
-        planned = cloud.stack.submitter().plan(order)
-    local = {"printed": options.output is None, "keep_intermediate": order.keep_intermediate or not cloud.lasting}
+        if options.keep_intermediate is not None:
+            make_folder(options.keep_intermediate)
+        planned = cloud.stack.submitter().plan(submission)
+    local = {"printed": options.output is None, "keep_intermediate": submission.keep_intermediate or not cloud.lasting}
     return replace(planned, spec=planned.spec.model_copy(update=local))
 
 
@@ -181,21 +184,21 @@ def _refusing() -> Iterator[None]:
         raise RequestError(f"nothing was started: {error}") from error
 
 
-def _workers(options: Options) -> int:
+def _workers(options: RunOptions) -> int:
     Chaos.parse(options.chaos)
     workers = options.workers if options.workers is not None else os.cpu_count() or 1
-    if type(workers) is not int or not 1 <= workers <= limits.LOCAL_WORKERS_MAX:
-        raise RequestError(f"--workers must be from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
+    if workers > limits.LOCAL_WORKERS_MAX:
+        raise RequestError(f"--workers must be a whole number from 1 to {limits.LOCAL_WORKERS_MAX}, not {workers}")
     check_descriptors(workers)
     return workers
 
 
-def _surroundings(options: Options, *, workers: int) -> Surroundings:
-    return Surroundings(
+def _place_facts(options: RunOptions, *, workers: int) -> PlaceFacts:
+    return PlaceFacts(
         even_workers=workers,
         combined_split_bytes=limits.LOCAL_COMBINED_SPLIT_BYTES,
         reducer_bytes=limits.LOCAL_REDUCER_BYTES,
-        reducers_max=REDUCERS_PER_WORKER * workers,
+        reducers_max=limits.LOCAL_REDUCERS_PER_WORKER * workers,
         memory_bytes=size_bytes(limits.MEMORY_BYTES if options.memory is None else options.memory),
         task_timeout_s=limits.TASK_TIMEOUT_S if options.task_timeout_s is None else options.task_timeout_s,
     )

@@ -8,10 +8,11 @@ from pydantic import Field
 from s3mr import limits
 from s3mr.model.frozen_model import FrozenModel
 from s3mr.model.statistics import Counters
+from s3mr.options import JobRequest
 
-SCHEMA_VERSION: Final = 2  # of requests, reports and items; a stack and a command of different ones do not mix
+SCHEMA_VERSION: Final = 3  # of requests, reports and items; a stack and a command of different ones do not mix
 
-SchemaVersion = Literal[2]
+SchemaVersion = Literal[3]
 JobId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 WorkerId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Layout = Literal["split", "packed"]
@@ -90,10 +91,11 @@ class WorkerFunctions(FrozenModel):
 
 
 class JobSpec(FrozenModel):
-    """What was asked, resolved and checked at submit. It never changes and holds no secret."""
+    """What was asked (``request``), and what was decided at submit. It never changes and holds no secret."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     job_id: JobId
+    request: JobRequest
     bundle: BundleRef
     map_tasks: int = Field(ge=0, le=limits.MAP_TASKS_MAX)
     reducers: int = Field(ge=0, le=limits.REDUCERS_MAX)  # 0: a job without reduce
@@ -104,13 +106,10 @@ class JobSpec(FrozenModel):
     skipped_objects: int = Field(default=0, ge=0)
     plan_index_offset_bytes: int = Field(ge=0)  # in the plan object: one `Pointer` a map task from here
     memory_bytes: int = Field(ge=limits.MEMORY_BYTES_MIN)
-    attempts: int = Field(ge=1, le=limits.ATTEMPTS_MAX)
     task_timeout_s: float = Field(gt=0)
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=limits.DEADLINE_S_MAX)
-    params: dict[str, str]
     output: str  # a folder or s3:// URI
     keep_intermediate: bool = False
-    requester_pays: bool = False  # who reads the inputs pays for it
     workers: int | None = Field(default=None, ge=1)  # attempts at once, at most; None: as many as the stack has
     functions: WorkerFunctions | None = None  # on AWS
     resumed_from: JobId | None = None

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from s3mr import limits
 from s3mr.errors import RequestError
 from s3mr.model.job import Layout
 from s3mr.model.plan import InputObject, MapTask, Split
-from s3mr.model.sizes import format_size
-
-RequestedLayout = Literal["auto", "split", "packed"]
+from s3mr.options import RequestedLayout
+from s3mr.quantities import format_size
 
 
 class _Range(NamedTuple):

@@ -44,12 +44,12 @@ def judge_task(spec: JobSpec, attempts: Sequence[LiveAttempt], *, now: float) ->
     running = tuple(one for one, failure in failed if failure is None)
     counted = [failure for one, failure in failed if failure and not one.backup]
     spent = Counter(failure.kind for failure in counted)
-    user_max = min(limits.USER_ATTEMPTS, spec.attempts)
+    user_max = min(limits.USER_ATTEMPTS, spec.request.attempts)
     if spent[FailureKind.USER] >= user_max:
         return next(failure for failure in reversed(counted) if failure.kind is FailureKind.USER)
     if running:
         return Running(running)
-    budget_used = spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts
+    budget_used = spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.request.attempts
     last = attempts[-1]
     waited = last.failure is not None and last.failure.kind is FailureKind.NO_ROOM
     if waited and last.attempt > limits.NO_ROOM_ATTEMPTS:

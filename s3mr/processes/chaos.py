@@ -70,7 +70,7 @@ class Chaos:
 
     def _draw(self, request: TaskRequest, execution: int) -> tuple[Fate, float]:
         """Draw a fate and its moment: seconds after the execution has begun, or before it where negative."""
-        if request.attempt >= request.spec.attempts:
+        if request.attempt >= request.spec.request.attempts:
             return "none", 0.0
         drawn_from = f"{self.seed}|{request.phase}|{request.task}|{request.attempt}|{execution}"
         random = Random(drawn_from)  # noqa: S311 - repeatable

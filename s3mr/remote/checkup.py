@@ -18,7 +18,7 @@ from s3mr.adapters.aws.aws_errors import is_denied
 from s3mr.adapters.aws.function_logs import About
 from s3mr.errors import InvariantError, S3mrError
 from s3mr.model.frozen_model import FrozenModel
-from s3mr.model.sizes import format_size
+from s3mr.quantities import format_size
 from s3mr.remote.job_home import Deployment, open_deployment
 from s3mr.remote.job_logs import EVERYTHING
 from s3mr.remote.stack_submission import check_places

@@ -8,10 +8,10 @@ from s3mr.adapters.aws.s3_uri import parse_s3_uri
 from s3mr.errors import RequestError
 from s3mr.model import object_names
 from s3mr.model.job import JobSpec, JobState
-from s3mr.options import Options
+from s3mr.options import JobRequest
 from s3mr.remote.job_home import Deployment, job_in
 from s3mr.remote.package import check_packed
-from s3mr.remote.stack_submission import check_places, start_coordinator, surroundings
+from s3mr.remote.stack_submission import check_places, place_facts, start_coordinator
 
 
 def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobState:
@@ -41,7 +41,7 @@ def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobStat
 
 def _check_fits(at: Deployment, old: JobSpec, new: JobSpec) -> None:
     """See that the stack, as it is now, can do what was asked of it before."""
-    surroundings(at.description, Options(memory=new.memory_bytes, task_timeout_s=new.task_timeout_s))
+    place_facts(at.description, JobRequest(memory=new.memory_bytes, task_timeout_s=new.task_timeout_s))
     check_places(at.description, _an_input_of_each_bucket(at, old), new.output)
     if new.functions != old.functions:  # a version never changes: the code has run on the old ones
         bundle = b"".join(at.stack.objects.stream(object_names.bundle(old.job_id)))

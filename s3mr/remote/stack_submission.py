@@ -1,17 +1,19 @@
 """Submit a job to a deployed stack: see that it fits there, write it down, start its coordinator."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from s3mr import limits
 from s3mr.adapters.aws.s3_uri import is_s3, parse_s3_uri
-from s3mr.adapters.files.os_errors import translated_os
+from s3mr.adapters.files.os_errors import make_folder
 from s3mr.adapters.output_names import normal_output
-from s3mr.coordinator.submission import Order
+from s3mr.coordinator.submission import JobDescription, PlaceFacts, submission_of
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import JobState
-from s3mr.model.sizes import format_size
 from s3mr.model.stack import StackDescription
-from s3mr.options import Description, Options, Surroundings, order_of, size_bytes
+from s3mr.options import JobRequest, RunOptions, size_bytes
+from s3mr.quantities import format_size
 from s3mr.remote.job_home import Deployment
 from s3mr.remote.package import pack
 from s3mr.usercode.location import Code
@@ -20,29 +22,30 @@ WORKER_END_S = 15  # of a worker's time: to stop the child that executes, and to
 WORKER_OWN_BYTES = 256 * limits.MIB  # of a worker's memory: Python twice, s3mr, boto3
 
 
-def submit(job: Description, code: Code, inputs: Sequence[str], options: Options, to: Deployment) -> JobState:
+def submit(job: JobDescription, code: Code, inputs: Sequence[str], options: RunOptions, to: Deployment) -> JobState:
     """Submit a job; it goes on by itself from here.
 
     Raises:
         RequestError: refused; nothing was started.
         TransientError: a service is busy; nothing was started.
     """
-    output = check_places(to.description, inputs, options.output)
-    around = surroundings(to.description, options)
-    if options.keep_intermediate:
-        with translated_os(f"make the folder {options.keep_intermediate}"):
-            options.keep_intermediate.mkdir(parents=True, exist_ok=True)
-    bundle = pack(code, to.description, include=options.include, requirements=options.requirements)
-    order = order_of(job, code, options, around, bundle=bundle, inputs=inputs, output=output)
-    return start_coordinator(_write_down(order, to), to)
-
-
-def _write_down(order: Order, to: Deployment) -> JobState:
+    output = check_places(to.description, inputs, None if options.output is None else os.fspath(options.output))
+    place = place_facts(to.description, options)
+    if options.keep_intermediate is not None:
+        make_folder(options.keep_intermediate)
+    bundle = pack(
+        code,
+        to.description,
+        include=[Path(one) for one in options.include],
+        requirements=None if options.requirements is None else Path(options.requirements),
+    )
+    submission = submission_of(job, code, options, place, bundle=bundle, inputs=inputs, output=output)
     submitter = to.stack.submitter()
     try:
-        return submitter.submit(submitter.plan(order))
+        job_state = submitter.submit(submitter.plan(submission))
     except TransientError as error:
         raise RequestError(f"nothing was started: {error}") from error
+    return start_coordinator(job_state, to)
 
 
 def start_coordinator(job: JobState, at: Deployment) -> JobState:
@@ -87,24 +90,24 @@ def _check_place(
         )
 
 
-def surroundings(stack: StackDescription, options: Options) -> Surroundings:
+def place_facts(stack: StackDescription, request: JobRequest) -> PlaceFacts:
     """Return what the stack decides of a job.
 
     Raises:
         RequestError: more is asked for than its workers have.
     """
-    return Surroundings(
-        memory_bytes=_memory_bytes(stack, options),
-        task_timeout_s=_task_timeout_s(stack, options),
-        workers=_workers(stack, options),
+    return PlaceFacts(
+        memory_bytes=_memory_bytes(stack, request),
+        task_timeout_s=_task_timeout_s(stack, request),
+        workers=_workers(stack, request),
         functions=stack.functions,
     )
 
 
-def _memory_bytes(stack: StackDescription, options: Options) -> int:
+def _memory_bytes(stack: StackDescription, request: JobRequest) -> int:
     """Half of what is left of a worker's memory may go into sorting: user code, and values being decoded, need some."""
     most = (stack.memory_mb * limits.MIB - WORKER_OWN_BYTES) // 2
-    asked = most if options.memory is None else size_bytes(options.memory)
+    asked = most if request.memory is None else size_bytes(request.memory)
     if asked > most or most < limits.MEMORY_BYTES_MIN:
         raise RequestError(
             f"--memory: workers of stack {stack.name} have {stack.memory_mb} MB, of which at most "
@@ -113,18 +116,20 @@ def _memory_bytes(stack: StackDescription, options: Options) -> int:
     return asked
 
 
-def _task_timeout_s(stack: StackDescription, options: Options) -> float:
+def _task_timeout_s(stack: StackDescription, request: JobRequest) -> float:
     most = stack.timeout_s - WORKER_END_S
-    if options.task_timeout_s is not None and options.task_timeout_s > most:
+    if request.task_timeout_s is not None and request.task_timeout_s > most:
         raise RequestError(
-            f"--task-timeout {options.task_timeout_s:g}: at most {most} on stack {stack.name}, whose workers have "
+            f"--task-timeout {request.task_timeout_s:g}: at most {most} on stack {stack.name}, whose workers have "
             f"{stack.timeout_s} s: make tasks smaller (--split-size, --reducers), or deploy a larger WorkerTimeout"
         )
-    return most if options.task_timeout_s is None else options.task_timeout_s
+    return most if request.task_timeout_s is None else request.task_timeout_s
 
 
-def _workers(stack: StackDescription, options: Options) -> int | None:
-    asked = options.workers
-    if asked is not None and not (type(asked) is int and 1 <= asked <= stack.workers_max):
-        raise RequestError(f"--workers must be from 1 to {stack.workers_max} on stack {stack.name}, not {asked}")
+def _workers(stack: StackDescription, request: JobRequest) -> int | None:
+    asked = request.workers
+    if asked is not None and asked > stack.workers_max:
+        raise RequestError(
+            f"--workers must be a whole number from 1 to {stack.workers_max} on stack {stack.name}, not {asked}"
+        )
     return asked

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from s3mr import limits
 from s3mr.errors import UserCodeError
-from s3mr.model.sizes import format_size
+from s3mr.quantities import format_size
 from s3mr.shuffle.frames import PAIR_BYTES, Pair
 from s3mr.shuffle.key_types import Key, KeyTypes
 from s3mr.shuffle.partitioning import Partition

@@ -35,10 +35,10 @@ class JobCode:
             UserCodeError: the module cannot be imported here, or has no such job.
             InvariantError: the bundle is damaged, or holds what no bundle may hold.
         """
-        set_parameters(spec.params)
-        if self._functions is None or (self._bundle, self._params) != (spec.bundle, spec.params):
+        set_parameters(spec.request.params)
+        if self._functions is None or (self._bundle, self._params) != (spec.bundle, spec.request.params):
             self._forget(spec.bundle)
-            self._bundle, self._params = spec.bundle, spec.params
+            self._bundle, self._params = spec.bundle, dict(spec.request.params)
             self._functions = load_functions(self._unpacked(spec, objects), spec)
         return self._functions
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from s3mr import limits
 from s3mr.errors import UserCodeError
 from s3mr.formats.output_lines import format_pair, format_pairs
-from s3mr.model.sizes import format_size
+from s3mr.quantities import format_size
 from s3mr.reducers import Reducer
 from s3mr.shuffle.group_buffer import Combine, Folding
 from s3mr.shuffle.key_types import Key

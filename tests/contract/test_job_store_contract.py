@@ -8,7 +8,7 @@ import pytest
 
 from s3mr.adapters.memory.memory_stores import MemoryJobStore
 from s3mr.local.cloud import EmbeddedCloud
-from s3mr.model.job import AttemptId, BundleRef, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase, TaskPhase
+from s3mr.model.job import AttemptId, Failure, FailureKind, JobState, LiveAttempt, Phase, TaskPhase
 from s3mr.model.manifest import Manifest, Piece, pack_pieces
 from s3mr.model.report import Report
 from s3mr.model.statistics import Counters
@@ -16,6 +16,7 @@ from s3mr.ports import Commit, JobStore
 from tests.claims import holder_of
 from tests.contract.conftest import Services
 from tests.contract.misbehaving import all_of, half_of_each_batch, one_item_a_page, stale_reads
+from tests.submissions import some_spec
 
 WORKER, RIVAL = "0123456789abcdef", "fedcba9876543210"
 numbers = count()
@@ -34,21 +35,8 @@ def store(request: pytest.FixtureRequest) -> JobStore:
 
 
 def new_job(map_tasks: int = 3, reducers: int = 2) -> JobState:
-    spec = JobSpec(
-        job_id=f"job-{next(numbers)}",
-        bundle=BundleRef(sha256="0" * 64, module="job.py", name="job"),
-        map_tasks=map_tasks,
-        reducers=reducers,
-        layout="packed",
-        input_format="text",
-        input_objects=1,
-        input_bytes=10,
-        plan_index_offset_bytes=0,
-        memory_bytes=2**26,
-        attempts=4,
-        task_timeout_s=60,
-        params={},
-        output="/out",
+    spec = some_spec(
+        job_id=f"job-{next(numbers)}", map_tasks=map_tasks, reducers=reducers, input_bytes=10, memory_bytes=2**26
     )
     return JobState(spec=spec, secret="00" * 32, created_at=1.0)
 

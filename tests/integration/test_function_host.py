@@ -17,11 +17,12 @@ from s3mr import limits
 from s3mr.adapters.files.file_inputs import LocalInputs
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model import object_names
-from s3mr.model.job import BundleRef, JobSpec, Phase
+from s3mr.model.job import BundleRef, Phase
 from s3mr.model.plan import MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer, encode_plan
 from s3mr.model.report import Report, TaskRequest
 from s3mr.usercode.bundle import make_bundle
+from tests.submissions import some_spec
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
 
@@ -69,21 +70,13 @@ class Requests:
         split = Split(source=found.source, size_bytes=size_bytes, etag=found.etag, start=0, stop=size_bytes)
         plan: list[bytes] = []
         summary = encode_plan([MapTask(splits=(split,))], plan.append)
-        spec = JobSpec(
+        spec = some_spec(
             job_id=f"host-{os.getpid()}-{self.temporary.parent.name.replace('_', '-')[-20:]}-{self.jobs}",
             bundle=BundleRef(sha256=hashlib.sha256(bundle).hexdigest(), module="job.py", name="job"),
-            map_tasks=1,
-            reducers=1,
-            layout="packed",
-            input_format="text",
-            input_objects=1,
             input_bytes=size_bytes,
             plan_index_offset_bytes=summary.index_offset_bytes,
-            memory_bytes=2**24,
             attempts=1,
             task_timeout_s=timeout_s,
-            params={},
-            output="/nowhere",
         )
         self.cloud.stack.objects.put(object_names.plan(spec.job_id), b"".join(plan))
         self.cloud.stack.objects.put(object_names.bundle(spec.job_id), bundle)

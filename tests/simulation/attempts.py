@@ -97,7 +97,7 @@ class Attempts:
             self._facts.history.died.add(attempt)  # it may be given up too early
         if task in self._rewritten:
             return  # its budget was another one's when this was decided
-        attempts = self._facts.jobs[job_id].spec.attempts
+        attempts = self._facts.jobs[job_id].spec.request.attempts
         costly = [number for number, backup in begun.items() if not backup and self._kind(task, number) not in _FREE]
         self._check(len(costly) <= attempts or one.backup, "S10", f"{_shown(task)}: {costly} count of {attempts}")
         raised = self._of_kind(task, FailureKind.USER)
@@ -151,14 +151,15 @@ class Attempts:
         counted = [number for number, backup in self._begun[task].items() if not backup]
         costly = [number for number in counted if self._cost(process, task, number)]
         raised, refused = self._of_kind(task, FailureKind.USER), self._of_kind(task, FailureKind.TRANSIENT)
-        spent = len(costly) >= job.spec.attempts
+        spent = len(costly) >= job.spec.request.attempts
         enough = {
-            FailureKind.USER: len(raised) >= min(limits.USER_ATTEMPTS, job.spec.attempts) or (spent and raised != []),
+            FailureKind.USER: len(raised) >= min(limits.USER_ATTEMPTS, job.spec.request.attempts)
+            or (spent and raised != []),
             FailureKind.CRASH: spent,
             FailureKind.TRANSIENT: len(refused) >= limits.TRANSIENT_ATTEMPTS,
             FailureKind.NO_ROOM: False,  # it takes hours
         }
-        told = f"{_shown(task)} failed as {failure.kind}, with {costly} of {job.spec.attempts} attempts spent"
+        told = f"{_shown(task)} failed as {failure.kind}, with {costly} of {job.spec.request.attempts} attempts spent"
         self._check(enough.get(failure.kind, True), "L5", told)
         for number in costly:
             caused = (*task, number) in history.died | history.raised

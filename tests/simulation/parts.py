@@ -9,7 +9,7 @@ from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryInputs, MemoryO
 from s3mr.coordinator.adoption import Resumer
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.recorder import Recorder
-from s3mr.coordinator.submission import Order, Submitter
+from s3mr.coordinator.submission import Submission, Submitter
 from s3mr.coordinator.ticker import Ticker
 from s3mr.formats.registry import get_format
 from s3mr.formats.task_reader import TaskReader
@@ -25,6 +25,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.history import History, attempt_of
 from tests.simulation.ports import AnyOrder, Operations, SeededEntropy, VirtualClock
 from tests.simulation.scenario import RIVAL, Scenario
+from tests.submissions import submission
 
 OUTPUT: Final = "mem://out"
 CLAIMED_ELSEWHERE: Final = "mem://out?table=another"  # the same output, to whoever has another table
@@ -84,25 +85,23 @@ class Parts:
         )
         return Resumer(submitter, self.parallel)
 
-    def order(self, name: str) -> Order:
+    def submission(self, name: str) -> Submission:
         """What the job of that name asks for."""
         scenario = self.scenario.job_of(name)
-        return Order(
+        return submission(
             bundle=b"code",
-            module="job.py",
             name=name,
             inputs=sorted(self.inputs.objects),
             output=CLAIMED_ELSEWHERE if name == RIVAL and self.scenario.rival_elsewhere else OUTPUT,
-            reducers=scenario.reducers,
-            input_format="text",
-            split_size_bytes=scenario.split_size_bytes,
+            reduces=scenario.reducers > 0,
+            reducers=scenario.reducers or None,
+            split_size=scenario.split_size_bytes,
             layout=scenario.layout,
             memory_bytes=limits.MEMORY_BYTES_MIN,
             attempts=scenario.attempts,
             task_timeout_s=scenario.task_timeout_s,
-            params={},
             keep_intermediate=scenario.keeps,
-            deadline_s=scenario.deadline_s,
+            deadline=scenario.deadline_s,
             workers=scenario.workers,
         )
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from s3mr.adapters.memory.memory_stores import MemoryJobStore
 from s3mr.coordinator.adoption import Resumer
-from s3mr.coordinator.submission import Order
+from s3mr.coordinator.submission import Submission
 from s3mr.coordinator.sweep import sweep
 from s3mr.errors import InvariantError, RequestError, S3mrError
 from s3mr.model.job import JobSpec, JobState, Phase
@@ -39,7 +39,7 @@ class Person:
         cloud: Cloud,
         table: MemoryJobStore,
         resumer: Resumer,
-        order: Order,
+        submission: Submission,
         *,
         resumes: bool,
         drives: bool,
@@ -48,7 +48,7 @@ class Person:
         self.jobs: list[str] = []  # the newest last
         self.refused: S3mrError | None = None
         self._loop, self._faults, self._cloud, self._table = loop, faults, cloud, table
-        self._resumer, self._order, self._resumes, self._witness = resumer, order, resumes, witness
+        self._resumer, self._submission, self._resumes, self._witness = resumer, submission, resumes, witness
         self._drives = drives  # the command that submits a job leads it, too, as on a laptop
 
     def made(self, spec: JobSpec) -> None:
@@ -68,7 +68,7 @@ class Person:
     def begin(self) -> None:
         """Submit the job."""
         submitter = self._resumer.submitter
-        self._do(lambda: submitter.submit(submitter.plan(self._order)), self._started)
+        self._do(lambda: submitter.submit(submitter.plan(self._submission)), self._started)
 
     def cancel(self) -> None:
         """Ask for the end of whatever goes on, and see to it that somebody hears."""

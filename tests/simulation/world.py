@@ -336,7 +336,7 @@ class World:
             self.cloud,
             self.table,
             parts.resumer(),
-            parts.order(name),
+            parts.submission(name),
             resumes=resumes,
             drives=self.scenario.laptop,
             witness=self,

@@ -137,7 +137,7 @@ def test_a_job_without_reduce_starts_anew() -> None:
         yield source, line
 
     one = World(Job(map=mapping), TEXT)
-    one.submit(split_size_bytes=1)
+    one.submit(split_size=1)
     assert one.finish().phase is Phase.FAILED
     fails[0] = False
     state = resumed(one)

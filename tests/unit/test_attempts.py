@@ -268,7 +268,7 @@ def test_throttling_without_end_fails_the_job() -> None:
 
 def test_a_straggler_gets_one_backup_and_the_first_to_finish_wins() -> None:
     one = World(WORD_COUNT, {f"{number:02d}": b"a b c\n" for number in range(12)})
-    one.submit(split_size_bytes=1)
+    one.submit(split_size=1)
     one.tick()
     straggler = one.sent.popleft()
     one.work()

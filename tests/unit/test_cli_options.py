@@ -12,8 +12,8 @@ from s3mr.cli import options, tables
 from s3mr.cli.main import COMMANDS, commands
 from s3mr.cli.options import Asked, Decorator, Place, job_options, place_option, place_to_run_option
 from s3mr.errors import RequestError
-from s3mr.model.durations import format_duration, parse_duration
-from s3mr.options import Options
+from s3mr.options import RunOptions, Where, declared, flag_of
+from s3mr.quantities import format_duration, parse_duration
 
 HEAVY = {"boto3", "botocore", "moto", "pydantic", "rich", "msgpack", "zstandard"}
 RUN = ["job.py", "in.txt"]
@@ -83,25 +83,35 @@ def test_what_was_asked_of_a_job_becomes_its_options() -> None:
         "--param", "d=", "--include", "x", "--include", "y", "--requirements", "r.txt", "--requester-pays",
         "--input-format", "whole",
     ]  # fmt: skip
-    asked: Asked = parsed(job_options, typed)["asked"]
-    assert (asked.job, asked.inputs, asked.params) == ("job.py", ("in.txt", "two.txt"), {"a": "b=c", "d": ""})
-    made = asked.to_options(chaos="dup=1")
+    asked: Asked = parsed(job_options("run"), [*typed, "--chaos", "dup=1"])["asked"]
+    made = asked.options
+    assert (asked.job, asked.inputs, made.params) == ("job.py", ("in.txt", "two.txt"), {"a": "b=c", "d": ""})
     assert (made.output, made.reducers, made.workers, made.layout) == ("out", 3, 2, "packed")
     assert (made.task_timeout_s, made.deadline, made.requester_pays) == (9.0, "30m", True)
-    assert [str(path) for path in (*made.include, made.requirements)] == ["x", "y", "r.txt"]
+    assert [*made.include, made.requirements] == ["x", "y", "r.txt"]
     assert made.chaos == "dup=1"
 
 
 def test_what_was_not_asked_is_left_to_where_the_job_runs() -> None:
-    made = parsed(job_options, RUN)["asked"].to_options()
-    assert (made.memory, made.task_timeout_s, made.workers, made.reducers) == (None, None, None, None)
-    assert parse_duration(made.deadline) == Options().deadline
+    assert parsed(job_options("run"), RUN)["asked"].options == RunOptions()
+
+
+@pytest.mark.parametrize("where", ["run", "submit"])
+def test_the_command_line_has_every_option_that_applies_with_its_help_and_default(where: Where) -> None:
+    accepted = {parameter.name: parameter for parameter in command_of(where).params}
+    shown = " ".join(CliRunner().invoke(commands, [where, "--help"], terminal_width=300).output.split())
+    for name, (_, about) in declared(RunOptions).items():
+        assert (name in accepted) == (where in about.where)
+        if where in about.where:
+            assert flag_of(name, about) in shown
+            assert " ".join(about.help.split()) in shown
+            assert about.default is None or f"[default: {about.default}]" in shown
 
 
 @pytest.mark.parametrize("param", ["a", "=b", ""])
 def test_a_parameter_without_name_or_value_is_refused(param: str) -> None:
     with pytest.raises(RequestError, match="write NAME=VALUE"):
-        parsed(job_options, [*RUN, "--param", param])
+        parsed(job_options("run"), [*RUN, "--param", param])
 
 
 def test_a_place_is_typed_or_named_by_a_variable() -> None:
@@ -128,13 +138,16 @@ def test_two_places_are_refused_and_so_is_none() -> None:
     [
         (["run", *RUN, "--stack", "s"], "--stack needs --output"),
         (["run", *RUN, "--json"], "--json needs --output"),
-        (["run", *RUN, "--stack", "s", "--output", "s3://b/o", "--chaos", "dup=1"], "--chaos is for workers here"),
+        (
+            ["run", *RUN, "--stack", "s", "--output", "s3://b/o", "--chaos", "dup=1"],
+            "--chaos is for workers on this machine",
+        ),
         (["submit", *RUN, "--stack", "s"], "submit needs --output"),
         (["submit", *RUN, "--output", "s3://b/o"], "submit needs --stack"),
         (["submit", *RUN, "--output", "s3://b/o", "--endpoint-url", "u"], "submit needs --stack"),
-        (["resume", "id", "--stack", "s", "--chaos", "dup=1"], "--chaos is for workers here"),
+        (["resume", "id", "--stack", "s", "--chaos", "dup=1"], "--chaos is for workers on this machine"),
         (["resume", "id", "--endpoint-url", "u", "--detach"], "--detach needs --stack"),
-        (["resume", "id", "--stack", "s", "--workers", "3"], "--workers is for workers here"),
+        (["resume", "id", "--stack", "s", "--workers", "3"], "--workers is for workers on this machine"),
         (["resume", "id"], "say where"),
         (["status", "id"], "say where"),
         (["logs", "id"], "say where"),

@@ -44,7 +44,7 @@ def test_a_job_runs_to_its_whole_output_and_leaves_nothing_else() -> None:
 
 def test_a_job_without_reduce_writes_its_pairs_in_plan_order() -> None:
     one = world(Job(map=lambda source, line: [(source, line)]))
-    one.submit(split_size_bytes=1)
+    one.submit(split_size=1)
     assert one.finish().phase is Phase.SUCCEEDED
     lines = [f"{source}\t{line}" for source in sorted(TEXT) for line in TEXT[source].decode().splitlines()]
     assert one.output().splitlines() == lines
@@ -52,7 +52,7 @@ def test_a_job_without_reduce_writes_its_pairs_in_plan_order() -> None:
 
 def test_2000_objects_are_read_once_each_by_few_tasks() -> None:
     one = World(WORD_COUNT, {f"{number:04d}.txt": b"word\n" for number in range(2000)})
-    one.submit(split_size_bytes=2**20, layout="packed")
+    one.submit(split_size=2**20, layout="packed")
     state = one.finish()
     assert state.phase is Phase.SUCCEEDED
     assert (state.spec.map_tasks, state.counters.records_in) == (2000 // limits.TASK_OBJECTS_MAX, 2000)
@@ -87,7 +87,7 @@ def test_no_reducer_starts_before_every_map_task_has_a_winner() -> None:
 
 def test_keys_that_differ_in_type_between_tasks_are_caught_at_the_barrier() -> None:
     one = world(Job(map=lambda _source, line: [(len(line), 1)] if "the" in line else [(line, 1)], reduce=total))
-    one.submit(split_size_bytes=1)
+    one.submit(split_size=1)
     state = one.finish()
     assert state.phase is Phase.FAILED
     assert state.failure is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 from s3mr import limits
 from s3mr.adapters.memory.memory_data import MemoryOutput
-from s3mr.local.driver import Run
+from s3mr.local.driver import NoView, Run
 from s3mr.local.prefetch import Prefetch
 from s3mr.model.job import JobState, Phase
 from tests.unit.word_count import finished, world
@@ -46,7 +46,7 @@ def driven(one: World, pool: OneWorker, **changes: Any) -> JobState:
     cloud.job_is_over = lambda _spec: None
     workers: Any = pool
     one.submit(**changes)
-    run = Run(cloud, workers, one.ticker(), one.job_id, lambda _job, _running: None, task_timeout_s=60.0)
+    run = Run(cloud, workers, one.ticker(), one.job_id, NoView(), task_timeout_s=60.0)
     return run.to_its_end(lambda: None, again=False)
 
 

@@ -192,7 +192,7 @@ def test_an_attempt_is_leased_from_when_it_is_launched_not_from_when_its_tick_be
 
 def test_attempts_of_a_later_batch_are_leased_and_may_start_from_when_their_batch_is_launched() -> None:
     one = World(WORD_COUNT, {f"{number:04d}.txt": b"word\n" for number in range(2 * limits.LAUNCH_BATCH + 1)})
-    one.submit(split_size_bytes=1)
+    one.submit(split_size=1)
     slow, began_at = one.real_store.begin, one.clock.now()
 
     def takes_long(*args: object) -> object:

@@ -112,7 +112,7 @@ def test_a_clock_that_jumps_anyhow_ends_in_a_right_answer_or_a_failure_that_tell
 
 def test_a_clock_that_is_set_a_day_ahead_costs_attempts_in_flight_and_no_answer() -> None:
     made = World(COUNT, INPUT)
-    made.submit(deadline_s=6 * 24 * HOUR_S)
+    made.submit(deadline=6 * 24 * HOUR_S)
     made.tick()
     made.clock.time += 24 * HOUR_S
     reports = [made.execute(request) for request in made.sent]  # they began too late, by this clock

@@ -16,6 +16,7 @@ from s3mr.model.job import BundleRef, JobSpec
 from s3mr.usercode.bundle import make_bundle
 from s3mr.usercode.parameters import set_parameters
 from s3mr.worker.job_code import JobCode
+from tests.submissions import some_spec
 
 TWO_JOBS = """
 from s3mr import Job, params
@@ -50,22 +51,7 @@ class World:
 
 
 def spec(job_id: str, bundle: BundleRef, params: dict[str, str]) -> JobSpec:
-    return JobSpec(
-        job_id=job_id,
-        bundle=bundle,
-        map_tasks=1,
-        reducers=0,
-        layout="packed",
-        input_format="text",
-        input_objects=1,
-        input_bytes=1,
-        plan_index_offset_bytes=0,
-        memory_bytes=limits.MEMORY_BYTES_MIN,
-        attempts=1,
-        task_timeout_s=1.0,
-        params=params,
-        output="/nowhere",
-    )
+    return some_spec(job_id=job_id, bundle=bundle, reducers=0, params=params)
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_nan_is_no_key() -> None:
         (Counter("a"), "collections.Counter"),
         ([b"", {"a": 1j}], "complex"),
         (bytearray(b"a"), "bytearray"),
-        ((Point(1),), "test_lines.Point"),
+        ((Point(1),), "test_output_lines.Point"),
     ],
 )
 def test_a_value_that_is_not_carried_is_refused_by_its_type(value: object, name: str) -> None:

@@ -9,8 +9,8 @@ from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.model.plan import InputObject, MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_map_task, decode_plan, decode_pointer, encode_plan
-from s3mr.model.sizes import format_size, parse_size
 from s3mr.policy.planning import check_shape, choose_layout, choose_split_size, plan_splits
+from s3mr.quantities import format_size, parse_size
 
 sizes = st.lists(st.integers(0, 40), max_size=30)
 

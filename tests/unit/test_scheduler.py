@@ -7,30 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3mr import limits
-from s3mr.model.job import AttemptId, BundleRef, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
+from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy.retries import Relaunch, Running, judge_task
 from s3mr.policy.scheduler import Advance, Forget, Launch, Stop, Wait, decide, median_sample, suspects
+from tests.submissions import some_spec
 
 NOW = 1000.0
 
 
 def spec(map_tasks: int = 20, attempts: int = 4) -> JobSpec:
-    return JobSpec(
-        job_id="job",
-        bundle=BundleRef(sha256="0" * 64, module="job.py", name="job"),
-        map_tasks=map_tasks,
-        reducers=3,
-        layout="packed",
-        input_format="text",
-        input_objects=1,
-        input_bytes=1,
-        plan_index_offset_bytes=0,
-        memory_bytes=limits.MEMORY_BYTES,
-        attempts=attempts,
-        task_timeout_s=100,
-        params={},
-        output="/out",
-    )
+    return some_spec(map_tasks=map_tasks, reducers=3, memory_bytes=limits.MEMORY_BYTES, attempts=attempts)
 
 
 def job(cursor: int, map_tasks: int = 20, **fields: Any) -> JobState:

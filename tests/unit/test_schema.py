@@ -20,7 +20,7 @@ from s3mr.shuffle import frames, shuffle_index
 from tests.unit.test_scheduler import job as some_job
 
 #: What is stored and sent, of each version. A version that somebody may have used is never given another fingerprint.
-FINGERPRINTS = {2: "f0bc2d4be5a0579b"}
+FINGERPRINTS = {2: "f0bc2d4be5a0579b", 3: "be8c7d82312db3fc"}
 
 WORKER = "0123456789abcdef"
 WORDS_AND_BOUNDS = (

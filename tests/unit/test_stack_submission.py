@@ -9,9 +9,9 @@ from s3mr.adapters.output_names import normal_output
 from s3mr.errors import RequestError
 from s3mr.model.job import WorkerFunctions
 from s3mr.model.stack import StackDescription
-from s3mr.options import Options
+from s3mr.options import JobRequest
 from s3mr.policy.planning import check_shape, choose_reducers
-from s3mr.remote.stack_submission import WORKER_END_S, check_places, surroundings
+from s3mr.remote.stack_submission import WORKER_END_S, check_places, place_facts
 
 
 def stack(**changes: Any) -> StackDescription:
@@ -86,7 +86,7 @@ def test_an_output_that_workers_must_not_write_is_refused_by_name(output: str | 
 
 
 def test_a_job_takes_what_the_workers_of_the_stack_have() -> None:
-    around = surroundings(stack(), Options())
+    around = place_facts(stack(), JobRequest())
     assert around.memory_bytes == (1769 - 256) * limits.MIB // 2
     assert around.task_timeout_s == 900 - WORKER_END_S
     assert (around.workers, around.reducer_bytes) == (None, limits.REDUCER_BYTES)
@@ -94,7 +94,7 @@ def test_a_job_takes_what_the_workers_of_the_stack_have() -> None:
 
 
 def test_a_job_may_take_less() -> None:
-    around = surroundings(stack(), Options(memory="64MiB", task_timeout_s=30, workers=5))
+    around = place_facts(stack(), JobRequest(memory="64MiB", task_timeout_s=30, workers=5))
     assert (around.memory_bytes, around.task_timeout_s, around.workers) == (64 * limits.MIB, 30, 5)
 
 
@@ -104,13 +104,12 @@ def test_a_job_may_take_less() -> None:
         ({"memory": "800MiB"}, {}, "--memory: workers of stack s3mr have 1769 MB, of which at most 756.5MiB"),
         ({}, {"memory_mb": 256}, "larger WorkerMemory"),
         ({"task_timeout_s": 886.0}, {}, "--task-timeout 886: at most 885"),
-        ({"workers": 0}, {}, "--workers must be from 1 to 900"),
-        ({"workers": 901}, {}, "--workers must be from 1 to 900"),
+        ({"workers": 901}, {}, "--workers must be a whole number from 1 to 900"),
     ],
 )
 def test_more_than_a_worker_has_is_refused(options: dict[str, Any], changes: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestError, match=said):
-        surroundings(stack(**changes), Options(**options))
+        place_facts(stack(**changes), JobRequest(**options))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from s3mr.adapters.memory.memory_stores import MemoryJobStore
 from s3mr.api import Job
 from s3mr.coordinator.adoption import Resumer, launch_again
 from s3mr.errors import RequestError, S3mrError, TransientError
-from s3mr.local.driver import TROUBLE_MAX, Run
+from s3mr.local.driver import TROUBLE_MAX, NoView, Run
 from s3mr.local.prefetch import Prefetch
 from s3mr.model.job import JobState, Phase
 from tests.claims import holder_of
@@ -90,7 +90,7 @@ def test_attempts_that_a_dead_tick_had_logged_and_not_launched_are_launched() ->
 
 def test_a_backup_that_is_launched_again_is_still_a_backup_and_costs_no_attempt() -> None:
     one = World(Job(map=words, reduce=total), {f"{number:02d}": b"a b c\n" for number in range(12)})
-    one.submit(split_size_bytes=1, attempts=2)
+    one.submit(split_size=1, attempts=2)
     one.tick()
     straggler = one.sent.popleft()
     one.work()
@@ -237,7 +237,7 @@ def driven(one: World, *, late_writes: int) -> JobState:
 
     pool: Any = SimpleNamespace(running=0, left=0, pace=Prefetch(1), close=lambda: None, wait=wait)
     ticker = replace(one.ticker(), store=LateWrites(one.real_store, late_writes))
-    return Run(cloud, pool, ticker, one.job_id, lambda _job, _running: None).to_its_end(lambda: None, again=True)
+    return Run(cloud, pool, ticker, one.job_id, NoView()).to_its_end(lambda: None, again=True)
 
 
 class LateWrites:

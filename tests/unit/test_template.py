@@ -198,7 +198,6 @@ def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone(
     here = {
         "s3mr/cli",
         "s3mr/local",
-        "s3mr/options.py",
         "s3mr/remote",
         "s3mr/verification.py",
     }

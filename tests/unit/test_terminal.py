@@ -8,7 +8,7 @@ import pytest
 
 import s3mr
 from s3mr.adapters.aws.function_logs import LogLine
-from s3mr.cli.looking import _line
+from s3mr.cli.logs import _line
 from s3mr.cli.main import main
 from s3mr.cli.streams import harmless, harmless_json, say, say_json
 from s3mr.cli.tables import fields, table

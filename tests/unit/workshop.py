@@ -8,13 +8,14 @@ import google_crc32c
 
 from s3mr.adapters.memory.memory_stores import MemoryObjectStore
 from s3mr.model import object_names
-from s3mr.model.job import BundleRef, JobSpec, Phase
+from s3mr.model.job import Phase
 from s3mr.model.manifest import Part
 from s3mr.model.report import Report, TaskRequest
 from s3mr.shuffle.shuffle_index import encode_segment
 from s3mr.worker.execution import execute
 from s3mr.worker.task_context import Surroundings
 from s3mr.worker.user_functions import Functions
+from tests.submissions import some_spec
 
 Texts = list[list[str]]
 
@@ -99,24 +100,7 @@ class Cloud:
         self.store, self.output = MemoryObjectStore(), Folder()
         self.scratch: Callable[[], BinaryIO] = io.BytesIO
         self.entropy = Counting()
-        self.spec = JobSpec.model_validate(
-            {
-                "job_id": "job",
-                "bundle": BundleRef(sha256="0" * 64, module="m", name="n"),
-                "map_tasks": len(texts),
-                "reducers": reducers,
-                "layout": layout,
-                "input_format": "text",
-                "input_objects": 1,
-                "input_bytes": 1,
-                "plan_index_offset_bytes": 0,
-                "memory_bytes": 16 * 1024 * 1024,
-                "attempts": 4,
-                "task_timeout_s": 9.0,
-                "params": {},
-                "output": "out",
-            }
-        )
+        self.spec = some_spec(map_tasks=len(texts), reducers=reducers, layout=layout, task_timeout_s=9.0, output="out")
 
     def request(self, phase: Phase, task: int, *, start_by: float = 1e10) -> TaskRequest:
         return TaskRequest(spec=self.spec, phase=phase, task=task, attempt=2, token="t", start_by=start_by)

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from s3mr.adapters.aws.aws_errors import code_of, is_denied, translated
 from s3mr.errors import RequestError
-from s3mr.model.durations import format_duration
+from s3mr.quantities import format_duration
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -3,6 +3,8 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Final
 
 from s3mr.errors import RequestError, TransientError
@@ -34,3 +36,9 @@ def translated_os(what: str) -> Iterator[None]:
         if error.errno in _MISTAKEN:
             raise RequestError(f"{what}: {reason}") from error
         raise TransientError(f"{what}: {reason}") from error
+
+
+def make_folder(folder: str | PathLike[str]) -> None:
+    """Make a folder, with its parents, unless it exists."""
+    with translated_os(f"make the folder {fspath(folder)}"):
+        Path(folder).mkdir(parents=True, exist_ok=True)

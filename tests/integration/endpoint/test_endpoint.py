@@ -15,7 +15,7 @@ from mypy_boto3_s3 import S3Client
 
 from s3mr.errors import RequestError
 from s3mr.local.cloud import open_cloud
-from s3mr.local.driver import Run
+from s3mr.local.driver import NoView, Run
 from s3mr.model import object_names
 from s3mr.model.job import Phase
 from s3mr.settings import Settings
@@ -147,7 +147,7 @@ def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(plac
     with open_cloud(place.url) as cloud:
         cloud.create_stack()
         pool = cloud.start_workers(1, cloud.stack.recorder().record)
-        run = Run(cloud, pool, cloud.stack.ticker(pool, capacity=1), "job-1", lambda _job, _running: None)
+        run = Run(cloud, pool, cloud.stack.ticker(pool, capacity=1), "job-1", NoView())
 
         def begin() -> None:
             cloud.stack.objects.put(object_names.plan("job-1"), b"plan")

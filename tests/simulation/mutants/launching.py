@@ -41,7 +41,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         _RETRYING,
         10,
         (
-            "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
+            "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.request.attempts",
             "spent[FailureKind.USER] + spent[FailureKind.CRASH] > spec.attempts",
         ),
     ),
@@ -50,7 +50,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         _RETRYING,
         2,
         (
-            "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.attempts",
+            "spent[FailureKind.USER] + spent[FailureKind.CRASH] >= spec.request.attempts",
             "sum(spent.values()) >= spec.attempts",
         ),
     ),

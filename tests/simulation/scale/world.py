@@ -22,7 +22,7 @@ from s3mr.batching import batched
 from s3mr.coordinator import barrier
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.recorder import Recorder
-from s3mr.coordinator.submission import Order, Submitter
+from s3mr.coordinator.submission import Submitter
 from s3mr.coordinator.tick_round import perform
 from s3mr.coordinator.ticker import Tick, Ticker
 from s3mr.model.job import Failure, JobSpec, JobState, Phase
@@ -32,6 +32,7 @@ from tests.simulation.loop import Loop
 from tests.simulation.scale.meter import Meter, Sample, traced
 from tests.simulation.scale.services import Objects, Table, TableClient
 from tests.simulation.scale.workers import INPUT_BYTES, Shape, Workers
+from tests.submissions import submission
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -149,23 +150,16 @@ class ScaleWorld:
             entropy=self.workers,
             scratch=_scratch,
         )
-        order = Order(
-            bundle=b"",
-            module="job.py",
-            name="job",
+        asked = submission(
             inputs=["s3://scale/in/"],
             output="s3://scale/out",
             reducers=self.shape.reducers,
-            input_format="text",
-            split_size_bytes=INPUT_BYTES,
-            layout="auto",
+            split_size=INPUT_BYTES,
             memory_bytes=limits.MEMORY_BYTES,
             attempts=limits.ATTEMPTS,
             task_timeout_s=limits.TASK_TIMEOUT_S,
-            params={},
-            keep_intermediate=False,
         )
-        return submitter.submit(submitter.plan(order)).spec.job_id
+        return submitter.submit(submitter.plan(asked)).spec.job_id
 
     def _execute(self, ticker: Ticker, job_id: str) -> None:
         """Run the template's loop: Begin, then Tick, Judge and Wait; a fresh execution before the history is full."""
