@@ -152,7 +152,7 @@ def test_requirements_are_said_to_be_for_a_stack_where_workers_use_what_is_insta
     (tmp_path / "needs.txt").write_text("none-such==1\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--requirements", "needs.txt")
     assert done.returncode == 0, done.stderr.decode()
-    said = "--requirements needs.txt is for a stack: workers here use what is installed here\n"
+    said = "--requirements needs.txt is for a stack: workers on this machine use the packages that are installed here\n"
     assert done.stderr.decode().count(said) == 1
     calling = "from job import job\njob.run('in.txt', requirements='none.txt')\n"
     called = subprocess.run([sys.executable, "-c", calling], cwd=tmp_path, capture_output=True, check=False)

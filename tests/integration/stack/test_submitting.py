@@ -55,7 +55,7 @@ REFUSED = [
     ({"output": "out/"}, "workers on AWS reach S3 alone"),
     ({"more": "--memory=1GiB"}, "--memory: workers of stack"),
     ({"more": "--task-timeout=60"}, "at most 45"),
-    ({"more": "--workers=5"}, "--workers must be from 1 to 4"),
+    ({"more": "--workers=5"}, "--workers must be a whole number from 1 to 4"),
     ({"more": "--deadline=7d"}, "--deadline"),
     ({"more": "--deadline=soon"}, "not a duration"),
     ({"more": "--reducers=0"}, "--reducers"),
