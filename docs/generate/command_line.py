@@ -8,7 +8,7 @@ import click
 from docs.generate.tables import escaped, table
 from s3mr.cli.main import commands
 
-_WORD = re.compile(r"^(s3://\S*?|FILE\.py(?::NAME)?|package\.module:NAME|[A-Z]{4,}|ID|_SUCCESS)([.,]?)$")
+_WORD = re.compile(r"^(s3://\S*?|FILE\.py(?::NAME)?|package\.module:NAME|[A-Z]{4,}|JOB|ID|_SUCCESS)([.,]?)$")
 _DEFAULT = re.compile(r"\s*\[default: (.+)\]$")
 
 
@@ -48,16 +48,18 @@ def _help(command: click.Command) -> tuple[str, str]:
 def _option(option: click.Option) -> tuple[str, str, str]:
     text = option.help or ""
     default = found[1] if (found := _DEFAULT.search(text)) else _default(option)
-    return f"`{_spelled(option)}`", escaped(_DEFAULT.sub("", text)), escaped(default)
+    return _spelled(option), escaped(_DEFAULT.sub("", text)), escaped(default)
 
 
 def _spelled(option: click.Option) -> str:
-    names = ", ".join([*option.opts, *option.secondary_opts])
+    """Return the option and what it takes as two pieces of code: the second may break in a narrow column."""
+    names = f"`{', '.join([*option.opts, *option.secondary_opts])}`"
     if option.is_flag or option.count:
         return names
     choices = option.type.choices if isinstance(option.type, click.Choice) else ()
     # A bar within a cell would end it, also within backquotes.
-    return f"{names} {option.metavar or ','.join(choices)}".replace("|", ",")
+    taken = option.metavar or ",".join(choices)
+    return f"{names} `{taken}`".replace("|", ",") if taken else names
 
 
 def _default(option: click.Option) -> str:

@@ -4,10 +4,9 @@ import json
 from itertools import groupby
 from typing import Any, Final
 
-from docs.generate.blocks import ROOT
+from benchmarks.publishing import PUBLISHED
 from docs.generate.tables import table
 
-_PUBLISHED: Final = ROOT / "benchmarks" / "published"
 _S3MR: Final = "s3mr"
 
 
@@ -74,11 +73,11 @@ def plain(name: str) -> str:
 
 def printed(name: str) -> str:
     """Return a table as ``make scale`` has printed it."""
-    return (_PUBLISHED / f"{name}.md").read_text(encoding="utf-8")
+    return (PUBLISHED / f"{name}.md").read_text(encoding="utf-8")
 
 
 def _read(name: str) -> dict[str, Any]:
-    measured: dict[str, Any] = json.loads((_PUBLISHED / f"{name}.json").read_text(encoding="utf-8"))
+    measured: dict[str, Any] = json.loads((PUBLISHED / f"{name}.json").read_text(encoding="utf-8"))
     return measured
 
 

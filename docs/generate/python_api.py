@@ -10,7 +10,9 @@ from types import ModuleType
 
 import s3mr
 from s3mr import reducers
+from s3mr.model.cost import Cost, Requests
 from s3mr.model.result import JobResult
+from s3mr.model.statistics import Counters
 
 _SECTION = re.compile(r"^(Args|Raises|Returns):$")
 
@@ -22,7 +24,7 @@ def reference() -> str:
         _class(job, "Job", "s3mr.Job"),
         _fields_only(job, "JobOptions", "s3mr.api.JobOptions"),
         _aliases(job),
-        _class(result, "JobResult", "JobResult"),
+        _result(result),
         f"## s3mr.params\n\n{_prose(inspect.getdoc(s3mr.params) or '')}",
         _reducers(),
         _errors(),
@@ -32,24 +34,40 @@ def reference() -> str:
 
 def _class(module: ModuleType, name: str, shown: str) -> str:
     node = _definition(module, name)
-    fields = _fields(node)
-    parts = [
-        f"## {shown}",
-        _code(f"{shown}(\n{''.join(f'    {one},{chr(10)}' for one in fields)})"),
-        _prose(_doc(node)),
+    fields = [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]
+    begin = _code(f"{shown}(\n{''.join(f'    {one},{chr(10)}' for one in fields)})")
+    return "\n\n".join([f"## {shown}", begin, _prose(_doc(node)), *_methods(node, shown)])
+
+
+def _result(module: ModuleType) -> str:
+    """Return what a job came to, with the values that it holds."""
+    held = [
+        _fields_only(sys.modules[one.__module__], one.__name__, one.__name__, level=3)
+        for one in (Counters, Requests, Cost)
     ]
+    whole = _fields_only(module, "JobResult", "JobResult")
+    return "\n\n".join([whole, *_methods(_definition(module, "JobResult"), "JobResult"), *held])
+
+
+def _methods(node: ast.ClassDef, shown: str) -> list[str]:
     methods = [
         method
         for method in node.body
         if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and not _is_classmethod(method)
     ]
-    parts += [f"### {shown}.{one.name}\n\n{_signature(one, shown)}\n\n{_prose(_doc(one))}" for one in methods]
-    return "\n\n".join(parts)
+    return [f"### {shown}.{one.name}\n\n{_signature(one, shown)}\n\n{_prose(_doc(one))}" for one in methods]
 
 
-def _fields_only(module: ModuleType, name: str, shown: str) -> str:
+def _fields_only(module: ModuleType, name: str, shown: str, *, level: int = 2) -> str:
+    """Return a class of which you read the fields: these are shown as they are written, comments included."""
     node = _definition(module, name)
-    return f"## {shown}\n\n{_prose(_doc(node))}\n\n{_code(chr(10).join(_fields(node)))}"
+    lines = Path(_file(module)).read_text(encoding="utf-8").splitlines()
+    fields = [
+        "\n".join(line[4:] for line in lines[one.lineno - 1 : one.end_lineno])
+        for one in node.body
+        if isinstance(one, ast.AnnAssign)
+    ]
+    return f"{'#' * level} {shown}\n\n{_prose(_doc(node))}\n\n{_code(chr(10).join(fields))}"
 
 
 def _aliases(module: ModuleType) -> str:
@@ -105,11 +123,6 @@ def _file(module: ModuleType) -> str:
     return file
 
 
-def _fields(node: ast.ClassDef) -> list[str]:
-    """Return the fields of a class as they are written."""
-    return [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]
-
-
 def _doc(node: ast.ClassDef | ast.FunctionDef) -> str:
     return ast.get_docstring(node) or ""
 
@@ -122,7 +135,8 @@ def _signature(method: ast.FunctionDef, shown: str) -> str:
     """Return the signature without ``self``, an argument a line if there are several."""
     given = method.args
     given.args = given.args[1:]
-    arguments = [re.sub(r"(: .*)=", r"\1 = ", one.strip()) for one in _split(ast.unparse(given))]
+    text = re.sub(r"Unpack\[(\w+)\]", r"\1", ast.unparse(given))
+    arguments = [re.sub(r"(: .*)=", r"\1 = ", one.strip()) for one in _split(text)]
     returns = ast.unparse(method.returns).strip("'\"") if method.returns else "None"
     begin = f"{shown}.{method.name}"
     if not arguments or arguments == [""]:
