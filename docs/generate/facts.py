@@ -4,6 +4,8 @@ from docs.generate.tables import table
 from s3mr import limits
 from s3mr.cli.main import EXIT_DETACHED, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 from s3mr.model import prices
+from s3mr.model.cost import ROUND_TRANSITIONS, TICK_GB
+from s3mr.policy.retrying import BACKOFF_S, BACKOFF_S_MAX
 
 
 def limits_table() -> str:
@@ -83,6 +85,10 @@ def timings_table() -> str:
         ("attempts launched in one batch", f"{limits.LAUNCH_BATCH:,}"),
         ("parts completed between two writes of the commit's cursor", f"{limits.COMMIT_BATCH:,}"),
         ("map tasks in one segment of the shuffle index", f"{limits.INDEX_SEGMENT_TASKS:,}"),
+        (
+            "a frame of the shuffle, before compression",
+            f"{size(limits.FRAME_BYTES_MIN)} to {size(limits.FRAME_BYTES_MAX)}",
+        ),
         ("slices of a job's manifests in the table", f"1 to {limits.SLICES_MAX:,}"),
         ("attempts, per task (`--attempts`)", f"{limits.ATTEMPTS:,}"),
         ("attempts, if a function of yours raises", f"{limits.USER_ATTEMPTS:,}"),
@@ -92,6 +98,8 @@ def timings_table() -> str:
             "a straggler has run",
             f"{limits.BACKUP_MEDIAN_FACTOR:g} times the median, and {duration(limits.BACKUP_LONGER_S)} longer than it",
         ),
+        ("backoff after a transient failure, with jitter", f"{BACKOFF_S / 2:g} s to {BACKOFF_S_MAX * 1.5:g} s"),
+        ("time between two ticks on a stack", duration(limits.POLL_S)),
         ("a round of ticks on a stack", duration(limits.ROUND_S)),
         ("rounds of one execution", f"{limits.ROUNDS_MAX:,}"),
         ("a command waits for busy services at an endpoint", duration(limits.BUSY_S)),
@@ -147,6 +155,20 @@ def prices_table() -> str:
         ("Step Functions, 1,000 transitions", dollars(prices.STEP_FUNCTIONS_TRANSITION_USD * 1_000)),
     ]
     return table(["what AWS bills", "US dollars"], rows, right=1)
+
+
+def coordinator_table() -> str:
+    """Return what coordinating costs: rounds of ticks, one after another."""
+    round_s = limits.ROUND_S + limits.POLL_S
+    gb_s = limits.ROUND_S * TICK_GB
+    round_usd = gb_s * prices.LAMBDA_GB_S_USD + ROUND_TRANSITIONS * prices.STEP_FUNCTIONS_TRANSITION_USD
+    rows = [
+        ("a round and the wait after it", duration(round_s)),
+        ("transitions of the state machine in a round", f"{ROUND_TRANSITIONS}"),
+        ("GB-seconds of tick in a round", f"{gb_s:g}"),
+        ("an hour of rounds, in US dollars", f"{3_600 / round_s * round_usd:.2f}"),
+    ]
+    return table(["what", "value"], rows, right=1)
 
 
 def size(size_bytes: int) -> str:

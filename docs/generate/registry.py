@@ -14,6 +14,7 @@ GENERATORS: Final[Mapping[str, Generator]] = {
     "defaults": facts.defaults_table,
     "timings": facts.timings_table,
     "exit-statuses": facts.statuses_table,
+    "coordinator-cost": facts.coordinator_table,
     "prices": facts.prices_table,
     "parameters": stack.parameters,
     "roles": stack.roles,
