@@ -26,6 +26,7 @@ class Page(HTMLParser):
         self.path = path
         self.loads: list[str] = []
         self.links: list[str] = []
+        self.navigation: list[str] = []
         self.anchors: set[str] = set()
         self.feed(path.read_text(encoding="utf-8"))
 
@@ -36,6 +37,8 @@ class Page(HTMLParser):
             self.loads.append(given.get(LOADING[tag], ""))
         if tag == "a":
             self.links.append(given.get("href", ""))
+            if "md-nav__link" in given.get("class", ""):
+                self.navigation.append(given.get("href", "").partition("#")[0])
 
 
 @cache
@@ -51,6 +54,13 @@ def test_every_document_is_a_page() -> None:
     documents = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in ROOT.glob("docs/**/*.md")}
     documents |= {Path("project") / f"{name}.html" for name in ("contributing", "security", "changelog")}
     assert documents == {page.path.relative_to(SITE) for page in _pages()} - {Path("404.html")}
+
+
+def test_every_page_has_a_place_in_the_navigation() -> None:
+    start = _page(SITE / "index.html")
+    listed = {(SITE / link).resolve() for link in start.navigation}
+    missing = {page.path for page in _pages()} - listed - {SITE / "404.html", start.path}
+    assert not missing, f"zensical.toml does not list {sorted(page.name for page in missing)}"
 
 
 def test_the_site_loads_nothing_from_elsewhere() -> None:
