@@ -53,7 +53,7 @@ def comparison() -> str:
         )
     ]
     head = ["", "word count, 256 MiB", "totals of 1 M log lines", "sort of 2 M records", "difference"]
-    return table(head, rows)
+    return f"{table(head, rows)}\n\n{_conditions(measured)}"
 
 
 def memory() -> str:
