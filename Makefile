@@ -30,11 +30,12 @@ demo: .venv/demo  ## Count the words of some text in this checkout, and print th
 test: .venv/dev .venv/sam/.done  ## Run all tests.
 	$(TESTS)
 
-check: .venv/dev .venv/sam/.done  ## The gate: format, lint, types, import contracts, tests.
+check: .venv/dev .venv/sam/.done .venv/docs/.done  ## The gate: format, lint, types, import contracts, the site, tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory site
 	$(TESTS)
 
 SEEDS ?= 3000
@@ -97,6 +98,16 @@ emulator: .venv/dev .venv/sam/.done .venv/emulator/.done  ## Deploy to an AWS em
 nightly-emulator:
 	S3MR_EMULATOR=1 $(BIN)/python -m pytest -q tests/emulator
 
+.PHONY: docs site
+docs: .venv/dev .venv/docs/.done  ## Write the generated parts of the documents anew, and build the site: build/site/index.html.
+	$(BIN)/python -m docs.generate
+	@$(MAKE) --no-print-directory site
+
+site: .venv/dev .venv/docs/.done  ## Build the site as the documents stand, strictly, and check it.
+	$(BIN)/python -m docs.generate --stage build/docs
+	.venv/docs/bin/zensical build --clean --strict
+	S3MR_SITE=build/site $(BIN)/python -m pytest -q tests/docs/test_site.py
+
 audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
 	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit
 
@@ -113,6 +124,8 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --extra local --extra dev --upgrade --output-file .ci/requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	  --group docs --upgrade --output-file .ci/docs.txt
 	echo aws-sam-cli | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --upgrade --output-file .ci/sam.txt -
 	echo pip-audit | $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -125,7 +138,7 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	  echo ./lambdas; cat lambdas/pins) > lambdas/requirements.txt && rm lambdas/pins
 
 # Tools that need other versions than we do, each in an environment of its own.
-.venv/sam/.done .venv/audit/.done .venv/emulator/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
+.venv/sam/.done .venv/docs/.done .venv/audit/.done .venv/emulator/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
 	$(BIN)/python -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@

@@ -12,7 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOCKS = (".ci/requirements.txt", ".ci/sam.txt", ".ci/audit.txt", ".ci/emulator.txt", "lambdas/requirements.txt")
+LOCKS = (
+    ".ci/requirements.txt",
+    ".ci/sam.txt",
+    ".ci/audit.txt",
+    ".ci/emulator.txt",
+    ".ci/docs.txt",
+    "lambdas/requirements.txt",
+)
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;]+)")
 _NO_PACKAGE = re.compile(r"#|\./|--hash=|$")  # a comment, this project itself, a hash
 

@@ -4,6 +4,7 @@
     make bench SCALE=0.1 RUNS=1         smaller, and sooner
     make bench-quick                    small, against the ratios on record; exits 1 beyond their slack
     python -m benchmarks --workloads W1,W3 --peers dask
+    python -m benchmarks --publish timing   write what docs/performance.md shows (then: make docs)
 
 Contenders take turns, so that what else the machine does falls on all of them; a ratio is the median of those within a
 turn. Each output is compared with that of a plain loop. The table goes to standard output and to
@@ -22,6 +23,7 @@ from benchmarks import others
 from benchmarks.contenders import OURS, Contender
 from benchmarks.machine import machine, versions
 from benchmarks.measuring import measure
+from benchmarks.publishing import publish
 from benchmarks.results import Results, read_recorded
 from benchmarks.workloads import BUILD, WORKLOADS, Workload
 
@@ -45,6 +47,10 @@ def main() -> int:
     table = results.table()
     print(f"\n{table}")
     BUILD.joinpath("table.md").write_text(f"{header}\n\n{table}", encoding="utf-8")
+    if asked.publish:
+        installed = versions(PACKAGES) + others.versions(asked.peers)
+        conditions = {"machine": machine(), "versions": installed, "scale": asked.scale, "runs": asked.runs}
+        print(f"published: {publish(asked.publish, results.rows(), **conditions)}")
     return results.compare(read_recorded(RECORDED)) if asked.quick else 0
 
 
@@ -73,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="of each contender")
     parser.add_argument("--workloads", type=_names, default=names, help=f"some of {','.join(names)}")
     parser.add_argument("--peers", type=_names, default=[], help=f"some of {','.join(others.NAMES)}")
+    parser.add_argument("--publish", choices=("timing", "peers"), help="write the file that documents show as well")
     parser.add_argument("--quick", action="store_true", help=f"scale {QUICK_SCALE}, against {RECORDED.name}")
     asked = parser.parse_args()
     if asked.quick:

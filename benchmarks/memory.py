@@ -1,6 +1,7 @@
 """Peak memory of the workers, against what is promised: ``--memory`` + 100 MB + 3 × the largest record (Linux).
 
     python -m benchmarks.memory
+    python -m benchmarks.memory --publish   write what docs/performance.md shows (then: make docs)
 
 Runs real jobs with real worker processes, looks at these, and prints a table; exits 1 if one took more. What the
 coordinator takes for each task: ``make scale`` (docs/scale.md).
@@ -8,6 +9,7 @@ coordinator takes for each task: ``make scale`` (docs/scale.md).
 
 # ruff: noqa: S311 - seeded chance makes inputs, not secrets
 
+import argparse
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from random import Random
 from typing import Final
 
 from benchmarks import inputs
+from benchmarks.machine import machine
+from benchmarks.publishing import publish
 from benchmarks.watching import Seen, watch
 from benchmarks.workloads import BUILD
 
@@ -81,17 +85,32 @@ def long_lines(folder: Path, _scale: float) -> None:
 
 def main() -> int:
     """Measure, print, and return 1 if a worker took more than it may."""
-    status = 0
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description="Measure the workers' peak memory."
+    )
+    parser.add_argument("--publish", action="store_true", help="write the file that documents show as well")
+    asked = parser.parse_args()
+    status, rows = 0, []
     print("| case | --memory | allowed | largest worker |\n| --- | ---: | ---: | ---: |")
     for case in cases():
         peak_bytes = max(one.peak_bytes for one in case.run())
         beyond = peak_bytes > case.allowed_bytes
         status |= beyond
+        rows.append(
+            {
+                "title": case.title,
+                "memory_mib": case.memory_mib,
+                "allowed_mib": round(case.allowed_bytes / MIB),
+                "largest_mib": round(peak_bytes / MIB),
+            }
+        )
         print(
             f"| {case.title} | {case.memory_mib} MiB | {case.allowed_bytes / MIB:.0f} MiB "
             f"| {peak_bytes / MIB:.0f} MiB{' (too much)' if beyond else ''} |",
             flush=True,
         )
+    if asked.publish:
+        print(f"published: {publish('memory', rows, machine=machine())}")
     return status
 
 

@@ -7,7 +7,7 @@ versions than we do. One that is not installed there is left out, and so is Spar
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,16 @@ def found(name: str) -> Iterator[Contender]:
         for way in ("local", "moto"):
             command = _module("on_lithops", way)
             yield Contender(f"Lithops {way}", command, runs=_RUNS, ours=False, environment=_ENVIRONMENT)
+
+
+def versions(names: Iterable[str]) -> str:
+    """Return the versions of the peers that are installed, to stand after our own; nothing if there are none."""
+    packages = [PACKAGES[name].partition(".")[0] for name in names if _installed(PACKAGES[name])]
+    if not packages:
+        return ""
+    said = "import sys, importlib.metadata as m; print(*(f'{one} {m.version(one)}' for one in sys.argv[1:]), sep=', ')"
+    asked = [str(PYTHON), "-c", said, *packages]
+    return f"; {subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()}"  # noqa: S603 - our own interpreter
 
 
 def _installed(module: str) -> bool:

@@ -40,6 +40,21 @@ class Results:
         ]
         return HEAD + "".join(rows)
 
+    def rows(self) -> list[dict[str, str | float]]:
+        """Return all of it as data, for the documents."""
+        return [
+            {
+                "workload": workload,
+                "contender": contender,
+                "wall_s": round(median(one.wall_s for one in runs), 2),
+                "cpu_s": round(median(one.cpu_s for one in runs), 2),
+                "wall_ratio": round(self._ratio(workload, contender, "wall_s"), 2),
+                "cpu_ratio": round(self._ratio(workload, contender, "cpu_s"), 2),
+            }
+            for workload, contenders in self._runs.items()
+            for contender, runs in contenders.items()
+        ]
+
     def compare(self, recorded: Mapping[str, float]) -> int:
         """Print the ratios of s3mr beside those on record; return 1 if one is beyond the slack, else 0.
 

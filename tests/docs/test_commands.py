@@ -10,7 +10,7 @@ import pytest
 from s3mr.local.cloud import EmbeddedCloud
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, blocks, commands, file_name, matches, run
 
-RUN = [document for document in DOCUMENTS if any(block.language == "console" for block in blocks(document))]
+RUN = [d for d in DOCUMENTS if any(block.language == "console" and block.run for block in blocks(d))]
 
 
 @pytest.fixture

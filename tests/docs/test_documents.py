@@ -9,28 +9,59 @@ import click
 import pytest
 
 import s3mr
+from docs.generate.blocks import names, refreshed
+from docs.generate.registry import GENERATORS
 from s3mr.cli.main import commands
+from s3mr.model.result import JobResult
 from tests.docs.blocks import DOCUMENTS, ROOT
 
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def test_every_command_and_option_has_help_and_stands_in_the_documents() -> None:
-    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+def test_every_command_and_option_has_help_and_a_place_in_the_reference() -> None:
+    sections = _sections("reference/command-line.md")
     for path, command in _commands(commands, "s3mr"):
         assert command.help, f"{path} has no help"
+        assert path in sections, f"{path} has no section in the reference"
         for option in command.params:
             if not isinstance(option, click.Option):
                 continue
             assert option.help, f"{path} {option.opts[0]} has no help"
-            assert all(spelled in text for spelled in option.opts), f"{path} {option.opts} stands in no document"
+            rows = re.findall(r"^\| `(.+?)`", sections[path], re.MULTILINE)
+            assert any(set(option.opts) <= set(row.split(", ")) for row in rows), f"{path} {option.opts} has no row"
 
 
-def test_every_public_name_says_what_it_is() -> None:
+def test_every_public_name_says_what_it_is_and_has_a_place_in_the_reference() -> None:
     assert s3mr.__all__ == sorted(s3mr.__all__)
+    sections = _sections("reference/python-api.md")
     for name in s3mr.__all__:
         assert (inspect.getdoc(getattr(s3mr, name)) or "").strip(), f"s3mr.{name} has no docstring"
+        assert sections.get(f"s3mr.{name}", "").strip(), f"s3mr.{name} has no section in the reference"
+    reducers = [f"s3mr.reducers.{name}" for name in s3mr.reducers.__all__]
+    methods = [
+        f"{shown}.{name}"
+        for shown, owner in (("s3mr.Job", s3mr.Job), ("JobResult", JobResult))
+        for name, value in vars(owner).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    ]
+    assert {"s3mr.Job.run", "JobResult.lines"} <= set(methods)
+    for name in [*reducers, *methods]:
+        assert sections.get(name, "").strip(), f"{name} has no section in the reference"
+
+
+def test_every_generated_part_of_a_document_is_up_to_date() -> None:
+    found = set()
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        found |= set(names(text))
+        assert text.count("<!-- generated: ") == len(names(text)), f"{document.name}: a block has no end"
+        assert refreshed(text, GENERATORS) == text, f"{document.relative_to(ROOT)} is out of date: make docs"
+    assert found == GENERATORS.keys()
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
@@ -78,14 +109,24 @@ def test_the_words_of_the_glossary_stand_in_order_and_once() -> None:
     assert words == sorted(set(words), key=str.lower)
 
 
-def test_decisions_are_numbered_short_and_say_context_decision_and_consequences() -> None:
-    assert [path.name[:4] for path in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
-    for path in DECISIONS:
+def test_decisions_are_short_stand_in_the_index_and_say_context_decision_and_consequences() -> None:
+    index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d+) \| \[(.+?)\]\((\S+)\)", index, re.MULTILINE)
+    assert [name for _, _, name in listed] == [path.name for path in DECISIONS]
+    for (number, title, _), path in zip(listed, DECISIONS, strict=True):
         lines = path.read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 60, f"{path.name} is too long"
-        assert lines[0].startswith(f"# {int(path.name[:4])}. "), path.name
+        assert len(lines) <= 80, f"{path.name} is too long"
+        assert path.name.startswith(f"{int(number):04}-"), path.name
+        assert lines[0].startswith(f"# {number}. {title}"), path.name
         parts = [line for line in lines if line.startswith("## ") and line != "## Rejected"]
         assert parts == ["## Context", "## Decision", "## Consequences"], path.name
+
+
+def _sections(name: str) -> dict[str, str]:
+    """Return what stands below each heading of a document, up to the next one."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    pieces = re.split(r"^##+ (.+)$", text, flags=re.MULTILINE)[1:]
+    return {heading.partition("(")[0]: body for heading, body in zip(pieces[::2], pieces[1::2], strict=True)}
 
 
 def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:

@@ -60,6 +60,14 @@ def test_everything_that_is_installed_to_develop_is_locked() -> None:
     assert wanted <= locked, f"make lock: {sorted(wanted - locked)} are not locked"
 
 
+def test_what_builds_the_site_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lock = (ROOT / ".ci" / "docs.txt").read_text(encoding="utf-8")
+    wanted = {name for line in project["dependency-groups"]["docs"] for name, _ in _parsed(line, frozenset())}
+    assert wanted
+    assert wanted <= {_normal(name) for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}, "make lock"
+
+
 def _declared(*extras: str, build: bool = False) -> list[str]:
     """Return what our own project file asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
