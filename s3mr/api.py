@@ -35,18 +35,18 @@ _ARGUMENTS: Final = {
 }
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def _with_options(
-    options: Callable[P, RunOptions],
-) -> Callable[[Callable[["Job", Inputs, RunOptions], R]], Callable[Concatenate["Job", Inputs, P], R]]:
+    options: Callable[_P, RunOptions],
+) -> Callable[[Callable[["Job", Inputs, RunOptions], _R]], Callable[Concatenate["Job", Inputs, _P], _R]]:
     """Give a method the arguments of ``options``, so that each option is declared there and nowhere else."""
 
-    def decorated(method: Callable[["Job", Inputs, RunOptions], R]) -> Callable[Concatenate["Job", Inputs, P], R]:
+    def decorated(method: Callable[["Job", Inputs, RunOptions], _R]) -> Callable[Concatenate["Job", Inputs, _P], _R]:
         @wraps(method)
-        def called(job: "Job", inputs: Inputs, /, *given: P.args, **named: P.kwargs) -> R:
+        def called(job: "Job", inputs: Inputs, /, *given: _P.args, **named: _P.kwargs) -> _R:
             if unknown := named.keys() - accepted.keys():
                 raise TypeError(f"no such option: {', '.join(sorted(unknown))}; see s3mr.options.RunOptions")
             return method(job, inputs, options(*given, **named))
@@ -106,7 +106,7 @@ class Job:
         ``s3://`` prefix; without it the result holds its lines (`JobResult.lines`) for as long as it lives. On a stack,
         both are in S3. With ``endpoint_url``, job state is kept in the S3 and DynamoDB services at that URL, and
         workers run on this machine. The job must be a global of a module that lies in a file, because workers import
-        it. `s3mr.options.RunOptions` has all options.
+        it. The reference lists all options.
 
         Raises:
             RequestError: refused before anything ran.

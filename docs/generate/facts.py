@@ -2,10 +2,10 @@
 
 from docs.generate.tables import table
 from s3mr import limits
-from s3mr.cli.main import EXIT_DETACHED, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
+from s3mr.cli.exit_status import EXIT_DETACHED, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 from s3mr.model import prices
 from s3mr.model.cost import ROUND_TRANSITIONS, TICK_GB
-from s3mr.policy.retrying import BACKOFF_S, BACKOFF_S_MAX
+from s3mr.policy.retries import BACKOFF_S, BACKOFF_S_MAX
 
 
 def limits_table() -> str:

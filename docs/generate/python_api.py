@@ -5,14 +5,17 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
 import s3mr
+from docs.generate.tables import escaped, table
 from s3mr import reducers
 from s3mr.model.cost import Cost, Requests
 from s3mr.model.result import JobResult
 from s3mr.model.statistics import Counters
+from s3mr.options import EVERYWHERE, RunOptions, default_of
 
 _SECTION = re.compile(r"^(Args|Raises|Returns):$")
 
@@ -22,7 +25,7 @@ def reference() -> str:
     job, result = sys.modules[s3mr.Job.__module__], sys.modules[JobResult.__module__]
     parts = [
         _class(job, "Job", "s3mr.Job"),
-        _fields_only(job, "JobOptions", "s3mr.api.JobOptions"),
+        _options(),
         _aliases(job),
         _result(result),
         f"## s3mr.params\n\n{_prose(inspect.getdoc(s3mr.params) or '')}",
@@ -37,6 +40,29 @@ def _class(module: ModuleType, name: str, shown: str) -> str:
     fields = [ast.unparse(one) for one in node.body if isinstance(one, ast.AnnAssign)]
     begin = _code(f"{shown}(\n{''.join(f'    {one},{chr(10)}' for one in fields)})")
     return "\n\n".join([f"## {shown}", begin, _prose(_doc(node)), *_methods(node, shown)])
+
+
+def _options() -> str:
+    """Return the options that `Job.run` and `Job.submit` take, as they are declared."""
+    rows = []
+    for one in fields(RunOptions):
+        about = one.metadata.get("option")
+        if about is None:
+            continue
+        default = f"`{default_of(one)!r}`" + (f": {about.default}" if about.default else "")
+        only = "" if about.where == EVERYWHERE else f" Only for `{about.where[0]}`."
+        rows.append((f"`{one.name}` `{_type(one.type)}`", escaped(about.help + only), escaped(default)))
+    rows.append(("`stack` `str, None`", "Name of the CloudFormation stack to run on.", "`None`: this machine"))
+    endpoint = "Keep job state in the S3 and DynamoDB services at this URL; run workers on this machine."
+    rows.append(("`endpoint_url` `str, None`", f"{endpoint} Only for `run`.", "`None`"))
+    begin = "`Job.run` and `Job.submit` take these as keyword arguments; `output` is also their second argument."
+    return f"## Options\n\n{begin}\n\n{table(['option', 'what it does', 'default'], rows)}"
+
+
+def _type(annotation: object) -> str:
+    """Return a type as it may stand in a cell, where a bar would end the cell."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(collections\.abc|typing|os)\.", "", text).replace(" | ", ", ").replace("NoneType", "None")
 
 
 def _result(module: ModuleType) -> str:
@@ -135,6 +161,10 @@ def _signature(method: ast.FunctionDef, shown: str) -> str:
     """Return the signature without ``self``, an argument a line if there are several."""
     given = method.args
     given.args = given.args[1:]
+    if any("_with_options" in ast.unparse(one) for one in method.decorator_list):  # they stand for one argument
+        given.args = [*given.args[:-1], ast.arg("output", ast.parse("Place | None", mode="eval").body)]
+        given.defaults = [ast.Constant(None)]
+        given.kwarg = ast.arg("options")
     text = re.sub(r"Unpack\[(\w+)\]", r"\1", ast.unparse(given))
     arguments = [re.sub(r"(: .*)=", r"\1 = ", one.strip()) for one in _split(text)]
     returns = ast.unparse(method.returns).strip("'\"") if method.returns else "None"
