@@ -1,12 +1,14 @@
 """Record: write down what became of an attempt. The first completed attempt of a task wins, for ever."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hmac import compare_digest
 
 from s3mr import limits
 from s3mr.model import object_names
-from s3mr.model.job import AttemptId, Failure, FailureKind, JobState, Phase
+from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, Phase
+from s3mr.model.manifest import Manifest
 from s3mr.model.report import Report, attempt_token
 from s3mr.ports import Clock, Commit, JobStore
 
@@ -80,23 +82,44 @@ def _malformed(job: JobState, report: Report) -> Failure | None:
 
     Workers run user code, so a manifest is believed only as far as it speaks of its own attempt.
     """
-    manifest = report.manifest
-    assert manifest is not None  # noqa: S101 - the caller has looked
-    spec, final = job.spec, report.phase is job.spec.last_phase
-    own = (report.phase, report.task, report.attempt, report.worker)
-    column_bytes = spec.reducers * limits.PIECE_COLUMN_BYTES
-    shape_is_right = (
-        (manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own
-        and report.task < spec.tasks(report.phase)
-        and manifest.counters.of_one_task
-        and (manifest.part is not None) == final
-        and (
-            manifest.part is None
-            or (manifest.part.name, manifest.part.worker) == (object_names.part(report.task), report.worker)
-        )
-        and (manifest.pieces is None if final else len(manifest.pieces or b"") == column_bytes)
-        and (manifest.books is not None) == (report.phase is Phase.REDUCE)
-    )
-    if shape_is_right:
+    assert report.manifest is not None  # noqa: S101 - the caller has looked
+    wrong = next(_inconsistencies(job.spec, report, report.manifest), None)
+    if wrong is None:
         return None
-    return Failure(kind=FailureKind.CRASH, message="the report's manifest does not describe its own attempt")
+    return Failure(kind=FailureKind.CRASH, message=f"the report's manifest does not describe its own attempt: {wrong}")
+
+
+def _inconsistencies(spec: JobSpec, report: Report, manifest: Manifest) -> Iterator[str]:
+    """Yield what in ``manifest`` contradicts the report that brings it, or the job."""
+    own = (report.phase, report.task, report.attempt, report.worker)
+    if (manifest.phase, manifest.task, manifest.attempt, manifest.worker) != own:
+        yield "it names another attempt or worker"
+    if report.task >= spec.tasks(report.phase):
+        yield f"the job has no {report.phase} task {report.task}"
+    if not manifest.counters.of_one_task:
+        yield "its counters are not those of one task"
+    if report.phase is Phase.REDUCE and manifest.books is None:
+        yield "it has no books, which a reduce task keeps"
+    if report.phase is Phase.MAP and manifest.books is not None:
+        yield "it has books, which only a reduce task keeps"
+    if report.phase is spec.last_phase:
+        yield from _wrong_part(report, manifest)
+    else:
+        yield from _wrong_pieces(spec, manifest)
+
+
+def _wrong_part(report: Report, manifest: Manifest) -> Iterator[str]:
+    part = manifest.part
+    if part is None:
+        yield "it has no part, which every task of the last phase writes"
+    elif (part.name, part.worker) != (object_names.part(report.task), report.worker):
+        yield "its part has the name or the worker of another attempt"
+    if manifest.pieces is not None:
+        yield "it has pieces, which no task of the last phase writes"
+
+
+def _wrong_pieces(spec: JobSpec, manifest: Manifest) -> Iterator[str]:
+    if manifest.part is not None:
+        yield "it has a part, which only tasks of the last phase write"
+    if len(manifest.pieces or b"") != spec.reducers * limits.PIECE_COLUMN_BYTES:
+        yield f"it does not have {spec.reducers} pieces, one for each reduce task"

@@ -1,6 +1,7 @@
 """Attempts over honest fakes: which of them wins, what a lost, failed or slow one costs, who may speak for one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,13 @@ from s3mr import limits
 from s3mr.api import Job
 from s3mr.coordinator.recorder import JOBS_REMEMBERED_MAX, Recorder, Verdict
 from s3mr.model.job import FailureKind, Phase
+from s3mr.model.manifest import Books, Part
 from s3mr.model.report import attempt_token
+from s3mr.model.statistics import Counters
 from tests.unit.word_count import WORD_COUNT, assert_nothing_held, finished, total, words, world
 from tests.world import Killed, World, died
+
+PART = Part(name="part-00000", upload="u", worker="0" * 16, etags=("e",), size_bytes=1, records=1, crc32c=1)
 
 
 def test_first_attempt_to_commit_wins_and_every_other_is_ignored_and_counted() -> None:
@@ -113,6 +118,35 @@ def test_a_token_speaks_for_its_own_attempt_only() -> None:
     posing = mine.model_copy(update={"manifest": other.manifest})
     assert one.record(posing) is Verdict.FAILED
     finished(one)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"worker": "f" * 16}, "it names another attempt or worker"),
+        ({"duration_s": 9.0}, None),
+        ({"counters": Counters(records_in=-1)}, "its counters are not those of one task"),
+        ({"books": Books(records=1)}, "it has books, which only a reduce task keeps"),
+        ({"pieces": None}, "it does not have 3 pieces, one for each reduce task"),
+        ({"pieces": b"12"}, "it does not have 3 pieces, one for each reduce task"),
+        ({"part": PART}, "it has a part, which only tasks of the last phase write"),
+    ],
+)
+def test_a_manifest_that_its_attempt_cannot_have_written_fails_it_and_says_what_is_wrong(
+    change: dict[str, Any], said: str | None
+) -> None:
+    one = world()
+    one.submit(attempts=1)
+    one.tick()
+    report = one.execute(one.sent.popleft())
+    assert report.manifest is not None
+    forged = report.model_copy(update={"manifest": report.manifest.model_copy(update=change)})
+    assert one.record(forged) is (Verdict.FAILED if said else Verdict.WON)
+    if said:
+        one.tick()
+        failure = one.state().failure
+        assert failure is not None
+        assert failure.message.endswith(f"does not describe its own attempt: {said}")
 
 
 @pytest.mark.parametrize("change", [{"name": "part-00001"}, {"worker": "f" * 16}])

@@ -130,8 +130,8 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         _RECORDING,
         256,
         (
-            "(manifest.phase, manifest.task, manifest.attempt, manifest.worker) == own",
-            "(manifest.phase, manifest.attempt, manifest.worker) == (own[0], own[2], own[3])",
+            "(manifest.phase, manifest.task, manifest.attempt, manifest.worker) != own",
+            "(manifest.phase, manifest.attempt, manifest.worker) != (own[0], own[2], own[3])",
         ),
     ),
     # What a tick does only once it leads.

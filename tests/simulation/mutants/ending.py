@@ -243,7 +243,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "resume-without-the-code",
         _RESUMING,
         10,
-        ("for key in (object_names.plan, object_names.bundle):\n", "for key in (keys.plan,):\n"),
+        ("for key in (object_names.plan, object_names.bundle):\n", "for key in (object_names.plan,):\n"),
     ),
     mutant(
         "claim-before-adopting",
