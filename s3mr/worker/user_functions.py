@@ -17,11 +17,11 @@ from s3mr.model.sizes import format_size
 from s3mr.reducers import Reducer
 from s3mr.shuffle.group_buffer import Combine, Folding
 from s3mr.shuffle.key_types import Key
-from s3mr.shuffle.merge import Group, Watched
+from s3mr.shuffle.merge import Group, TrackedValues
 from s3mr.shuffle.pair_buffer import as_pair
 from s3mr.shuffle.partitioning import Partition, by_function, by_hash
 from s3mr.shuffle.sort_buffer import SortBuffer
-from s3mr.shuffle.value_types import Value, carried, check_value
+from s3mr.shuffle.value_types import Value, check_value, sized_snapshot
 from s3mr.usercode.tracebacks import users_traceback
 from s3mr.worker.part_lines import Lines
 
@@ -146,7 +146,7 @@ class UserCode:
                     yield _joined(name, waiting, callers)
             except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
                 raise self._blamed(error, _Call(name, *call), results, raised=in_function) from None
-            if type(call[1]) is Watched and call[1].error:
+            if type(call[1]) is TrackedValues and call[1].error:
                 raise call[1].error
         if waiting:
             yield _joined(name, waiting, callers)
@@ -162,11 +162,11 @@ class UserCode:
                 own, value = pair if type(pair) is tuple and len(pair) == 2 else as_pair("combine", pair)
                 if own is not key:
                     _check_same(key, own)
-                yield value if type(value) is int else carried(value)[1]
+                yield value if type(value) is int else sized_snapshot(value)[1]
                 in_function = True
         except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
             raise self._blamed(error, _Call("combine", key, values), results, raised=in_function) from None
-        if type(values) is Watched and values.error:
+        if type(values) is TrackedValues and values.error:
             raise values.error
 
     @staticmethod
@@ -195,7 +195,7 @@ class UserCode:
 
         ``raised`` says that it came out of the user's function.
         """
-        if type(call.second) is Watched and call.second.error:
+        if type(call.second) is TrackedValues and call.second.error:
             return call.second.error
         if not raised:
             return _located(error, call) if isinstance(error, UserCodeError) else error
