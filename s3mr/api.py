@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 from s3mr import limits
 from s3mr.errors import RequestError
 from s3mr.reducers import Reducer
-from s3mr.usercode.imports import under_way
+from s3mr.usercode.imports import is_importing
 
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
@@ -148,7 +148,7 @@ class Job:
         keep_intermediate: Path | None = None,
     ) -> "tuple[Code, list[str], Options]":
         """Return where the job's code lies, its inputs, and its options."""
-        if under_way():
+        if is_importing():
             raise RequestError(
                 "run() or submit() was called while the job's module is being imported: put the call under "
                 'if __name__ == "__main__":'

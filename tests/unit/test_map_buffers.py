@@ -303,5 +303,5 @@ def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_wi
 def test_a_combiner_must_yield_its_own_key_also_in_type(key: Any, own: Any) -> None:
     code = UserCode(Functions(map=passing, reduce=passing, combine=lambda _key, _values: [(own, 1)]))
     assert code.combine is not None
-    with pytest.raises(UserCodeError, match="must yield the key that it was given"):
+    with pytest.raises(UserCodeError, match="must yield the key that it was called with"):
         list(code.combine(key, iter([1, 2])))
