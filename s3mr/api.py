@@ -15,7 +15,7 @@ from s3mr import limits
 from s3mr.errors import RequestError
 from s3mr.options import RunOptions, Where
 from s3mr.reducers import Reducer
-from s3mr.usercode.imports import under_way
+from s3mr.usercode.imports import is_importing
 
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
@@ -149,7 +149,7 @@ class Job:
         Raises:
             RequestError: the call cannot work from here, or an option does not apply to it.
         """
-        if under_way():
+        if is_importing():
             raise RequestError(
                 "run() or submit() was called while the job's module is being imported: put the call under "
                 'if __name__ == "__main__":'

@@ -28,7 +28,7 @@ from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import PartWriter
 from s3mr.worker.execution import execute
-from s3mr.worker.task_context import Surroundings
+from s3mr.worker.task_context import TaskContext
 from s3mr.worker.user_functions import Functions
 from tests.submissions import submission
 
@@ -164,7 +164,7 @@ class World:
 
     def execute(self, request: TaskRequest) -> Report:
         """Execute an attempt once."""
-        surroundings = Surroundings(
+        context = TaskContext(
             store=self.real_objects,
             output=MemoryOutput(self.folder, request.spec.job_id),
             parallel=InTurn(),
@@ -176,7 +176,7 @@ class World:
         functions = Functions(
             map=self.job.map, reduce=self.job.reduce, combine=self.job.combine, partition=self.job.partition
         )
-        return execute(request, functions, surroundings)
+        return execute(request, functions, context)
 
     def record(self, report: Report) -> Verdict:
         return self.recorder.record(report)

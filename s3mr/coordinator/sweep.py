@@ -53,7 +53,7 @@ def discard_uploads(
 
 
 def sweep_leftovers(job: JobState, objects: ObjectStore, output: Output) -> None:
-    """Sweep what attempts have written that outlived their job; to be called when none of them can be alive."""
+    """Sweep what attempts have written that superseded their job; to be called when none of them can be alive."""
     if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
         sweep(objects, output, job.spec)
     else:

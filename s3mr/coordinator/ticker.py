@@ -35,7 +35,7 @@ class Tick:
 
     job: JobState
     wait_s: float
-    swept: bool = False  # what attempts have written that outlived the job is gone, too: no tick is needed any more
+    swept: bool = False  # what attempts have written that superseded the job is gone, too: no tick is needed any more
 
     @property
     def over(self) -> bool:

@@ -1,4 +1,4 @@
-"""Bytes ↔ records. `get_format` finds a format by name; `register_format` adds one."""
+"""Convert bytes to records, and pairs to bytes. `get_format` finds a format by name; `register_format` adds one."""
 
 from s3mr.formats.registry import Batch, Format, Read, SplittableFormat, get_format, register_format
 from s3mr.formats.text import BlockFormat, TextFormat

@@ -1,4 +1,4 @@
-"""Gzip, as a stream: several members in a row, zero padding at the end, bounded memory (RFC 1952)."""
+"""Decompress gzip as a stream, in bounded memory. It accepts several members and zero padding (RFC 1952)."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -7,22 +7,22 @@ from typing import Final
 from s3mr import limits
 from s3mr.errors import RequestError
 
-_GZIP_WBITS: Final = 31  # zlib: a gzip header and trailer, the largest window
+_GZIP_WBITS: Final = 31  # zlib: expect a gzip header and trailer, use the largest window
 _BLOCK_BYTES: Final = limits.MIB
 
 
 def is_compressed(source: str) -> bool:
-    """Whether the source's name says that it is gzip."""
+    """Whether the name of the source ends in ``.gz``."""
     return source.endswith(".gz")
 
 
 def decompress(blocks: Iterable[bytes], *, source: str) -> Iterator[bytes]:
-    """Yield what ``blocks`` hold in blocks of at most 1 MiB; nothing for no bytes at all.
+    """Yield the decompressed content of ``blocks`` in blocks of at most 1 MiB. Empty input has empty content.
 
     Raises:
-        RequestError: the data is no gzip, is damaged, or ends too early.
+        RequestError: the data is not gzip, is damaged, or is truncated.
     """
-    member = None  # none is open: at the start, between members, and in the padding
+    member = None  # None at the start, between members, and in the padding
     begun = False
     try:
         for block in blocks:
@@ -34,7 +34,7 @@ def decompress(blocks: Iterable[bytes], *, source: str) -> Iterator[bytes]:
                         break
                     member, begun = zlib.decompressobj(_GZIP_WBITS), True
                 piece = member.decompress(data, _BLOCK_BYTES)
-                while piece:  # more may wait inside than one block can hold
+                while piece:  # one input block can expand to many output blocks
                     yield piece
                     piece = b"" if member.eof else member.decompress(member.unconsumed_tail, _BLOCK_BYTES)
                 data = member.unused_data

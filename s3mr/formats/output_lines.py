@@ -1,8 +1,8 @@
-r"""Pairs → lines of output: ``key<TAB>value\n``, so that every line is exactly one pair.
+r"""Write pairs as lines of output: ``key<TAB>value\n``. Each line is exactly one pair.
 
-Strings stand as they are, but for tab, newline, carriage return and backslash, which become a backslash and the
-letter ``t``, ``n``, ``r`` or a second backslash; bytes likewise, raw. Everything else is compact JSON, in which
-none of these characters can stand unescaped. UTF-8, with surrogate escapes written as the bytes they stand for.
+Strings are written unchanged, except for tab, newline, carriage return and backslash: these are written as ``\t``,
+``\n``, ``\r`` and ``\\``. Bytes are escaped the same way and written raw. All other values are written as compact JSON,
+which never contains these characters unescaped. The encoding is UTF-8; a surrogate escape is written as its byte.
 """
 
 import json
@@ -23,29 +23,29 @@ def format_pair(key: object, value: object) -> bytes:
     """Return one complete line for the pair.
 
     Raises:
-        UserCodeError: the key or the value is of a type that cannot be carried, or has no UTF-8.
+        UserCodeError: the key or the value has a type that cannot be serialized, or cannot be encoded as UTF-8.
     """
     if _is_plain(key) and (type(value) is int or _is_plain(value)):
         try:
             return f"{key}\t{value}\n".encode()
-        except ValueError:  # an integer beyond `sys.get_int_max_str_digits`
+        except ValueError:  # an int with more digits than `sys.get_int_max_str_digits`
             raise _too_long() from None
     _check_key(key)
     return b"%b\t%b\n" % (_field(key), _field(value))
 
 
 def format_pairs(pairs: Sequence[tuple[str, str | int]]) -> bytes | None:
-    """Return the lines of many pairs; None where one of them needs a look of its own: `format_pair` takes it."""
+    """Return the lines of many pairs, or None if one of them must be escaped or refused: then use `format_pair`."""
     try:
         text = "".join([f"{key}\t{value}\n" for key, value in pairs])
         plain = text.count("\t") == text.count("\n") == len(pairs) and "\r" not in text and "\\" not in text
         return text.encode() if plain else None
-    except ValueError:  # an integer beyond `sys.get_int_max_str_digits`, or a surrogate
+    except ValueError:  # an int with more digits than `sys.get_int_max_str_digits`, or a surrogate
         return None
 
 
 def _is_plain(value: object) -> bool:
-    """Whether ``value`` is a string that stands as it is: what is escaped is not printable, except the backslash."""
+    """Whether ``value`` is a string that needs no escapes: except for the backslash, those are not printable."""
     return type(value) is str and value.isprintable() and "\\" not in value
 
 
@@ -61,24 +61,24 @@ def _field(value: object) -> bytes:
 
 def _json(value: object) -> str:
     try:
-        if type(value) is float or type(value) is int:  # much faster than an encoder
+        if type(value) is float or type(value) is int:  # much faster than the JSON encoder
             return _NOT_FINITE.get(repr(value)) or repr(value)
         return _to_json(_jsonable(value))
     except RecursionError:
-        raise UserCodeError("a value is nested too deeply to be written, or contains itself") from None
+        raise UserCodeError("a value cannot be written: it is nested too deeply, or contains itself") from None
     except ValueError:
         raise _too_long() from None
 
 
 def _too_long() -> UserCodeError:
     return UserCodeError(
-        "an integer is too long to be written in decimal (sys.get_int_max_str_digits()): "
+        "an int has too many digits to be written in decimal (sys.get_int_max_str_digits()): "
         "yield it as a string, for example hex(n)"
     )
 
 
 def _jsonable(value: object) -> object:
-    """Return ``value`` with lists for tuples and strings for bytes; refuse what is not carried."""
+    """Return ``value`` with lists instead of tuples and strings instead of bytes; refuse all other types."""
     kind = type(value)
     if kind in _SCALARS:
         return value
@@ -89,7 +89,7 @@ def _jsonable(value: object) -> object:
     if isinstance(value, dict) and kind is dict:
         return {_json_name(name): _jsonable(item) for name, item in value.items()}
     raise UserCodeError(
-        f"a value of type {_name(value)} cannot be carried: "
+        f"a value of type {_name(value)} cannot be serialized: "
         "yield str, bytes, int, float, bool, None, or lists, tuples and dicts of these"
     )
 
@@ -109,7 +109,7 @@ def _check_key(key: object) -> None:
     elif type(key) not in _KEY_SCALARS:
         raise UserCodeError(f"a key of type {_name(key)}: keys are str, bytes, int, float, bool, or tuples of these")
     elif key != key:  # noqa: PLR0124 - NaN is the one value that differs from itself
-        raise UserCodeError("the key is NaN, which has no order and equals nothing, not even itself")
+        raise UserCodeError("the key is NaN, which cannot be a key: it does not equal itself and has no order")
 
 
 def _name(value: object) -> str:
@@ -122,6 +122,6 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise UserCodeError(
-            f"a string contains the lone surrogate U+{ord(text[error.start]):04X}, which UTF-8 cannot write: "
+            f"a string contains the lone surrogate U+{ord(text[error.start]):04X}, which UTF-8 cannot encode: "
             "replace it, for example with text.encode('utf-8', 'replace').decode()"
         ) from None

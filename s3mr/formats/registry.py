@@ -1,4 +1,4 @@
-"""What a format is, and the formats by name. Users add their own with `register_format`."""
+"""Define what a format is, and find formats by name. Users add their own with `register_format`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, runtime_checkable
@@ -6,11 +6,11 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 from s3mr.errors import RequestError
 from s3mr.model.plan import Split
 
-Read = Callable[[int, int], Iterator[bytes]]  # (start, stop): the bytes of that range of one object, in blocks
+Read = Callable[[int, int], Iterator[bytes]]  # (start, stop) → the bytes of that range of one object, in blocks
 
 
 class Batch(NamedTuple):
-    """Some records, and how many bytes of the object they account for, terminators included."""
+    """Some records, and how many bytes of the object they come from, line ends included."""
 
     records: Sequence[str]
     size_bytes: int
@@ -23,17 +23,17 @@ class Format(Protocol):
     def name(self) -> str: ...
 
     def records(self, blocks: Iterable[bytes]) -> Iterator[Batch]:
-        """Yield the records of an object whose bytes are ``blocks``, in order; the batches cover every byte."""
+        """Yield the records of an object in order. ``blocks`` are its bytes; the batches must cover all of them."""
 
 
 @runtime_checkable
 class SplittableFormat(Format, Protocol):
-    """A format that can begin in the middle of an object."""
+    """A format that can start reading in the middle of an object."""
 
     def split_records(self, read: Read, split: Split) -> Iterator[Batch]:
-        """Yield the records that belong to ``split``: over all splits of an object, each exactly once.
+        """Yield the records that belong to ``split``. Each record must belong to exactly one split of its object.
 
-        The batches of all splits together cover every byte of the object exactly once.
+        The batches of all splits together must cover every byte of the object exactly once.
         """
 
 
@@ -41,22 +41,22 @@ _formats: Final[dict[str, Format]] = {}
 
 
 def register_format(added: Format) -> None:
-    """Make ``added`` known under its name.
+    """Make ``added`` available under its name.
 
     Raises:
         RequestError: another format has this name.
     """
     if _formats.setdefault(added.name, added) is not added:
-        raise RequestError(f"a format named {added.name!r} exists already: choose another name")
+        raise RequestError(f"a format named {added.name!r} already exists: choose another name")
 
 
 def get_format(name: str) -> Format:
-    """Return the format of that name.
+    """Return the format called ``name``.
 
     Raises:
-        RequestError: there is none; the text lists those there are.
+        RequestError: there is no such format; the message lists the existing ones.
     """
     try:
         return _formats[name]
     except KeyError:
-        raise RequestError(f"no format {name!r}: choose one of {', '.join(sorted(_formats))}") from None
+        raise RequestError(f"there is no format {name!r}: choose one of {', '.join(sorted(_formats))}") from None

@@ -1,4 +1,4 @@
-"""The records of one map task: over its splits in order, through whatever format and compression each one has."""
+"""Read the records of one map task: all its splits in order, decompressed and decoded by the job's format."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -13,27 +13,27 @@ from s3mr.quantities import format_size
 
 
 class Streams(Protocol):
-    """The part of the `Inputs` port that reading needs."""
+    """The part of the `Inputs` port that a task reader needs."""
 
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of ``source``."""
 
 
 def splittable_by(chosen: Format) -> Callable[[str], bool]:
-    """Return whether a part of a source can be read without what stands before it."""
-    if isinstance(chosen, SplittableFormat):  # looked at once: there may be a million sources
+    """Return a function that says whether a source can be read from the middle."""
+    if isinstance(chosen, SplittableFormat):  # checked only once: there may be a million sources
         return lambda source: not is_compressed(source)
     return lambda _source: False
 
 
 class TaskReader:
-    """Iterates ``(source, records)``, a batch at a time, over all splits of a task, once.
+    """Iterates over all splits of a task, once, in batches ``(source, records)``.
 
-    ``consumed_bytes`` counts the bytes of the input objects (compressed where they are) that the records so far
-    account for. After the last record, its sum over all tasks of a job is the size of all inputs.
+    ``consumed_bytes`` counts the bytes of the input objects (as stored, so maybe compressed) that the records so far
+    come from. After the last record, its sum over all tasks of a job is the size of all inputs.
 
-    A format may take ``record_bytes_max`` before it gives records back, and no more: one record of gigabytes, or a
-    small gzip that grows into one, is refused before it fills the memory.
+    A format may read at most ``record_bytes_max`` before it yields records. So a record of gigabytes, or a small gzip
+    that expands to one, is refused before it fills the memory.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TaskReader:
         self._task = task
         self._format = chosen
         self._record_bytes_max = record_bytes_max
-        self._held_bytes = 0  # of what the format has taken, since it gave records back
+        self._held_bytes = 0  # read by the format since it last yielded records
         self.consumed_bytes = 0
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[str]]]:
@@ -65,20 +65,20 @@ class TaskReader:
         content = self._bounded(decompress(self._whole(split), source=split.source), split.source, 0)
         for records, _decompressed_bytes in self._format.records(content):
             yield Batch(records, 0)
-        yield Batch((), split.size_bytes)  # `decompress` has read all of it, or raised
+        yield Batch((), split.size_bytes)  # `decompress` has read the whole object, or raised
 
     def _whole(self, split: Split) -> Iterable[bytes]:
         if not split.whole:
-            raise InvariantError(f"planned in splits, but can only be read whole: {split.source}")
+            raise InvariantError(f"{split.source} was planned in splits, but can only be read whole")
         return self._read(split, 0, split.size_bytes)
 
     def _read_bounded(self, split: Split, start: int, stop: int) -> Iterator[bytes]:
         return self._bounded(self._read(split, start, stop), split.source, start)
 
     def _bounded(self, blocks: Iterable[bytes], source: str, at: int) -> Iterator[bytes]:
-        """Pass on ``blocks``, which begin at byte ``at``, for as long as records come of them.
+        """Yield ``blocks``, which start at byte ``at``, while the format turns them into records.
 
-        The first and the last block of a record are not all its own: so much is let through besides.
+        A record can start inside its first block and end inside its last one, so two more blocks are allowed.
         """
         for block in blocks:
             at += len(block)
@@ -87,7 +87,7 @@ class TaskReader:
                 content = "its decompressed content" if is_compressed(source) else "it"
                 raise RequestError(
                     f"a record of more than {format_size(self._record_bytes_max)} in {source}, at about byte "
-                    f"{at - self._held_bytes:,} of {content}: a record may take a quarter of --memory"
+                    f"{at - self._held_bytes:,} of {content}: raise --memory (a record may take a quarter of it)"
                 )
             yield block
 
@@ -100,10 +100,10 @@ class TaskReader:
 
 
 def _whole_range(blocks: Iterable[bytes], split: Split, start: int, stop: int) -> Iterator[bytes]:
-    """Yield ``blocks``; raise at their end if they were fewer bytes than asked: no format can know what is missing."""
+    """Yield ``blocks``; raise at the end if bytes are missing, because a format cannot notice that."""
     at = start
     for block in blocks:
         at += len(block)
         yield block
     if at != stop:
-        raise TransientError(f"reading {split.source} broke off at byte {at} of {stop}")
+        raise TransientError(f"reading {split.source} was interrupted at byte {at} of {stop}")

@@ -1,10 +1,10 @@
-r"""Lines of text, read in splits: a line belongs to the split in which it starts.
+r"""Read lines of text in splits. A line belongs to the split in which it starts.
 
-``\n`` or ``\r\n`` ends a line and nothing else does; blank lines are records; a byte order mark stays. A split that
-does not begin the object looks for its first line start from the byte before it, and reads past its end only while
-its last line is unfinished. Bytes that are no UTF-8 become surrogate escapes.
+Only ``\n`` and ``\r\n`` end a line. Blank lines are records. A byte order mark is kept. Bytes that are not valid UTF-8
+become surrogate escapes. A split in the middle of an object looks for its first line from the byte before it. It reads
+past its end only to finish its last line.
 
-A job whose map costs less than a call of it may take blocks of lines instead, and cut them itself, all at once.
+`BlockFormat` is for jobs whose map is cheaper than a function call: it yields blocks of lines, which map splits itself.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,20 +15,20 @@ from s3mr import limits
 from s3mr.formats.registry import Batch, Read
 from s3mr.model.plan import Split
 
-_WINDOW_BYTES: Final = 64 * limits.KIB  # the first look past a split's end
+_WINDOW_BYTES: Final = 64 * limits.KIB  # first read past a split's end
 _WINDOW_GROWTH: Final = 4
 
 
 class TextFormat:
-    """One record a line."""
+    """One record per line."""
 
     name = "text"
     _batch_bytes_min = 0
 
     def records(self, blocks: Iterable[bytes]) -> Iterator[Batch]:
         """Yield the lines of a whole object."""
-        whole: list[bytes] = []  # lines that are, …
-        unfinished: list[bytes] = []  # … and one that is not; joined once: it may lie in many blocks
+        whole: list[bytes] = []  # complete lines
+        unfinished: list[bytes] = []  # the start of one line, in blocks that are joined only once: there may be many
         held_bytes = 0
         for block in blocks:
             held_bytes += len(block)
@@ -50,11 +50,11 @@ class TextFormat:
         owned = _owned(read, split)
         for first in owned:
             if split.start:
-                yield Batch((), 0)  # what stands before the first line is held no more
+                yield Batch((), 0)  # tells the task reader that the bytes before the first line are not held
             yield from self.records(chain((first,), owned))
 
     def _batch(self, data: bytes) -> Batch:
-        """Cut whole lines. Newlines are ASCII: no decoding reaches across one."""
+        """Split ``data``, which is whole lines. It can be decoded at once: newlines are ASCII."""
         records = _decoded(data).split("\n")
         if not records[-1]:
             records.pop()
@@ -62,7 +62,7 @@ class TextFormat:
 
 
 class BlockFormat(TextFormat):
-    """One record some MiB of whole lines; each but an object's last ends in a newline."""
+    """One record per few MiB of whole lines. Each record ends in a newline, except maybe the last of an object."""
 
     name = "block"
     _batch_bytes_min = 4 * limits.MIB
@@ -72,7 +72,7 @@ class BlockFormat(TextFormat):
 
 
 def _joined(blocks: list[bytes]) -> bytes:
-    """Join ``blocks`` and empty the list: a large line is not held twice for longer than needed."""
+    """Join ``blocks``, and empty the list so that a large line is not kept in memory twice."""
     data = b"".join(blocks)
     blocks.clear()
     return data
@@ -80,11 +80,11 @@ def _joined(blocks: list[bytes]) -> bytes:
 
 def _decoded(data: bytes) -> str:
     text = data.decode("utf-8", "surrogateescape")
-    return text.replace("\r\n", "\n") if "\r" in text else text  # to look for one character is much faster
+    return text.replace("\r\n", "\n") if "\r" in text else text  # a search for one character is much faster
 
 
 def _owned(read: Read, split: Split) -> Iterator[bytes]:
-    """Yield the bytes from the split's first line start to the end of its last line."""
+    """Yield the bytes of the lines that start in ``split``."""
     last = b""
     for block in _from_first_line(read, split):
         last = block or last
@@ -100,14 +100,14 @@ def _from_first_line(read: Read, split: Split) -> Iterator[bytes]:
     blocks = read(split.start - 1, split.stop)
     for block in blocks:
         newline = block.find(b"\n")
-        if newline >= 0:  # as the split's last byte it starts a line of the next one: nothing follows here
+        if newline >= 0:  # if it is the last byte of the split, the next line belongs to the next split
             yield block[newline + 1 :]
             yield from blocks
             return
 
 
 def _until_newline(read: Read, start: int, size_bytes: int) -> Iterator[bytes]:
-    """Yield what follows from ``start`` up to and with the next newline, or the object's end."""
+    """Yield the bytes from ``start`` through the next newline, or to the end of the object."""
     window_bytes = _WINDOW_BYTES
     while start < size_bytes:
         stop = min(start + window_bytes, size_bytes)

@@ -1,4 +1,4 @@
-"""The whole object as one record. It is held in memory: for objects that fit there."""
+"""Read a whole object as one record. Use it for objects that fit in memory."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ from s3mr.formats.registry import Batch
 
 
 class WholeFormat:
-    """One record an object; an empty object is one empty record. Bytes that are no UTF-8 become surrogate escapes."""
+    """One record per object, also if it is empty. Bytes that are not valid UTF-8 become surrogate escapes."""
 
     name = "whole"
 

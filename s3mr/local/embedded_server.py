@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from s3mr.local.access_control import AccessControl, WsgiApp
 from s3mr.local.listener import Listener
 from s3mr.local.reaper_process import start_reaping
-from s3mr.processes.process_start import live, without_collections
+from s3mr.processes.process_start import run_process, without_collections
 
 NO_SUCH_UPLOAD: Final = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchUpload</Code>'
@@ -83,4 +83,4 @@ def _serve(listening: Listener) -> None:
 
 
 if __name__ == "__main__":
-    live(main)
+    run_process(main)

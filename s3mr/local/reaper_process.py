@@ -12,7 +12,7 @@ import threading
 import time
 
 from s3mr.processes.lifeline import follow, kill_group
-from s3mr.processes.process_start import live
+from s3mr.processes.process_start import run_process
 
 REMOVE_TRIES = 50
 REMOVE_PAUSE_S = 0.02
@@ -68,4 +68,4 @@ def remove_folder(path: str) -> None:
 
 
 if __name__ == "__main__":
-    live(lambda: start_reaping().join())
+    run_process(lambda: start_reaping().join())

@@ -69,7 +69,7 @@ class WorkerPool:
             self._changed.notify_all()
 
     def invoke(self, request: TaskRequest) -> None:
-        executions = 2 if self._chaos.fate(request, 1) == "dup" else 1
+        executions = 2 if self._chaos.fault(request, 1) == "dup" else 1
         with self._changed:
             self._left += executions
             self._changed.notify_all()
@@ -117,7 +117,7 @@ class WorkerPool:
         for thread in self._threads:
             thread.join()
         for child in self._children:  # no thread reads of their pipes any more
-            child.bury()
+            child.end()
 
     def _needed(self) -> bool:
         """Wait until there is enough to do for a worker more; False where it ends before."""

@@ -1,1 +1,1 @@
-"""Decisions: values in, values out. Time and capacity are arguments; the same arguments give the same answer."""
+"""Make decisions as pure functions. Time and capacity are arguments, so the same arguments give the same answer."""

@@ -1,4 +1,4 @@
-"""Planning: inputs → map tasks, and whether a job of that shape can be run."""
+"""Plan a job: divide its inputs into map tasks, and check that a job of that size can run."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -23,12 +23,12 @@ def plan_splits(
 ) -> Iterator[MapTask]:
     """Yield the map tasks that together read every byte of ``objects`` once, in the objects' order.
 
-    A task reads at most ``split_size_bytes``, of neighbours in at most `limits.TASK_OBJECTS_MAX` splits. Objects for
-    whose source ``splittable`` holds are cut where a task is full, unless it is all but full already; others are read
-    whole.
+    A task reads at most ``split_size_bytes`` from at most `limits.TASK_OBJECTS_MAX` consecutive objects. If
+    ``splittable(source)``, an object is split where a task is full, unless the task has almost no space left. Other
+    objects are read whole.
 
     Raises:
-        RequestError: at once, if there would be more than `limits.MAP_TASKS_MAX` tasks.
+        RequestError: there would be more than `limits.MAP_TASKS_MAX` tasks. Raised by the call, not while iterating.
     """
     if split_size_bytes < 1:
         raise RequestError(f"--split-size must be at least 1 byte, not {split_size_bytes}")
@@ -39,9 +39,10 @@ def plan_splits(
 
 
 def choose_split_size(input_bytes: int, *, workers: int, at_most: int) -> int:
-    """Return how much a map task reads where nobody says: so much that each of ``workers`` has as many tasks.
+    """Return the default split size: it gives each of ``workers`` the same number of map tasks.
 
-    It is ``at_most`` so much, and the little that a task takes more than its share rather than leave it to another.
+    It is at most ``at_most`` plus `limits.CUT_BYTES_MIN`: a task takes that much more than its share, because a smaller
+    remainder is not worth a task of its own.
     """
     rounds = max(-(-input_bytes // (workers * at_most)), 1)
     even_bytes = -(-input_bytes // (workers * rounds))
@@ -49,36 +50,36 @@ def choose_split_size(input_bytes: int, *, workers: int, at_most: int) -> int:
 
 
 def choose_layout(requested: RequestedLayout, map_tasks: int, reducers: int) -> Layout:
-    """Return how intermediate objects are laid out: ``auto`` writes one a piece while these are few."""
+    """Return the layout of intermediate objects. ``auto`` means one object per piece while there are few pieces."""
     if requested != "auto":
         return requested
     return "split" if map_tasks * reducers <= limits.SPLIT_LAYOUT_PIECES_MAX else "packed"
 
 
 def choose_reducers(input_bytes: int, map_tasks: int, *, reducer_bytes: int, at_least: int, at_most: int) -> int:
-    """Return how many reducers a job has whose author did not say: each sees about ``reducer_bytes`` of input.
+    """Return the default number of reducers: one for every ``reducer_bytes`` of input.
 
-    They are at least ``at_least`` and at most ``at_most``, and no more than one level of shuffle carries.
+    It is between ``at_least`` and ``at_most``, and lower if one level of shuffle cannot handle that many pieces.
     """
     wanted = max(at_least, -(-input_bytes // reducer_bytes))
     return max(1, min(wanted, at_most, limits.PIECES_MAX // max(1, map_tasks)))
 
 
 def check_shape(map_tasks: int, reducers: int) -> None:
-    """Refuse a shuffle that is larger than one level can carry.
+    """Refuse a shuffle that is too large for one level.
 
     Raises:
-        RequestError: naming the number of reducers or of map tasks that would do.
+        RequestError: it is. The message says how many reducers or map tasks are possible.
     """
     if reducers < 1:
-        raise RequestError(f"--reducers must be at least 1 where there is a reduce, not {reducers}")
+        raise RequestError(f"--reducers must be at least 1 for a job with a reduce function, not {reducers}")
     if reducers > limits.REDUCERS_MAX:
-        raise RequestError(f"--reducers {reducers:,} is more than {limits.REDUCERS_MAX:,}, the most there can be")
+        raise RequestError(f"--reducers must be at most {limits.REDUCERS_MAX:,}, not {reducers:,}")
     if map_tasks * reducers > limits.PIECES_MAX:
         raise RequestError(
-            f"{map_tasks:,} map tasks times {reducers:,} reducers are more than {limits.PIECES_MAX:,} pieces: use at "
-            f"most {limits.PIECES_MAX // map_tasks:,} reducers (--reducers), or at most "
-            f"{limits.PIECES_MAX // reducers:,} map tasks (a larger --split-size)"
+            f"the shuffle is too large: {map_tasks:,} map tasks times {reducers:,} reducers are more than "
+            f"{limits.PIECES_MAX:,} pieces: use at most {limits.PIECES_MAX // map_tasks:,} reducers (--reducers), or "
+            f"at most {limits.PIECES_MAX // reducers:,} map tasks (a larger --split-size)"
         )
 
 
@@ -128,7 +129,7 @@ def _fits(objects: Sequence[InputObject], split_size_bytes: int, splittable: Cal
 
 
 def _too_many(objects: Sequence[InputObject], split_size_bytes: int, splittable: Callable[[str], bool]) -> RequestError:
-    """Say which split size would do: the asked one, doubled until it does."""
+    """Return the error, with a split size that is large enough: the requested one, doubled until it is."""
     asked = f"--split-size {format_size(split_size_bytes)} makes more than {limits.MAP_TASKS_MAX:,} map tasks"
     enough_bytes = split_size_bytes
     total_bytes = sum(each.size_bytes for each in objects)
@@ -137,12 +138,12 @@ def _too_many(objects: Sequence[InputObject], split_size_bytes: int, splittable:
         if _fits(objects, enough_bytes, splittable):
             return RequestError(f"{asked}: use --split-size {format_size(enough_bytes)}")
     return RequestError(
-        f"{len(objects):,} input objects are too many for one job: run it over parts of the input, or join small "
-        f"objects first (a map task reads at most {limits.TASK_OBJECTS_MAX:,})"
+        f"{len(objects):,} input objects are too many for one job: run several jobs on parts of the input, or join "
+        f"small objects first (a map task reads at most {limits.TASK_OBJECTS_MAX:,} objects)"
     )
 
 
 def _rounded_up(size_bytes: int) -> int:
-    """Return the next size that is whole in its largest unit: people read it, and type it."""
+    """Return the next larger whole number of KiB, MiB or GiB: people read this size, and type it."""
     unit = max(unit for unit in (1, limits.KIB, limits.MIB, limits.GIB) if unit <= size_bytes)
     return -(-size_bytes // unit) * unit

@@ -1,7 +1,8 @@
-"""What becomes of a task, given its attempts: it runs, is launched again, or has failed for good.
+"""Decide from a task's attempts whether it is running, must be launched again, or has failed for good.
 
-Budgets are per kind of failure: a function that raised is tried once more, a service's refusal costs no attempt, nor
-does a wait for room that was in vain; a worker's death costs one. A backup attempt is outside every budget.
+Each kind of failure has its own budget. A user's function that raised is tried once more. An error of a service costs
+no attempt, and neither does a wait for a free worker that timed out. A worker's death costs one attempt. Backup
+attempts do not count.
 """
 
 import hashlib
@@ -18,24 +19,24 @@ BACKOFF_S_MAX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Some attempts may still report."""
+    """These attempts may still report."""
 
     attempts: tuple[LiveAttempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Relaunch:
-    """Launch the task again, as attempt ``attempt``, not before ``at``."""
+    """Launch the task again, as attempt number ``attempt``, at time ``at`` or later."""
 
     attempt: int
     at: float
 
 
 def judge_task(spec: JobSpec, attempts: Sequence[LiveAttempt], *, now: float) -> Running | Relaunch | Failure:
-    """Judge a task without a winner by all the attempts that were begun on it, in order.
+    """Decide what to do with a task that has no winner. ``attempts`` are all its attempts, in order.
 
-    A `Failure` returned is the reason why the job fails. One that can never work, or that shows a bug, fails it
-    at once; others when the budget of their kind is used up and no attempt is left that could still win.
+    A returned `Failure` is why the job fails. A failure that can never succeed, or that shows a bug, fails the job at
+    once. Other failures do when the budget of their kind is used up and no running attempt could still win.
     """
     failed = [(one, _failure(one, now=now)) for one in attempts]
     for _, failure in failed:
@@ -63,22 +64,22 @@ def judge_task(spec: JobSpec, attempts: Sequence[LiveAttempt], *, now: float) ->
     return Relaunch(attempt=last.attempt + 1, at=at)
 
 
-def outlived(attempts: Sequence[LiveAttempt]) -> tuple[LiveAttempt, ...]:
-    """Return those attempts of a task that say nothing more: there was no room for them, and others were begun since.
+def superseded(attempts: Sequence[LiveAttempt]) -> tuple[LiveAttempt, ...]:
+    """Return the attempts of a task that never got a worker and were replaced by later ones.
 
-    There may be hundreds of them; their number lives on in that of the last attempt.
+    There may be hundreds of them. They are not needed for the count: attempts are numbered.
     """
     return tuple(one for one in attempts[:-1] if one.failure and one.failure.kind is FailureKind.NO_ROOM)
 
 
 def _failure(one: LiveAttempt, *, now: float) -> Failure | None:
-    """Return why the attempt failed; silence past its lease is a failure."""
+    """Return why the attempt failed, or None. An attempt that has not reported when its lease ends has failed."""
     if one.failure or one.lease_until > now:
         return one.failure
-    silent_s = one.lease_until - one.launched_at
+    lease_s = one.lease_until - one.launched_at
     return Failure(
         kind=FailureKind.CRASH,
-        message=f"nothing was heard of the worker for {silent_s:.0f} s",
+        message=f"the worker did not report within its lease of {lease_s:.0f} s",
         phase=one.phase,
         task=one.task,
         attempt=one.attempt,
@@ -87,12 +88,12 @@ def _failure(one: LiveAttempt, *, now: float) -> Failure | None:
 
 def _exhausted(failures: Sequence[Failure]) -> Failure:
     last = failures[-1]
-    message = f"{last.message} (the task failed in {len(failures)} attempts, this was the last)"
+    message = f"{last.message} (the last of {len(failures)} failed attempts)"
     return last.model_copy(update={"message": message[: limits.FAILURE_TEXT_MAX]})
 
 
 def _backoff_s(job_id: str, last: LiveAttempt, count: int) -> float:
-    """Exponential backoff with jitter, ``[0.5, 1.5) * BACKOFF_S * 2**n``; the jitter is a hash: it repeats."""
+    """Return an exponential backoff with jitter, ``[0.5, 1.5) * BACKOFF_S * 2**n``. The jitter is a repeatable hash."""
     name = f"{job_id}|{last.phase}|{last.task}|{last.attempt}".encode()
     jitter = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") / 2**32
     return min(BACKOFF_S_MAX, BACKOFF_S * 2.0 ** min(count - 1, 10)) * (0.5 + jitter)

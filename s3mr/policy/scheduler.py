@@ -1,4 +1,4 @@
-"""What a tick does next while map or reduce tasks run: launch, launch again, back up, go on, or stop.
+"""Decide what a tick does while map or reduce tasks run: launch, relaunch, start backup attempts, advance, or stop.
 
 Sources: Dean and Ghemawat, "MapReduce" (OSDI 2004), sections 3.3 (failed workers) and 3.6 (backup tasks).
 """
@@ -9,19 +9,19 @@ from itertools import groupby
 
 from s3mr import limits
 from s3mr.model.job import AttemptId, Failure, JobState, LiveAttempt
-from s3mr.policy.retries import Relaunch, Running, judge_task, outlived
+from s3mr.policy.retries import Relaunch, Running, judge_task, superseded
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete live attempts of tasks that have a winner, and those that say nothing more."""
+    """Delete these live attempts: their task has a winner, or they are superseded."""
 
     attempts: tuple[AttemptId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Begin these attempts; ``cursor`` is the number of tasks launched at least once, after this."""
+    """Start these attempts. ``cursor`` is the number of tasks that were launched at least once, after this."""
 
     attempts: tuple[AttemptId, ...]
     cursor: int
@@ -41,7 +41,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing more to do before so many seconds have passed, or a report has come."""
+    """Do nothing for ``seconds``, or until a report arrives."""
 
     seconds: float
 
@@ -50,11 +50,11 @@ Action = Forget | Launch | Advance | Stop | Wait
 
 
 def suspects(job: JobState, live: Iterable[LiveAttempt], *, now: float) -> tuple[int, ...]:
-    """Return the live tasks of which it must be asked whether they have a winner already.
+    """Return the live tasks that may have a winner already, which the caller must check.
 
-    A live attempt outlives its task's win where `record` died between two writes, where it was a rival of the
-    winner, or where a stale tick wrote it again. So: tasks about to be judged lost, tasks with several attempts,
-    and, when nothing has moved for a while, all.
+    A task with a winner can still have a live attempt: `record` died between two writes, the attempt competed with the
+    winner, or a stale tick wrote it again. So this returns tasks without a running attempt, tasks with several
+    attempts, and all live tasks if the job made no progress for a while.
     """
     stalled = now - max(job.progressed_at, job.phase_started_at) >= limits.STALL_S
     found = []
@@ -66,7 +66,7 @@ def suspects(job: JobState, live: Iterable[LiveAttempt], *, now: float) -> tuple
 
 
 def median_sample(job: JobState, live: Iterable[LiveAttempt]) -> tuple[int, ...]:
-    """Return the finished tasks whose durations give the median, once it is needed; else nothing."""
+    """Return the finished tasks whose durations give the median, or nothing while the median is not needed."""
     total = job.spec.tasks(job.phase)
     if job.median_s is not None or total < limits.BACKUP_TASKS_MIN or job.cursor < total:
         return ()
@@ -86,12 +86,14 @@ def decide(
     capacity: int,
     now: float,
 ) -> tuple[Action, ...]:
-    """Return what the coordinator must do next; ``won`` holds the `suspects` that have a winner.
+    """Return what the coordinator must do next.
 
-    ``capacity`` is how many attempts may run at once.
+    ``won`` are the tasks among the `suspects` that have a winner. ``capacity`` is how many attempts may run at once.
     """
     tasks = _by_task(live)
-    leftover = tuple(_id(one) for task, attempts in tasks for one in (attempts if task in won else outlived(attempts)))
+    leftover = tuple(
+        _id(one) for task, attempts in tasks for one in (attempts if task in won else superseded(attempts))
+    )
     forget = (Forget(leftover),) if leftover else ()
     verdicts = [(attempts, judge_task(job.spec, attempts, now=now)) for task, attempts in tasks if task not in won]
     for _, verdict in verdicts:
@@ -113,7 +115,7 @@ def decide(
 def _fill(
     job: JobState, due: list[AttemptId], running: Iterable[tuple[LiveAttempt, ...]], *, free: int, now: float
 ) -> tuple[Launch, ...]:
-    """Fill the free slots: first tasks to be launched again, then new ones, then backups of stragglers."""
+    """Fill the free slots with relaunched tasks, then with new tasks, then with backup attempts of stragglers."""
     total = job.spec.tasks(job.phase)
     chosen = due[: max(0, free)]
     fresh = range(job.cursor, min(total, job.cursor + max(0, free - len(chosen))))
@@ -124,7 +126,7 @@ def _fill(
 
 
 def _backups(job: JobState, running: Iterable[tuple[LiveAttempt, ...]], *, free: int, now: float) -> list[AttemptId]:
-    """Choose stragglers for their one backup attempt, the longest running first; ``running`` has all their attempts."""
+    """Start one backup attempt for each straggler, longest running first. ``running`` has all attempts by task."""
     if job.median_s is None:
         return []
     patience_s = max(limits.BACKUP_MEDIAN_FACTOR * job.median_s, job.median_s + limits.BACKUP_LONGER_S)

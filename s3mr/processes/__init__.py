@@ -1,1 +1,1 @@
-"""Worker processes, on a laptop and in Lambda alike: a child that executes attempts, and its parent's hold on it."""
+"""Run worker processes, on a laptop and in Lambda: the child that executes attempts, and its parent's handle on it."""

@@ -1,4 +1,4 @@
-"""The parent's hold on a worker process: start it, give it an attempt, hear its report or its death."""
+"""The parent's handle on a worker process: start it, send it an attempt, and get its report or notice its death."""
 
 import contextlib
 import os
@@ -18,23 +18,23 @@ from s3mr.model.report import Report, TaskRequest
 from s3mr.processes.lifeline import kill_group
 from s3mr.processes.process_start import Worker, start_worker
 
-DEATH_CHECK_S = 0.5  # a dead worker's pipe stays open while a child of its own holds it: then this finds the death
-START_S = 60.0  # to import what a worker needs; counts towards no task's time
+DEATH_CHECK_S = 0.5  # needed because a dead worker's pipe stays open while its own child holds it
+START_S = 60.0  # for a worker's imports; does not count as a task's time
 LINE_BYTES_MAX = 16 * 1024 * 1024
 
 
 @dataclass(eq=False)
 class Child:
-    """One worker process after another, one attempt at a time; one that has died is replaced when there is more to do.
+    """Runs attempts in a worker process, one at a time. A worker that has died is replaced for the next attempt.
 
-    ``born`` and ``buried`` are told each process id; ``stderr`` takes what the worker prints, or ours does; ``start``
-    is given the environment and that.
+    ``on_start`` and ``on_end`` are called with each process id. ``stderr`` is the descriptor for what the worker
+    prints; None means this process' own. ``start`` is called with the environment and ``stderr``.
     """
 
     environment: Mapping[str, str]
     stderr: int | None = None
-    born: Callable[[int], object] = int
-    buried: Callable[[int], object] = int
+    on_start: Callable[[int], object] = int
+    on_end: Callable[[int], object] = int
     start: Callable[[Mapping[str, str], int | None], Worker] = start_worker
     busy: bool = False
     _closed: bool = False
@@ -43,27 +43,27 @@ class Child:
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self) -> None:
-        """Start a worker if there is none that lives."""
+        """Start a worker if none is running."""
         if self._worker is not None and self._worker.poll() is not None:
-            self.bury()  # it has died since its last report
+            self.end()  # it has died since its last report
         with self._changing:
             if self._worker is None and not self._closed:
                 self._worker = self.start(self.environment, self.stderr)
                 self._ready = False
-                self.born(self._worker.pid)
+                self.on_start(self._worker.pid)
 
     def run(self, request: TaskRequest, *, execution: int = 1, timeout_s: float | None = None) -> Report:
-        """Run one attempt to its report, of the worker or of its death.
+        """Run one attempt, and return the worker's report, or a report of its death.
 
         Args:
-            request: what to do.
-            execution: 2 where the attempt was doubled on purpose, and this is its second run.
-            timeout_s: how long it may take; None: as long as its job says.
+            request: the attempt.
+            execution: 2 for the second execution of an attempt that was duplicated on purpose.
+            timeout_s: how long it may take; None for the job's own timeout.
         """
         self.prepare()
         worker = self._worker
         if worker is None:
-            return _died(request, "it was not started: the command ends")
+            return _died(request, "the attempt was not started, because the command ends")
         self.busy = True
         try:
             line = b'{"execution":%d,"request":%b}\n' % (execution, request.model_dump_json().encode())
@@ -84,51 +84,54 @@ class Child:
         except BrokenPipeError:
             line = b""
         except TimeoutError:
-            self.bury()
+            self.end()
             if not self._ready:
                 return _died(request, f"the worker did not start within {START_S:g} s")
             return _died(request, f"ran longer than {timeout_s:g} s: raise --task-timeout, or lower --split-size")
         if not line.endswith(b"\n"):
-            return _died(request, _how(self.bury(grace_s=DEATH_CHECK_S)))
+            return _died(request, _describe_exit(self.end(grace_s=DEATH_CHECK_S)))
         try:
             report = Report.model_validate_json(line)
         except ValidationError:
-            self.bury()
-            return _died(request, "the worker answered with what is no report")
+            self.end()
+            return _died(request, "the worker's answer is not a report")
         if not report.answers(request):
-            self.bury()
-            return _died(request, "the worker answered with another attempt's report")
+            self.end()
+            return _died(request, "the worker answered with the report of another attempt")
         return report
 
     def close(self) -> None:
-        """Kill the worker, and start no other; who talks with it sees its end, and buries it."""
+        """Kill the worker, and start no other. A running `run` notices its death and reaps it."""
         with self._changing:
             self._closed = True
             if self._worker is not None:
                 kill_group(self._worker.pid)
 
-    def bury(self, grace_s: float = 0.0) -> int:
-        """Kill the worker with all it started, and return how it had ended; it may still be ending for ``grace_s``."""
+    def end(self, grace_s: float = 0.0) -> int:
+        """Kill and reap the worker and its process group, and return its exit status.
+
+        Waits up to ``grace_s`` for it to end by itself first, so that the status tells why it ended.
+        """
         with self._changing:
             worker, self._worker = self._worker, None
         if worker is None:
             return 0
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it lives: the kill ends it
+        with contextlib.suppress(subprocess.TimeoutExpired):  # still running: killed below
             worker.wait(grace_s)
         kill_group(worker.pid)
         status = worker.wait()
-        self.buried(worker.pid)
+        self.on_end(worker.pid)
         _pipe(worker.stdout).close()
-        with contextlib.suppress(BrokenPipeError):  # a request that nobody will read
+        with contextlib.suppress(BrokenPipeError):  # the worker did not read its request
             _pipe(worker.stdin).close()
         return status
 
 
 def _answer(worker: Worker, timeout_s: float) -> bytes:
-    """Return the worker's next line, without its newline if the worker died before it was complete.
+    """Return the worker's next line. It has no newline if the worker died before the line was complete.
 
     Raises:
-        TimeoutError: the time has passed.
+        TimeoutError: there was no line within ``timeout_s``.
     """
     deadline = time.monotonic() + timeout_s
     pipe, read = _pipe(worker.stdout), bytearray()
@@ -150,10 +153,10 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _how(status: int) -> str:
-    """Say how a process ended."""
+def _describe_exit(status: int) -> str:
+    """Describe how a process ended."""
     if status == -signal.SIGKILL:
-        return "the worker was killed (signal 9): by the system if memory ran out, or by somebody"
+        return "the worker was killed (signal 9): by the system because memory ran out, or by a person"
     if status < 0:
         return f"the worker died of signal {-status} ({signal.strsignal(-status)})"
     return f"the worker exited with status {status}"

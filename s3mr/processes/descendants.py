@@ -1,4 +1,4 @@
-"""What a worker function's process does to the processes below it, and keeps from them. Linux knows all of this.
+"""Find and kill the descendants of this process, and hide its memory from them. Only for Linux.
 
 Sources: prctl(2), PR_SET_CHILD_SUBREAPER and PR_SET_DUMPABLE; proc(5), ``/proc/<pid>/stat``; pidfd_open(2).
 """
@@ -16,20 +16,20 @@ from s3mr.processes.syscalls import prctl
 _SET_DUMPABLE: Final = 4
 _SET_CHILD_SUBREAPER: Final = 36
 _ROUNDS_MAX: Final = 1_000
-_DEATH_MS_MAX: Final = 5_000  # of a process that was killed: the system may have to write, or to free, a lot first
+_DEATH_MS_MAX: Final = 5_000  # a killed process may take long to end: the system may have to write or free a lot
 
 
 class Process(NamedTuple):
-    """One line of the system's list."""
+    """A process, as the system lists it."""
 
     pid: int
     parent: int
     group: int
-    dead: bool  # it has ended, and its parent has not asked how
+    dead: bool  # it has ended, and its parent has not reaped it
 
 
 def adopt_orphans() -> None:
-    """From now on, a descendant whose parent dies becomes a child of this process, not of the system's first one.
+    """Make this process a subreaper: a descendant whose parent dies becomes its child, not a child of init.
 
     Raises:
         OSError: the system refuses.
@@ -38,7 +38,7 @@ def adopt_orphans() -> None:
 
 
 def hide_memory() -> None:
-    """Keep this process' memory, environment and descriptors from other processes of the same user.
+    """Hide this process' memory, environment and descriptors from other processes of the same user.
 
     Raises:
         OSError: the system refuses.
@@ -47,29 +47,29 @@ def hide_memory() -> None:
 
 
 def kill_descendants(spared: Container[int] = ()) -> None:
-    """Kill every process below this one but the spared, and those that they start meanwhile, until there is none.
+    """Kill every descendant of this process that is not ``spared``, repeatedly, until none is left.
 
-    The dead whose parent is spared are left to that.
+    A dead process whose parent is spared is left to its parent.
 
     Raises:
         ChildProcessError: they start others faster than they can be killed, or do not die.
     """
     for _ in range(_ROUNDS_MAX):
-        _take_leave(spared)
+        _reap_children(spared)
         living = [one.pid for one in descendants(os.getpid()) if not (one.dead or one.pid in spared)]
         if not living:
             return
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped has no more children while others are killed
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # a stopped process cannot fork while others are killed
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         for pid in living:
             _wait_for_death(pid)
-    raise ChildProcessError("processes that user code has started cannot be ended")
+    raise ChildProcessError("the processes that user code has started cannot be killed")
 
 
 def descendants(root: int) -> list[Process]:
-    """Return every process below ``root``, parents first."""
+    """Return all descendants of ``root``, parents first."""
     children: dict[int, list[Process]] = {}
     for one in processes():
         children.setdefault(one.parent, []).append(one)
@@ -80,14 +80,14 @@ def descendants(root: int) -> list[Process]:
 
 
 def processes() -> Iterator[Process]:
-    """Yield all that there are."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - a path for each costs
+    """Yield all processes of the system."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - faster than a Path for each
         if name.isdigit() and (found := process(int(name))):
             yield found
 
 
 def process(pid: int) -> Process | None:
-    """Return one process, or the one that a thread of that id belongs to; None: there is none."""
+    """Return the process with this id, or the process of the thread with this id; None if there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -96,16 +96,16 @@ def process(pid: int) -> Process | None:
     return Process(pid, int(parent), int(group), state in "ZX")
 
 
-def _take_leave(spared: Container[int]) -> None:
-    """Bury our own dead: grandchildren become ours when their parents die."""
+def _reap_children(spared: Container[int]) -> None:
+    """Reap dead children, which include grandchildren whose parents have died."""
     for one in [one for one in descendants(os.getpid()) if one.dead and one.parent == os.getpid()]:
         if one.pid not in spared:
-            with contextlib.suppress(ChildProcessError):  # somebody else here has asked how it ended
+            with contextlib.suppress(ChildProcessError):  # another thread has reaped it
                 os.waitpid(one.pid, 0)
 
 
 def _wait_for_death(pid: int) -> None:
-    """Wait until a process that was killed has ended. An older kernel cannot tell: then it is looked for again."""
+    """Wait until a killed process has ended. Returns at once on old kernels: the caller looks for it again."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:

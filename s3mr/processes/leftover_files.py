@@ -1,8 +1,8 @@
-"""What user code leaves outside of its own folder, where the next one's could find it. Nothing of that is ever deleted.
+"""Find files that user code has left outside its own folder, where the next user code could find them.
 
-It looks into the folders that everybody may write to. In Lambda, nothing else can be written, and nobody else is there.
-On another machine, others write there, too. A file's group says whose it is, if user code could be given a group of its
-own; otherwise its owner does.
+It searches the folders that everybody may write to, and deletes nothing. In Lambda, user code can write nowhere else,
+and no other program writes there. On other machines, other programs do. If user code has its own group, a file's
+group says whether it is user code's; otherwise the file's owner does.
 """
 
 import os
@@ -16,25 +16,25 @@ _SHARED: Final = [Path("/", *names) for names in (("tmp",), ("var", "tmp"), ("de
 
 @dataclass(frozen=True, slots=True)
 class LeftoverFiles:
-    """The folders that all share. ``own`` lies in one of them, and is passed over; ``group`` is that of user code."""
+    """Scans the shared folders. ``own`` is the folder to skip in them; ``group`` is the group of user code."""
 
     own: Path
     group: int | None
 
-    def seen(self) -> frozenset[tuple[str, int, int]]:
-        """Return what lies there now that may be user code's: name, number and time of its last change."""
+    def scan(self) -> frozenset[tuple[str, int, int]]:
+        """Return the files that may be user code's, as (path, inode, time of the last change in ns)."""
         found = []
         for folder in {os.path.realpath(one) for one in (*_SHARED, Path(tempfile.gettempdir()))}:
             try:
                 entries = list(os.scandir(folder))
-            except OSError:  # there is none, or nobody may look into it
+            except OSError:  # it does not exist, or cannot be listed
                 continue
             for entry in entries:
                 if entry.path == os.path.realpath(self.own):
                     continue
                 try:
                     stat = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # its owner has removed it just now
+                except FileNotFoundError:  # removed since the listing
                     continue
                 if stat.st_gid == self.group if self.group is not None else stat.st_uid == os.geteuid():
                     found.append((entry.path, stat.st_ino, stat.st_ctime_ns))

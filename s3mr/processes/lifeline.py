@@ -1,6 +1,6 @@
-"""How a child process learns that its parent has died: a pipe of which only the parent holds the writing end.
+"""Tell a child process that its parent has died: by a pipe whose writing end only the parent has.
 
-The operating system closes that end whatever the parent dies of, so nothing has to be asked at intervals.
+The operating system closes that end however the parent dies, so the child does not have to poll.
 """
 
 import os
@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 
-def follow(lines: BinaryIO, heard: Callable[[bytes], None], at_end: Callable[[], None]) -> threading.Thread:
-    """Give every line of the parent's pipe to ``heard``, in a thread, and call ``at_end`` when the pipe has ended.
+def follow(lines: BinaryIO, on_line: Callable[[bytes], None], on_end: Callable[[], None]) -> threading.Thread:
+    """Start a thread that calls ``on_line`` for each line of the parent's pipe, and ``on_end`` when the pipe ends.
 
     Return the thread.
     """
 
     def listen() -> None:
         for line in _until_broken(lines):
-            heard(line)
-        at_end()
+            on_line(line)
+        on_end()
 
     thread = threading.Thread(target=listen, name="s3mr-lifeline", daemon=True)
     thread.start()
@@ -27,17 +27,17 @@ def follow(lines: BinaryIO, heard: Callable[[bytes], None], at_end: Callable[[],
 
 
 def kill_group(pid: int) -> None:
-    """Kill a process that leads its own group, with everything that it has started; gone already is no error."""
+    """Kill a process group by its leader's id. It is not an error if the group does not exist any more."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        # macOS says "not permitted" of a group of which only zombies are left.
+        # macOS answers "not permitted" if only zombies are left in the group.
         return
 
 
 def kill_own_group() -> None:
-    """Kill this process, which leads its own group, with everything that it has started."""
-    os.killpg(0, signal.SIGKILL)  # by its id, a sealed process may not, once its supervisor is dead
+    """Kill this process and its process group, which it leads."""
+    os.killpg(0, signal.SIGKILL)  # 0, because a sealed process cannot use its id after its supervisor has died
 
 
 def _until_broken(lines: BinaryIO) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What a child prints, line by line, to whoever wants to show it; nothing of a task is still under way at its end."""
+"""Pass on the lines that a child prints. When a task ends, all its lines have been passed on."""
 
 import os
 import secrets
@@ -8,13 +8,13 @@ from functools import partial
 
 from s3mr import limits
 
-CATCH_UP_S_MAX = 5.0  # a child that has broken its pipe on purpose is not waited for
+CATCH_UP_S_MAX = 5.0  # a child may have broken its pipe on purpose
 
 
 class PrintedLines:
-    """A pipe for one child's standard error. ``show`` is given each line that is not empty, in a thread of its own.
+    """A pipe for one child's standard error. A thread calls ``show`` with each line that is not empty.
 
-    A line of more than `limits.PRINTED_LINE_MAX` characters is shown as several, so that none of any length is held.
+    A line of more than `limits.PRINTED_LINE_MAX` characters is split, so that memory stays bounded.
     """
 
     def __init__(self, show: Callable[[str], object]) -> None:
@@ -26,16 +26,16 @@ class PrintedLines:
         self._thread.start()
 
     def catch_up(self) -> None:
-        """Return when everything that was printed before has been shown: a mark goes through the same pipe."""
+        """Return when everything printed so far has been shown. It sends a mark through the same pipe."""
         self._caught_up.clear()
         try:
             os.write(self.descriptor, f"\n{self._mark}\n".encode())
-        except BlockingIOError:  # the child has made the pipe refuse what does not fit
+        except BlockingIOError:  # the child has made the pipe non-blocking, and it is full
             return
         self._caught_up.wait(CATCH_UP_S_MAX)
 
     def close(self) -> None:
-        """Show the last of it; nobody prints here any more."""
+        """Show the remaining lines, and close the pipe."""
         os.close(self.descriptor)
         self._thread.join(CATCH_UP_S_MAX)
 
@@ -43,7 +43,7 @@ class PrintedLines:
         with open(reading, encoding="utf-8", errors="replace") as lines:
             for line in iter(partial(lines.readline, limits.PRINTED_LINE_MAX), ""):
                 text = line.rstrip("\n")
-                if text == self._mark:  # it stands on a line of its own, so that it is never cut
+                if text == self._mark:  # it is a line of its own, so it is never split
                     self._caught_up.set()
                 elif text:
                     self._show(text)

@@ -1,4 +1,4 @@
-"""Starting a Python process of ours: in its own group, with a pipe that ends when we do."""
+"""Start a Python process of s3mr: in its own process group, with a pipe that ends when its parent does."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ BROKEN_STATUS: Final = 70  # EX_SOFTWARE
 
 
 class Worker(Protocol):
-    """A worker process, as its parent holds it: what it needs of `subprocess.Popen`."""
+    """A parent's handle on a worker process: the used part of `subprocess.Popen`."""
 
     @property
     def pid(self) -> int: ...
@@ -32,18 +32,18 @@ class Worker(Protocol):
 def start(
     module: str, environment: Mapping[str, str], *, stderr: int | None = None, inherited: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start ``python -m module`` with pipes for its input and output; it leads its own process group and session.
+    """Start ``python -m module`` with pipes for its input and output, in its own process group and session.
 
-    It has the ``inherited`` descriptors, under their numbers.
+    In its own session it gets no Ctrl-C from the terminal: the parent decides how it ends. It inherits the descriptors
+    ``inherited``, with the same numbers.
 
     Raises:
-        RequestError: the system has no room for it.
-    Its own session keeps a terminal's Ctrl-C from it: the parent decides how it ends.
+        RequestError: the system has too many processes or too little memory.
     """
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            # -P: no file of the current folder shadows what we import; -u: what user code prints is not lost when it
-            # dies.
+            # -P: files of the current folder must not shadow imports.
+            # -u: what user code prints must not be lost when it dies.
             [sys.executable, "-P", "-u", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -59,33 +59,33 @@ def start(
 
 
 def start_worker(environment: Mapping[str, str], stderr: int | None) -> Worker:
-    """Start a worker that prints to ``stderr``, or to ours."""
+    """Start a worker that prints to ``stderr``; None means this process' own."""
     return start("s3mr.processes.worker_process", environment, stderr=stderr)
 
 
-def show_as(name: str) -> None:
-    """Have ``ps`` and ``top`` show this process under another name than its parent's, where the system can."""
+def set_process_name(name: str) -> None:
+    """Set the name that ``ps`` and ``top`` show for this process, if the system supports it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name)
 
 
-def live(main: Callable[[], object]) -> NoReturn:
-    """Be a process of ours until ``main`` returns; where the system has no room for it, say so in a line."""
+def run_process(main: Callable[[], object]) -> NoReturn:
+    """Run ``main`` and exit. If a system resource is exhausted, print one line instead of a traceback."""
     try:
         main()
     except (OSError, RuntimeError, MemoryError) as error:
         if (why := exhaustion(error)) is None:
             raise
-        os.write(2, f"s3mr: a process of it ends: {why}\n".encode())
+        os.write(2, f"s3mr: one of its processes failed: {why}\n".encode())
         os._exit(BROKEN_STATUS)
     sys.exit(0)
 
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Have no cycles collected while a process imports what it needs: all of that stays.
+    """Pause garbage collection while a process imports its modules, which all stay in memory.
 
-    It takes a tenth of the time, and a tenth of every later collection, which passes over what was imported.
+    This saves a tenth of the import time, and a tenth of every later collection, which skips the imported objects.
     """
     gc.disable()
     try:

@@ -1,8 +1,8 @@
-"""The seal on user code: what a process and all its descendants may no longer ask of the system. Linux.
+"""Seal user code: forbid system calls to a process and all its descendants. Only for Linux.
 
-It is a seccomp filter, which needs no privileges, and which nobody below can take off. Some calls it refuses. Others it
-hands to a supervisor outside (`s3mr.processes.syscall_supervisor`), because only that can look at an address in
-memory, or at where a process stands in the tree: connecting, and whatever reaches another process by its id.
+The seal is a seccomp filter. It needs no privileges, and a sealed process cannot remove it. The filter refuses some
+calls. It passes others to a supervisor outside (`s3mr.processes.syscall_supervisor`): calls that connect, and calls
+that reach another process by its id. Only the supervisor can read an address in memory, or look up a process' parents.
 
 Sources: seccomp(2), seccomp_unotify(2), capabilities(7); the kernel's ``include/uapi/linux/seccomp.h``.
 """
@@ -25,7 +25,7 @@ _SUPERVISE: Final = 0x7FC00000
 _KILL: Final = 0x80000000
 _REFUSE: Final = 0x00050000  # with an errno
 
-# Instructions of a filter; each begins with two words, of which the lower half is the code.
+# Opcodes of filter instructions.
 _LOAD: Final = 0x20
 _JUMP_IF_EQUAL: Final = 0x15
 _JUMP_IF_AT_LEAST: Final = 0x35
@@ -35,23 +35,23 @@ _NUMBER_AT: Final = 0
 _ARCH_AT: Final = 4
 _ARGUMENTS_AT: Final = 16
 
-_X32: Final = 0x40000000  # x86-64 has every call twice: with this bit, for 32-bit pointers
-_MSG_FASTOPEN: Final = 0x20000000  # sends and connects at once
+_X32: Final = 0x40000000  # on x86-64, every call exists also with this bit, for 32-bit pointers
+_MSG_FASTOPEN: Final = 0x20000000  # a send that also connects
 _CLONE_THREAD: Final = 0x00010000
 _CLONE_NAMESPACES: Final = 0x7E020000
-_SET_OWNER: Final = (8, 15)  # F_SETOWN and F_SETOWN_EX, which name the process that a file sends signals to …
-_SET_OWNER_BY_IOCTL: Final = (0x8901, 0x8902)  # … as FIOSETOWN and SIOCSPGRP do
+_SET_OWNER: Final = (8, 15)  # F_SETOWN and F_SETOWN_EX: set the process that gets a file's signals
+_SET_OWNER_BY_IOCTL: Final = (0x8901, 0x8902)  # FIOSETOWN and SIOCSPGRP: the same
 
 _Block = list[tuple[int, int, int, int]]
 
 
 def seal() -> int:
-    """Seal this process, which must have one thread, and return the descriptor by which to supervise it.
+    """Seal this process, which must have only one thread, and return the descriptor for its supervisor.
 
-    It also gives up the capabilities that it has if it is root's: without them, a process of root is one among equals.
+    It also drops all capabilities, so that a process of root has no special privileges.
 
     Raises:
-        OSError: the system cannot do that, or refuses.
+        OSError: the system does not support this, or refuses.
     """
     machine = this_machine()
     program = b"".join(struct.pack("<HBBI", *one) for one in filter_program(machine))
@@ -68,7 +68,7 @@ def filter_program(machine: Machine) -> _Block:
     program: _Block = [
         (_LOAD, 0, 0, _ARCH_AT),
         (_JUMP_IF_EQUAL, 1, 0, machine.audit_arch),
-        (_RETURN, 0, 0, _KILL),  # another processor's calls have other numbers
+        (_RETURN, 0, 0, _KILL),  # the numbers of calls are those of one architecture
         (_LOAD, 0, 0, _NUMBER_AT),
         (_JUMP_IF_AT_LEAST, 0, 1, _X32),
         (_RETURN, 0, 0, _REFUSE | errno.ENOSYS),
@@ -85,13 +85,13 @@ def _rules(machine: Machine) -> Iterator[tuple[int, _Block]]:
         yield number, [(_RETURN, 0, 0, _SUPERVISE)]
     for number in (calls.rt_sigqueueinfo, calls.rt_tgsigqueueinfo):
         yield number, [(_RETURN, 0, 0, _SUPERVISE)]
-    # 0 is the process itself, or its group; anything else may be another's.
+    # 0 is the process itself, or its group; any other id may be another process.
     for number in (calls.kill, calls.prlimit64, calls.sched_setaffinity, calls.sched_setattr):
         yield number, _if_zero(0)
     for number in (calls.sched_setparam, calls.sched_setscheduler):
         yield number, _if_zero(0)
     for number in (calls.setpriority, calls.ioprio_set):
-        one_process = int(number == calls.ioprio_set)  # its first argument where the second is a process
+        one_process = int(number == calls.ioprio_set)  # value of argument 0 if argument 1 is a process id
         yield (
             number,
             [
@@ -102,7 +102,7 @@ def _rules(machine: Machine) -> Iterator[tuple[int, _Block]]:
             ],
         )
     yield calls.clone, _cloning()
-    yield calls.clone3, _refusing(errno.ENOSYS)  # its flags lie in memory; the C library takes clone instead
+    yield calls.clone3, _refusing(errno.ENOSYS)  # a filter cannot read its flags; the C library uses clone instead
     for number, argument in ((calls.sendto, 3), (calls.sendmsg, 2), (calls.sendmmsg, 3)):
         yield number, [(_LOAD, 0, 0, _argument(argument)), *_unless_set(_MSG_FASTOPEN, errno.EOPNOTSUPP)]
     for number, commands in ((calls.fcntl, _SET_OWNER), (calls.ioctl, _SET_OWNER_BY_IOCTL)):
@@ -120,14 +120,14 @@ def _rules(machine: Machine) -> Iterator[tuple[int, _Block]]:
     reaching = (calls.ptrace, calls.process_vm_readv, calls.process_vm_writev, calls.pidfd_getfd)
     for number in (*reaching, calls.pidfd_send_signal, calls.bpf, calls.unshare, calls.setns):
         yield number, _refusing(errno.EPERM)
-    # Things that outlive every process of theirs, and a second way to make all other calls.
-    lasting = (calls.shmget, calls.semget, calls.msgget, calls.add_key, calls.request_key, calls.keyctl)
-    for number in (*lasting, calls.io_uring_setup):
+    # Objects that persist after all their processes have ended; and io_uring, which bypasses this filter.
+    persistent = (calls.shmget, calls.semget, calls.msgget, calls.add_key, calls.request_key, calls.keyctl)
+    for number in (*persistent, calls.io_uring_setup):
         yield number, _refusing(errno.ENOSYS)
 
 
 def _argument(number: int) -> int:
-    """Where the lower half of an argument lies: a process id, a command or a flag has no upper one."""
+    """Return the offset of an argument's lower half. Process ids, commands and flags have no upper half."""
     return _ARGUMENTS_AT + 8 * number
 
 
@@ -149,7 +149,7 @@ def _unless_set(flags: int, number: int) -> _Block:
 
 
 def _cloning() -> _Block:
-    """Threads are free; a new process is for the supervisor; a namespace of its own would hide its processes."""
+    """Allow threads, supervise new processes, and refuse namespaces, which would hide processes."""
     return [
         (_LOAD, 0, 0, _argument(0)),
         (_JUMP_IF_SET, 3, 0, _CLONE_NAMESPACES),

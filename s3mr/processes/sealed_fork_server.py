@@ -1,4 +1,4 @@
-"""The template of a worker function's environment, as the function's process holds it; sealed, where the system can."""
+"""Start the fork server of a worker function's environment, sealed if the system supports it."""
 
 import os
 import socket
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from s3mr.processes.fork_server import ForkServer, tells_of_deaths
+from s3mr.processes.fork_server import ForkServer, supports_pidfd
 from s3mr.processes.process_start import Worker, start_worker
-from s3mr.processes.sealed_fork_server_process import GO, OPEN, SAID_BYTES_MAX, SEALED
+from s3mr.processes.sealed_fork_server_process import GO, MESSAGE_BYTES_MAX, SEALED, UNSEALED
 from s3mr.processes.syscall_supervisor import Supervisor
 
 _START_S = 60.0
@@ -18,74 +18,74 @@ _START_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Starts workers, each for one invocation. ``open_because`` says why they are not sealed; None: they are."""
+    """Starts workers, each for one invocation. ``unsealed_reason`` says why they are not sealed; None if they are."""
 
-    template: ForkServer | None
+    fork_server: ForkServer | None
     supervisor: Supervisor | None
-    open_because: str | None
+    unsealed_reason: str | None
 
     def start(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
         """Start a worker.
 
         Raises:
-            ChildProcessError: the template has died.
+            ChildProcessError: the fork server has died.
         """
         if self.supervisor:
-            self.supervisor.open()
-        return self.template.start(environment, stderr) if self.template else start_worker(environment, stderr)
+            self.supervisor.allow_processes()
+        return self.fork_server.start(environment, stderr) if self.fork_server else start_worker(environment, stderr)
 
-    def stop_starting(self) -> None:
-        """Have nothing below start a process from now on, where that can be forbidden."""
+    def forbid_processes(self) -> None:
+        """Forbid workers and their descendants to start processes, if there is a supervisor."""
         if self.supervisor:
-            self.supervisor.shut()
+            self.supervisor.forbid_processes()
 
     @property
-    def kept(self) -> tuple[int, ...]:
+    def permanent_pids(self) -> tuple[int, ...]:
         """The processes that serve more than one invocation."""
-        return (self.template.pid,) if self.template else ()
+        return (self.fork_server.pid,) if self.fork_server else ()
 
 
 def prepare_workers(environment: Mapping[str, str], forbidden: str | None, group: int | None) -> Workers:
-    """Start a template that is sealed, or as much of that as the system allows.
+    """Start a sealed fork server, or the best that the system supports.
 
-    ``forbidden``, as ``host:port``, is where no worker may connect to. ``group`` is given to all workers; only
-    root can do that.
+    No worker may connect to the address ``forbidden``, as ``host:port``. All workers get the group ``group``, which
+    only root can set.
     """
-    if not tells_of_deaths():
-        return Workers(None, None, "the system tells nobody of the deaths of processes (pidfd_open)")
+    if not supports_pidfd():
+        return Workers(None, None, "the system cannot report the deaths of processes (pidfd_open)")
     try:
-        template, supervisor = _sealed(environment, forbidden or "", group)
+        fork_server, supervisor = _start_sealed(environment, forbidden or "", group)
     except OSError as error:
-        return Workers(_open(environment), None, str(error))
-    return Workers(template, supervisor, None)
+        return Workers(_start_unsealed(environment), None, str(error))
+    return Workers(fork_server, supervisor, None)
 
 
-def _sealed(environment: Mapping[str, str], forbidden: str, group: int | None) -> tuple[ForkServer, Supervisor]:
-    template, control = _start(environment, "sealed", forbidden, str(group or ""))
+def _start_sealed(environment: Mapping[str, str], forbidden: str, group: int | None) -> tuple[ForkServer, Supervisor]:
+    fork_server, control = _start(environment, "sealed", forbidden, str(group or ""))
     try:
-        said, descriptors, _, _ = socket.recv_fds(control, SAID_BYTES_MAX, 1)
-        _check(said)
-        supervisor = Supervisor(descriptors[0], template=template.pid, forbidden=forbidden)
+        message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES_MAX, 1)
+        _check_sealed(message)
+        supervisor = Supervisor(descriptors[0], fork_server_pid=fork_server.pid, forbidden=forbidden)
         control.send(GO)
-        _check(control.recv(SAID_BYTES_MAX))
+        _check_sealed(control.recv(MESSAGE_BYTES_MAX))
     except BaseException:
-        template.close()
+        fork_server.close()
         raise
     control.settimeout(None)
-    return template, supervisor
+    return fork_server, supervisor
 
 
-def _check(said: bytes) -> None:
-    if said != SEALED:
-        raise OSError(said.decode(errors="replace") or "the template has died")
+def _check_sealed(message: bytes) -> None:
+    if message != SEALED:
+        raise OSError(message.decode(errors="replace") or "the fork server has died")
 
 
-def _open(environment: Mapping[str, str]) -> ForkServer:
-    template, control = _start(environment, "", "", "")
-    if control.recv(SAID_BYTES_MAX) != OPEN:
-        raise ChildProcessError("the template has died")
+def _start_unsealed(environment: Mapping[str, str]) -> ForkServer:
+    fork_server, control = _start(environment, "", "", "")
+    if control.recv(MESSAGE_BYTES_MAX) != UNSEALED:
+        raise ChildProcessError("the fork server has died")
     control.settimeout(None)
-    return template
+    return fork_server
 
 
 def _start(environment: Mapping[str, str], *arguments: str) -> tuple[ForkServer, socket.socket]:
@@ -100,9 +100,9 @@ def _start(environment: Mapping[str, str], *arguments: str) -> tuple[ForkServer,
             env=environment,
             pass_fds=[theirs.fileno()],
         )
-    process.returncode = 0  # it is `ForkServer` that waits for it
+    process.returncode = 0  # `ForkServer` waits for it instead of `Popen`
     return ForkServer(process.pid, ours, _refuse), ours
 
 
 def _refuse(_environment: Mapping[str, str], _stderr: int | None) -> NoReturn:
-    raise ChildProcessError(f"the template of process {os.getpid()} has died")
+    raise ChildProcessError(f"the fork server of process {os.getpid()} has died")

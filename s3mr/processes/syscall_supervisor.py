@@ -1,9 +1,9 @@
-"""The supervisor of sealed processes: it answers the calls that their seal (`s3mr.processes.seal`) hands out.
+"""Supervise sealed processes: answer the system calls that their seal (`s3mr.processes.seal`) passes on.
 
-It connects for them, on a copy of the address that they cannot change any more, and to anything but one forbidden
-place. It lets them reach processes of their own by id, and no others. While the gate is shut, no new process begins.
+The supervisor connects for them to any address except a forbidden one. It uses its own copy of the address, which they
+cannot change after the check. It lets them reach only their own processes by id. It can forbid new processes.
 
-Source: seccomp_unotify(2), also on why an address must not be looked at in place.
+Source: seccomp_unotify(2), also on why an address must be copied before it is checked.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from s3mr.processes.syscalls import LIBC, call, this_machine
 
 _RECEIVE: Final = 0xC0502100  # SECCOMP_IOCTL_NOTIF_RECV
 _SEND: Final = 0xC0182101
-_STILL_WAITS: Final = 0x80082102  # SECCOMP_IOCTL_NOTIF_ID_VALID, as every kernel takes it
-_NOTICE: Final = struct.Struct("<QIIiIQ6Q")  # id, pid, flags; then the call: number, processor, place, arguments
+_STILL_WAITS: Final = 0x80082102  # SECCOMP_IOCTL_NOTIF_ID_VALID, in the form that every kernel accepts
+_NOTICE: Final = struct.Struct("<QIIiIQ6Q")  # id, pid, flags; then the call: number, architecture, address, arguments
 _ANSWER: Final = struct.Struct("<QqiI")
-_GO_ON: Final = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+_CONTINUE: Final = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _ADDRESS_BYTES_MAX: Final = 128  # struct sockaddr_storage
 _FAMILY: Final = struct.Struct("=H")
 _PATH_BYTES_MAX: Final = 108
-_CONNECTS_MAX: Final = 256  # at once; a connection that nobody takes is tried for minutes
+_CONNECTS_MAX: Final = 256  # at once; a connection that is not answered blocks for minutes
 
 
 class _Notice(NamedTuple):
@@ -42,28 +42,28 @@ class _Notice(NamedTuple):
 
 
 class Supervisor:
-    """Supervises all processes that are sealed with ``listener``, in a thread of its own.
+    """Supervises all processes that are sealed with ``listener``, in its own thread.
 
-    ``template`` is the process that was sealed first, and whose children the others are. ``forbidden`` is an address,
-    ``host:port``, to which nobody connects.
+    ``fork_server_pid`` is the process that was sealed first; the others are its children. No process may connect to
+    ``forbidden``, an address ``host:port``.
     """
 
-    def __init__(self, listener: int, *, template: int, forbidden: str | None) -> None:
+    def __init__(self, listener: int, *, fork_server_pid: int, forbidden: str | None) -> None:
         self._listener = listener
-        self._template = template
-        self._forbidden = Forbidden(forbidden)
-        self._shut = False
+        self._fork_server_pid = fork_server_pid
+        self._forbidden = ForbiddenAddress(forbidden)
+        self._processes_forbidden = False
         self._machine = this_machine()
         self._connects = threading.BoundedSemaphore(_CONNECTS_MAX)
         threading.Thread(target=self._serve, name="s3mr-supervisor", daemon=True).start()
 
-    def shut(self) -> None:
-        """From now on, nobody but the template starts a process."""
-        self._shut = True
+    def forbid_processes(self) -> None:
+        """Forbid new processes, except by the fork server."""
+        self._processes_forbidden = True
 
-    def open(self) -> None:
-        """Let processes start processes."""
-        self._shut = False
+    def allow_processes(self) -> None:
+        """Allow new processes."""
+        self._processes_forbidden = False
 
     def _serve(self) -> None:
         poll = select.poll()
@@ -76,41 +76,41 @@ class Supervisor:
                     if error.errno not in (errno.ENOENT, errno.EINTR):  # the process has died meanwhile
                         raise
                 else:
-                    self._consider(notice)
+                    self._handle(notice)
         finally:
-            os.close(self._listener)  # without a supervisor, all that is handed out fails
+            os.close(self._listener)  # without a supervisor, all supervised calls fail
 
     def _receive(self) -> _Notice:
-        room = bytearray(_NOTICE.size)  # it must be all zeros
-        fcntl.ioctl(self._listener, _RECEIVE, room)
-        number, pid, _, call_number, _, _, *arguments = _NOTICE.unpack(room)
+        buffer = bytearray(_NOTICE.size)  # the kernel requires zeros
+        fcntl.ioctl(self._listener, _RECEIVE, buffer)
+        number, pid, _, call_number, _, _, *arguments = _NOTICE.unpack(buffer)
         return _Notice(number, pid, self._machine.name(call_number), tuple(arguments))
 
-    def _consider(self, notice: _Notice) -> None:
-        """Answer, at once or, where that takes time, in a thread."""
+    def _handle(self, notice: _Notice) -> None:
+        """Answer at once, or in a thread if it is a connection, which may take long."""
         if notice.name != "connect":
-            self._answer(notice, errno_or_zero=self._refused(notice))
+            self._answer(notice, errno_or_zero=self._check(notice))
         elif not self._connects.acquire(blocking=False):
             self._answer(notice, errno_or_zero=errno.EAGAIN)
         else:
             try:
                 threading.Thread(target=self._connect, args=(notice,), name="s3mr-connect", daemon=True).start()
-            except RuntimeError:  # there is no room for a thread more
+            except RuntimeError:  # too many threads
                 self._connects.release()
                 self._answer(notice, errno_or_zero=errno.EAGAIN)
 
-    def _refused(self, notice: _Notice) -> int:
-        """Return the error of a call, or 0 if it may go on."""
+    def _check(self, notice: _Notice) -> int:
+        """Return the errno for a call, or 0 if it is allowed."""
         try:
-            return 0 if self._may(notice) else errno.EPERM
+            return 0 if self._is_allowed(notice) else errno.EPERM
         except ProcessLookupError:
             return errno.ESRCH
 
-    def _may(self, notice: _Notice) -> bool:
+    def _is_allowed(self, notice: _Notice) -> bool:
         first, second = (ctypes.c_int(one).value for one in notice.arguments[:2])
         match notice.name:
             case "clone" | "fork" | "vfork":
-                return not self._shut or notice.pid == self._template
+                return not self._processes_forbidden or notice.pid == self._fork_server_pid
             case "setpriority":
                 return first == 0 and self._is_below(second)
             case "ioprio_set":
@@ -121,10 +121,10 @@ class Supervisor:
                 return self._is_below(first)
 
     def _is_below(self, pid: int) -> bool:
-        """Whether a process, or a thread, is one of the supervised, and not the template."""
+        """Whether a process or thread is supervised, and is not the fork server."""
         own = os.getpid()
         seen = process(_process_of(pid))
-        if seen is None or seen.pid in (own, self._template):
+        if seen is None or seen.pid in (own, self._fork_server_pid):
             return False
         while seen is not None and seen.parent > 1:
             if seen.parent == own:
@@ -133,19 +133,19 @@ class Supervisor:
         return False
 
     def _is_group_below(self, group: int) -> bool:
-        """Whether a group of processes has supervised members; then it has no others: each is in a session of ours."""
-        if group in (os.getpgrp(), os.getpgid(self._template)):
+        """Whether a process group has supervised members. It has no others then: a group belongs to one session."""
+        if group in (os.getpgrp(), os.getpgid(self._fork_server_pid)):
             return False
         return any(one.group == group for one in descendants(os.getpid()))
 
     def _connect(self, notice: _Notice) -> None:
         try:
-            self._answer(notice, errno_or_zero=self._connected(notice), done=True)
+            self._answer(notice, errno_or_zero=self._connect_for(notice), done=True)
         finally:
             self._connects.release()
 
-    def _connected(self, notice: _Notice) -> int:
-        """Connect, and return the error."""
+    def _connect_for(self, notice: _Notice) -> int:
+        """Connect the caller's socket, and return the errno, or 0."""
         descriptor, address_at, length_bytes = notice.arguments[:3]
         if not 0 <= length_bytes <= _ADDRESS_BYTES_MAX:
             return errno.EINVAL
@@ -156,9 +156,9 @@ class Supervisor:
             return error.errno or errno.EPERM
         try:
             fcntl.ioctl(self._listener, _STILL_WAITS, struct.pack("<Q", notice.id))
-            if self._forbidden.is_at(address):
+            if self._forbidden.matches(address):
                 return errno.EACCES
-            address = _from_here(notice.pid, address)
+            address = _absolute(notice.pid, address)
             failed = LIBC.connect(theirs, address, len(address)) < 0
             return ctypes.get_errno() if failed else 0
         except OSError as error:
@@ -167,7 +167,7 @@ class Supervisor:
             os.close(theirs)
 
     def _descriptor(self, pid: int, descriptor: int) -> int:
-        """Return a descriptor of ours for what a process has open."""
+        """Return our own descriptor for the open file of another process."""
         held = os.pidfd_open(_process_of(pid))
         try:
             return call(self._machine.numbers.pidfd_getfd, held, descriptor, 0)
@@ -175,25 +175,25 @@ class Supervisor:
             os.close(held)
 
     def _answer(self, notice: _Notice, *, errno_or_zero: int, done: bool = False) -> None:
-        """Fail the call, or let it go on; or say that it is ``done``."""
-        flags = 0 if errno_or_zero or done else _GO_ON
-        with contextlib.suppress(FileNotFoundError):  # it has died meanwhile
+        """Make the call fail, or continue, or return success because it is ``done``."""
+        flags = 0 if errno_or_zero or done else _CONTINUE
+        with contextlib.suppress(FileNotFoundError):  # the process has died meanwhile
             fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(notice.id, 0, -errno_or_zero, flags))
 
 
-class Forbidden:
-    """A place to which nobody connects, ``host:port``, under whatever address this machine has; None: there is none."""
+class ForbiddenAddress:
+    """An address, ``host:port``, to which no sealed process may connect, at any address of this machine."""
 
-    def __init__(self, place: str | None) -> None:
-        host, _, port = (place or "").rpartition(":")
+    def __init__(self, address: str | None) -> None:
+        host, _, port = (address or "").rpartition(":")
         self._port = int(port) if port.isdecimal() else None
         self._addresses = set()
         if self._port is not None:
-            with contextlib.suppress(OSError):  # a name that nobody knows: then its port is looked at alone
+            with contextlib.suppress(OSError):  # an unknown name: then only its port on this machine is forbidden
                 self._addresses = {str(one[4][0]) for one in socket.getaddrinfo(host.strip("[]"), self._port)}
 
-    def is_at(self, address: bytes) -> bool:
-        """Whether a ``struct sockaddr`` names that place."""
+    def matches(self, address: bytes) -> bool:
+        """Whether a ``struct sockaddr`` is this address."""
         if self._port is None or len(address) < _FAMILY.size:
             return False
         (family,) = _FAMILY.unpack_from(address)
@@ -207,7 +207,7 @@ class Forbidden:
 
 
 def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether this machine has that address: only then can one be bound to it."""
+    """Whether this machine has the address: only then can a socket be bound to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -218,10 +218,10 @@ def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _process_of(pid: int) -> int:
-    """Return the id of the process that a thread belongs to.
+    """Return the id of a thread's process.
 
     Raises:
-        ProcessLookupError: there is none.
+        ProcessLookupError: there is no such thread.
     """
     try:
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
@@ -231,10 +231,10 @@ def _process_of(pid: int) -> int:
 
 
 def _memory(pid: int, start: int, length_bytes: int) -> bytes:
-    """Return a copy of what lies in a process' memory.
+    """Return a copy of a part of a process' memory.
 
     Raises:
-        OSError: it is not there.
+        OSError: the process has no memory at that address.
     """
     if not length_bytes:
         return b""
@@ -249,16 +249,16 @@ def _memory(pid: int, start: int, length_bytes: int) -> bytes:
     return found
 
 
-def _from_here(pid: int, address: bytes) -> bytes:
-    """Return the address of a socket file, which may be relative to a process' folder, for this process.
+def _absolute(pid: int, address: bytes) -> bytes:
+    """Return ``address`` with the path of a socket file made absolute. It may be relative to the process' folder.
 
     Raises:
-        OSError: it is too long.
+        OSError: the absolute path is too long.
     """
     if len(address) <= _FAMILY.size or _FAMILY.unpack_from(address)[0] != socket.AF_UNIX:
         return address
     path = address[_FAMILY.size :].split(b"\0")[0]
-    if not path or path.startswith(b"/"):  # nothing: a name that is no file's
+    if not path or path.startswith(b"/"):  # empty for an abstract socket name, which is not a file
         return address
     path = os.fsencode(Path(f"/proc/{pid}/cwd").readlink() / os.fsdecode(path))
     if len(path) > _PATH_BYTES_MAX:

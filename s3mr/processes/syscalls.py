@@ -1,4 +1,4 @@
-"""System calls that Python does not offer, by number; Linux on x86-64 and on arm64.
+"""Make system calls that Python does not offer, by number. For Linux on x86-64 and arm64.
 
 Sources: the kernel's ``arch/x86/entry/syscalls/syscall_64.tbl`` and ``include/uapi/asm-generic/unistd.h``.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The number of each call. -1: this processor does not have it."""
+    """The number of each call; -1 if this architecture does not have it."""
 
     add_key: int
     bpf: int
@@ -137,13 +137,13 @@ _AUDIT_ARCH_AARCH64: Final = 0xC00000B7
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a filter of system calls must know of a processor."""
+    """What a filter of system calls must know about an architecture."""
 
     audit_arch: int
     numbers: Numbers
 
     def name(self, number: int) -> str:
-        """Return the name of a call, of those that are listed here."""
+        """Return the name of a call that `Numbers` lists."""
         return next(one.name for one in fields(self.numbers) if getattr(self.numbers, one.name) == number)
 
 
@@ -154,14 +154,14 @@ MACHINES: Final = {
 
 
 def this_machine() -> Machine:
-    """Return what there is to know of this processor.
+    """Return the architecture of this machine.
 
     Raises:
-        OSError: nothing is known of it, or it is not Linux's.
+        OSError: the architecture is not supported, or this is not Linux.
     """
     found = MACHINES.get(platform.machine()) if platform.system() == "Linux" else None
     if found is None:
-        raise OSError(errno.ENOSYS, f"no system calls are known of {platform.system()} on {platform.machine()}")
+        raise OSError(errno.ENOSYS, f"system calls of {platform.system()} on {platform.machine()} are not supported")
     return found
 
 
@@ -169,13 +169,13 @@ def call(number: int, *arguments: Any) -> int:  # noqa: ANN401 - numbers and cty
     """Make a system call.
 
     Raises:
-        OSError: it has failed.
+        OSError: the call failed.
     """
     return checked(LIBC.syscall(ctypes.c_long(number), *arguments), f"system call {number}")
 
 
 def prctl(option: int, *values: int) -> None:
-    """Change what the system keeps of this process.
+    """Change a property of this process.
 
     Raises:
         OSError: the system refuses.
@@ -184,10 +184,10 @@ def prctl(option: int, *values: int) -> None:
 
 
 def checked(result: int, what: str) -> int:
-    """Return what a call of the C library has returned.
+    """Return the result of a call of the C library.
 
     Raises:
-        OSError: it has failed.
+        OSError: the call failed.
     """
     if result < 0:
         number = ctypes.get_errno()

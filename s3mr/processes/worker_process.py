@@ -1,8 +1,8 @@
-"""A worker of the embedded cloud: a process that runs one attempt after another, as a Lambda environment does.
+"""The worker process: it runs one attempt after another.
 
-Requests come as lines of JSON on standard input; reports go back on standard output, one line each, after an empty line
-that says that the worker is ready. What user code prints goes to standard error. When the input ends, the parent has
-died: the process kills itself and all it started.
+It reads requests from standard input, as lines of JSON. It writes an empty line to standard output when it is ready,
+and then one line per report. What user code prints goes to standard error. When the input ends, the parent has died:
+the worker kills itself and its process group.
 """
 
 import gc
@@ -13,23 +13,23 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from s3mr.processes.lifeline import follow, kill_own_group
-from s3mr.processes.process_start import BROKEN_STATUS, live, show_as, without_collections
+from s3mr.processes.process_start import BROKEN_STATUS, run_process, set_process_name, without_collections
 from s3mr.settings import EMBEDDED_KEY, Settings
 
 if TYPE_CHECKING:
     from s3mr.wiring import Stack
 
-GC_THRESHOLDS = (5_000, 20, 20)  # records make no cycles; a user's wait for a few thousand objects, not for ever
+GC_THRESHOLDS = (5_000, 20, 20)  # higher than Python's: s3mr's records make no cycles, but user code may
 
 
 def main(stack: "Stack | None" = None) -> None:
-    """Work until standard input ends, with a stack that a template has made, or with one of its own."""
-    show_as("s3mr-worker")
+    """Work until standard input ends. ``stack`` is the fork server's; without it, the worker makes its own."""
+    set_process_name("s3mr-worker")
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     follow(_private(0, os.O_RDONLY), requests.put, kill_own_group)
-    reports = _private(1, os.O_WRONLY, shown_as=2)
+    reports = _private(1, os.O_WRONLY, replaced_by=2)
     settings = Settings.from_environment(os.environ)
-    os.environ.pop(EMBEDDED_KEY, None)  # what user code prints or starts need not have it
+    os.environ.pop(EMBEDDED_KEY, None)  # user code must not print it, or pass it on
     with without_collections():
         from s3mr.model.report import TaskRequest
         from s3mr.processes.chaos import Chaos
@@ -37,7 +37,7 @@ def main(stack: "Stack | None" = None) -> None:
 
         handler, chaos = (stack or Stack(settings)).task_handler(), Chaos.parse(settings.chaos or "")
     gc.set_threshold(*GC_THRESHOLDS)
-    reports.write(b"\n")  # ready: from here the time of a task counts
+    reports.write(b"\n")  # ready: a task's time counts from here
     reports.flush()
     own_pid = os.getpid()
     while True:
@@ -45,22 +45,22 @@ def main(stack: "Stack | None" = None) -> None:
         event, execution = asked["request"], asked["execution"]
         try:
             report = chaos.execute(TaskRequest.model_validate(event), execution, partial(handler.handle, event))
-        except BaseException as error:  # noqa: BLE001 - user code can break anything here; say so in a line, and die
-            os.write(2, f"s3mr: a worker ends, of {error!r}\n".encode("utf-8", "backslashreplace"))
+        except BaseException as error:  # noqa: BLE001 - user code can break anything here; report it, and exit
+            os.write(2, f"s3mr: a worker failed: {error!r}\n".encode("utf-8", "backslashreplace"))
             os._exit(BROKEN_STATUS)
         if os.getpid() != own_pid:
-            os._exit(0)  # a child that user code has forked, and that has come back instead of ending
+            os._exit(0)  # a child that user code forked, and that returned instead of exiting
         reports.write(json.dumps(report).encode() + b"\n")
         reports.flush()
 
 
-def _private(descriptor: int, mode: int, shown_as: int | None = None) -> BinaryIO:
-    """Take a standard stream away from user code, which gets ``/dev/null`` or another stream in its place."""
-    mine = os.dup(descriptor)
-    instead = os.open(os.devnull, mode) if shown_as is None else shown_as
-    os.dup2(instead, descriptor)
-    return os.fdopen(mine, "rb") if mode == os.O_RDONLY else os.fdopen(mine, "wb")
+def _private(descriptor: int, mode: int, replaced_by: int | None = None) -> BinaryIO:
+    """Take a standard stream away from user code, and replace it by ``/dev/null`` or another stream."""
+    private = os.dup(descriptor)
+    replacement = os.open(os.devnull, mode) if replaced_by is None else replaced_by
+    os.dup2(replacement, descriptor)
+    return os.fdopen(private, "rb") if mode == os.O_RDONLY else os.fdopen(private, "wb")
 
 
 if __name__ == "__main__":
-    live(main)
+    run_process(main)

@@ -1,1 +1,1 @@
-"""The data plane: partitioning, framing, sorting, merging. Iterators in, iterators out; files are arguments."""
+"""The data plane: partitioning, framing, sorting, merging. It takes and returns iterators; files are arguments."""

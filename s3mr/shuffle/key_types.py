@@ -1,7 +1,7 @@
-"""Keys: which are allowed, and that all keys of a job are of one type, so that ``<`` always answers.
+"""Check the types of keys. All keys of a job must be of one type, so that ``<`` works between any two.
 
-A type is spelled ``str``, ``bytes``, ``int``, ``float``, ``bool`` or ``tuple[str,int]``, nested as deep as the
-key. Tuples agree when position by position their types agree as far as both go.
+A type is written ``str``, ``bytes``, ``int``, ``float``, ``bool`` or ``tuple[str,int]``, nested like the key. Two
+tuples of different lengths agree if the shorter one agrees with the start of the longer one.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from s3mr import limits
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.value_types import TUPLES_MAX
 
-Key: TypeAlias = Any  # str, bytes, int, float, bool, or a tuple of these: one type a job, known only as it runs
-Shape: TypeAlias = str | tuple["Shape", ...]  # a type, taken apart
+Key: TypeAlias = Any  # str, bytes, int, float, bool, or a tuple of these: one type per job, known only at run time
+Shape: TypeAlias = str | tuple["Shape", ...]  # a parsed type
 
 SCALARS: Final = {str: "str", bytes: "bytes", int: "int", float: "float", bool: "bool"}
 _ADVICE: Final = {
@@ -30,45 +30,45 @@ _ADVICE: Final = {
 
 
 def key_type(key: Key) -> str:
-    """Return how the type of ``key`` is spelled.
+    """Return the name of the type of ``key``, as in ``tuple[str,int]``.
 
     Raises:
-        UserCodeError: no key: another type, a subclass of an allowed one, or NaN.
+        UserCodeError: ``key`` is not a valid key: it has another type or a subclass of a valid one, or is NaN.
     """
-    return _bounded(_spell(_shape(key)))
+    return _bounded(_format(_shape(key)))
 
 
 def merge_types(one: str, other: str) -> str:
-    """Return the type that covers keys of both types; of two tuples that agree, the longer.
+    """Return the type that covers keys of both types: the longer one of two tuples that agree.
 
     Raises:
-        UserCodeError: no type covers both.
+        UserCodeError: the types do not agree.
     """
     if one == other:
         return one
     merged = _join(_parse(one), _parse(other))
     if merged is None:
-        raise UserCodeError(f"keys of mixed types: {one} and {other}; all keys of a job must be of one type")
-    return _bounded(_spell(merged))
+        raise UserCodeError(f"keys of mixed types: {one} and {other}; yield keys of one type in the whole job")
+    return _bounded(_format(merged))
 
 
 class KeyTypes:
-    """The one type of all keys seen so far.
+    """The type of all keys seen so far.
 
-    ``scalar``, ``two`` and ``shapes`` serve loops that cannot afford a call for each pair: a key whose type is
-    ``scalar``, or a tuple whose item types are ``two`` or among ``shapes``, agrees with what was seen. Anything else
-    goes to `admit`.
+    ``scalar``, ``two_item_shape`` and ``shapes`` are for hot loops that cannot afford a call per pair. A key agrees
+    with the keys before it if its type is ``scalar``, or if it is a tuple whose item types are ``two_item_shape`` or
+    one of ``shapes``. Pass any other key to `admit`.
     """
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.scalar: type | None = None
         self.shapes: set[tuple[type, ...]] = set()
-        self.two: tuple[type | None, ...] = (None, None)  # the one of ``shapes`` that has two items
-        self.floats = False  # whether a key may be or hold NaN, which only `admit` sees
+        self.two_item_shape: tuple[type | None, ...] = (None, None)  # the one of ``shapes`` that has two items
+        self.floats = False  # whether a key can be or contain NaN, which only `admit` finds
 
     def admit(self, key: Key) -> None:
-        """Take ``key`` in.
+        """Check the type of ``key``, and remember it.
 
         Raises:
             UserCodeError: as `key_type` and `merge_types`.
@@ -80,7 +80,7 @@ class KeyTypes:
             self.scalar = type(key)
         elif tuple not in (kinds := tuple(map(type, key))):
             self.shapes.add(kinds)
-            self.two = kinds if len(kinds) == 2 else self.two
+            self.two_item_shape = kinds if len(kinds) == 2 else self.two_item_shape
 
 
 def _shape(key: Key, depth: int = 0) -> Shape:
@@ -91,13 +91,13 @@ def _shape(key: Key, depth: int = 0) -> Shape:
         return tuple(_shape(item, depth + 1) for item in key)
     name = SCALARS.get(kind)
     if name is None:
-        raise _refusal(key)
+        raise _unsupported(key)
     if kind is float and key != key:  # noqa: PLR0124 - only NaN differs from itself
-        raise UserCodeError("NaN is no key: it equals nothing and sorts nowhere")
+        raise UserCodeError("NaN cannot be a key: it does not equal itself and has no order")
     return name
 
 
-def _refusal(key: Key) -> UserCodeError:
+def _unsupported(key: Key) -> UserCodeError:
     kind = type(key)
     allowed = next((base.__name__ for base in (bool, *SCALARS, tuple) if isinstance(key, base)), None)
     numpy = "use int(key) or float(key)" if hasattr(key, "item") else "use str(key)"
@@ -109,26 +109,26 @@ def _refusal(key: Key) -> UserCodeError:
 def _bounded(name: str) -> str:
     if len(name) > limits.KEY_TYPE_MAX:
         raise UserCodeError(
-            f"the type of a key takes {len(name):,} characters to spell, and may take {limits.KEY_TYPE_MAX:,}: "
-            "use tuples of fewer items, or str(key)"
+            f"the type of a key is too complex: its name has {len(name):,} characters, more than "
+            f"{limits.KEY_TYPE_MAX:,}: use tuples of fewer items, or str(key)"
         )
     return name
 
 
-def _spell(shape: Shape) -> str:
-    return shape if isinstance(shape, str) else f"tuple[{','.join(map(_spell, shape))}]"
+def _format(shape: Shape) -> str:
+    return shape if isinstance(shape, str) else f"tuple[{','.join(map(_format, shape))}]"
 
 
 def _parse(name: str) -> Shape:
     if name in SCALARS.values():
         return name
     if not (name.startswith("tuple[") and name.endswith("]")):
-        raise InvariantError(f"no type of keys: {name!r}")
+        raise InvariantError(f"not a type of keys: {name!r}")
     return tuple(map(_parse, _items(name[len("tuple[") : -1])))
 
 
 def _items(names: str) -> Iterable[str]:
-    """Cut at the commas that are outside of all brackets."""
+    """Split at the commas that are outside all brackets."""
     depth = start = 0
     for place, character in enumerate(names):
         depth += (character == "[") - (character == "]")

@@ -1,9 +1,9 @@
-"""Merge sorted runs, stably: of equal keys, the values of an earlier run come first.
+"""Merge sorted runs with an external sort. It is stable: for equal keys, values of an earlier run come first.
 
-Runs are gathered in memory while they fit. Beyond that, what was gathered goes to a scratch file as one longer
-run, and these are merged at the end, a frame of each in memory; where even those are too many, in passes. So
-memory depends neither on the number of runs nor on their sizes nor on how many values a key has. "Dean and
-Ghemawat 2004", section 3.1, point 5.
+It collects runs in memory while they fit. When memory is full, it spills them to a scratch file as one longer run. At
+the end it does a k-way merge of the spilled runs, with one frame of each in memory, and in several passes if there are
+too many. So memory does not depend on the number of runs, on their sizes, or on the number of values of a key.
+"Dean and Ghemawat 2004", section 3.1, point 5.
 """
 
 import heapq
@@ -24,8 +24,8 @@ Group: TypeAlias = tuple[Key, Iterator[Value]]
 
 _key: Final = itemgetter(0)
 _value: Final = itemgetter(1)
-_READ_BYTES: Final = 16 * 1024  # of a spilled run at a time
-_RUNS_MIN: Final = 2  # merged at once, however large their frames are
+_READ_BYTES: Final = 16 * 1024  # size of one read from a spilled run
+_RUNS_MIN: Final = 2  # merge at least this many at once, even if their frames are large
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SpilledRun:
 
     @property
     def open_bytes(self) -> int:
-        """How much memory it takes to read this run: a decoded frame, and the blocks that the next comes in."""
+        """Memory needed to read this run: a decoded frame, and the blocks of the next one."""
         return self.frame_bytes_max + 4 * _READ_BYTES
 
     def read(self) -> Iterator[Frame]:
@@ -52,7 +52,7 @@ class SpilledRun:
 
 
 class SpillFile:
-    """A scratch file that holds runs one after the other."""
+    """A scratch file that holds runs, one after another."""
 
     def __init__(self, file: BinaryIO, *, frame_bytes: int) -> None:
         self._file = file
@@ -60,7 +60,7 @@ class SpillFile:
         self._stop = 0
 
     def write(self, batches: Iterable[Sequence[Pair]]) -> SpilledRun:
-        """Append the pairs of ``batches``, which are in key order and may come from spill files, as one run."""
+        """Append the pairs of ``batches`` as one run. They must be in key order; they may come from spill files."""
         start = self._stop
         written: WrittenRun = frames.write_run(batches, self._append, frame_bytes=self._frame_bytes)
         return SpilledRun(self._file, start, self._stop, written.frame_bytes_max)
@@ -82,13 +82,13 @@ def merge_runs(
 ) -> Iterator[Group]:
     """Yield each key of ``runs`` once, in increasing order, with an iterator over all its values.
 
-    ``runs`` are read one after the other, each to its end, before the first key is yielded. The values of a key
-    can be read until the next key is asked for. At most ``memory_bytes`` are held, besides one decoded frame.
-    A temporary file from ``scratch`` is open only while this generator is.
+    Reads ``runs`` one after another, each to its end, before it yields the first key. Read the values of a key before
+    you ask for the next key. Uses at most ``memory_bytes``, plus one decoded frame. Closes its files from ``scratch``
+    when the generator ends.
 
     Raises:
         InvariantError: a run is damaged.
-        RequestError: a key and one of its values exceed what a frame can hold.
+        RequestError: a key with one of its values is too large for a frame.
     """
     pairs: list[Pair] = []
     size_bytes = 0
@@ -97,7 +97,7 @@ def merge_runs(
         for frame in chain.from_iterable(map(frames.read_run, runs)):
             pairs += frame.pairs()
             size_bytes += frame.size_bytes
-            del frame  # what is gathered is given back when it is spilled
+            del frame  # a reference would keep its pairs in memory after they are spilled
             if size_bytes > memory_bytes:
                 if not spilled:
                     file = files.enter_context(SpillFile(scratch(), frame_bytes=frame_bytes))
@@ -118,48 +118,48 @@ def merge_runs(
 def merge_spilled(
     runs: Sequence[SpilledRun], *, memory_bytes: int, frame_bytes: int, scratch: Scratch
 ) -> Iterator[tuple[Key, list[Value]]]:
-    """Yield the groups of ``runs`` in key order, stably; a key may come several times in a row.
+    """Yield the groups of ``runs`` in key order, stably. A key can come several times in a row.
 
-    As many runs are open at once as ``memory_bytes`` allows, but at least two.
+    Opens as many runs at once as ``memory_bytes`` allows, but at least two.
     """
     batches = _batches(runs, memory_bytes)
     if len(batches) <= 1:
-        yield from _interleaved(runs)
+        yield from _merge_at_once(runs)
         return
     with SpillFile(scratch(), frame_bytes=frame_bytes) as file:
-        longer = [batch[0] if len(batch) == 1 else file.write(in_batches(_interleaved(batch))) for batch in batches]
-        yield from merge_spilled(longer, memory_bytes=memory_bytes, frame_bytes=frame_bytes, scratch=scratch)
+        merged = [batch[0] if len(batch) == 1 else file.write(in_batches(_merge_at_once(batch))) for batch in batches]
+        yield from merge_spilled(merged, memory_bytes=memory_bytes, frame_bytes=frame_bytes, scratch=scratch)
 
 
 def grouped(groups: Iterator[tuple[Key, list[Value]]]) -> Iterator[Group]:
-    """Join neighbours of one key. The values of a key can be read until the next key is asked for."""
+    """Join consecutive groups of the same key. Read the values of a key before you ask for the next key."""
     for key, same in groupby(groups, key=_key):
-        yield key, Watched(chain.from_iterable(map(_value, same)))
+        yield key, TrackedValues(chain.from_iterable(map(_value, same)))
 
 
 def in_batches(groups: Iterable[tuple[Key, list[Value]]]) -> Iterator[list[Pair]]:
-    """The same pairs, those of a group in a list."""
+    """Yield the pairs of ``groups``, a list for each group."""
     for key, values in groups:
         yield [(key, value) for value in values]
 
 
-class Watched:
-    """Values that are read from a file on their way to a user's function.
+class TrackedValues:
+    """Values read from a file, on their way to a user's function.
 
-    ``error`` is what broke them off, also where the function has swallowed it.
+    ``error`` is the error that interrupted them. It is kept because the function may have swallowed it.
     """
 
     def __init__(self, values: Iterator[Value]) -> None:
         self.error: BaseException | None = None
-        self._values = self._watch(values)
+        self._values = self._track(values)
 
     def __iter__(self) -> Iterator[Value]:
-        return self._values  # a loop need not come through here for each value
+        return self._values  # faster: a loop does not call `__next__` for each value
 
     def __next__(self) -> Value:
         return next(self._values)
 
-    def _watch(self, values: Iterator[Value]) -> Iterator[Value]:
+    def _track(self, values: Iterator[Value]) -> Iterator[Value]:
         try:
             yield from values
         except GeneratorExit:
@@ -170,7 +170,7 @@ class Watched:
 
 
 def _batches(runs: Sequence[SpilledRun], memory_bytes: int) -> list[list[SpilledRun]]:
-    """Cut ``runs`` into neighbours that can be read at once."""
+    """Divide ``runs`` into consecutive batches whose runs fit in memory together."""
     batches: list[list[SpilledRun]] = []
     size_bytes = 0
     for run in runs:
@@ -183,11 +183,11 @@ def _batches(runs: Sequence[SpilledRun], memory_bytes: int) -> list[list[Spilled
     return batches
 
 
-def _interleaved(runs: Sequence[SpilledRun]) -> Iterator[tuple[Key, list[Value]]]:
+def _merge_at_once(runs: Sequence[SpilledRun]) -> Iterator[tuple[Key, list[Value]]]:
     return heapq.merge(*map(_groups, runs), key=_key)
 
 
 def _groups(run: SpilledRun) -> Iterator[tuple[Key, list[Value]]]:
     for frame in run.read():
         yield from frame.groups()
-        del frame  # before the next is decoded
+        del frame  # frees it before the next one is decoded

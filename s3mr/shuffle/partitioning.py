@@ -1,6 +1,6 @@
-"""Which partition a key belongs to: the same in every process, on every machine, for ever.
+"""Choose the partition of a key: always the same one, in every process and on every machine.
 
-Python's own `hash` is salted per process, so it cannot serve. "Dean and Ghemawat 2004", section 4.1.
+Python's own `hash` is salted per process, so it cannot do this. "Dean and Ghemawat 2004", section 4.1.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ from s3mr.shuffle.key_types import Key
 
 Partition: TypeAlias = Callable[[Sequence[Key]], list[int]]  # keys of one type → the partition of each
 
-_EXACT: Final = frozenset((str, bytes, int, bool))  # equal ones are the same
+_EXACT: Final = frozenset((str, bytes, int, bool))  # equal keys have equal encodings
 
 
 def stable_hash(key: Key) -> int:
-    """Return 64 bits that depend on ``key`` alone; equal keys (0.0 and -0.0) have equal hashes.
+    """Return a 64-bit hash that depends only on ``key``. Equal keys (0.0 and -0.0) have equal hashes.
 
-    It is XXH3 of the string's UTF-8 (surrogates passed), of the bytes, or of the key's MessagePack.
+    It is the XXH3 of a string's UTF-8 (with surrogates), of the bytes, or of the key's MessagePack.
     """
     return _hash(key, Encoder())
 
@@ -35,7 +35,7 @@ def by_hash(reducers: int) -> Partition:
     encoder = Encoder()
 
     def partition(keys: Sequence[Key]) -> list[int]:
-        if keys and type(keys[0]) is str:  # as `_hash`, without a call of ours for each
+        if keys and type(keys[0]) is str:  # like `_hash`, without a Python call for each key
             with suppress(UnicodeEncodeError):
                 return list(map(mod, map(xxhash.xxh3_64_intdigest, map(str.encode, keys)), repeat(reducers)))
         return [_hash(key, encoder) % reducers for key in keys]
@@ -44,10 +44,10 @@ def by_hash(reducers: int) -> Partition:
 
 
 def by_function(function: Callable[[Key, int], object], reducers: int) -> Callable[[Key], int]:
-    """Return the partition that the user's ``function(key, reducers)`` chooses for one key.
+    """Return a function that asks the user's ``function(key, reducers)`` for the partition of one key.
 
     Raises:
-        UserCodeError: when called, if what it returns is no int in ``range(reducers)``.
+        UserCodeError: from the returned function, if the user's does not return an int in ``range(reducers)``.
     """
 
     def partition(key: Key) -> int:
@@ -71,7 +71,7 @@ def _hash(key: Key, encoder: Encoder) -> int:
 
 
 def _canonical(key: Key) -> Key:
-    """Return the one of all equal keys that stands for them: the one without negative zeros."""
+    """Return ``key`` without negative zeros, so that equal keys have equal encodings."""
     if type(key) is float:
         return key + 0.0
     if type(key) is tuple and not _EXACT.issuperset(map(type, key)):

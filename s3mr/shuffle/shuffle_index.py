@@ -1,8 +1,8 @@
-"""The shuffle index: where the pieces of a partition lie. Written once, at the barrier; read by each reducer.
+"""The shuffle index: where the pieces of each partition are stored. Written once, at the barrier; read by reducers.
 
-A segment covers the map tasks of one block of `limits.INDEX_SEGMENT_TASKS` and is one object of R columns of
-equal size. Column r has an entry for each map task, in order: worker id (8 bytes), offset of the piece in its
-object, its length, records and CRC-32C; and ends with the CRC-32C of these entries. All little-endian.
+A segment covers up to `limits.INDEX_SEGMENT_TASKS` map tasks. It is one object of R columns of equal size. Column r
+has one entry for each map task, in order: worker id (8 bytes), offset of the piece in its object, its length, records
+and CRC-32C. A column ends with the CRC-32C of its entries. Numbers are little-endian.
 """
 
 import struct
@@ -25,7 +25,7 @@ _CRC_BYTES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class PieceEntry:
-    """One piece: which worker wrote it, and where in the worker's object it begins."""
+    """One piece: the worker that wrote it, and where it starts in the worker's object."""
 
     worker: str
     offset_bytes: int
@@ -33,7 +33,7 @@ class PieceEntry:
 
 
 def column_range(partition: int, *, tasks: int) -> tuple[int, int]:
-    """Return the bytes ``[start, stop)`` of a segment for ``tasks`` map tasks that hold a partition's column."""
+    """Return where a partition's column is in a segment of ``tasks`` map tasks: bytes ``[start, stop)``."""
     size = tasks * _ENTRY.size + _CRC_BYTES
     return partition * size, (partition + 1) * size
 
@@ -41,15 +41,15 @@ def column_range(partition: int, *, tasks: int) -> tuple[int, int]:
 def encode_segment(
     entries: Sequence[tuple[str, bytes]], *, layout: Layout, reducers: int
 ) -> Iterator[tuple[bytes, Books]]:
-    """Yield the columns of a segment, each with the books of its pieces.
+    """Yield the columns of a segment, each with the total records and checksum of its pieces.
 
-    ``entries`` are (worker, its R pieces, packed), one for each map task, in order.
+    ``entries`` are (worker, its R packed pieces), one for each map task, in order.
 
     Raises:
-        InvariantError: a map task has more pieces, or fewer.
+        InvariantError: a map task does not have R pieces.
     """
     if any(len(packed) != reducers * limits.PIECE_COLUMN_BYTES for _, packed in entries):
-        raise InvariantError(f"a map task whose pieces are not {reducers}")
+        raise InvariantError(f"a map task does not have {reducers} pieces")
     workers = [bytes.fromhex(worker) for worker, _ in entries]
     offsets = [0] * len(entries)
     all_entries = struct.Struct(_ENTRY.format[:1] + _ENTRY.format[1:] * len(entries))
@@ -67,13 +67,13 @@ def decode_column(column: bytes, *, tasks: int) -> list[PieceEntry]:
     """Return the entries of one column, by map task.
 
     Raises:
-        InvariantError: it is damaged or not for so many tasks.
+        InvariantError: the column is damaged, or is not for ``tasks`` map tasks.
     """
     entries = column[:-_CRC_BYTES]
     if len(column) != tasks * _ENTRY.size + _CRC_BYTES:
         raise InvariantError(f"a column of {len(column)} bytes is not for {tasks} map tasks")
     if google_crc32c.value(entries).to_bytes(_CRC_BYTES, "little") != column[-_CRC_BYTES:]:
-        raise InvariantError("a column of the shuffle index is damaged")
+        raise InvariantError("a column of the shuffle index is damaged: its CRC-32C differs")
     return [
         PieceEntry(worker.hex(), offset, Piece(length, records, crc32c))
         for worker, offset, length, records, crc32c in _ENTRY.iter_unpack(entries)

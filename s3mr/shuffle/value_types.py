@@ -1,7 +1,7 @@
-"""Values: which can be carried across the shuffle, and how much memory they take.
+"""Check that values can be serialized for the shuffle, and estimate how much memory they take.
 
-Sizes are estimates in bytes, never below what CPython needs in practice, made of lengths alone: the same value
-has the same size everywhere, so that buffers fill, spill and cut their frames alike in every attempt.
+An estimate is in bytes, at least what CPython needs in practice, and depends only on types and lengths. So a value
+has the same size everywhere, and buffers fill, spill and cut frames at the same places in every attempt.
 """
 
 from collections.abc import Callable, Collection
@@ -12,19 +12,18 @@ from s3mr.errors import UserCodeError
 
 Value: TypeAlias = Any  # str, bytes, int, float, bool, None, and lists, tuples and dicts of these
 
-NESTING_MAX: Final = 200  # containers in containers: packing them recurses
-TUPLES_MAX: Final = (
-    limits.KEY_TUPLES_MAX
-)  # of these, tuples: each is an unpacker in an unpacker, which takes 64 KiB of C's stack
-# What a value takes, with the place in a list that refers to it.
+NESTING_MAX: Final = 200  # containers in containers: packing recurses
+# Tuples in tuples: unpacking one nests an unpacker in an unpacker, which takes 64 KiB of the C stack.
+TUPLES_MAX: Final = limits.KEY_TUPLES_MAX
+# Memory of a value in bytes, with the list slot that refers to it.
 _FIXED: Final = {bool: 10, type(None): 10, float: 34}
-INT_BYTES: Final = 42  # and more beyond 64 bits
+INT_BYTES: Final = 42  # plus the bytes beyond 64 bits
 _BYTES: Final = 50
-ASCII_BYTES: Final = 66  # and one a character
-_TEXT: Final = 90  # and up to four bytes a character
+ASCII_BYTES: Final = 66  # plus one byte per character
+_TEXT: Final = 90  # plus up to four bytes per character
 _LIST: Final = 82
 _DICT: Final = 90
-_ENTRY: Final = 104  # of a dict, besides key and value
+_ENTRY: Final = 104  # of a dict, besides its key and value
 
 _ADVICE: Final = {
     "Counter": "make it a dict: dict(value)",
@@ -45,7 +44,7 @@ _ADVICE: Final = {
 }
 
 
-_JOINED_MAX: Final = 2**18  # characters: to join strings is faster than to look at each
+_JOINED_MAX: Final = 2**18  # characters; one check of joined strings is faster than a check of each
 CONTAINERS: Final = frozenset((list, tuple, dict))
 
 
@@ -53,7 +52,7 @@ def check_value(value: Value) -> int:
     """Return the size of ``value`` in memory, in bytes.
 
     Raises:
-        UserCodeError: it cannot be carried; the message says what and where in it, and what to do.
+        UserCodeError: it cannot be serialized. The message says which part of it, and what to do.
     """
     kind = type(value)
     if kind in _FIXED:
@@ -67,8 +66,8 @@ def check_value(value: Value) -> int:
     return _check(value, "value", [], 0)
 
 
-def carried(value: Value) -> tuple[int, Value]:
-    """Return the size of ``value``, and it itself such that no later change shows: users fill lists on and yield again.
+def sized_snapshot(value: Value) -> tuple[int, Value]:
+    """Return the size of ``value`` and a `snapshot` of it.
 
     Raises:
         UserCodeError: as `check_value`.
@@ -79,7 +78,7 @@ def carried(value: Value) -> tuple[int, Value]:
 
 
 def flat_bytes(value: list[Value] | tuple[Value, ...]) -> int:
-    """Return the size of a list or tuple of nothing but scalars; 0 where it holds anything else."""
+    """Return the size of a list or tuple of scalars only; 0 if it contains anything else."""
     size_bytes = _LIST
     for item in value:
         kind = type(item)
@@ -97,7 +96,7 @@ def flat_bytes(value: list[Value] | tuple[Value, ...]) -> int:
 
 
 def snapshot(value: Value) -> Value:
-    """Return ``value`` such that no later change of its lists and dicts shows: users fill them on and yield again."""
+    """Return ``value`` with its lists and dicts copied: user code may change them after it has yielded them."""
     kind = type(value)
     if kind is list:
         return [snapshot(item) if type(item) in CONTAINERS else item for item in value]
@@ -109,7 +108,7 @@ def snapshot(value: Value) -> Value:
 
 
 def column_bytes(values: Collection[Value]) -> int:
-    """Return the size of all ``values``, which have been checked before: their `check_value`, faster."""
+    """Return the size of all ``values``: faster than `check_value` on each. They must have been checked before."""
     kinds = set(map(type, values))
     if len(kinds) == 1:
         (kind,) = kinds
@@ -140,40 +139,46 @@ _VARIABLE: Final[dict[type, Callable[[Any], int]]] = {
 LEAVES: Final = frozenset((*_FIXED, *_VARIABLE))
 
 
-def _check(value: Value, place: str, around: list[int], tuples: int) -> int:
-    """Size ``value``, found at ``place`` inside the containers with the ids ``around``, so many of them tuples."""
+def _check(value: Value, place: str, ancestors: list[int], tuples: int) -> int:
+    """Return the size of ``value`` at ``place``.
+
+    ``ancestors`` are the ids of the containers around it; ``tuples`` of them are tuples.
+    """
     kind = type(value)
     if kind in _FIXED:
         return _FIXED[kind]
     if kind in _VARIABLE:
         return _VARIABLE[kind](value)
     if kind not in CONTAINERS:
-        raise _refusal(value, place)
-    if id(value) in around:
-        raise UserCodeError(f"a value that contains itself cannot be carried: {place}")
+        raise _unsupported(value, place)
+    if id(value) in ancestors:
+        raise UserCodeError(f"{place} contains itself, so it cannot be serialized")
     tuples += kind is tuple
-    if len(around) == NESTING_MAX or tuples > TUPLES_MAX:
-        raise UserCodeError(f"a value nested more than {NESTING_MAX} deep, or {TUPLES_MAX} tuples, cannot be carried")
-    around.append(id(value))
-    size = _items_bytes(value, place, around, tuples)
-    around.pop()
+    if len(ancestors) == NESTING_MAX or tuples > TUPLES_MAX:
+        raise UserCodeError(
+            f"a value is nested too deep to be serialized: at most {NESTING_MAX} containers and {TUPLES_MAX} tuples "
+            "may be inside each other"
+        )
+    ancestors.append(id(value))
+    size = _items_bytes(value, place, ancestors, tuples)
+    ancestors.pop()
     return size
 
 
-def _items_bytes(value: Value, place: str, around: list[int], tuples: int) -> int:
+def _items_bytes(value: Value, place: str, ancestors: list[int], tuples: int) -> int:
     if type(value) is not dict:
         if LEAVES.issuperset(map(type, value)):
             return _LIST + column_bytes(value)
-        return _LIST + sum([_check(item, f"{place}[{at}]", around, tuples) for at, item in enumerate(value)])
+        return _LIST + sum([_check(item, f"{place}[{at}]", ancestors, tuples) for at, item in enumerate(value)])
     size = _DICT + _ENTRY * len(value)
     for key, item in value.items():
         shown = repr(key)[:40] if type(key) in LEAVES else "…"
-        size += _check(key, f"key {shown} of {place}", around, tuples)
-        size += _check(item, f"{place}[{shown}]", around, tuples)
+        size += _check(key, f"key {shown} of {place}", ancestors, tuples)
+        size += _check(item, f"{place}[{shown}]", ancestors, tuples)
     return size
 
 
-def _refusal(value: Value, place: str) -> UserCodeError:
+def _unsupported(value: Value, place: str) -> UserCodeError:
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     advice = _ADVICE.get(kind.__name__)
@@ -183,8 +188,8 @@ def _refusal(value: Value, place: str) -> UserCodeError:
         )
         if allowed:
             advice = f"use {allowed.__name__}(value)"
-        elif hasattr(value, "item"):  # numpy's scalars of other kinds
+        elif hasattr(value, "item"):  # other NumPy scalars
             advice = "use int(value) or float(value)"
         else:
             advice = "values are str, bytes, int, float, bool, None, and lists, tuples and dicts of these"
-    return UserCodeError(f"{place} is of type {name}, which cannot be carried: {advice}")
+    return UserCodeError(f"{place} is of type {name}, which cannot be serialized: {advice}")

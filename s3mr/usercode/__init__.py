@@ -1,1 +1,1 @@
-"""A user's code: where it is, bundled, imported, its parameters and its tracebacks."""
+"""Handle a user's code: find, bundle and import it, pass its parameters, format its tracebacks."""

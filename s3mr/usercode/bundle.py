@@ -1,4 +1,4 @@
-"""The bundle: the user's code as a zip named by its content. It never trusts a name inside a zip."""
+"""Bundle the user's code as a zip named by its content, and unpack it. Names inside a zip are never trusted."""
 
 import hashlib
 import io
@@ -20,29 +20,29 @@ from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.safe_open import open_at_once
 
-_DATE: Final = (1980, 1, 1, 0, 0, 0)  # the zip format's first
+_DATE: Final = (1980, 1, 1, 0, 0, 0)  # the first date of the zip format
 _MODE: Final = stat.S_IFREG | 0o644
 _UNIX: Final = 3  # "version made by": the mode above is a Unix mode
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _ENCRYPTED: Final = 0x1
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NAME_BYTES_MAX: Final = 255  # of one component: what file systems take
+_NAME_BYTES_MAX: Final = 255  # of one path component: the limit of file systems
 _DAMAGED: Final = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError),
-    ValueError,  # a name that is no UTF-8, a place before the start
+    ValueError,  # a name that is not UTF-8, an offset before the start
 )
 
 
 def make_bundle(files: Mapping[str, Path]) -> bytes:
-    """Return a zip of ``files`` by their names in it; the same contents and names give the same bytes.
+    """Return a zip of ``files``, which are paths by their names in the zip. The same files give the same bytes.
 
     Raises:
-        RequestError: they are too many or too large, cannot be read, or have names that no bundle may hold.
+        RequestError: the files are too many or too large, cannot be read, or have names that are not allowed.
     """
     _check_names(files, RequestError)
     try:
         _check_size(len(files), sum(path.stat().st_size for path in files.values()), RequestError)
-        bundle = _zip(files)  # looks again: a file may grow, and some say that they are empty, and are endless
+        bundle = _zip(files)  # checks sizes again: a file may grow, and some report size 0 but are endless
     except OSError as error:
         raise RequestError(f"the code cannot be read: {error}") from error
     if len(bundle) > limits.BUNDLE_BYTES_MAX:
@@ -53,13 +53,13 @@ def make_bundle(files: Mapping[str, Path]) -> bytes:
 
 
 def open_bundle(data: bytes, sha256: str, folder: Path) -> Path:
-    """Unpack the bundle to ``folder/<sha256>``, at once or not at all, and return that; reuse it if it is there.
+    """Unpack the bundle atomically to ``folder/<sha256>``, and return that path. Reuse it if it exists.
 
-    Nothing of it is looked at before its SHA-256 has been verified.
+    The zip is not opened before its SHA-256 is verified.
 
     Raises:
-        InvariantError: the content is not what its name says, or the zip holds what `make_bundle` never makes.
-        RequestError: the disk is full, or ``folder`` is somebody else's.
+        InvariantError: the content does not match its SHA-256, or the zip has entries that `make_bundle` never writes.
+        RequestError: the disk is full, or ``folder`` belongs to another user.
     """
     if len(data) > limits.BUNDLE_BYTES_MAX:
         raise InvariantError(f"the bundle is too large: {len(data):,} bytes, at most {limits.BUNDLE_BYTES_MAX:,}")
@@ -92,10 +92,10 @@ def _zip(files: Mapping[str, Path]) -> bytes:
 
 
 def _read(path: Path, bytes_max: int) -> bytes:
-    """Read a regular file; a pipe would wait for its writer, a device might never end.
+    """Read a regular file. A pipe would block, and a device might never end.
 
     Raises:
-        RequestError: it is not a regular file, or holds more.
+        RequestError: it is not a regular file, or has more than ``bytes_max``.
     """
     with open_at_once(path) as raw, BufferedReader(raw) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -110,17 +110,17 @@ def _entry(name: str) -> zipfile.ZipInfo:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise RequestError(f"a file of the job's code has a name that is no UTF-8: {name!r}; rename it") from None
+        raise RequestError(f"a file of the job's code has a name that is not UTF-8: {name!r}; rename it") from None
     entry = zipfile.ZipInfo(name, _DATE)
     entry.create_system, entry.external_attr = _UNIX, _MODE << 16
     return entry
 
 
 def _make_own(folder: Path) -> None:
-    """Make the folder of all bundles; code is imported from it, so it must not be one that somebody else has laid."""
+    """Create the folder of all bundles. Code is imported from it, so another user must not own it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
-        raise RequestError(f"bundles cannot be unpacked to {folder}: it belongs to somebody else")
+        raise RequestError(f"bundles cannot be unpacked to {folder}: it belongs to another user; set TMPDIR")
 
 
 def _unpack(data: bytes, folder: Path) -> None:
@@ -131,13 +131,14 @@ def _unpack(data: bytes, folder: Path) -> None:
             for entry in entries:
                 _extract(archive, entry, folder / entry.filename)
     except _DAMAGED as error:
-        raise InvariantError(f"the bundle is no valid zip: {error}") from error
+        raise InvariantError(f"the bundle is not a valid zip: {error}") from error
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
-    """Write one file in blocks: a header that lies costs neither memory nor disk.
+    """Write one file in blocks, so that a false size in its header wastes neither memory nor disk.
 
-    zipfile lets no more out than the size in the header, of which `_check_size` has seen the sum; less is refused here.
+    zipfile never returns more than the size in the header, and `_check_size` has checked the sum of these sizes. Less
+    than that is refused here.
     """
     size_bytes = 0
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,27 +146,27 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> No
         while block := content.read(limits.MIB):
             size_bytes += file.write(block)
     if size_bytes != entry.file_size:
-        raise InvariantError(f"the bundle does not hold what it says: {entry.filename!a}")
+        raise InvariantError(f"a file in the bundle is not as large as its header says: {entry.filename!a}")
 
 
 def _rename(staging: Path, target: Path) -> None:
     try:
         staging.rename(target)
     except OSError:
-        if not target.is_dir():  # else another process has unpacked the same bundle first
+        if not target.is_dir():  # otherwise another process has unpacked the same bundle first
             raise
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.orig_filename for entry in entries]  # `filename` ends at a NUL
     if len(set(names)) != len(names):
-        raise InvariantError("the bundle holds a name twice")
+        raise InvariantError("the bundle has two files of the same name")
     _check_names(names, InvariantError)
     _check_size(len(entries), sum(entry.file_size for entry in entries), InvariantError)
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG) or entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
-            raise InvariantError(f"the bundle holds what is no plain file: {entry.filename!a}")
+            raise InvariantError(f"the bundle has an entry that is not a plain file: {entry.filename!a}")
 
 
 def _check_names(names: Iterable[str], error: type[InvariantError | RequestError]) -> None:
@@ -173,17 +174,17 @@ def _check_names(names: Iterable[str], error: type[InvariantError | RequestError
     folded: dict[str, str] = {}
     for name in names:
         if not _is_plain(name):
-            raise error(f"no name for a file in a bundle: {name!a}")
+            raise error(f"not a valid name for a file in a bundle: {name!a}; rename it")
         other = folded.setdefault(_folded(name), name)
-        if other != name:  # a laptop's file system may ignore case, or how an accent is spelled
-            raise error(f"a bundle cannot hold two names that are the same but for case: {other!a} and {name!a}")
+        if other != name:  # a laptop's file system may ignore case, or the encoding of accents
+            raise error(f"a bundle cannot have two names that differ only in case: {other!a} and {name!a}; rename one")
     for name in names:
         if any(_folded(str(parent)) in folded for parent in PurePosixPath(name).parents):
-            raise error(f"a bundle cannot hold a file below a file: {name!a}")
+            raise error(f"a bundle cannot have a file below a file: {name!a}; rename one")
 
 
 def _is_plain(name: str) -> bool:
-    """Whether ``name`` is a relative path that means the same everywhere, and leads nowhere else."""
+    """Whether ``name`` is a relative path that means the same on every system and cannot leave its folder."""
     path = PurePosixPath(name)
     return (
         str(path) == name
@@ -201,6 +202,6 @@ def _folded(name: str) -> str:
 
 def _check_size(count: int, size_bytes: int, error: type[InvariantError | RequestError]) -> None:
     if count > limits.BUNDLE_FILES_MAX:
-        raise error(f"too many files in the code: {count:,}, at most {limits.BUNDLE_FILES_MAX:,}")
+        raise error(f"the code has too many files: {count:,}, at most {limits.BUNDLE_FILES_MAX:,}")
     if size_bytes > limits.BUNDLE_UNZIPPED_BYTES_MAX:
         raise error(f"the code is too large: {size_bytes:,} bytes, at most {limits.BUNDLE_UNZIPPED_BYTES_MAX:,}")

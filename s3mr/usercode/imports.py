@@ -1,7 +1,7 @@
-"""Importing a user's module from a folder: the same way where the job is submitted and in a worker.
+"""Import a user's module from a folder, in the same way at submission and in a worker.
 
-What is loaded already stays: a module of s3mr, or of a package that s3mr uses (boto3, pydantic and others), is never
-replaced by one of the same name in the user's folder or among the job's requirements.
+Loaded modules stay: a module of s3mr, or of a package that s3mr uses (boto3, pydantic and others), is never replaced
+by a module of the same name in the user's folder or in the job's requirements.
 """
 
 import importlib
@@ -14,20 +14,21 @@ from types import ModuleType
 from typing import Final
 
 from s3mr.errors import RequestError
-from s3mr.usercode.interpreter_state import InterpreterState, complaint
+from s3mr.usercode.interpreter_state import InterpreterState, replaced_message
 
-PACKAGES: Final = "_requirements"  # the folder in a bundle below which the job's requirements lie
+PACKAGES: Final = "_requirements"  # the folder of a bundle that contains the job's requirements
 
-_under_way: Final[ContextVar[bool]] = ContextVar("s3mr_import_under_way", default=False)
+_importing: Final[ContextVar[bool]] = ContextVar("s3mr_importing", default=False)
 
 
 def import_from(folder: Path, module: str) -> ModuleType:
-    """Import ``module`` with ``folder`` first on the path, and the packages that lie in it right after.
+    """Import ``module`` with ``folder`` first on the path, followed by its requirements.
 
-    ``module`` is a dotted name, or the path of a file below ``folder`` (any name ending in ``.py``).
+    ``module`` is a dotted name, or the path of a file below ``folder`` (any name ending in ``.py``). An exception from
+    the module passes through.
 
     Raises:
-        RequestError: there is no such file, or the module has replaced builtins. Whatever it raises passes through.
+        RequestError: there is no such file, or the module has replaced builtins.
     """
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -36,21 +37,21 @@ def import_from(folder: Path, module: str) -> ModuleType:
         sys.path.insert(sys.path.index(str(folder)) + 1, str(packages))
     importlib.invalidate_caches()
     untouched = InterpreterState()
-    reset = _under_way.set(True)
+    reset = _importing.set(True)
     try:
         imported = _import_file(folder / module) if module.endswith(".py") else importlib.import_module(module)
     finally:
-        _under_way.reset(reset)
-        replaced = untouched.put_back()
+        _importing.reset(reset)
+        replaced = untouched.restore()
     if replaced:
-        raise RequestError(complaint(replaced))
+        raise RequestError(replaced_message(replaced))
     return imported
 
 
 def forget(folder: Path, *, keep_packages: bool) -> None:
-    """Make this process import anew what it has imported from ``folder``; what refers to it goes on working.
+    """Unload the modules imported from ``folder``, so that they can be imported again. References stay valid.
 
-    ``keep_packages``: the requirements stay loaded; many a compiled package cannot be imported twice.
+    With ``keep_packages``, requirements stay loaded: many compiled packages cannot be imported twice.
     """
     packages = folder / PACKAGES
     for name, module in list(sys.modules.items()):
@@ -61,9 +62,9 @@ def forget(folder: Path, *, keep_packages: bool) -> None:
         sys.path[:] = [path for path in sys.path if path not in (str(folder), str(packages))]
 
 
-def under_way() -> bool:
-    """Whether a job's module is being imported right now; then no job may be run."""
-    return _under_way.get()
+def is_importing() -> bool:
+    """Whether a job's module is being imported right now. A job must not be run then."""
+    return _importing.get()
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -82,7 +83,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _place(module: object) -> Path | None:
-    """Where a module lies; asked of its dictionary, because attributes of some are made when they are asked for."""
+    """Return a module's file or folder. It reads `__dict__`: some modules compute attributes when they are accessed."""
     known = getattr(module, "__dict__", {})
     file, path = known.get("__file__"), known.get("__path__")
     if not isinstance(file, str) and path is not None:  # a package without __init__
@@ -91,9 +92,9 @@ def _place(module: object) -> Path | None:
 
 
 def _module_name(stem: str) -> str:
-    """The name under which a job's file is imported: its stem where that is free, so that a sibling finds it.
+    """Return the name under which a job's file is imported: its stem if that is free, so that siblings can import it.
 
-    A file may be called like a module that is loaded already (``json.py``) or like no identifier (``word-count.py``).
+    The stem may also be the name of a loaded module (``json.py``), or not an identifier (``word-count.py``).
     """
     if stem.isidentifier() and stem not in sys.stdlib_module_names and stem not in sys.modules:
         return stem

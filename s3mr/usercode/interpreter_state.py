@@ -1,7 +1,7 @@
-"""What user code may replace in its process, and the engine counts on: Python's builtins, and the mask of new files.
+"""Protect interpreter state that s3mr relies on and user code can change: Python's builtins, and the umask.
 
-User code shares the process with the engine that sorts, counts and writes its records. If it replaces `sorted` or
-`len` for everybody, records are lost without an error. So what was replaced is noticed, put back, and reported.
+User code runs in the same process as the engine that sorts, counts and writes its records. If it replaces `sorted` or
+`len` globally, records are lost without an error. So s3mr detects and restores replaced builtins, and reports them.
 """
 
 import builtins
@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-# Nothing of ours calls these, and replacing them is common.
+# s3mr calls none of these, and replacing them is common.
 FREE: Final = frozenset(
     ("print", "input", "help", "exit", "quit", "breakpoint", "copyright", "credits", "license", "_")
 )
@@ -17,23 +17,23 @@ _MISSING: Final = object()
 
 
 class InterpreterState:
-    """What this process had when this was made: before user code had run."""
+    """The state of this process when this object was created, before user code runs."""
 
     def __init__(self) -> None:
         self._builtins = {name: value for name, value in builtins.__dict__.items() if name not in FREE}
         self._umask = umask()
 
-    def put_back(self) -> list[str]:
-        """Put back what was replaced, and return the names of builtins that were; the mask is just put back."""
+    def restore(self) -> list[str]:
+        """Restore builtins and umask. Return the names of the replaced builtins; the umask is not reported."""
         os.umask(self._umask)
-        now = builtins.__dict__  # nothing in here calls a builtin
+        now = builtins.__dict__  # the lines below must not call a builtin: it may be replaced
         replaced = [name for name, value in self._builtins.items() if now.get(name, _MISSING) is not value]
         now.update(self._builtins)
         return replaced
 
 
 def umask() -> int:
-    """Return the mask of this process. Where the system cannot tell, it is set for a moment."""
+    """Return the umask of this process. Systems without ``/proc`` can only tell it by setting it for a moment."""
     try:
         lines = Path("/proc/self/status").read_bytes().splitlines()
         return next(int(line.split()[1], 8) for line in lines if line.startswith(b"Umask:"))
@@ -43,10 +43,10 @@ def umask() -> int:
         return own
 
 
-def complaint(replaced: list[str]) -> str:
-    """Say what was replaced, and what to do instead."""
+def replaced_message(replaced: list[str]) -> str:
+    """Return the error message for ``replaced`` builtins."""
     names = ", ".join(f"builtins.{name}" for name in replaced)
     return (
-        f"the job's code has replaced {names}, which s3mr needs as it was: define a function of that name in your own "
-        "module instead, and use it there"
+        f"the job's code has replaced {names}, which s3mr needs: define a function of that name in your own module "
+        "instead, and use it there"
     )

@@ -1,4 +1,4 @@
-"""Where a job's code lies: the module that holds it, the folder it is imported from, and the files it needs."""
+"""Find a job's code: the module that defines it, the folder it is imported from, and the files it needs."""
 
 import filecmp
 import os
@@ -13,14 +13,14 @@ from s3mr.errors import RequestError
 from s3mr.usercode.imports import PACKAGES
 
 NOTEBOOK_ADVICE = (
-    "workers import the job from a file, and this one is in none: write it into a module "
+    "workers import the job from a file, and this one is not in a file: write it into a module "
     "(in a notebook: a cell that begins with %%writefile wordcount.py), and import it from there"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A job's place: ``name`` in ``module``, which is a dotted name or a file's path below ``root``."""
+    """Where a job is defined: ``name`` in ``module``, which is a dotted name or a file's path below ``root``."""
 
     root: Path
     module: str
@@ -29,32 +29,36 @@ class Code:
     def files(self, include: Sequence[Path] = ()) -> dict[str, Path]:
         """Return the files that a worker needs, by their name in the bundle: their path below ``root``.
 
-        These are the job's file, and what this process has imported from below ``root`` so far: modules as they
-        are, packages whole. Installed packages stay out: workers have their own.
+        These are the job's file, and all modules and whole packages that this process has imported from below ``root``
+        so far. Installed packages are left out: workers have their own.
 
-        ``include`` adds files and folders, relative to the current folder. What lies below ``root`` keeps its path
-        there, so that the job's code finds it beside its own file; anything else comes under its own name. Below a
-        folder, names that begin with ``.`` and ``__pycache__`` stay out.
+        ``include`` adds files and folders, relative to the current folder. A path below ``root`` keeps its place there,
+        so that the job's code finds it beside its own file. Any other path is added under its own name. In a folder,
+        names that begin with ``.`` and ``__pycache__`` are left out.
 
         Raises:
-            RequestError: something is not there or cannot be read, a name is taken by another content.
+            RequestError: a path does not exist or cannot be read, or two files have the same name in the bundle.
         """
         own = self.module if self.module.endswith(".py") else self.module.partition(".")[0]
         found: dict[str, Path] = {}
         try:
             for top in sorted({own, *_imported_below(self.root)}):
                 for path in _files_of(self.root, top):
-                    if path.is_file():  # a pipe, a socket or a device is no code
+                    if path.is_file():  # not a pipe, a socket or a device
                         found[path.relative_to(self.root).as_posix()] = path
             for asked in include:
                 for name, path in _included(self.root, asked):
-                    standing = found.setdefault(name, path)
-                    if standing != path and not filecmp.cmp(standing, path, shallow=False):
-                        raise RequestError(f"--include {asked}: as {name}, the job's code has {standing} already")
+                    existing = found.setdefault(name, path)
+                    if existing != path and not filecmp.cmp(existing, path, shallow=False):
+                        raise RequestError(
+                            f"--include {asked}: the job's code already has {existing} as {name}: rename one of them"
+                        )
         except OSError as error:
             raise RequestError(f"the code cannot be read: {error}") from error
         if taken := [name for name in found if name.partition("/")[0] == PACKAGES]:
-            raise RequestError(f"the job's code has {taken[0]}, but {PACKAGES} is for --requirements: rename it")
+            raise RequestError(
+                f"the job's code has {taken[0]}, but {PACKAGES} is reserved for --requirements: rename it"
+            )
         return found
 
 
@@ -62,7 +66,7 @@ def locate(job: object) -> Code:
     """Return where ``job``, an object in this process, can be imported from.
 
     Raises:
-        RequestError: it is no global of a module, or its module lies in no file.
+        RequestError: it is not a global of a module, or its module is not in a file.
     """
     functions = [getattr(job, name, None) for name in ("map", "reduce", "combine")]
     likely = [getattr(function, "__module__", None) for function in functions]
@@ -91,7 +95,7 @@ def _imported_below(root: Path) -> Iterator[str]:
     """Yield the first component, below ``root``, of every module that was imported from there."""
     folder = _plain(root)
     installed = {_plain(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
-    environment = _plain(sys.prefix)  # often a folder beside the job; and its `s3mr` script is a module, too
+    environment = _plain(sys.prefix)  # often a folder beside the job; its `s3mr` script is an imported module, too
     if sys.prefix != sys.base_prefix and not folder.is_relative_to(environment):
         installed.add(environment)
     for name, module in list(sys.modules.items()):
@@ -104,12 +108,12 @@ def _imported_below(root: Path) -> Iterator[str]:
 
 
 def _plain(path: str | Path) -> Path:
-    """Return ``path`` from the root, without ``..``, so that what it is below can be read from it; links stay."""
+    """Return ``path`` absolute and without ``..``, so that paths can be compared. Links are not resolved."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - `Path.absolute` keeps `..`
 
 
 def _files_of(root: Path, top: str) -> Iterator[Path]:
-    """Yield the files of one module or package that lies in ``root``."""
+    """Yield the files of one module or package in ``root``."""
     for path in (root / top, root / f"{top}.py"):
         if path.is_file():
             yield path
@@ -118,17 +122,17 @@ def _files_of(root: Path, top: str) -> Iterator[Path]:
 
 
 def _included(root: Path, asked: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files behind one ``--include``, each with its name in the bundle."""
+    """Yield the files of one ``--include``, each with its name in the bundle."""
     path = _plain(asked)
     if not path.exists():
         raise RequestError(f"--include {asked}: there is no such file or folder")
     place = _below(root, path)
     if place is None and not path.name:
-        raise RequestError(f"--include {asked}: the whole file system is no part of a job")
+        raise RequestError(f"--include {asked}: this is the whole file system: name a folder of the job")
     base = Path(path.name) if place is None else place
     files = list(_files_below(path)) if path.is_dir() else [path]
     if not files:
-        raise RequestError(f"--include {asked}: there is nothing in it but names that begin with a dot")
+        raise RequestError(f"--include {asked}: the folder is empty, or all its names begin with a dot")
     for file in files:
         if not file.is_file():
             raise RequestError(f"--include {asked}: {file} is neither a file nor a folder")
@@ -136,7 +140,7 @@ def _included(root: Path, asked: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _below(root: Path, path: Path) -> Path | None:
-    """Return the place of ``path`` below ``root``, by their names or else by what these lead to; None if outside."""
+    """Return ``path`` relative to ``root``, by their names or with links resolved; None if it is outside."""
     for outer, inner in ((_plain(root), path), (root.resolve(), path.resolve())):
         if inner.is_relative_to(outer):
             return inner.relative_to(outer)
@@ -144,9 +148,9 @@ def _below(root: Path, path: Path) -> Path | None:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield what is no folder, sorted, through links to folders too, but never twice around."""
+    """Yield everything below ``folder`` that is not a folder, sorted. Follows links, but not in cycles."""
     waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
-    while waiting:  # no recursion: folders may be nested deeper than Python's stack
+    while waiting:  # not recursive: folders may be nested deeper than Python's stack
         path, above = waiting.pop()
         if not path.is_dir():
             yield path

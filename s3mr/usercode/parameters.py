@@ -1,4 +1,4 @@
-"""The job's parameters, as user code sees them: ``s3mr.params["NAME"]``, in every function and at import."""
+"""Pass the job's parameters to user code: ``s3mr.params["NAME"]``, in every function and at import."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +14,7 @@ class Parameters(Mapping[str, str]):
             return self._values[name]
         except KeyError:
             known = ", ".join(sorted(self._values)) or "none"
-            raise KeyError(f"no parameter {name!r}: give it with --param {name}=VALUE (known: {known})") from None
+            raise KeyError(f"no parameter {name!r}: set it with --param {name}=VALUE (known: {known})") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -30,5 +30,5 @@ params = Parameters()
 
 
 def set_parameters(values: Mapping[str, str]) -> None:
-    """Make ``values`` the parameters of this process; what was set before is gone."""
-    params._values = dict(values)  # noqa: SLF001 - users see a mapping without setters
+    """Replace the parameters of this process by ``values``."""
+    params._values = dict(values)  # noqa: SLF001 - users get a mapping without setters

@@ -1,4 +1,4 @@
-"""Tracebacks as the author of a job wants to see them: their own frames, their own paths."""
+"""Format tracebacks for the author of a job: only their own frames, with their own paths."""
 
 import traceback
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Final
 
 from s3mr import limits
 
-_OURS: Final = Path(__file__).parents[1]
+_S3MR: Final = Path(__file__).parents[1]
 
 
 def users_traceback(error: BaseException, *, folder: str = "") -> tuple[str, str]:
-    """Return what ``error`` is in a line, and its traceback without the frames of s3mr and of the import system.
+    """Return ``error`` in one line, and its traceback without the frames of s3mr and of the import system.
 
-    Paths below ``folder``, where a bundle lies unpacked, are shown relative to it. A text that is too long loses its
-    beginning.
+    Paths below ``folder``, the unpacked bundle, are shown relative to it. If the traceback is too long, its start is
+    cut off.
     """
     report = traceback.TracebackException.from_exception(error)
     what = "".join(report.format_exception_only()).strip()
@@ -28,13 +28,13 @@ def _keep_user_frames(report: traceback.TracebackException, folder: str) -> None
         if folder and path.is_relative_to(folder):
             frame.filename = str(path.relative_to(folder))
         elif (
-            path.is_relative_to(_OURS)
+            path.is_relative_to(_S3MR)
             or frame.filename.startswith("<frozen importlib")
             or path.parent.name == "importlib"
         ):
             continue
         frames.append(frame)
     report.stack = traceback.StackSummary.from_list(frames)
-    for behind in (report.__cause__, report.__context__, *(report.exceptions or ())):
-        if behind is not None:
-            _keep_user_frames(behind, folder)
+    for cause in (report.__cause__, report.__context__, *(report.exceptions or ())):
+        if cause is not None:
+            _keep_user_frames(cause, folder)

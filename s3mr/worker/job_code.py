@@ -1,4 +1,4 @@
-"""The code of the job that a worker works for: fetched, verified, unpacked, imported; one job at a time."""
+"""Load the code of the job that a worker works for: fetch, verify, unpack and import it, one job at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,10 @@ from s3mr.worker.user_functions import Functions
 
 @dataclass(slots=True, eq=False)
 class JobCode:
-    """What one process has loaded. ``bundles`` is the folder in which bundles are unpacked.
+    """The code that this process has loaded. Bundles are unpacked in the folder ``bundles``.
 
-    A module may read `s3mr.params` while it is imported, so functions are kept for the same module of the same bundle
-    with the same parameters only; for anything else the module, and what it has imported beside it, runs anew.
+    A module may read `s3mr.params` while it is imported. So the functions are reused only for the same module and
+    bundle with the same parameters. Otherwise, the module and the modules beside it are imported again.
     """
 
     bundles: Path
@@ -29,11 +29,11 @@ class JobCode:
     _functions: Functions | None = None
 
     def load(self, spec: JobSpec, objects: ObjectStore) -> Functions:
-        """Return the functions of the job, from its bundle, and set its parameters.
+        """Return the functions of the job from its bundle, and set its parameters.
 
         Raises:
             UserCodeError: the module cannot be imported here, or has no such job.
-            InvariantError: the bundle is damaged, or holds what no bundle may hold.
+            InvariantError: the bundle is damaged, or has content that is not allowed.
         """
         set_parameters(spec.request.params)
         if self._functions is None or (self._bundle, self._params) != (spec.bundle, spec.request.params):
@@ -58,7 +58,7 @@ class JobCode:
 
 
 def load_functions(folder: Path, spec: JobSpec) -> Functions:
-    """Import the job's module from an unpacked bundle and take its functions.
+    """Import the job's module from an unpacked bundle, and return its functions.
 
     Raises:
         UserCodeError: the module cannot be imported here, or has no such job.
@@ -74,7 +74,7 @@ def load_functions(folder: Path, spec: JobSpec) -> Functions:
     except (Exception, SystemExit) as error:  # user code runs at import
         what, shown = users_traceback(error, folder=str(folder))
         raise UserCodeError(
-            f"the job's module {spec.bundle.module} cannot be imported in a worker: {what}; what it imports must lie "
-            "beside it and be imported at its top, or come with --include or --requirements",
+            f"the job's module {spec.bundle.module} cannot be imported in a worker: {what}; put the files that it "
+            "imports beside it and import them at its top, or add them with --include or --requirements",
             traceback=shown,
         ) from error

@@ -1,4 +1,4 @@
-"""Write pairs as the lines of one part, in blocks."""
+"""Write the lines of one part, in blocks."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -9,21 +9,21 @@ from s3mr.model import object_names
 from s3mr.model.manifest import Part
 from s3mr.model.object_names import OpenedPart
 from s3mr.model.report import TaskRequest
-from s3mr.worker.task_context import Surroundings
+from s3mr.worker.task_context import TaskContext
 
-Lines: TypeAlias = tuple[bytes, int]  # whole lines, and how many
+Lines: TypeAlias = tuple[bytes, int]  # whole lines, and their number
 _BLOCK_BYTES: Final = 256 * 1024
 
 
-def write_part(lines: Iterable[Lines], request: TaskRequest, *, worker: str, surroundings: Surroundings) -> Part:
-    """Write ``lines`` as the part of the task; durable on return, and nothing is left of it if anything raises."""
+def write_part(lines: Iterable[Lines], request: TaskRequest, *, worker: str, context: TaskContext) -> Part:
+    """Write ``lines`` as the part of the task. It is durable on return. If an error is raised, the part is removed."""
     job_id, name = request.spec.job_id, object_names.part(request.task)
 
-    def note(upload: str) -> None:
-        """Leave a note of an upload, by which the coordinator finds it should this worker die."""
-        surroundings.store.put(object_names.upload_note(job_id, OpenedPart(name, worker, upload)), b"")
+    def announce(upload: str) -> None:
+        """Store a note of the upload, so that the coordinator finds it if this worker dies."""
+        context.store.put(object_names.upload_note(job_id, OpenedPart(name, worker, upload)), b"")
 
-    part = surroundings.output.open_part(name, worker=worker, announce=note)
+    part = context.output.open_part(name, worker=worker, announce=announce)
     try:
         block: list[bytes] = []
         size_bytes = records = 0
@@ -38,6 +38,6 @@ def write_part(lines: Iterable[Lines], request: TaskRequest, *, worker: str, sur
             part.write(b"".join(block))
         return part.finish(records=records)
     except Exception:
-        with suppress(TransientError):  # what raised first says more; a leftover upload is swept at the end
+        with suppress(TransientError):  # the first error matters more; the sweep removes a leftover upload
             part.abandon()
         raise

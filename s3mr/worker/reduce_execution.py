@@ -1,4 +1,4 @@
-"""Run one reduce task: the pieces of its partition, merged, through the user's reduce into a part."""
+"""Run one reduce task: merge the pieces of its partition, apply the user's reduce, and write a part."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,59 +17,59 @@ from s3mr.shuffle.frames import frame_bytes
 from s3mr.shuffle.merge import merge_runs
 from s3mr.shuffle.shuffle_index import column_range, decode_column
 from s3mr.worker.part_lines import write_part
-from s3mr.worker.task_context import Outcome, Surroundings
+from s3mr.worker.task_context import TaskContext, TaskOutput
 from s3mr.worker.user_functions import UserCode
 
-_SMALL_BYTES: Final = 256 * 1024  # pieces up to here are read whole, some ahead
+_SMALL_BYTES: Final = 256 * 1024  # pieces up to this size are prefetched whole
 _READ_AHEAD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredPiece:
-    """A piece that is not empty, and the bytes ``[start, …)`` of the object where it lies."""
+    """A piece that is not empty, the object that contains it, and where it starts there."""
 
     key: str
     start: int
     piece: Piece
 
 
-def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, surroundings: Surroundings) -> Outcome:
+def run_reduce(request: TaskRequest, *, worker: str, user_code: UserCode, context: TaskContext) -> TaskOutput:
     """Run the reduce task of ``request`` as ``worker``.
 
     Raises:
-        UserCodeError: reduce raised, or yielded what cannot be written; with the key.
-        InvariantError: the index or a piece is missing, or is not what its writer reported.
+        UserCodeError: reduce raised, or yielded an object that cannot be written; with the key.
+        InvariantError: the index or a piece is missing, or differs from what its writer reported.
     """
-    inputs = _Pieces(request, surroundings)
+    inputs = _Pieces(request, context)
     groups = merge_runs(
         inputs.runs(),
-        memory_bytes=request.spec.memory_bytes // 2,  # the other half is for Python, the user's code and S3
+        memory_bytes=request.spec.memory_bytes // 2,  # the other half is for Python, user code and S3
         frame_bytes=frame_bytes(request.spec.memory_bytes),
-        scratch=surroundings.scratch,
+        scratch=context.scratch,
     )
     lines = user_code.reduced(groups)
     try:
-        part = write_part(lines, request, worker=worker, surroundings=surroundings)
+        part = write_part(lines, request, worker=worker, context=context)
     except InvariantError as error:
         raise InvariantError(f"{inputs.reading}: {error}") if inputs.reading else error from error
-    return Outcome(
+    return TaskOutput(
         counters=Counters(records_out=part.records, bytes_out=part.size_bytes), books=inputs.books, part=part
     )
 
 
 class _Pieces:
-    """The pieces of one partition; ``books`` add up what was read of them, ``reading`` names the one at hand."""
+    """Reads the pieces of one partition. ``books`` sums up what it has read; ``reading`` names the current piece."""
 
-    def __init__(self, request: TaskRequest, surroundings: Surroundings) -> None:
+    def __init__(self, request: TaskRequest, context: TaskContext) -> None:
         self._spec = request.spec
         self._partition = request.task
-        self._store = surroundings.store
-        self._parallel = surroundings.parallel
+        self._store = context.store
+        self._parallel = context.parallel
         self.books = Books()
         self.reading: str | None = None
 
     def runs(self) -> Iterator[Iterator[bytes]]:
-        """Yield each piece that is not empty, in the order of map tasks, as blocks of bytes."""
+        """Yield each piece that is not empty, ordered by map task, as blocks of bytes."""
         for stored, content in self._parallel.map(self._read_if_small, self._stored(), width=_READ_AHEAD):
             self.reading = stored.key
             yield iter((content,)) if content is not None else _verified(self._store, stored)
@@ -81,7 +81,7 @@ class _Pieces:
         return stored, b"".join(_verified(self._store, stored)) if small else None
 
     def _stored(self) -> Iterator[_StoredPiece]:
-        """Read the shuffle index, a segment at a time."""
+        """Read the shuffle index, one segment at a time."""
         for segment, first in enumerate(range(0, self._spec.map_tasks, limits.INDEX_SEGMENT_TASKS)):
             tasks = min(limits.INDEX_SEGMENT_TASKS, self._spec.map_tasks - first)
             start, stop = column_range(self._partition, tasks=tasks)
@@ -99,7 +99,7 @@ class _Pieces:
 
 
 def _verified(store: ObjectStore, stored: _StoredPiece) -> Iterator[bytes]:
-    """Yield the blocks of a piece; raise at its end unless they are what its writer reported."""
+    """Yield the blocks of a piece; raise at the end if they differ from what its writer reported."""
     length_bytes = crc32c = 0
     stop = stored.start + stored.piece.length_bytes
     for block in store.stream(stored.key, start=stored.start, stop=stop):
@@ -108,6 +108,6 @@ def _verified(store: ObjectStore, stored: _StoredPiece) -> Iterator[bytes]:
         yield block
     if (length_bytes, crc32c) != (stored.piece.length_bytes, stored.piece.crc32c):
         raise InvariantError(
-            f"{stored.key}, bytes {stored.start} to {stop}, is not what its writer reported: "
+            f"{stored.key}, bytes {stored.start} to {stop}, differs from what its writer reported: "
             f"{length_bytes} bytes with CRC-32C {crc32c:08x}, not {stored.piece.crc32c:08x}"
         )

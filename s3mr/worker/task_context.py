@@ -1,4 +1,4 @@
-"""What a task is given besides its request, and what it leaves behind."""
+"""Define what a task needs besides its request, and what it returns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from s3mr.shuffle.merge import Scratch
 
 
 class Records(Protocol):
-    """The records of one map task, in order, as batches (source, records); to be iterated over once."""
+    """The records of one map task, in order, as batches (source, records). Iterate over them once."""
 
     @property
     def consumed_bytes(self) -> int:
-        """Bytes of the input objects that belong to the records yielded so far; at the end, to all of them."""
+        """Bytes of the input objects that the records so far come from; after the last record, all bytes."""
 
     def __iter__(self) -> Iterator[tuple[str, Sequence[Any]]]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """The world of a worker.
+class TaskContext:
+    """The ports and functions that a task uses.
 
     ``open_records`` reads the plan and the inputs of a map task. ``scratch`` returns a new, empty, anonymous temporary
     file.
@@ -39,8 +39,8 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a task that went well leaves behind: the facts of its manifest. All of it lies durable already."""
+class TaskOutput:
+    """What a successful task returns: the facts for its manifest. All data that they describe is already durable."""
 
     counters: Counters
     key_type: str | None = None

@@ -1,4 +1,4 @@
-"""What a Lambda environment or a local worker process does with a request: load the job's code, execute, report."""
+"""Handle a request in a Lambda environment or a local worker process: load the job's code, execute, report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ from s3mr.model.job import JobSpec
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
 from s3mr.shuffle.merge import Scratch
-from s3mr.usercode.interpreter_state import InterpreterState, complaint
-from s3mr.worker.execution import execute, failed
+from s3mr.usercode.interpreter_state import InterpreterState, replaced_message
+from s3mr.worker.execution import execute, failure_report
 from s3mr.worker.job_code import JobCode
 from s3mr.worker.plan_reader import PlanReader
-from s3mr.worker.task_context import Surroundings
+from s3mr.worker.task_context import TaskContext
 
 
 @dataclass(frozen=True, slots=True)
 class TaskHandler:
-    """Executes requests, one after another; user code stays loaded between requests of the same job.
+    """Executes requests, one after another. User code stays loaded between requests of the same job.
 
-    ``requests_sent`` counts what this process has asked of services so far, by operation.
+    ``requests_sent`` returns how many requests this process has sent to services so far, by operation.
     """
 
     objects: ObjectStore
@@ -42,31 +42,31 @@ class TaskHandler:
         """Execute the attempt that ``event``, a `TaskRequest` as JSON, asks for; return its `Report` as JSON.
 
         Raises:
-            ValidationError: the event is no such request.
+            ValidationError: the event is not a task request.
         """
         request = TaskRequest.model_validate(event)
         before = self.requests_sent()
         try:
             report = self._report(request)
         except Exception:
-            replaced = self.untouched.put_back()
+            replaced = self.untouched.restore()
             if not replaced:
                 raise
         else:
-            replaced = self.untouched.put_back()
-        if replaced:  # whatever came of it, records may be missing
-            report = failed(request, worker=None, error=UserCodeError(complaint(replaced)))
+            replaced = self.untouched.restore()
+        if replaced:  # even if the task seemed to succeed: records may be missing
+            report = failure_report(request, worker=None, error=UserCodeError(replaced_message(replaced)))
         return self._with_requests(report, before).model_dump(mode="json")
 
     def _report(self, request: TaskRequest) -> Report:
         try:
             functions = self.code.load(request.spec, self.objects)
         except S3mrError as error:
-            return failed(request, worker=None, error=error)
-        return execute(request, functions, self._surroundings(request.spec))
+            return failure_report(request, worker=None, error=error)
+        return execute(request, functions, self._context(request.spec))
 
-    def _surroundings(self, spec: JobSpec) -> Surroundings:
-        return Surroundings(
+    def _context(self, spec: JobSpec) -> TaskContext:
+        return TaskContext(
             store=self.objects,
             output=self.output_of(spec),
             parallel=self.parallel,
@@ -79,7 +79,7 @@ class TaskHandler:
     def _open_records(self, request: TaskRequest) -> TaskReader:
         pointer = request.plan
         if pointer is None:
-            raise ValueError("a map request without a plan")
+            raise ValueError("a map request has no plan")
         inputs = self.inputs_of(request.spec)
         return TaskReader(
             inputs,

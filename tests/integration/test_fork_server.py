@@ -90,7 +90,7 @@ def test_a_job_whose_template_is_killed_goes_on(here: Path) -> None:
     arguments: list[str | Path] = [S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1"]
     with subprocess.Popen(arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         try:
-            template = found(command.pid, "s3mr-template")
+            template = found(command.pid, "s3mr-forkserver")
             worker = found(template, "s3mr-worker")
             until((here / "begun").exists)
             os.kill(template, signal.SIGKILL)

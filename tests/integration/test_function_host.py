@@ -419,7 +419,7 @@ def test_where_user_code_cannot_be_sealed_an_environment_serves_one_bundle_and_e
         assert unsealed.process.stderr
         first, *_, last = unsealed.process.stderr.read().splitlines()
         assert "user code is not sealed here" in first
-        assert "this environment ends: another bundle's turn" in last
+        assert "this environment ends: the next request has another bundle" in last
     finally:
         unsealed.close()
 

@@ -209,7 +209,7 @@ def test_the_death_of_the_services_is_said_and_leaves_nothing(
     command = run("--workers", "1")
     until(lambda: pids(tmp_path), "a map runs")
     others = set(processes_of(tmp_path)) - {command.pid, *pids(tmp_path)}
-    (server,) = (pid for pid in others if Path(f"/proc/{pid}/comm").read_text() != "s3mr-template\n")
+    (server,) = (pid for pid in others if Path(f"/proc/{pid}/comm").read_text() != "s3mr-forkserver\n")
     os.kill(server, signal.SIGKILL)
     (tmp_path / "here/go").touch()
     _, said = command.communicate(timeout=PATIENCE_S)

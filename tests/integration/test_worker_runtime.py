@@ -286,7 +286,7 @@ def test_nothing_of_an_invocation_is_there_when_its_response_is(runtime: Runtime
     assert runtime.attack(attack) == "response"
     below = [pid for pid in _below(runtime.process.pid) if _state(pid) != "Z"]
     names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in below]
-    assert names == ["s3mr-template"]
+    assert names == ["s3mr-forkserver"]
     runtime.next_job()
 
 

@@ -18,7 +18,7 @@ from s3mr.model.plan_codec import decode_map_task
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Invoker, JobStore, ObjectStore
 from s3mr.worker.execution import execute
-from s3mr.worker.task_context import Surroundings
+from s3mr.worker.task_context import TaskContext
 from s3mr.worker.user_functions import Functions
 from tests.simulation import oracle
 from tests.simulation.faults import Faults
@@ -107,7 +107,7 @@ class Parts:
 
     def work(self, request: TaskRequest) -> Report:
         """Execute a request, as a worker does."""
-        surroundings = Surroundings(
+        context = TaskContext(
             store=self.objects,
             output=self._output_of(request.spec.job_id),
             parallel=self.parallel,
@@ -116,7 +116,7 @@ class Parts:
             scratch=io.BytesIO,
             open_records=self._open_records,
         )
-        return execute(request, self._functions(request), surroundings)
+        return execute(request, self._functions(request), context)
 
     def _open_records(self, request: TaskRequest) -> TaskReader:
         pointer = request.plan

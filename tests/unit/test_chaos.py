@@ -17,35 +17,37 @@ def request(task: int, attempt: int = 1) -> TaskRequest:
 
 def test_fates_come_as_often_as_asked_and_the_same_each_time() -> None:
     chaos = Chaos.parse("crash=.3,stall=.3,dup=.2,seed=7")
-    fates = [chaos.fate(request(task), 1) for task in range(2000)]
-    assert fates == [chaos.fate(request(task), 1) for task in range(2000)]
-    counts = Counter(fates)
+    faults = [chaos.fault(request(task), 1) for task in range(2000)]
+    assert faults == [chaos.fault(request(task), 1) for task in range(2000)]
+    counts = Counter(faults)
     expected = {"crash": 0.3, "stall": 0.3, "dup": 0.2, "none": 0.2}
-    assert {fate: count / 2000 for fate, count in counts.items()} == pytest.approx(expected, abs=0.05)
+    assert {fault: count / 2000 for fault, count in counts.items()} == pytest.approx(expected, abs=0.05)
 
 
 def test_another_seed_draws_other_fates() -> None:
-    drawn = [[Chaos(crash=0.5, seed=seed).fate(request(task), 1) for task in range(50)] for seed in (1, 2)]
+    drawn = [[Chaos(crash=0.5, seed=seed).fault(request(task), 1) for task in range(50)] for seed in (1, 2)]
     assert drawn[0] != drawn[1]
 
 
 def test_a_tasks_last_attempt_is_spared() -> None:
-    assert Chaos(crash=1.0).fate(request(0, attempt=3), 1) == "crash"
-    assert Chaos(crash=1.0).fate(request(0, attempt=4), 1) == "none"
-    assert Chaos(crash=1.0).fate(request(0, attempt=5), 1) == "none"
+    assert Chaos(crash=1.0).fault(request(0, attempt=3), 1) == "crash"
+    assert Chaos(crash=1.0).fault(request(0, attempt=4), 1) == "none"
+    assert Chaos(crash=1.0).fault(request(0, attempt=5), 1) == "none"
 
 
-def test_a_doubled_attempt_has_a_second_execution_with_a_fate_of_its_own_and_no_third() -> None:
+def test_a_doubled_attempt_has_a_second_execution_with_its_own_fault_and_no_third() -> None:
     chaos = Chaos(crash=0.3, stall=0.3, dup=0.4)
-    assert [chaos.fate(request(task), 1) for task in range(50)] != [chaos.fate(request(task), 2) for task in range(50)]
-    assert {chaos.fate(request(task), 2) for task in range(50)} == {"crash", "stall", "none"}
-    assert Chaos(dup=1.0).fate(request(0), 2) == "none"
+    assert [chaos.fault(request(task), 1) for task in range(50)] != [
+        chaos.fault(request(task), 2) for task in range(50)
+    ]
+    assert {chaos.fault(request(task), 2) for task in range(50)} == {"crash", "stall", "none"}
+    assert Chaos(dup=1.0).fault(request(0), 2) == "none"
 
 
 def test_an_execution_dies_before_its_work_as_often_as_meanwhile_whatever_its_chance() -> None:
     for chaos in (Chaos(crash=0.1), Chaos(crash=1.0)):
         drawn = [chaos._draw(request(task), 1) for task in range(2000)]
-        meanwhile = [delay_s > 0 for fate, delay_s in drawn if fate == "crash"]
+        meanwhile = [delay_s > 0 for fault, delay_s in drawn if fault == "crash"]
         assert sum(meanwhile) / len(meanwhile) == pytest.approx(0.5, abs=0.1)
 
 
@@ -58,7 +60,7 @@ def test_what_hangs_is_waited_for_a_second_and_everything_else_as_long_as_the_jo
 
 
 def test_without_chaos_nothing_happens() -> None:
-    assert Chaos.parse("").fate(request(0), 1) == "none"
+    assert Chaos.parse("").fault(request(0), 1) == "none"
     assert Chaos().execute(request(0), 1, lambda: "done") == "done"
 
 

@@ -10,7 +10,7 @@ from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeEr
 from s3mr.model.job import FailureKind, Phase
 from s3mr.model.manifest import unpack_pieces
 from s3mr.model.report import Report
-from s3mr.worker.execution import failed
+from s3mr.worker.execution import failure_report
 from s3mr.worker.user_functions import Functions
 from tests.unit.workshop import Cloud
 
@@ -149,7 +149,7 @@ def test_a_traceback_shows_the_users_frames_alone_with_paths_in_the_bundle() -> 
 @pytest.mark.parametrize(
     ("combine", "message"),
     [
-        (lambda _key, values: [("other", sum(values))], "must yield the key that it was given"),
+        (lambda _key, values: [("other", sum(values))], "must yield the key that it was called with"),
         (lambda _key, values: [sum(values)], "combine yielded 2"),
         (lambda key, _values: [(key, {1})], "sorted"),
         (lambda _key, _values: None, "combine returned None"),
@@ -269,13 +269,13 @@ def test_an_error_without_a_meaning_is_the_death_of_the_worker() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     request = cloud.request(Phase.MAP, 0)
     with pytest.raises(LookupError, match="ours"):
-        failed(request, worker=None, error=LookupError("ours"))
+        failure_report(request, worker=None, error=LookupError("ours"))
 
 
 def test_what_the_system_refuses_is_a_crash_that_may_go_better_elsewhere() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     request = cloud.request(Phase.MAP, 0)
-    failure = failed(request, worker=None, error=OSError(errno.EMFILE, "too many")).failure
+    failure = failure_report(request, worker=None, error=OSError(errno.EMFILE, "too many")).failure
     assert failure is not None
     assert failure.kind is FailureKind.CRASH
     assert "too many" in failure.message

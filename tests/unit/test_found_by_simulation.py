@@ -220,7 +220,7 @@ def test_an_input_that_arrives_short_is_noticed_even_where_another_line_makes_up
             yield content[start : stop - 1 if start == 0 else stop]
 
     first = Split(source="in/0", size_bytes=len(content), etag="e", start=0, stop=6)
-    with pytest.raises(TransientError, match="broke off at byte 5 of 6"):
+    with pytest.raises(TransientError, match="was interrupted at byte 5 of 6"):
         list(TaskReader(BreaksOff(), MapTask(splits=(first,)), get_format("text")))
 
 

@@ -117,7 +117,7 @@ def test_a_frame_that_promises_gigabytes_takes_no_memory(promised: int) -> None:
 def test_a_frame_that_says_it_takes_less_memory_than_its_content_is_refused() -> None:
     content = Encoder().encode([["a"], None, ["b" * 900]])
     assert len(frames_read(forged(content, memory_bytes=len(content) + PAIR_BYTES))) == 1
-    with pytest.raises(InvariantError, match="than the 900 bytes that it says"):
+    with pytest.raises(InvariantError, match="than the 900 bytes that its header says"):
         list(read_run([forged(content, memory_bytes=900)]))
 
 

@@ -9,11 +9,11 @@ from tests.integration.test_replaced_builtins import REPLACED
 
 CHECK = """
 import builtins
-from s3mr.usercode.interpreter_state import InterpreterState, complaint
+from s3mr.usercode.interpreter_state import InterpreterState, replaced_message
 before, untouched = dict(builtins.__dict__), InterpreterState()
 {}
-replaced = untouched.put_back()
-print(replaced, before == builtins.__dict__, complaint(replaced)[:35])
+replaced = untouched.restore()
+print(replaced, before == builtins.__dict__, replaced_message(replaced)[:35])
 """
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from s3mr import Job, params
 from s3mr.errors import RequestError
-from s3mr.usercode.imports import forget, import_from, under_way
+from s3mr.usercode.imports import forget, import_from, is_importing
 from s3mr.usercode.location import Code, code_in, locate
 from s3mr.usercode.parameters import set_parameters
 
@@ -170,7 +170,9 @@ def test_including_something_twice_or_what_is_there_already_is_no_collision(job_
 
 def test_two_contents_for_one_name_are_refused(job_root: Path) -> None:
     Path("data.json").write_text("another")
-    with pytest.raises(RequestError, match=r"--include data.json: as data.json, the job's code has .*root/data.json"):
+    with pytest.raises(
+        RequestError, match=r"--include data.json: the job's code already has .*root/data.json as data.json"
+    ):
         included(job_root, "root/data.json", "data.json")
 
 
@@ -179,7 +181,7 @@ def test_what_cannot_be_included_is_refused_by_its_name(job_root: Path) -> None:
     os.mkfifo("root/sub/pipe")
     for asked, why in (
         ("missing", "there is no such file"),
-        ("empty", "nothing in it"),
+        ("empty", "all its names begin with a dot"),
         ("root/sub/pipe", "neither a file nor a folder"),
         ("root/sub", "neither a file nor a folder"),
         ("/", "whole file system"),
@@ -191,7 +193,7 @@ def test_what_cannot_be_included_is_refused_by_its_name(job_root: Path) -> None:
 def test_the_folder_for_requirements_is_no_name_for_the_jobs_own_code(job_root: Path) -> None:
     Path("_requirements").mkdir()
     Path("_requirements/x.py").touch()
-    with pytest.raises(RequestError, match="_requirements is for --requirements"):
+    with pytest.raises(RequestError, match="_requirements is reserved for --requirements"):
         included(job_root, "_requirements")
 
 
@@ -230,9 +232,9 @@ def test_a_file_of_any_name_is_imported_and_shadows_nothing_loaded(tmp_path: Pat
 
 
 def test_a_module_knows_while_it_is_being_imported(tmp_path: Path) -> None:
-    write(tmp_path, asking="from s3mr.usercode.imports import under_way\nseen = under_way()\n")
+    write(tmp_path, asking="from s3mr.usercode.imports import is_importing\nseen = is_importing()\n")
     assert import_from(tmp_path, "asking.py").seen is True
-    assert under_way() is False
+    assert is_importing() is False
 
 
 def test_a_module_that_raises_is_not_left_half_imported(tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def test_a_module_that_raises_is_not_left_half_imported(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         import_from(tmp_path, "half.py")
     assert "half" not in sys.modules
-    assert under_way() is False
+    assert is_importing() is False
 
 
 def test_requirements_are_found_after_the_jobs_own_files_and_before_all_else(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from s3mr.errors import TransientError, UserCodeError
 from s3mr.reducers import Reducer
 from s3mr.shuffle.frames import read_run, write_run
 from s3mr.shuffle.group_buffer import Combine, CombineBuffer, Folding
-from s3mr.shuffle.merge import Watched
-from s3mr.shuffle.pair_buffer import Room
+from s3mr.shuffle.merge import TrackedValues
+from s3mr.shuffle.pair_buffer import BufferSettings
 from s3mr.shuffle.partitioning import by_hash
 from s3mr.shuffle.sort_buffer import SortBuffer
 from s3mr.worker.user_functions import Functions, UserCode
@@ -158,7 +158,9 @@ def test_a_combiner_is_not_asked_for_one_value() -> None:
 
 @pytest.mark.parametrize("constant", [1, "x", None, (1, "a")])
 def test_counting_begins_anew_after_a_spill(constant: Any) -> None:
-    held = CombineBuffer(Room(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))])
+    held = CombineBuffer(
+        BufferSettings(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))]
+    )
     held.fill("a.txt", [[("x", 0), ("x", constant)]], lambda _source, record: record)
     list(held.partitions())
     held.fill("a.txt", [[("k", constant)] * 5], lambda _source, record: record)
@@ -291,15 +293,15 @@ def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_wi
 ) -> None:
     code = UserCode(Functions(map=passing, reduce=function, combine=function))
     with pytest.raises(TransientError, match="the disk is away"):
-        list(code.reduced([("a", Watched(broken()))]))
+        list(code.reduced([("a", TrackedValues(broken()))]))
     assert code.combine is not None
     with pytest.raises(TransientError, match="the disk is away"):
-        list(code.combine("a", Watched(broken())))
+        list(code.combine("a", TrackedValues(broken())))
 
 
 @pytest.mark.parametrize(("key", "own"), [(1, True), (1, 1.0), (1.0, 1), ("a", "b"), ((1,), (True, 2))])
 def test_a_combiner_must_yield_its_own_key_also_in_type(key: Any, own: Any) -> None:
     code = UserCode(Functions(map=passing, reduce=passing, combine=lambda _key, _values: [(own, 1)]))
     assert code.combine is not None
-    with pytest.raises(UserCodeError, match="must yield the key that it was given"):
+    with pytest.raises(UserCodeError, match="must yield the key that it was called with"):
         list(code.combine(key, iter([1, 2])))

@@ -99,7 +99,7 @@ def test_nan_is_no_key() -> None:
     ],
 )
 def test_a_value_that_is_not_carried_is_refused_by_its_type(value: object, name: str) -> None:
-    with pytest.raises(UserCodeError, match=rf"a value of type [\w.]*{re.escape(name)} cannot be carried"):
+    with pytest.raises(UserCodeError, match=rf"a value of type [\w.]*{re.escape(name)} cannot be serialized"):
         format_pair("k", value)
 
 

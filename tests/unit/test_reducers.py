@@ -109,8 +109,8 @@ def test_a_job_with_a_reducer_sends_one_state_a_key_and_task() -> None:
         (reducers.mean, None, "only int and float can be added up, not NoneType"),
         (reducers.distinct, [1], "reduce raised TypeError: unhashable"),
         (reducers.top(2), math.nan, "NaN has no order"),
-        (Reducer("r", set, set), 1, "which cannot be carried"),
-        (Reducer("r", lambda values: [values] * 1_000_000, list), 1, "may hold a quarter of --memory"),
+        (Reducer("r", set, set), 1, "which cannot be serialized"),
+        (Reducer("r", lambda values: [values] * 1_000_000, list), 1, "raise --memory"),
     ],
 )
 def test_values_that_a_reducer_cannot_take_are_an_error_with_their_key(

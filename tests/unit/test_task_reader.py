@@ -229,7 +229,7 @@ def test_text_is_splittable_unless_compressed_and_whole_never() -> None:
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
-    with pytest.raises(RequestError, match="no format 'csv': choose one of block, text, whole"):
+    with pytest.raises(RequestError, match="there is no format 'csv': choose one of block, text, whole"):
         get_format("csv")
 
 
@@ -245,5 +245,5 @@ def test_a_format_of_the_user_is_found_by_its_name_and_cannot_take_anothers() ->
     register_format(chosen)  # type: ignore[arg-type]
     register_format(chosen)  # type: ignore[arg-type] # a module may be imported twice
     assert read_one(b"abc", get_format("single-bytes")) == ["a", "b", "c"]
-    with pytest.raises(RequestError, match="exists already"):
+    with pytest.raises(RequestError, match="already exists"):
         register_format(Bytes())  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from s3mr.model.manifest import Part
 from s3mr.model.report import Report, TaskRequest
 from s3mr.shuffle.shuffle_index import encode_segment
 from s3mr.worker.execution import execute
-from s3mr.worker.task_context import Surroundings
+from s3mr.worker.task_context import TaskContext
 from s3mr.worker.user_functions import Functions
 from tests.submissions import some_spec
 
@@ -93,7 +93,7 @@ class Counting:
 
 
 class Cloud:
-    """A job's surroundings, and its coordinator in ten lines."""
+    """A job's context, and its coordinator in ten lines."""
 
     def __init__(self, texts: Texts, functions: Functions, *, reducers: int = 3, layout: str = "packed") -> None:
         self.texts, self.functions = texts, functions
@@ -107,7 +107,7 @@ class Cloud:
 
     def run(self, phase: Phase, task: int, *, start_by: float = 1e10) -> Report:
         request = self.request(phase, task, start_by=start_by)
-        surroundings = Surroundings(
+        context = TaskContext(
             store=self.store,
             output=self.output,  # type: ignore[arg-type] # workers only open parts
             parallel=OneByOne(),
@@ -116,7 +116,7 @@ class Cloud:
             scratch=self.scratch,
             open_records=lambda asked: Records(self.texts[asked.task]),
         )
-        return execute(request, self.functions, surroundings)
+        return execute(request, self.functions, context)
 
     def map_all(self) -> list[Report]:
         reports = [self.run(Phase.MAP, task) for task in range(self.spec.map_tasks)]

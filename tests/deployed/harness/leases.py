@@ -20,7 +20,7 @@ def let_leases_run_out(person: Person, job_id: str) -> None:
 
 
 def perform_the_last_round(person: Person, job_id: str) -> None:
-    """Sweep what attempts have written that outlived their job, once none is under way any more."""
+    """Sweep what attempts have written that superseded their job, once none is under way any more."""
     cloud = person.stack.cloud
     cloud.service.settle(SETTLE_S)
     let_leases_run_out(person, job_id)

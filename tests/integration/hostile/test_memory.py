@@ -107,7 +107,7 @@ def test_a_line_of_a_hundred_megabytes_is_refused_by_workers_with_little_memory(
     status, out, err, peak_bytes = run(tmp_path, "job.py:carried", "line.txt", memory="16MiB")
     assert (status, out) == (1, "")
     assert "attempt 1: a record of more than 4MiB in line.txt, at about byte " in err
-    assert err.endswith("a record may take a quarter of --memory\n")
+    assert err.endswith("raise --memory (a record may take a quarter of it)\n")
     assert 0 < peak_bytes < 16 * limits.MIB + OWN_BYTES
 
 

@@ -91,15 +91,15 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         "one-worker-id-an-attempt",
         "s3mr.worker.execution",
         1,
-        ("worker = surroundings.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
+        ("worker = context.entropy.hex(_WORKER_DIGITS)", "worker = request.token[:_WORKER_DIGITS]"),
     ),
     mutant(
         "report-before-the-bytes",
         "s3mr.worker.map_execution",
         11,
         (
-            "            surroundings.store.put(key, file)\n    return pieces",
-            "            request.attempt > 1 or surroundings.store.put(key, file)\n    return pieces",
+            "            context.store.put(key, file)\n    return pieces",
+            "            request.attempt > 1 or context.store.put(key, file)\n    return pieces",
         ),
     ),
     mutant(

@@ -139,7 +139,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         "s3mr.worker.part_lines",
         1,
         (
-            'surroundings.store.put(object_names.upload_note(job_id, OpenedPart(name, worker, upload)), b"")',
+            'context.store.put(object_names.upload_note(job_id, OpenedPart(name, worker, upload)), b"")',
             "_ = OpenedPart(name, worker, upload)",
         ),
     ),

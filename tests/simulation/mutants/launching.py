@@ -166,7 +166,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         "a-clock-never-steps-back",
         "s3mr.worker.execution",
         10,
-        ("max(surroundings.clock.now() - started_at, 0.0)", "surroundings.clock.now() - started_at"),
+        ("max(context.clock.now() - started_at, 0.0)", "context.clock.now() - started_at"),
     ),
     mutant(
         "the-last-lease-is-the-latest",

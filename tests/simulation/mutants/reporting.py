@@ -38,7 +38,7 @@ REPORTING: Final[tuple[Mutant, ...]] = (
         "s3mr.worker.execution",
         2,
         (
-            "        return failed(request, worker=worker, error=error)\n",
+            "        return failure_report(request, worker=worker, error=error)\n",
             "        return failed(request, worker=None, error=error)\n",
         ),
     ),
