@@ -38,16 +38,35 @@ class SplittableFormat(Format, Protocol):
 
 
 _formats: Final[dict[str, Format]] = {}
+_users: Final[set[str]] = set()  # names of formats that did not come with s3mr
 
 
 def register_format(added: Format) -> None:
-    """Make ``added`` available under its name.
+    """Make ``added`` available under its name. A module that is imported again replaces the format that it registered.
 
     Raises:
         RequestError: another format has this name.
     """
-    if _formats.setdefault(added.name, added) is not added:
+    known = _formats.get(added.name)
+    if known is not None and (added.name not in _users or _origins(known).isdisjoint(_origins(added))):
         raise RequestError(f"a format named {added.name!r} already exists: choose another name")
+    _formats[added.name] = added
+    if not type(added).__module__.startswith("s3mr.formats."):
+        _users.add(added.name)
+
+
+def forget_formats() -> None:
+    """Drop the formats that users registered: the next job may have others under the same names."""
+    for name in _users:
+        del _formats[name]
+    _users.clear()
+
+
+def _origins(known: Format) -> set[tuple[str, str]]:
+    """Return what a format is recognised by: its class in its module, and in its file, also if that is a script."""
+    kind = type(known)
+    code = getattr(kind.records, "__code__", None)
+    return {(where, kind.__qualname__) for where in (kind.__module__, code and code.co_filename) if where}
 
 
 def get_format(name: str) -> Format:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from s3mr import limits
 from s3mr.errors import InvariantError, S3mrError, UserCodeError
+from s3mr.formats.registry import forget_formats
 from s3mr.model import object_names
 from s3mr.model.job import BundleRef, JobSpec
 from s3mr.ports import ObjectStore
@@ -44,6 +45,7 @@ class JobCode:
 
     def _forget(self, following: BundleRef) -> None:
         self._functions = None
+        forget_formats()
         if self._bundle is not None:
             same = self._bundle.sha256 == following.sha256
             forget(self.bundles / self._bundle.sha256, keep_packages=same)

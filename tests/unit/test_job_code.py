@@ -10,7 +10,8 @@ import pytest
 
 from s3mr import limits
 from s3mr.adapters.memory.memory_stores import MemoryObjectStore
-from s3mr.errors import InvariantError, UserCodeError
+from s3mr.errors import InvariantError, RequestError, UserCodeError
+from s3mr.formats import get_format
 from s3mr.model import object_names
 from s3mr.model.job import BundleRef, JobSpec
 from s3mr.usercode.bundle import make_bundle
@@ -97,6 +98,27 @@ TABLE = (Path(__file__).parent / "data/table.json").read_text()
 first = Job(map=lambda source, record: TABLE)
 """
     assert world.call(world.job({"jobs.py": reading, "data/table.json": "[1]"})) == "[1]"
+
+
+def test_a_format_of_the_jobs_own_module_is_that_of_the_job_that_runs(world: World) -> None:
+    declaring = """
+from s3mr import Job
+from s3mr.formats import register_format
+class Mine:
+    name, sign = "mine", {sign!r}
+    def records(self, blocks): return blocks
+register_format(Mine())
+first = Job(map=lambda source, record: None)
+"""
+    plain = world.job({"jobs.py": "from s3mr import Job\nfirst = Job(map=lambda source, record: None)"})
+    one, two = (world.job({"jobs.py": declaring.format(sign=sign)}) for sign in ("one", "two"))
+    again = world.job({"jobs.py": declaring.format(sign="one")}, x="another parameter: the module is imported again")
+    for job, sign in ((one, "one"), (two, "two"), (one, "one"), (again, "one")):
+        world.call(job)
+        assert getattr(get_format("mine"), "sign", None) == sign
+    world.call(plain)
+    with pytest.raises(RequestError, match="there is no format 'mine'"):
+        get_format("mine")
 
 
 def test_the_same_job_is_imported_once(world: World) -> None:

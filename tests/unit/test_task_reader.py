@@ -1,6 +1,8 @@
 import gzip
 import re
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 from s3mr import limits
 from s3mr.errors import InvariantError, RequestError
 from s3mr.formats import Batch, Format, get_format, register_format
+from s3mr.formats.registry import forget_formats
 from s3mr.formats.task_reader import TaskReader, splittable_by
 from s3mr.model.plan import InputObject, MapTask, Split
 from s3mr.policy.planning import plan_splits
+from s3mr.usercode.imports import forget, import_from
 
 TEXT, WHOLE = get_format("text"), get_format("whole")
 INVALID_UTF8 = [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98"]
@@ -241,9 +245,47 @@ def test_a_format_of_the_user_is_found_by_its_name_and_cannot_take_anothers() ->
             for block in blocks:
                 yield Batch([chr(byte) for byte in block], len(block))
 
-    chosen = Bytes()
-    register_format(chosen)  # type: ignore[arg-type]
-    register_format(chosen)  # type: ignore[arg-type] # a module may be imported twice
+    class Others(Bytes):
+        pass
+
+    class Text(Bytes):
+        name = "text"
+
+    register_format(Bytes())  # type: ignore[arg-type]
     assert read_one(b"abc", get_format("single-bytes")) == ["a", "b", "c"]
+    for taken in (Others(), Text()):
+        with pytest.raises(RequestError, match="already exists"):
+            register_format(taken)  # type: ignore[arg-type]
+    forget_formats()
+    register_format(Others())  # type: ignore[arg-type]
+    forget_formats()
+    with pytest.raises(RequestError, match="there is no format 'single-bytes'"):
+        get_format("single-bytes")
+    assert get_format("text") is TEXT
+
+
+FORMAT = """
+from s3mr.formats import Batch, register_format
+class Letters:
+    name = "letters"
+    def records(self, blocks):
+        for block in blocks:
+            yield Batch([chr(byte) for byte in block], len(block))
+register_format(Letters())
+"""
+
+
+def test_a_module_that_is_imported_again_replaces_the_format_that_it_registered(tmp_path: Path) -> None:
+    (tmp_path / "its_format.py").write_text(FORMAT)
+    found = []
+    for _ in range(2):
+        import_from(tmp_path, "its_format.py")
+        found.append(get_format("letters"))
+        forget(tmp_path, keep_packages=False)
+    assert found[0] is not found[1]
+    runpy.run_path(str(tmp_path / "its_format.py"), run_name="__main__")
+    (tmp_path / "another.py").write_text(FORMAT)
     with pytest.raises(RequestError, match="already exists"):
-        register_format(Bytes())  # type: ignore[arg-type]
+        import_from(tmp_path, "another.py")
+    forget(tmp_path, keep_packages=False)
+    forget_formats()
