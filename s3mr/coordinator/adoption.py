@@ -28,9 +28,10 @@ from s3mr.batching import batched
 from s3mr.coordinator.fence import FencedError
 from s3mr.coordinator.submission import Submitter, check_texts
 from s3mr.coordinator.ticker import Ticker
+from s3mr.coordinator.transitions import relaunching
 from s3mr.errors import RequestError, TransientError
 from s3mr.model import object_names
-from s3mr.model.job import AttemptId, JobSpec, JobState, Launch, LiveAttempt, Phase, WorkerFunctions
+from s3mr.model.job import AttemptId, JobSpec, JobState, LiveAttempt, Phase, WorkerFunctions
 from s3mr.model.manifest import Manifest, unpack_pieces
 from s3mr.model.plan import MapTask, Split
 from s3mr.model.plan_codec import decode_plan
@@ -212,14 +213,11 @@ def _launch_again(ticker: Ticker, job_id: str) -> None:
     live = [one for one in seen.live if one.phase is phase]
     won = ticker.store.manifests(job, phase, sorted({one.task for one in live}))
     ticker.store.forget(job_id, phase, [_id(one) for one in live if one.task in won])  # its recorder died half-way
-    lead, batches = (
-        ticker.lead(job),
-        _left_launched(job, [one for one in live if one.task not in won]),
-    )
+    lead, batches = ticker.lead(job), _left_launched(job, [one for one in live if one.task not in won])
     waves = ceil(sum(map(len, batches)) / ticker.capacity)
     launcher = replace(ticker.launcher, waiting_s=ticker.launcher.waiting_s * max(1, waves))
     for batch in batches:
-        lead.save(launching=Launch(phase=phase, at=ticker.clock.now(), attempts=batch))
+        lead.save(relaunching(lead.job, batch, at=ticker.clock.now(), lease_s=0.0))
         launcher.repeat(lead)
 
 

@@ -1,7 +1,5 @@
 """The epoch fence: of several ticks on one job, only the one that wrote last may write again."""
 
-from typing import Any
-
 from s3mr.model.job import JobState
 from s3mr.ports import JobStore
 
@@ -24,15 +22,21 @@ class Lead:
         self._writer = writer
         self.job = job
 
-    def save(self, **changes: Any) -> JobState:  # noqa: ANN401 - any of JobState's fields
-        """Write the job with ``changes`` made.
+    def renew(self) -> JobState:
+        """Write the job as it is, so that older ticks cannot write any more.
 
         Raises:
             FencedError: another tick has taken over.
         """
-        changed = JobState.model_validate(
-            {**dict(self.job), **changes, "epoch": self.job.epoch + 1, "writer": self._writer}
-        )
+        return self.save(self.job)
+
+    def save(self, following: JobState) -> JobState:
+        """Write the job as it follows from `job`, by one of `s3mr.coordinator.transitions`.
+
+        Raises:
+            FencedError: another tick has taken over.
+        """
+        changed = JobState.model_validate({**dict(following), "epoch": self.job.epoch + 1, "writer": self._writer})
         if not self._store.replace(changed, epoch=self.job.epoch):
             raise FencedError
         self.job = changed

@@ -6,14 +6,14 @@ skips the tasks that have a winner by then.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from s3mr import limits
 from s3mr.batching import batched
 from s3mr.coordinator.fence import Lead
+from s3mr.coordinator.transitions import Progress, launched, launching, progressed, refused, relaunching
 from s3mr.errors import TransientError
 from s3mr.model import object_names
-from s3mr.model.job import AttemptId, JobState, Launch, LiveAttempt, Phase
+from s3mr.model.job import AttemptId, JobState, LiveAttempt, Phase
 from s3mr.model.plan import Pointer
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer
 from s3mr.model.report import TaskRequest, attempt_token
@@ -31,43 +31,37 @@ class Launcher:
     clock: Clock
     waiting_s: float = limits.EVENT_AGE_S  # how long the invoker may keep an attempt before it starts
 
-    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, **changes: Any) -> None:  # noqa: ANN401 - other changes of the job that the first write carries
+    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, progress: Progress) -> None:
         """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
 
-        Leases begin with their batch. What a resumed job has adopted is not begun again.
+        The first write carries ``progress``. Leases begin with their batch. What a resumed job has adopted is not begun
+        again.
 
         Raises:
             TransientError: the invoker refuses for now; what was not handed over stays logged.
         """
         for batch in batched(attempts, limits.LAUNCH_BATCH):
-            job = lead.job
+            job = progressed(lead.job, progress)
             fresh = [one.task + 1 for one in batch if one.attempt == 1]
             if job.spec.resumed_from is not None:
                 batch = self._not_won(job, batch)  # noqa: PLW2901 - the rest of the batch
             now = self.clock.now()
-            lead.save(
-                **changes,
-                launching=Launch(phase=job.phase, at=now, attempts=batch),
-                cursor=min(cursor, max([job.cursor, *fresh])),
-                attempts=job.attempts + len(batch),
-                retried=job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
-                last_lease_until=max(job.last_lease_until, now + self._lease_s(job)),
-            )
+            begun = min(cursor, max([job.cursor, *fresh]))
+            lead.save(launching(job, batch, cursor=begun, at=now, lease_s=self._lease_s(job)))
             self._perform(lead, batch)
-            changes = {}
-        lead.save(launching=None)
+        lead.save(launched(lead.job))
 
     def repeat(self, lead: Lead) -> None:
         """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile.
 
         Their leases begin anew: the earlier tick may have died long ago.
         """
-        job, now = lead.job, self.clock.now()
-        logged = job.launching and job.launching.model_copy(update={"at": now})
-        job = lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))
-        if logged is not None:
-            self._perform(lead, self._not_won(job, logged.attempts))
-        lead.save(launching=None)
+        job = lead.job
+        assert job.launching is not None  # noqa: S101 - the caller has looked, or logged it
+        logged = job.launching.attempts
+        job = lead.save(relaunching(job, logged, at=self.clock.now(), lease_s=self._lease_s(job)))
+        self._perform(lead, self._not_won(job, logged))
+        lead.save(launched(lead.job))
 
     def _lease_s(self, job: JobState) -> float:
         return limits.lease_s(job.spec.task_timeout_s, waiting_s=self.waiting_s)
@@ -81,9 +75,9 @@ class Launcher:
         requests = _requests(job, attempts, self.objects, waiting_s=self.waiting_s)
         self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))
         answers = list(self.parallel.map(self._invoke, requests, width=limits.INVOKE_WIDTH))
-        refused = tuple(one for one, answer in zip(attempts, answers, strict=True) if answer is not None)
-        if refused:
-            lead.save(launching=job.launching and job.launching.model_copy(update={"attempts": refused}))
+        left = tuple(one for one, answer in zip(attempts, answers, strict=True) if answer is not None)
+        if left:
+            lead.save(refused(job, left))
             raise next(answer for answer in answers if answer is not None)
 
     def _invoke(self, request: TaskRequest) -> TransientError | None:

@@ -11,11 +11,12 @@ from statistics import median
 from typing import BinaryIO
 
 from s3mr import limits
-from s3mr.coordinator import barrier, commit
+from s3mr.coordinator import barrier, commit, transitions
 from s3mr.coordinator.claim import claim_output
 from s3mr.coordinator.fence import FencedError, Lead
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.sweep import discard_uploads, sweep, sweep_leftovers
+from s3mr.coordinator.transitions import Progress
 from s3mr.errors import InvariantError, RequestError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduler
@@ -95,9 +96,9 @@ class Ticker:
         elif job.phase is Phase.COMMITTING:
             self._guarded(lead, lambda: self._commit(lead))
         elif seen.cancel_requested:
-            lead.save(phase=Phase.STOPPING, cancelled=True)
+            lead.save(transitions.stopping(lead.job, None))
         elif stop is not None:
-            lead.save(phase=Phase.STOPPING, failure=stop)
+            lead.save(transitions.stopping(lead.job, stop))
         elif job.launching is not None:
             self._guarded(lead, lambda: self.launcher.repeat(lead))
         else:
@@ -112,9 +113,10 @@ class Ticker:
         live = [one for one in seen.live if one.phase is job.phase]
         asked = scheduler.suspects(job, live, now=now)
         won = frozenset(self.store.manifests(job, job.phase, asked))
-        changes = self._progress(job, [one for one in live if one.task not in won], now)
+        progress = self._progress(job, [one for one in live if one.task not in won], now)
+        learned = transitions.progressed(job, progress)
         actions = scheduler.decide(
-            job.model_copy(update=changes),
+            learned,
             live,
             won=won,
             capacity=min(self.capacity, job.spec.workers or self.capacity),
@@ -127,16 +129,16 @@ class Ticker:
                     self.store.forget(job.spec.job_id, job.phase, attempts)
                 case scheduler.Launch(attempts, cursor):
                     wanted += len(attempts)
-                    self._guarded(lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, **changes))
+                    self._guarded(lead, partial(self.launcher.launch, lead, attempts, cursor=cursor, progress=progress))
                 case scheduler.Advance():
                     self._guarded(lead, lambda: self._advance(lead, now))
                 case scheduler.Stop(failure):
-                    lead.save(phase=Phase.STOPPING, failure=failure)
+                    lead.save(transitions.stopping(lead.job, failure))
                 case scheduler.Wait(seconds):
                     begun = lead.job.attempts - job.attempts
                     wait_s = seconds if begun == wanted else TICK_SOON_S  # slots are free: tasks had winners already
-        if changes and lead.job is job:
-            lead.save(**changes)
+        if learned != job and lead.job.epoch == job.epoch:  # no write of this tick has carried it yet
+            lead.save(learned)
         return wait_s
 
     def _take_output(self, job: JobState) -> None:
@@ -146,64 +148,55 @@ class Ticker:
         claim_output(self.store, job.spec)
         self.output_of(job.spec).check_empty()
 
-    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> dict[str, int | float]:
-        """Return what has changed in the job's progress: tasks done, when that grew, the median duration."""
-        changes: dict[str, int | float] = {}
+    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> Progress:
+        """Return how far the phase is; ``unfinished`` attempts belong to tasks without a winner."""
         done = job.cursor - len({one.task for one in unfinished})
-        if done > job.done:
-            changes |= {"done": done, "progressed_at": now}
         sample = scheduler.median_sample(job, unfinished)
-        if durations := [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]:
-            changes["median_s"] = median(durations)
-        return changes
+        durations = [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]
+        return Progress(
+            done=max(done, job.done),
+            progressed_at=now if done > job.done else job.progressed_at,
+            median_s=median(durations) if durations else job.median_s,
+        )
 
     def _advance(self, lead: Lead, now: float) -> None:
         """Leave a phase in which every task has a winner."""
         job = lead.job
         if job.phase is not job.spec.last_phase:
             counters = barrier.write_shuffle_index(job, self.store, self.objects, scratch=self.scratch)
-            lead.save(
-                phase=Phase.REDUCE,
-                cursor=0,
-                done=0,
-                median_s=None,
-                phase_started_at=now,
-                map_counters=counters,
-                counters=counters,
-            )
+            lead.save(transitions.reducing(job, counters, at=now))
             return
         counters = commit.prepare(job, self.store, self.objects)
         ignored = self.store.count_ignored(job)
-        lead.save(phase=Phase.COMMITTING, cursor=0, counters=job.counters + counters, ignored=ignored)
+        lead.save(transitions.committing(job, counters, ignored=ignored))
 
     def _commit(self, lead: Lead) -> None:
-        lead.save()  # fences off an older tick before the first part is completed
+        lead.renew()  # fences off an older tick before the first part is completed
         commit.complete(
             lead.job,
             self.store,
             self.objects,
             self.output_of(lead.job.spec),
             self.parallel,
-            save_cursor=lambda cursor: lead.save(cursor=cursor),
+            save_cursor=lambda parts: lead.save(transitions.completed(lead.job, parts)),
         )
-        lead.save(phase=Phase.SUCCEEDED, ended_at=self.clock.now())
+        lead.save(transitions.ended(lead.job, Phase.SUCCEEDED, at=self.clock.now()))
 
     def _stop(self, lead: Lead, seen: Observation) -> None:
         """End a job that will not succeed: seal its tasks, so that nothing is recorded after its end, then end it."""
-        lead.save()
-        job = lead.job
+        job = lead.renew()
         for phase in (Phase.MAP, Phase.REDUCE):
             begun = {one.task for one in seen.live if one.phase is phase}
             if job.launching and job.launching.phase is phase:
                 begun |= {one.task for one in job.launching.attempts}
             self.store.seal(job, phase, sorted(begun))
         phase = Phase.CANCELLED if job.cancelled else Phase.FAILED
-        lead.save(phase=phase, ended_at=self.clock.now())
+        lead.save(transitions.ended(job, phase, at=self.clock.now()))
 
     def _release(self, lead: Lead, seen: Observation) -> None:
         """Give up what an ended job holds: open uploads, live attempts, intermediates, the claim on its output."""
-        lead.save()
-        job, job_id = lead.job, lead.job.spec.job_id
+        job = lead.renew()
+        job_id = job.spec.job_id
         output = self.output_of(job.spec)
         if job.phase is Phase.SUCCEEDED:
             if not job.spec.keep_intermediate:
@@ -215,7 +208,7 @@ class Ticker:
             left = [AttemptId(task=one.task, attempt=one.attempt) for one in seen.live if one.phase is phase]
             self.store.forget(job_id, phase, left)
         self.store.release_output(job.spec.output, job_id=job_id)
-        lead.save(released=True)
+        lead.save(transitions.released(job))
 
     def _overdue(self, job: JobState) -> Failure | None:
         if self.clock.now() < job.created_at + job.spec.deadline_s:
@@ -234,6 +227,6 @@ class Ticker:
             failure = Failure(
                 kind=kinds.get(type(error), FailureKind.INVARIANT), message=str(error)[: limits.FAILURE_TEXT_MAX]
             )
-            lead.save(phase=Phase.STOPPING, failure=failure)
+            lead.save(transitions.stopping(lead.job, failure))
             return False
         return True

@@ -9,6 +9,7 @@ from s3mr import limits
 from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.coordinator.barrier import read_books
 from s3mr.coordinator.fence import FencedError, Lead
+from s3mr.coordinator.transitions import completed, stopping
 from s3mr.errors import InvariantError, TransientError
 from s3mr.formats.registry import get_format
 from s3mr.formats.task_reader import TaskReader
@@ -31,11 +32,11 @@ def test_what_was_read_between_two_writes_of_another_tick_cannot_be_written_back
     one = world()
     state = one.submit()
     leading = Lead(one.real_store, state, writer="first")
-    leading.save(cursor=1)
+    leading.save(completed(leading.job, 1))
     late = Lead(one.real_store, one.state(), writer="second")
-    leading.save(phase=Phase.STOPPING)
+    leading.save(stopping(leading.job, None))
     with pytest.raises(FencedError):
-        late.save(cursor=2)
+        late.save(completed(late.job, 2))
     assert one.state().phase is Phase.STOPPING
 
 
@@ -43,9 +44,9 @@ def test_of_two_ticks_that_write_the_same_at_once_only_one_leads() -> None:
     one = world()
     state = one.submit()
     first, second = (Lead(one.real_store, state, writer=writer) for writer in ("first", "second"))
-    first.save()
+    first.renew()
     with pytest.raises(FencedError):
-        second.save()
+        second.renew()
 
 
 @pytest.mark.parametrize("arrives", [False, True])
@@ -54,9 +55,9 @@ def test_a_lead_does_not_move_before_it_knows_that_its_write_has_arrived(*, arri
     lead = Lead(one.store, one.submit(), writer="first")
     one.switch.at, one.switch.after = one.switch.calls + 1, arrives
     with pytest.raises(Killed):  # as a connection that breaks before or after the write
-        lead.save(cursor=1)
+        lead.save(completed(lead.job, 1))
     assert (lead.job.epoch, lead.job.cursor) == (0, 0)
-    assert lead.save(cursor=1) == lead.job == one.state()
+    assert lead.save(completed(lead.job, 1)) == lead.job == one.state()
     assert (lead.job.epoch, lead.job.cursor) == (1, 1)
 
 
@@ -67,15 +68,15 @@ def test_a_tick_that_was_overtaken_tells_of_the_job_as_it_was_read() -> None:
     lead = overtaken.lead(state)
     one.tick()
     with pytest.raises(FencedError):
-        lead.save(phase=Phase.STOPPING)
+        lead.save(stopping(lead.job, None))
     assert lead.job == state
 
 
 def test_a_write_that_arrives_after_a_later_one_of_the_same_tick_is_refused() -> None:
     one = world()
     lead = Lead(one.real_store, one.submit(), writer="first")
-    delayed = lead.save(cursor=1)
-    lead.save(cursor=2)
+    delayed = lead.save(completed(lead.job, 1))
+    lead.save(completed(lead.job, 2))
     assert not one.real_store.replace(delayed, epoch=delayed.epoch - 1)
     assert one.state().cursor == 2
 

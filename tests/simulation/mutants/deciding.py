@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
+_TRANSITIONS: Final = "s3mr.coordinator.transitions"
 _TICKING: Final = "s3mr.coordinator.ticker"
 _RECORDING: Final = "s3mr.coordinator.recorder"
 _LEADING: Final = "s3mr.coordinator.fence"
@@ -46,9 +47,9 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "cursor-kept-into-reduce",
-        _TICKING,
+        _TRANSITIONS,
         1,
-        ("                cursor=0,\n                done=0,", "                done=0,"),
+        ('            "cursor": 0,\n            "done": 0,', '            "done": 0,'),
     ),
     mutant(
         "wins-after-the-end",
@@ -121,9 +122,9 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     mutant("log-nothing", _RECORDING, 2, ("if verdict is not Verdict.WON:", "if verdict is Verdict.FORGED:")),
     mutant(
         "ignored-are-not-counted",
-        _TICKING,
+        _TRANSITIONS,
         7,
-        ("counters=job.counters + counters, ignored=ignored)", "counters=job.counters + counters)"),
+        ('"counters": job.counters + counters, "ignored": ignored}', '"counters": job.counters + counters}'),
     ),
     mutant(
         "believe-of-which-task-a-manifest-is",
@@ -139,21 +140,21 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         "commit-without-a-fence",
         _TICKING,
         1,
-        ("        lead.save()  # fences off an older tick before the first part is completed\n", ""),
+        ("        lead.renew()  # fences off an older tick before the first part is completed\n", ""),
     ),
     mutant(
         "stop-without-a-fence",
         _TICKING,
         2,
-        ("        lead.save()\n        job = lead.job\n", "        job = lead.job\n"),
+        ("        job = lead.renew()\n        for phase in", "        job = lead.job\n        for phase in"),
     ),
     mutant(
         "release-without-a-fence",
         _TICKING,
         1,
-        ("        lead.save()\n        job, job_id = lead.job", "        job, job_id = lead.job"),
+        ("        job = lead.renew()\n        job_id =", "        job = lead.job\n        job_id ="),
     ),
-    mutant("done-is-kept-into-reduce", _TICKING, 1, ("                done=0,\n", "")),
+    mutant("done-is-kept-into-reduce", _TRANSITIONS, 1, ('            "done": 0,\n', "")),
     mutant(
         "judge-silence-by-a-later-clock",
         _TICKING,

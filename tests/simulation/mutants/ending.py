@@ -190,8 +190,8 @@ ENDING: Final[tuple[Mutant, ...]] = (
         _TICKING,
         1,
         (
-            "        self.store.release_output(job.spec.output, job_id=job_id)\n        lead.save(released",
-            "        lead.save(released",
+            "        self.store.release_output(job.spec.output, job_id=job_id)\n        lead.save(transitions.released",
+            "        lead.save(transitions.released",
         ),
     ),
     mutant(

@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.simulation.mutation import Mutant, mutant
 
+_TRANSITIONS: Final = "s3mr.coordinator.transitions"
 _TICKING: Final = "s3mr.coordinator.ticker"
 _LAUNCHING: Final = "s3mr.coordinator.launcher"
 _RETRYING: Final = "s3mr.policy.retries"
@@ -23,9 +24,8 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         1,
         ("        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))\n", ""),
         (
-            "        if refused:\n",
-            "        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))\n"
-            "        if refused:\n",
+            "        if left:\n",
+            "        self.store.begin(job.spec.job_id, _live(job, attempts, self._lease_s(job)))\n        if left:\n",
         ),
     ),
     mutant("begin-too-late", "s3mr.worker.execution", 22, ("if started_at > request.start_by:", "if False:")),
@@ -71,13 +71,16 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         "launched-again-for-nothing",
         _LAUNCHING,
         9,
-        ("            changes = {}\n        lead.save(launching=None)\n", "            changes = {}\n"),
+        (
+            "            self._perform(lead, batch)\n        lead.save(launched(lead.job))\n",
+            "            self._perform(lead, batch)\n",
+        ),
     ),
     mutant(
         "the-first-batch-is-all",
         _LAUNCHING,
         7,
-        ("cursor=min(cursor, max([job.cursor, *fresh])),", "cursor=cursor,"),
+        ("begun = min(cursor, max([job.cursor, *fresh]))", "begun = cursor"),
     ),
     mutant(
         "throttled-means-launched",
@@ -96,7 +99,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         "repeat-what-has-won",
         _LAUNCHING,
         24,
-        ("self._perform(lead, self._not_won(job, logged.attempts))", "self._perform(lead, logged.attempts)"),
+        ("self._perform(lead, self._not_won(job, logged))", "self._perform(lead, logged)"),
     ),
     mutant(
         "won-tasks-are-not-asked-for",
@@ -120,17 +123,20 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     # What is counted, and said again.
     mutant(
         "count-new-tasks-alone",
-        _LAUNCHING,
+        _TRANSITIONS,
         1,
-        ("attempts=job.attempts + len(batch),", "attempts=job.attempts + len(fresh),"),
+        (
+            '"attempts": job.attempts + len(batch),',
+            '"attempts": job.attempts + sum(one.attempt == 1 for one in batch),',
+        ),
     ),
     mutant(
         "refused-one-refused-all",
         _LAUNCHING,
         942,
-        ('model_copy(update={"attempts": refused}))', 'model_copy(update={"attempts": tuple(attempts)}))'),
+        ("lead.save(refused(job, left))", "lead.save(refused(job, tuple(attempts)))"),
     ),
-    mutant("done-counts-attempts", _TICKING, 25, ("len({one.task for one in unfinished})", "len(unfinished)")),
+    mutant("done-counts-attempts", _TICKING, 10, ("len({one.task for one in unfinished})", "len(unfinished)")),
     mutant(
         "live-in-any-phase",
         _TICKING,
@@ -170,20 +176,20 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "the-last-lease-is-the-latest",
-        _LAUNCHING,
+        _TRANSITIONS,
         10,
         (
-            "                last_lease_until=max(job.last_lease_until, now + self._lease_s(job)),\n",
-            "                last_lease_until=now + self._lease_s(job),\n",
+            'for one in batch),\n            "last_lease_until": max(job.last_lease_until, at + lease_s),',
+            'for one in batch),\n            "last_lease_until": at + lease_s,',
         ),
     ),
     mutant(
         "the-last-lease-of-a-repeated-launch-is-the-latest",
-        _LAUNCHING,
+        _TRANSITIONS,
         52,
         (
-            "lead.save(launching=logged, last_lease_until=max(job.last_lease_until, now + self._lease_s(job)))",
-            "lead.save(launching=logged, last_lease_until=now + self._lease_s(job))",
+            'attempts=batch),\n            "last_lease_until": max(job.last_lease_until, at + lease_s),',
+            'attempts=batch),\n            "last_lease_until": at + lease_s,',
         ),
     ),
     mutant("launch-again-beyond-the-room", _RESUMING, 96, ("max(1, waves)", "1")),

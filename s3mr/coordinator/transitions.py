@@ -1,0 +1,96 @@
+"""The transitions of a job's state. Each returns the state that follows; `s3mr.coordinator.fence.Lead` writes it."""
+
+from typing import NamedTuple
+
+from s3mr.model.job import AttemptId, Failure, JobState, Launch, Phase
+from s3mr.model.statistics import Counters
+
+
+class Progress(NamedTuple):
+    """What a tick knows about the tasks of a phase: how many are done, since when, and their median duration."""
+
+    done: int
+    progressed_at: float
+    median_s: float | None
+
+
+def progressed(job: JobState, progress: Progress) -> JobState:
+    """Return the job with what a tick has learned."""
+    return job.model_copy(update=progress._asdict())
+
+
+def launching(job: JobState, batch: tuple[AttemptId, ...], *, cursor: int, at: float, lease_s: float) -> JobState:
+    """Return the job with ``batch`` in its launch log; ``cursor`` tasks have been launched at least once then."""
+    return job.model_copy(
+        update={
+            "launching": Launch(phase=job.phase, at=at, attempts=batch),
+            "cursor": cursor,
+            "attempts": job.attempts + len(batch),
+            "retried": job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
+            "last_lease_until": max(job.last_lease_until, at + lease_s),
+        }
+    )
+
+
+def relaunching(job: JobState, batch: tuple[AttemptId, ...], *, at: float, lease_s: float) -> JobState:
+    """Return the job with ``batch``, which was logged before, in its launch log again; its leases begin anew."""
+    return job.model_copy(
+        update={
+            "launching": Launch(phase=job.phase, at=at, attempts=batch),
+            "last_lease_until": max(job.last_lease_until, at + lease_s),
+        }
+    )
+
+
+def refused(job: JobState, left: tuple[AttemptId, ...]) -> JobState:
+    """Return the job with only ``left`` in its launch log: the invoker has refused these for now."""
+    return job.model_copy(update={"launching": job.launching and job.launching.model_copy(update={"attempts": left})})
+
+
+def launched(job: JobState) -> JobState:
+    """Return the job with an empty launch log."""
+    return job.model_copy(update={"launching": None})
+
+
+def reducing(job: JobState, counters: Counters, *, at: float) -> JobState:
+    """Return the job at the beginning of its reduce phase; ``counters`` are those of all map tasks."""
+    return job.model_copy(
+        update={
+            "phase": Phase.REDUCE,
+            "cursor": 0,
+            "done": 0,
+            "median_s": None,
+            "phase_started_at": at,
+            "map_counters": counters,
+            "counters": counters,
+        }
+    )
+
+
+def committing(job: JobState, counters: Counters, *, ignored: int) -> JobState:
+    """Return the job at the point of no return; ``counters`` are those of the last phase."""
+    return job.model_copy(
+        update={"phase": Phase.COMMITTING, "cursor": 0, "counters": job.counters + counters, "ignored": ignored}
+    )
+
+
+def completed(job: JobState, parts: int) -> JobState:
+    """Return the job with so many ``parts`` completed."""
+    return job.model_copy(update={"cursor": parts})
+
+
+def stopping(job: JobState, failure: Failure | None) -> JobState:
+    """Return the job on its way to its end, because of ``failure``; None: it was cancelled."""
+    if failure is None:
+        return job.model_copy(update={"phase": Phase.STOPPING, "cancelled": True})
+    return job.model_copy(update={"phase": Phase.STOPPING, "failure": failure})
+
+
+def ended(job: JobState, phase: Phase, *, at: float) -> JobState:
+    """Return the job at its end, in a final ``phase``."""
+    return job.model_copy(update={"phase": phase, "ended_at": at})
+
+
+def released(job: JobState) -> JobState:
+    """Return the job once it holds nothing any more."""
+    return job.model_copy(update={"released": True})
