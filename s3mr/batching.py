@@ -1,4 +1,4 @@
-"""Cutting an iterable into batches, as services limit how much one request may carry."""
+"""Divide an iterable into batches, because services limit the items in one request."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Yield tuples of ``size`` items, the last one shorter (`itertools.batched`, which Python 3.11 lacks)."""
+    """Yield tuples of ``size`` items; the last may be shorter. Python 3.11 has no `itertools.batched`."""
     rest = iter(items)
     while batch := tuple(islice(rest, size)):
         yield batch

@@ -1,27 +1,27 @@
-"""The tree of errors, split by what the catcher must do.
+"""Define the tree of errors, divided by what to do when you catch them.
 
 S3mrError
-├── UserCodeError    the user's function is wrong or raised: fail the task, show what it did
-├── RequestError     can never work as asked: refuse, and name what to change
-│   └── MissingError the bucket or the table does not exist: what was in it is gone
-├── TransientError   a service is busy or out of reach: try again within the budget
-├── InvariantError   a bug of ours or a foreign write: stop the job, keep the evidence
-├── JobFailedError   the job that was waited for has failed: nothing was written to its output
-└── DetachedError    the job that was waited for cannot be seen any more, and goes on: look again later
+├── UserCodeError    the user's function raised or is wrong: fail the task, show the traceback
+├── RequestError     the request can never succeed: refuse it, and say what to change
+│   └── MissingError the bucket or the table does not exist: its content is gone
+├── TransientError   a service is busy or unreachable: retry within the budget
+├── InvariantError   a bug in s3mr, or a write by another program: stop the job, keep the evidence
+├── JobFailedError   the job that you waited for has failed: nothing was written to its output
+└── DetachedError    the job that you waited for cannot be reached, but keeps running: look again later
 
-Errors of libraries are translated into these once, in the adapter that calls the library.
+Adapters translate errors of libraries to these once, where they call the library.
 """
 
 
 class S3mrError(Exception):
-    """Any error that s3mr raises on purpose; its text is written for the person who runs the job."""
+    """Any error that s3mr raises on purpose. Its message is written for the person who runs the job."""
 
 
 class UserCodeError(S3mrError):
-    """A user's function raised, or returned what cannot be carried on.
+    """A user's function raised, or returned an object that s3mr cannot use.
 
-    ``traceback`` is the user's own, without our frames; ``source`` and ``record`` say what the function was
-    given; each is None where it does not apply.
+    ``traceback`` is the user's own, without frames of s3mr. ``source`` and ``record`` are what the function was called
+    with. Each is None if it does not apply.
     """
 
     def __init__(
@@ -39,24 +39,24 @@ class UserCodeError(S3mrError):
 
 
 class RequestError(S3mrError):
-    """What was asked can never work; the text names what to change."""
+    """The request can never succeed. The message says what to change."""
 
 
 class MissingError(RequestError):
-    """The service says that the bucket or the table does not exist; so nothing that was in it does."""
+    """The bucket or the table does not exist, so its content is gone."""
 
 
 class TransientError(S3mrError):
-    """A service refused or failed for now; trying again may help."""
+    """A service refused or failed for now. A retry may help."""
 
 
 class InvariantError(S3mrError):
-    """Something that must never be so: a bug of ours, or somebody else writing where only we may."""
+    """An invariant is broken: by a bug in s3mr, or by another program that wrote where only s3mr may."""
 
 
 class JobFailedError(S3mrError):
-    """A job ended without success; the text is the whole story, with the user's traceback where there is one."""
+    """A job ended without success. The message says why, with the user's traceback if there is one."""
 
 
 class DetachedError(S3mrError):
-    """A job that lives on by itself is out of sight; the text says why, and how to find it again."""
+    """A job keeps running but cannot be reached. The message says why, and how to find it again."""

@@ -1,6 +1,6 @@
-"""What s3mr needs of the world, as small protocols. `adapters` and `local` fill them; tests use honest fakes.
+"""Define the ports: small protocols for what s3mr needs from the outside. `adapters` and `local` implement them.
 
-Calls block. Every port may raise `TransientError`; what else it may raise stands at the method.
+Calls block. Every port may raise `TransientError`; each method lists the other errors that it raises.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -22,161 +22,160 @@ class ObjectStore(Protocol):
     """The stack's own bucket: the plan, the bundle and the intermediate objects."""
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
-        """Store ``body`` (a seekable file is read from its start) under ``key``; durable on return."""
+        """Store ``body`` under ``key``, durable on return. A file must be seekable, and is read from its start."""
 
     def stream(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` in blocks of at most 1 MiB.
 
         Raises:
-            InvariantError: no such object, or it ends before ``stop``.
+            InvariantError: there is no such object, or it ends before ``stop``.
         """
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes the object has; None: there is none."""
+        """Return the size of the object in bytes; None if it does not exist."""
 
     def copy(self, source: str, target: str) -> bool:
-        """Copy an object without reading it here; False: there is none. Repeating it is harmless."""
+        """Copy an object inside the store. Return False if it does not exist. Idempotent."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``, sorted."""
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete ``keys``; those that do not exist are no error."""
+        """Delete ``keys``. It is not an error if some do not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The inputs behind the user's arguments, sorted within each argument, each once; and how many were skipped."""
+    """The inputs that the user's arguments match, each once, sorted within each argument; and the number skipped."""
 
     objects: tuple[InputObject, ...]
     skipped: int
 
 
 class Inputs(Protocol):
-    """The user's inputs, wherever they lie."""
+    """The user's inputs: files, or objects in S3."""
 
     def find(self, arguments: Sequence[str]) -> Found:
-        """Expand files, directories, globs and s3:// prefixes.
+        """Expand files, folders, globs and s3:// prefixes.
 
         Raises:
-            RequestError: an argument names nothing, or must not be read.
+            RequestError: an argument matches nothing, or cannot be read.
         """
 
     def look_up(self, source: str) -> InputObject | None:
-        """Return the object of exactly this name as it is now; None: there is none.
+        """Return the object with exactly this name, as it is now; None if it does not exist.
 
         Raises:
-            RequestError: it must not be looked at.
+            RequestError: access is denied.
         """
 
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of ``source`` in blocks of at most 1 MiB.
 
         Raises:
-            RequestError: it has vanished or changed since it was found, or must not be read.
+            RequestError: it has vanished or changed since it was found, or access is denied.
         """
 
 
 class PartWriter(Protocol):
-    """One part on its way to its place; invisible there until it is completed."""
+    """Writes one part. The part is not visible until it is completed."""
 
     def write(self, data: bytes) -> None: ...
 
     def finish(self, *, records: int) -> Part:
-        """Make everything written durable and return what `Output.complete` needs."""
+        """Make everything written durable, and return what `Output.complete` needs."""
 
     def abandon(self) -> None:
         """Remove what was written. Called at most once, instead of `finish`."""
 
 
 class Output(Protocol):
-    """Where one job's output appears: a folder or an s3:// prefix. Bound to its job."""
+    """One job's output: a folder or an s3:// prefix."""
 
     def check(self, *, deadline_s: float) -> None:
-        """Refuse, before anything runs, an output that could not be written by a job that takes ``deadline_s``.
+        """Refuse an output that a job that takes ``deadline_s`` could not write. Called before any task runs.
 
         Raises:
-            RequestError: it is not empty, is no folder, must not be written, or keeps open parts for less long.
+            RequestError: it is not empty, is not a folder, cannot be written, or does not keep open parts that long.
         """
 
     def check_empty(self) -> None:
-        """Refuse an output in which something is. It only looks; it makes nothing, and takes no right but to list.
+        """Refuse an output that is not empty. It creates nothing, and needs only the permission to list.
 
         Raises:
-            RequestError: it is not empty, is no folder, or must not be listed.
+            RequestError: it is not empty, is not a folder, or cannot be listed.
         """
 
     def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> PartWriter:
-        """Begin a part; two workers on one part never touch each other's bytes.
+        """Start a part. Two workers that write the same part never touch each other's bytes.
 
-        ``announce`` is called with the id of an upload that may outlive its writer, before any data is sent. The
-        coordinator finds the upload by that id. An output that keeps open parts in a place of its own does not call it.
+        Before any data is sent, ``announce`` is called with the id of an upload that can stay open if its writer dies.
+        The coordinator finds the upload by that id. An output that keeps open parts in the job's own place does not
+        call it.
         """
 
     def begin_commit(self) -> None:
-        """Take the output for this job's commit: no other job, of whatever table, commits to it until this one ends.
-
-        Repeating it is harmless.
+        """Lock the output for this job's commit: no other job, of any table, can commit to it meanwhile. Idempotent.
 
         Raises:
-            InvariantError: another job commits there, or has.
+            InvariantError: another job commits to it, or has committed.
         """
 
     def complete(self, part: Part) -> None:
-        """Put a winner's part at its final name. Repeating it is harmless.
+        """Put a winner's part at its final name. Idempotent.
 
         Raises:
-            InvariantError: another object is in the way, or the upload is proven lost.
+            InvariantError: another object is in the way, or the upload is certainly lost.
         """
 
     def discard_open(self, opened: Iterable[OpenedPart]) -> None:
-        """Abort these uploads, and remove what attempts left open in a place of the job's own. Nothing else is touched.
+        """Abort these uploads, and remove open parts in the job's own place. Nothing else is touched.
 
-        An upload that is gone is no error.
+        It is not an error if an upload does not exist any more.
         """
 
     def publish(self, success: bytes, names: Collection[str]) -> None:
-        """Write ``_SUCCESS`` last; from here the output is whole, and the commit has ended. Repeating it is harmless.
+        """Write ``_SUCCESS``, which completes the output and ends the commit. Idempotent.
 
-        ``names`` are the parts of the job: nothing else that looks like one is published with them.
+        ``names`` are the parts of the job. Nothing else that looks like a part is published with them.
 
         Raises:
-            InvariantError: somebody else's ``_SUCCESS`` or part stands there.
+            InvariantError: there is another job's ``_SUCCESS`` or part.
         """
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Remove those of a job's parts that were completed and are proven ours, and end a commit that was begun.
+        """Remove those of a job's ``parts`` that were completed and are certainly ours, and end its commit.
 
-        In a folder, all that the job has made goes.
+        In a folder, everything that the job has created is removed.
         """
 
 
 class Published(Protocol):
-    """A job's output as everybody sees it, once it is committed. Reading it changes nothing."""
+    """A job's committed output, as users see it. It is only read."""
 
     @property
     def place(self) -> str:
-        """The folder or ``s3://`` prefix, as it was named."""
+        """The folder or ``s3://`` prefix, as the user named it."""
 
     def names(self) -> Iterator[str]:
-        """Yield the names of what lies there; what lies deeper is one name, which ends with ``/``.
+        """Yield the names in the output. A subfolder is one name, which ends with ``/``.
 
         Raises:
-            RequestError: it must not be listed.
+            RequestError: the output cannot be listed.
         """
 
     def stream(self, name: str) -> Iterator[bytes] | None:
-        """Return an object's bytes, in blocks of at most 1 MiB; None: there is none of that name.
+        """Return an object's bytes, in blocks of at most 1 MiB; None if it does not exist.
 
         Raises:
-            RequestError: it must not be read.
-            InvariantError: it cannot be read as one object: it was replaced or has vanished under the reading.
+            RequestError: access is denied.
+            InvariantError: the object was replaced or deleted while it was read.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a tick reads: the job, whether its end was asked for, and the attempts that have not won."""
+    """What a tick reads: the job, whether it was cancelled, and its attempts that have not won."""
 
     job: JobState
     cancel_requested: bool
@@ -184,16 +183,16 @@ class Observation:
 
 
 class Commit(Enum):
-    """What became of a manifest."""
+    """The result of committing a manifest."""
 
     WON = "won"
-    REPEATED = "repeated"  # this very manifest is the winner already
+    REPEATED = "repeated"  # the same manifest has won before
     LOST = "lost"  # another one won, or the task is sealed
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What became of an execution that did not win, for people; ``worker`` None: it died before it could say."""
+    """The result of an execution that did not win, for users. ``worker`` is None if it died before it reported."""
 
     attempt: int
     worker: str | None
@@ -203,102 +202,102 @@ class Logged:
 
 
 class JobStore(Protocol):
-    """The truth: one table. Every write that decides is conditional; losing a race is an answer."""
+    """The table with the state of all jobs. Every write that decides is conditional; losing a race is not an error."""
 
     def claim_output(self, output: str, *, job_id: str) -> str | None:
-        """Claim ``output`` for the job; return None, or the id of the other job that holds it.
+        """Claim ``output`` for the job. Return None, or the id of the other job that has claimed it.
 
-        A job that is released holds nothing any more, whatever the claim says.
+        The claim of a released job does not count.
         """
 
     def release_output(self, output: str, *, job_id: str) -> None:
-        """Give the claim up if it is this job's."""
+        """Remove the claim if it is this job's."""
 
     def create(self, job: JobState) -> bool:
-        """Write a new job; False if its id is taken."""
+        """Write a new job. Return False if its id is taken."""
 
     def observe(self, job_id: str) -> Observation | None:
         """Read the job and its live attempts, strongly consistent; None if there is no such job."""
 
     def read_job(self, job_id: str) -> JobState | None:
-        """Read the job alone."""
+        """Read only the job; None if there is no such job."""
 
     def replace(self, job: JobState, *, epoch: int) -> bool:
-        """Replace the job if its epoch is ``epoch`` (or the write is our own, retried); else False."""
+        """Replace the job if its epoch is ``epoch``, or if this same write was done before. Else return False."""
 
     def newest(self, count: int) -> list[JobState]:
-        """Return the newest jobs, the newest first; those that another version of s3mr has written are left out."""
+        """Return the newest jobs, newest first. Jobs written by a version with another schema are left out."""
 
     def request_cancel(self, job_id: str, *, at: float) -> None:
-        """Wish for the job's end; the next tick hears it."""
+        """Request the job's cancellation. The next tick reads the request."""
 
     def begin(self, job_id: str, attempts: Sequence[LiveAttempt]) -> None:
-        """Write live attempts. Repeating it with the same values is harmless."""
+        """Write live attempts. Idempotent."""
 
     def record_failure(
         self, job_id: str, *, phase: Phase, attempt: AttemptId, failure: Failure, failed_at: float
     ) -> bool:
-        """Add the failure to a live attempt; False if it is not live or has failed before."""
+        """Add the failure to a live attempt. Return False if it is not live or has failed before."""
 
     def forget(self, job_id: str, phase: Phase, attempts: Iterable[AttemptId]) -> None:
         """Delete live attempts."""
 
     def commit(self, job: JobState, manifest: Manifest) -> Commit:
-        """Record ``manifest`` as its task's winner, for ever, unless the task has one or is sealed."""
+        """Record ``manifest`` permanently as its task's winner, unless the task has a winner or is sealed."""
 
     def seal(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> None:
-        """Close tasks without a winner: nothing can be committed to them any more."""
+        """Seal tasks that have no winner, so that nothing can be committed to them any more."""
 
     def manifests(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> dict[int, Manifest]:
-        """Read the winners of some tasks, strongly consistent; tasks without one are missing in the answer."""
+        """Return the winners of some tasks, by task, strongly consistent. Tasks without a winner are left out."""
 
     def all_manifests(self, job: JobState, phase: Phase) -> Iterator[Manifest]:
-        """Yield all winners of a phase by task, strongly consistent."""
+        """Yield all winners of a phase, ordered by task, strongly consistent."""
 
     def log_attempt(self, job: JobState, report: Report, *, verdict: str, at: float) -> None:
-        """Keep, for people, what became of an execution that did not win; what was kept of it first stands.
+        """Log the result of an execution that did not win, for users. The first entry of an execution is kept.
 
-        Forgeries are kept apart: they say nothing of the execution in whose name they come.
+        Forgeries are logged separately: they say nothing about the execution that they name.
         """
 
     def logged(self, job: JobState, phase: Phase, task: int) -> list[Logged]:
-        """What `log_attempt` has kept of one task, by attempt."""
+        """Return the log of one task, ordered by attempt."""
 
     def erase(self, job: JobState) -> None:
-        """Forget all about an ended job; what its tasks left goes first. Repeating it is harmless."""
+        """Delete everything about an ended job, starting with the items of its tasks. Idempotent."""
 
     def count_ignored(self, job: JobState) -> int:
-        """How many completions were logged as ignored."""
+        """Return how many completions were logged as ignored."""
 
 
 class Invoker(Protocol):
     """Starts workers, asynchronously and at least once."""
 
     def invoke(self, request: TaskRequest) -> None:
-        """Hand one attempt over; it may run, run twice, or be lost.
+        """Send one attempt to a worker. It may run once or twice, or be lost.
 
         Raises:
-            TransientError: refused for now.
+            TransientError: the service refused it for now.
         """
 
 
 class Parallel(Protocol):
-    """Overlaps blocking calls."""
+    """Runs blocking calls in parallel."""
 
     def map(self, function: Callable[[T], U], items: Iterable[T], *, width: int) -> Iterator[U]:
-        """Yield ``function(item)`` in the items' order, at most ``width`` ahead.
+        """Yield ``function(item)`` in the items' order, with at most ``width`` calls ahead.
 
-        An error is raised in its turn; none of the calls goes on then.
+        An error is raised when it is its item's turn. No call is running then.
         """
 
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the Unix epoch."""
 
     def sleep(self, seconds: float) -> None: ...
 
 
 class Entropy(Protocol):
     def hex(self, digits: int) -> str:
-        """That many unpredictable hexadecimal digits."""
+        """Return this many unpredictable hexadecimal digits."""

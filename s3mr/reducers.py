@@ -1,8 +1,8 @@
 """Ready-made reducers: ``Job(map=words, reduce=reducers.total)``.
 
-Each is a plain function ``(key, values)`` that yields one pair, and the engine knows what it does: a job that names one
-needs no combiner. Map tasks fold the values of a key to a small state, at the speed of Python's built-in functions, and
-reduce merges the states. Whatever was folded where, the result is that of the plain function over all values.
+Each is a plain function ``(key, values)`` that yields one pair. A job that uses one needs no combiner: map tasks fold
+the values of a key to a small state, at the speed of Python's built-in functions, and reduce tasks merge the states.
+The result is always the same as that of the plain function over all values.
 """
 
 import heapq
@@ -16,18 +16,19 @@ from typing import Any, Final, TypeAlias
 
 __all__ = ["Reducer", "count", "distinct", "first", "maximum", "mean", "minimum", "top", "total"]
 
-_EXACT_MAX: Final = 2**53  # ints up to here are floats, exactly
-MapValue: TypeAlias = Any  # what map yields; what each reducer takes, its docstring says
-State: TypeAlias = Any  # made of what can be carried across the shuffle
+_EXACT_MAX: Final = 2**53  # ints up to here convert exactly to floats
+MapValue: TypeAlias = Any  # a value that map yields; the docstring of each reducer says which types it accepts
+State: TypeAlias = Any  # a value that can be serialized for the shuffle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reducer:
     """A reduce function that can be applied in parts.
 
-    ``fold`` makes a state of some values, never none; ``merge`` makes one of several, in the order of their values;
-    ``finish`` makes the result of the last. ``step`` makes one int of two and never raises, where an int is its own
-    state, and the order of ints means nothing. Call it as any function of ``(key, values)``.
+    ``fold`` turns one or more values into a state. ``merge`` turns several states into one, in the order of their
+    values. ``finish`` turns the last state into the result. ``step`` is optional, for reducers whose ints are their own
+    state and have no order: it turns two ints into one, and never raises. You can call a reducer like any function of
+    ``(key, values)``.
     """
 
     name: str
@@ -45,24 +46,24 @@ class Reducer:
 
 
 def top(n: int) -> Reducer:
-    """Return the reducer that lists the ``n`` largest values, the largest first; of equal ones, the earlier first.
+    """Return a reducer that lists the ``n`` largest values, largest first. Equal values keep their order.
 
-    Values are of one type that has an order, and none is NaN. To rank by something, put it first: ``(size, name)``.
+    The values must be of one type that has an order, and not NaN. To sort by a number, put it first: ``(size, name)``.
     """
     if type(n) is not int or n < 1:
-        raise ValueError(f"top(n) lists at least one value, not {n!r}")
+        raise ValueError(f"top(n): n must be an int of at least one, not {n!r}")
 
     def largest(values: Iterable[MapValue]) -> State:
         values = list(values)
         if _has_nan(values):
-            raise ValueError("NaN has no order: leave it out")
+            raise ValueError("a value is NaN: NaN has no order, so leave it out")
         return heapq.nlargest(n, values)
 
     return Reducer(f"top({n})", largest, lambda states: largest(chain.from_iterable(states)))
 
 
 def _sum(values: Sequence[MapValue]) -> State:
-    """Return the exact sum: an int, or ``(int, floats whose sum it is as well)``, which no rounding has touched."""
+    """Return the exact sum: an int, or ``(int, float, …)``, a tuple whose exact sum it is."""
     kinds = set(map(type, values))
     if kinds <= {int, bool}:
         return sum(values)
@@ -75,19 +76,19 @@ def _sum(values: Sequence[MapValue]) -> State:
 def _merged_sum(states: Sequence[State]) -> State:
     if all(type(state) is int for state in states):
         return sum(states)
-    apart = [(state,) if type(state) is int else state for state in states]
-    return sum(map(itemgetter(0), apart)), *_exact([part for state in apart for part in state[1:]])
+    tuples = [(state,) if type(state) is int else state for state in states]
+    return sum(map(itemgetter(0), tuples)), *_exact([part for state in tuples for part in state[1:]])
 
 
 def _exact(values: list[float]) -> list[float]:
-    """Return a few floats with the same sum, exactly: what rounding has cut off is kept, part by part."""
+    """Return a few floats with exactly the same sum: the rounded sum, then the rest, and so on."""
     parts: list[float] = []
     try:
         while part := fsum(chain(values, (-one for one in parts))):
             parts.append(part)
             if not isfinite(part):
                 return [part]
-    except (OverflowError, ValueError):  # beyond the largest float on the way, or infinities of both signs
+    except (OverflowError, ValueError):  # an intermediate sum is too large, or there are infinities of both signs
         return [sum(values, start=0.0)]
     return parts or [0.0]
 
@@ -126,7 +127,7 @@ def _merged_mean(states: Sequence[State]) -> State:
 
 
 def _summed(state: State) -> State:
-    """Return the state of `total` in that of `mean`, which begins with how many values there are."""
+    """Return the state of `total` inside that of `mean`, whose first item is the number of values."""
     return state[1] if len(state) == 2 else state[1:]
 
 
@@ -135,23 +136,23 @@ def _different(values: Iterable[MapValue]) -> State:
 
 
 total: Final = Reducer("total", _sum, _merged_sum, _rounded, add)
-"""The sum of the values, int or float. Floats are added up exactly and rounded once, in whatever order they come,
-unless a sum on the way is beyond the largest float."""
+"""The sum of the values, which must be int or float. Floats are added exactly, in any order, and rounded once, unless
+an intermediate sum is larger than the largest float."""
 
 count: Final = Reducer("count", len, sum)
-"""How many values there are, whatever they are."""
+"""The number of values, of any type."""
 
 minimum: Final = Reducer("minimum", partial(_least, min), partial(_least, min), step=min)
-"""The smallest value; of equal ones, the first; NaN if one is."""
+"""The smallest value. If several are equal, the first one. NaN if any value is NaN."""
 
 maximum: Final = Reducer("maximum", partial(_least, max), partial(_least, max), step=max)
-"""The largest value; of equal ones, the first; NaN if one is."""
+"""The largest value. If several are equal, the first one. NaN if any value is NaN."""
 
 mean: Final = Reducer("mean", _mean_of, _merged_mean, lambda state: float(_rounded(_summed(state)) / state[0]))
-"""The sum of the values, as `total` has it, divided by how many there are."""
+"""The sum of the values, as computed by `total`, divided by their number."""
 
 first: Final = Reducer("first", itemgetter(0), itemgetter(0))
 """The first value, in the order of the input."""
 
 distinct: Final = Reducer("distinct", _different, lambda states: _different(chain.from_iterable(states)))
-"""The different values, as a list in the order in which each came first; all NaN are one. They are hashable."""
+"""The distinct values, which must be hashable, as a list in the order of their first occurrence. All NaN are equal."""

@@ -1,4 +1,4 @@
-"""Opening files whose names others may have given to something else meanwhile."""
+"""Open files that other programs may have replaced by something else."""
 
 import os
 from io import FileIO
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def open_at_once(path: str | Path) -> FileIO:
-    """Open a file to read it, unbuffered, without waiting: a pipe in its place would wait for a writer.
+    """Open a file for unbuffered reading, without blocking, even if it is a pipe.
 
-    Look at what was opened before you read it: it may be a pipe or a device.
+    Check the type of the opened file before you read it: it may be a pipe or a device.
 
     Raises:
-        OSError: it is not there, or must not be read.
+        OSError: the file does not exist, or cannot be read.
     """
     return FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))

@@ -1,8 +1,8 @@
-"""Proving a committed output against its ``_SUCCESS``, from the objects themselves.
+"""Verify a committed output against its ``_SUCCESS``, by reading all its objects.
 
-``_SUCCESS`` says which parts there are, how long, with how many records and which CRC-32C. Each part is read from its
-first byte to its last, and nothing is believed that was not read; what lies beside the parts is named as well. Names
-that begin with ``_`` or ``.`` are left alone, as they are by a job that would read this output.
+``_SUCCESS`` lists the parts with their sizes, records and CRC-32C. Each part is read completely, so nothing is taken on
+trust. Objects that are not parts are reported, too, except for names that begin with ``_`` or ``.``: a job that reads
+this output skips them.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ from s3mr.model.success import PartEntry, Success, Totals
 from s3mr.model.verification_result import Difference, Proof
 from s3mr.ports import Parallel, Published
 
-DIFFERENCES_MAX: Final = 100  # that are named; those beyond are counted
+DIFFERENCES_MAX: Final = 100  # listed; further differences are only counted
 _WIDTH: Final = 8  # parts read at once
 _HIDDEN: Final = ("_", ".")
 
-Read = Callable[[int], object]  # told how many bytes more were read; from several threads
+Read = Callable[[int], object]  # called with the number of bytes just read, from several threads
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is known of an output from elsewhere: from the record of its job."""
+    """What the record of a job says about its output."""
 
     job_id: str
     totals: Totals
@@ -42,13 +42,13 @@ def verify(
     begin: Callable[[Success], object] = lambda _success: None,
     read: Read = lambda _bytes: None,
 ) -> Proof:
-    """Compare an output with its ``_SUCCESS``, and that with what is ``expected``; return what was found.
+    """Compare an output with its ``_SUCCESS``, and its ``_SUCCESS`` with ``expected``. Return the result.
 
-    ``begin`` is told what is going to be read, then ``read`` how many bytes of it were.
+    ``begin`` is called with the ``_SUCCESS`` before the parts are read, ``read`` with the number of bytes just read.
 
     Raises:
-        RequestError: there is no ``_SUCCESS``, and nobody says that there should be; or something must not be read.
-        TransientError: a service failed; nothing is proven, one way or the other.
+        RequestError: there is no ``_SUCCESS`` and nothing is expected, or access is denied.
+        TransientError: a service failed. The result is unknown.
     """
     notes = _Notes()
     success = _success(published, notes, expected)
@@ -63,23 +63,23 @@ def verify(
     named = {part.name for part in success.parts}
     for name in published.names():
         if name not in named and not name.startswith(_HIDDEN):
-            notes.add(_spelled(name), "existence", "nothing", "an object" if not name.endswith("/") else "objects")
+            notes.add(_printable(name), "existence", "nothing", "an object" if not name.endswith("/") else "objects")
     return notes.proof(job_id=success.job_id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a part turned out to be."""
+    """The result of reading one part."""
 
     part: PartEntry
     size_bytes: int = 0
     records: int = 0
     crc32c: str = ""
-    trouble: str | None = None  # in place of all others: why it could not be read
+    problem: str | None = None  # why it could not be read; the other results are 0 then
 
 
 class _Notes:
-    """What was read, and what differed, as far as there is room for it."""
+    """Collects what was read, and the differences."""
 
     def __init__(self) -> None:
         self.parts = self.records = self.size_bytes = self._differing = 0
@@ -96,8 +96,8 @@ class _Notes:
 
     def add_part(self, seen: _Seen) -> None:
         part = seen.part
-        if seen.trouble is not None:
-            self.add(part.name, "existence", f"{part.size_bytes} bytes", seen.trouble)
+        if seen.problem is not None:
+            self.add(part.name, "existence", f"{part.size_bytes} bytes", seen.problem)
             return
         self.parts += 1
         self.records += seen.records
@@ -118,7 +118,7 @@ class _Notes:
 
 
 def _success(published: Published, notes: _Notes, expected: Expected | None) -> Success | None:
-    """Read ``_SUCCESS``; where it is not what s3mr writes, note that."""
+    """Read ``_SUCCESS``. If it is missing or not valid, note a difference and return None."""
     blocks = published.stream(SUCCESS)
     if blocks is None:
         if expected is None:
@@ -147,19 +147,19 @@ def _read_part(published: Published, part: PartEntry, read: Read) -> _Seen:
     try:
         blocks = published.stream(part.name)
         if blocks is None:
-            return _Seen(part, trouble="nothing")
+            return _Seen(part, problem="nothing")
         for block in blocks:
             size_bytes += len(block)
-            records += block.count(b"\n")  # a line is one pair, always
+            records += block.count(b"\n")  # each line is exactly one pair
             crc32c = google_crc32c.extend(crc32c, block)
             read(len(block))
     except InvariantError as error:
-        return _Seen(part, trouble=str(error))
+        return _Seen(part, problem=str(error))
     return _Seen(part, size_bytes, records, f"{crc32c:08x}")
 
 
-def _spelled(name: str) -> str:
-    """A name that anybody may have chosen, fit to be printed."""
+def _printable(name: str) -> str:
+    """Return a name in a form that is safe to print."""
     return name if name.isprintable() else ascii(name)
 
 
@@ -171,6 +171,6 @@ def _compare_with_job(success: Success, expected: Expected, notes: _Notes) -> No
 
 
 def _compare_totals(success: Success, notes: _Notes) -> None:
-    """Compare what ``_SUCCESS`` says of the whole with what it says of the parts."""
+    """Compare the totals in ``_SUCCESS`` with the sums over its parts."""
     notes.compare(SUCCESS, "records_out", sum(part.records for part in success.parts), success.counters.records_out)
     notes.compare(SUCCESS, "bytes_out", sum(part.size_bytes for part in success.parts), success.counters.bytes_out)

@@ -1,1 +1,1 @@
-"""The ports, filled: AWS's services through boto3, the machine's own, and honest fakes in memory."""
+"""Implement the ports: with AWS services through boto3, with this machine's files, and as fakes in memory."""

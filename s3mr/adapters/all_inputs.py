@@ -1,4 +1,4 @@
-"""Inputs wherever they lie: each name goes to the adapter that it calls for."""
+"""Read inputs from files and from S3: each name is passed to the adapter for it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -12,29 +12,29 @@ from s3mr.ports import Found, Inputs
 
 
 class ExpandingInputs(Inputs, Protocol):
-    """Inputs that can be asked for one argument at a time."""
+    """Inputs that can expand one argument at a time."""
 
     def expand(self, argument: str) -> Iterator[Candidate]:
-        """Yield what is behind one argument."""
+        """Yield the candidates for one argument."""
 
 
 class AnyInputs:
-    """Files and S3 objects alike. The S3 side is made when the first ``s3://`` name is met, and not before."""
+    """Finds and reads files and S3 objects. It calls ``s3_factory`` only when the first ``s3://`` name comes."""
 
     def __init__(self, local: ExpandingInputs, s3_factory: Callable[[], ExpandingInputs]) -> None:
         self._local = local
         self._s3_factory = s3_factory
 
     def find(self, arguments: Sequence[str]) -> Found:
-        """Expand every argument where it lies, in order.
+        """Expand all arguments, in order.
 
         Raises:
-            RequestError: an argument names nothing, or what must not be read; or there is nothing behind them all.
+            RequestError: an argument matches nothing, names something that cannot be read, or there are no inputs.
         """
         return input_names.collect(arguments, lambda argument: self._of(argument).expand(argument))
 
     def look_up(self, source: str) -> InputObject | None:
-        """Return the object of exactly this name as it is now."""
+        """Return the object with exactly this name, as it is now."""
         return self._of(source).look_up(source)
 
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Which names below a folder or prefix are read, and each once: alike for files and for S3 keys."""
+"""Decide which names below a folder or prefix are read, each once. The rules are the same for files and S3 keys."""
 
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -11,22 +11,25 @@ from s3mr.ports import Found
 _MAGIC: Final = re.compile(r"[*?\[]")
 _PARTS: Final = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 _HIDING: Final = ("_", ".")
-_SHOWN_MAX: Final = 3  # archived objects that an error names
+_SHOWN_MAX: Final = 3  # archived objects named in an error
 
 
 class Candidate(NamedTuple):
-    """Something behind an argument: what it is the same by under another name, and the object; None if skipped."""
+    """An object that an argument matches. ``found`` is None if it is skipped.
+
+    ``identity`` is the same for two names of one object.
+    """
 
     identity: str
     found: InputObject | None
-    archived: bool = False  # it must be restored before anybody can read it
+    archived: bool = False  # it must be restored before it can be read
 
 
 def collect(arguments: Sequence[str], expand: Callable[[str], Iterator[Candidate]]) -> Found:
-    """Return what is behind all ``arguments``, in order, each thing once and under its first name.
+    """Return the objects of all ``arguments``, in order, each once and under its first name.
 
     Raises:
-        RequestError: there is no object at all, or some are archived.
+        RequestError: there are no objects, or some are archived.
     """
     objects: dict[str, InputObject] = {}
     archived: dict[str, InputObject] = {}
@@ -49,34 +52,34 @@ def collect(arguments: Sequence[str], expand: Callable[[str], Iterator[Candidate
 
 
 def has_magic(pattern: str) -> bool:
-    """Whether ``pattern`` says ``*``, ``?`` or ``[``."""
+    """Whether ``pattern`` contains ``*``, ``?`` or ``[``."""
     return _MAGIC.search(pattern) is not None
 
 
 def literal_folder(pattern: str) -> str:
-    """Return the whole components before the first magic one, with their slash; empty if there are none."""
+    """Return the path components before the first one with a glob character, with a slash at the end, or ``""``."""
     return pattern[: pattern.rfind("/", 0, _first_magic(pattern)) + 1]
 
 
 def literal_start(pattern: str) -> str:
-    """Return what stands before the first magic character."""
+    """Return the part of ``pattern`` before its first glob character."""
     return pattern[: _first_magic(pattern)]
 
 
 def is_hidden(below: str, *, asked: Container[str] = ()) -> bool:
-    """Whether a component of the path ``below`` begins with ``_`` or ``.``, unless it was ``asked`` for."""
+    """Whether a component of the path ``below`` begins with ``_`` or ``.``, except those in ``asked``."""
     return any(name[:1] in _HIDING and name[:1] not in asked for name in below.split("/"))
 
 
 def hidden_asked(pattern: str) -> frozenset[str]:
-    """Return those of ``_`` and ``.`` that begin a component of ``pattern``: it asks for such names itself."""
+    """Return those of ``_`` and ``.`` that begin a component of ``pattern``, which therefore asks for such names."""
     return frozenset(name[:1] for name in pattern.split("/")) & frozenset(_HIDING)
 
 
 def glob_regex(pattern: str) -> re.Pattern[str]:
-    """Compile a glob over keys: ``*`` and ``?`` stay within a component, ``**`` crosses them.
+    """Compile a glob pattern for keys: ``*`` and ``?`` do not match a slash, ``**`` does.
 
-    As in a file system, a pattern that matches a folder matches everything below it.
+    As in a file system, a pattern that matches a folder also matches everything below it.
 
     Raises:
         RequestError: a range between brackets is inverted.
@@ -93,8 +96,8 @@ def _archived(sources: Sequence[str]) -> str:
     more = f" and {len(sources) - _SHOWN_MAX:,} more" if len(sources) > _SHOWN_MAX else ""
     return (
         f"{len(sources):,} of the inputs must be restored from the archive before they can be read: "
-        f"{', '.join(sources[:_SHOWN_MAX])}{more}. Restore them (aws s3api restore-object) and wait for that, "
-        "or name inputs without them"
+        f"{', '.join(sources[:_SHOWN_MAX])}{more}. Restore them (aws s3api restore-object) and wait until that is "
+        "done, or leave them out of the inputs"
     )
 
 

@@ -1,4 +1,4 @@
-"""The one spelling of an output: jobs claim what they write to by its name."""
+"""Normalize the name of an output. Jobs claim their output by its name, so each output must have only one."""
 
 import os
 import re
@@ -13,14 +13,14 @@ _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|s3[an]?:", re.IGNORECASE)
 
 
 def normal_output(output: str) -> str:
-    """Return the one name of the folder or ``s3://`` prefix that ``output`` names.
+    """Return the normal name of the folder or ``s3://`` prefix ``output``.
 
-    A folder's name is absolute, without links: ``out``, ``./out/`` and ``in/../out`` are one. A prefix has no slash at
-    its end.
+    The name of a folder is absolute and has no links: ``out``, ``./out/`` and ``in/../out`` are the same. The name of a
+    prefix has no slash at its end.
 
     Raises:
-        RequestError: it names neither, or a prefix with ``//``, ``/./`` or ``/../`` in it: S3 keeps these as they are,
-            and most tools do not.
+        RequestError: ``output`` is neither, or a prefix with ``//``, ``/./`` or ``/../`` in it: S3 keeps these
+            unchanged, but most tools do not.
     """
     if is_s3(output):
         return _normal_prefix(output)

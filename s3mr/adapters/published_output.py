@@ -1,4 +1,4 @@
-"""Committed outputs, read back: a folder of this machine, or an ``s3://`` prefix."""
+"""Read committed outputs: a folder of this machine, or an ``s3://`` prefix."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
-_RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after the connection broke
+_RESUMES_MAX: Final = 4  # how often a stream reconnects after its connection broke
 _BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 
@@ -29,17 +29,17 @@ class FolderPublished:
         self.place = folder
 
     def names(self) -> Iterator[str]:
-        """Yield the names in the folder, sorted; that of a folder ends with ``/``."""
+        """Yield the names in the folder, sorted. The name of a subfolder ends with ``/``."""
         with translated_os(self.place), os.scandir(self.place) as entries:
             names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries]
         yield from sorted(names, key=os.fsencode)
 
     def stream(self, name: str) -> Iterator[bytes] | None:
-        """Return a file's bytes; None where there is no regular file of that name."""
+        """Return a file's bytes, or None if there is no regular file with that name."""
         path = Path(self.place, name)
         with translated_os(str(path)):
             try:
-                if not path.is_file():  # to open a pipe would wait for its writer
+                if not path.is_file():  # opening a pipe would block
                     return None
                 return _blocks(path.open("rb", buffering=0), str(path))
             except FileNotFoundError:
@@ -56,7 +56,7 @@ class S3Published:
         self._prefix = f"{key.rstrip('/')}/" if key.rstrip("/") else ""
 
     def names(self) -> Iterator[str]:
-        """Yield the names below the prefix, page by page; one for all that lies deeper, with its ``/``."""
+        """Yield the names below the prefix, page by page. A deeper prefix is one name, which ends with ``/``."""
         with translated(f"listing {self._uri()}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
@@ -67,7 +67,7 @@ class S3Published:
                 yield from (key.removeprefix(self._prefix) for key in sorted(keys) if key != self._prefix)
 
     def stream(self, name: str) -> Iterator[bytes] | None:
-        """Return an object's bytes; a connection that breaks is taken up again where it broke."""
+        """Return an object's bytes, or None if it does not exist. Reads go on after a connection breaks."""
         uri = self._uri(name)
         answer = self._get(uri)
         return None if answer is None else self._blocks(uri, answer)
@@ -87,9 +87,9 @@ class S3Published:
                 return
             more = self._get(uri, IfMatch=etag, Range=f"bytes={read_bytes}-")
             if more is None:
-                raise InvariantError("it vanished while it was read")
+                raise InvariantError("it was deleted while it was read")
             answer = more
-        raise TransientError(f"reading {uri}: the answers ended before byte {size_bytes}")
+        raise TransientError(f"reading {uri}: the responses ended before byte {size_bytes}")
 
     def _get(self, uri: S3Uri, **more: str) -> "GetObjectOutputTypeDef | None":
         with translated(f"reading {uri}"):

@@ -1,4 +1,4 @@
-"""Time, chance and threads of the machine itself."""
+"""Implement the clock, entropy and parallel ports with this machine's own."""
 
 import secrets
 import threading
@@ -23,14 +23,14 @@ class SystemClock:
 
 
 class SystemEntropy:
-    """The operating system's source of chance."""
+    """The operating system's random numbers."""
 
     def hex(self, digits: int) -> str:
         return secrets.token_hex((digits + 1) // 2)[:digits]
 
 
 class Threads:
-    """Parallel calls on a pool of threads, made at the first use and shared by all calls of this process."""
+    """Runs calls in parallel on a thread pool, which is created at first use and shared by all calls."""
 
     def __init__(self, *, threads_max: int) -> None:
         self._threads_max = threads_max
@@ -49,7 +49,7 @@ class Threads:
             while ahead:
                 yield ahead.popleft().result()
         except Exception:
-            wait([future for future in ahead if not future.cancel()])  # what has begun has an effect: not after this
+            wait([future for future in ahead if not future.cancel()])  # running calls must not have effects later
             raise
         finally:
             for future in ahead:
@@ -57,7 +57,7 @@ class Threads:
 
 
 class InTurn:
-    """Parallel calls, one after another: the honest fake."""
+    """A fake of parallel calls: runs them one after another."""
 
     def map(self, function: Callable[[T], U], items: Iterable[T], *, width: int) -> Iterator[U]:  # noqa: ARG002 - the port's signature
         return map(function, items)

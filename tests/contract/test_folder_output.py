@@ -59,7 +59,7 @@ def test_a_folder_that_filled_up_meanwhile_is_left_alone_and_nothing_of_ours_sta
     written(output, "part-00000")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/theirs").touch()
-    with pytest.raises(InvariantError, match="somebody else"):
+    with pytest.raises(InvariantError, match="another process wrote"):
         output.publish(b"{}", {"part-00000"})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "theirs"]
 
@@ -236,7 +236,7 @@ def test_a_link_that_is_laid_at_the_target_while_the_job_runs_is_not_followed(tm
     (tmp_path / "out").symlink_to("other")
     coordinator = FolderOutput(tmp_path / "out", "job-1")
     coordinator.complete(part)
-    with pytest.raises(InvariantError, match="somebody else"):
+    with pytest.raises(InvariantError, match="another process wrote"):
         coordinator.publish(b"{}", {"part-00000"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
 

@@ -129,7 +129,9 @@ def test_a_bucket_that_may_be_listed_but_not_read_is_refused_when_the_job_is_pla
 
 def test_a_worker_that_may_not_list_says_of_an_input_that_is_gone_that_it_may_be(s3: S3Client) -> None:
     guarded = Guarded(s3, denied="get_object")  # as S3 answers who may not list the bucket
-    with pytest.raises(RequestError, match=r"s3://bucket/in/gone: access denied, or it is gone .*run the job again"):
+    with pytest.raises(
+        RequestError, match=r"s3://bucket/in/gone: access denied, or the object does not exist .*run the job again"
+    ):
         list(inputs(guarded).stream("s3://bucket/in/gone", etag='"1"', start=0, stop=1))
 
 
@@ -139,7 +141,7 @@ def test_objects_that_are_encrypted_with_their_owners_own_key_are_refused_when_t
             raise error("InvalidRequest", 400)
 
     put(s3, "in/a")
-    with pytest.raises(RequestError, match=r"input that cannot be read: reading s3://bucket/in/a: .*InvalidRequest"):
+    with pytest.raises(RequestError, match=r"an input cannot be read: reading s3://bucket/in/a: .*InvalidRequest"):
         inputs(Encrypted(s3)).find(["s3://bucket/in"])
 
 

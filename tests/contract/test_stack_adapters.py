@@ -93,12 +93,12 @@ def test_a_stack_of_another_kind_is_refused(aws: clients.Meter) -> None:
     [
         ("CREATE_IN_PROGRESS", "still being created"),
         ("REVIEW_IN_PROGRESS", "still being created"),
-        ("CREATE_FAILED", "not whole .*mend it, deploy"),
-        ("ROLLBACK_IN_PROGRESS", "wait until that is taken back, then sam delete --stack-name s3mr"),
-        ("ROLLBACK_COMPLETE", "can only be deleted first: sam delete --stack-name s3mr, and deploy it anew"),
-        ("ROLLBACK_FAILED", "can only be deleted first: sam delete --stack-name s3mr, and deploy it anew"),
-        ("DELETE_IN_PROGRESS", "being deleted .*when that has ended, deploy it anew"),
-        ("DELETE_FAILED", "bucket is not empty: empty that, .*then once more  sam delete --stack-name s3mr$"),
+        ("CREATE_FAILED", "not complete .*repair it, and deploy"),
+        ("ROLLBACK_IN_PROGRESS", "wait until it is rolled back, then sam delete --stack-name s3mr"),
+        ("ROLLBACK_COMPLETE", "must be deleted first: sam delete --stack-name s3mr, and deploy it again"),
+        ("ROLLBACK_FAILED", "must be deleted first: sam delete --stack-name s3mr, and deploy it again"),
+        ("DELETE_IN_PROGRESS", "being deleted .*when that has ended, deploy it again"),
+        ("DELETE_FAILED", "bucket is not empty: empty the bucket .*then repeat sam delete --stack-name s3mr$"),
     ],
 )
 @pytest.mark.usefixtures("deployed")
@@ -115,10 +115,10 @@ def test_a_stack_that_is_not_whole_is_refused_with_its_status_and_what_to_do(
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("UPDATE_IN_PROGRESS", "being deployed just now .*submit when that has ended"),
-        ("UPDATE_ROLLBACK_IN_PROGRESS", "being deployed just now .*submit when that has ended"),
+        ("UPDATE_IN_PROGRESS", "being deployed .*submit again when that has ended"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "being deployed .*submit again when that has ended"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name s3mr, and then deploy"),
-        ("UPDATE_FAILED", "not whole .*mend it, deploy"),
+        ("UPDATE_FAILED", "not complete .*repair it, and deploy"),
     ],
 )
 @pytest.mark.usefixtures("deployed")
@@ -147,7 +147,7 @@ def test_a_stack_of_another_schema_is_refused_and_the_older_side_is_to_be_update
 ) -> None:
     deployed.deploy(SchemaVersion=schema, S3mrVersion="9.9")
     with pytest.raises(
-        RequestError, match=rf"is of s3mr 9.9 .schema {schema}., and this command of schema 2: {advice}"
+        RequestError, match=rf"is of s3mr 9.9 .schema {schema}., but this command has schema 2: {advice}"
     ):
         described(aws)
 
@@ -159,7 +159,7 @@ def test_outputs_that_cannot_be_read_are_refused(
     aws: clients.Meter, deployed: MotoStack, output: str, value: str
 ) -> None:
     deployed.deploy(**{output: value})
-    with pytest.raises(RequestError, match=r"outputs that cannot be read .*deploy it anew"):
+    with pytest.raises(RequestError, match=r"outputs that cannot be read .*deploy it again"):
         described(aws)
 
 

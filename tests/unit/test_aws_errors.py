@@ -83,6 +83,6 @@ def test_a_denied_read_may_be_of_an_object_that_is_gone_and_both_causes_are_name
     with pytest.raises(RequestError) as refused, translated("reading s3://bucket/key"):
         raise answer("AccessDenied" if operation == "GetObject" else "403", 403, operation)
     said = str(refused.value)
-    assert said.startswith("reading s3://bucket/key: access denied, or it is gone")
-    assert "look whether it is there (aws s3 ls); if not, run the job again; else check the credentials" in said
+    assert said.startswith("reading s3://bucket/key: access denied, or the object does not exist")
+    assert "look for it with aws s3 ls; if it is missing, run the job again; otherwise, check the credentials" in said
     assert operation in said

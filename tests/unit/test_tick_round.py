@@ -172,7 +172,7 @@ def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
     one = world()
 
     def refuse(_request: TaskRequest) -> None:
-        raise RequestError("invoke arn: access denied")
+        raise RequestError("invoking arn: access denied")
 
     one.invoke = refuse  # type: ignore[method-assign,assignment]
     state = one.finish()

@@ -1,1 +1,1 @@
-"""The ports on AWS, through boto3."""
+"""Implement the ports with AWS services."""

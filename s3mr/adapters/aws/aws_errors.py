@@ -1,12 +1,12 @@
-"""botocore's errors, translated once, for every adapter that calls AWS.
+"""Translate botocore's errors, once, for all adapters that call AWS.
 
-| AWS says | ours |
+| error of AWS | error of s3mr |
 | --- | --- |
-| no or wrong credentials, no right, no such bucket, table or function, wrong region | RequestError |
+| no or wrong credentials, no permission, no such bucket, table or function, wrong region | RequestError |
 | throttled, 5xx, connection broken, timeout | TransientError |
 | anything else | InvariantError |
 
-Source: "Common Errors" of the service API references; botocore's ``retries/standard.py`` for what is throttling.
+Source: "Common Errors" of the service API references; botocore's ``retries/standard.py`` for throttling errors.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from s3mr.errors import InvariantError, MissingError, RequestError, S3mrError, T
 _THROTTLED: Final = {
     "BandwidthLimitExceeded",
     "ConditionalRequestConflict",  # another request on the key is in flight
-    "ExecutionLimitExceeded",  # Step Functions: too many run
+    "ExecutionLimitExceeded",  # Step Functions: too many running executions
     "InternalError",
     "LimitExceededException",
     "OperationAborted",
@@ -41,7 +41,7 @@ _THROTTLED: Final = {
 }
 _ADVICE: Final = {
     "NoSuchBucket": "there is no such bucket: check its name",
-    "InvalidBucketName": "this cannot be the name of a bucket: check it",
+    "InvalidBucketName": "this is not a valid bucket name: check it",
     "ResourceNotFoundException": "there is no such table, function or state machine: check the stack's name and region",
     "StateMachineDoesNotExist": "there is no such state machine: check the stack's name and region",
     "StateMachineDeleting": "the stack is being deleted",
@@ -50,7 +50,7 @@ _ADVICE: Final = {
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION to the bucket's",
     "IllegalLocationConstraintException": "the bucket is in another region: set AWS_REGION to the bucket's",
     "InvalidAccessKeyId": "the access key does not exist: check your AWS credentials",
-    "SignatureDoesNotMatch": "the secret key does not fit the access key: check your AWS credentials",
+    "SignatureDoesNotMatch": "the secret key does not match the access key: check your AWS credentials",
     "InvalidClientTokenId": "the access key does not exist: check your AWS credentials",
     "UnrecognizedClientException": "the credentials are not valid: check your AWS credentials",
     "InvalidSignatureException": "the credentials are not valid: check your AWS credentials",
@@ -63,13 +63,13 @@ _ADVICE: Final = {
 }
 _MISSING: Final = ("NoSuchBucket", "ResourceNotFoundException")
 _DENIED: Final = (
-    "check the credentials in use, their IAM policy (for jobs on a stack, the one that its output SubmitPolicyArn "
-    "names) and the bucket's policy"
+    "check the credentials in use, their IAM policy (for jobs on a stack, the policy in its output SubmitPolicyArn) "
+    "and the bucket's policy"
 )
 _READS: Final = ("GetObject", "HeadObject", "CopyObject")
 _GONE: Final = (
-    ", or it is gone (who may not list a bucket is not told): look whether it is there (aws s3 ls); if not, run the "
-    "job again; else"
+    ", or the object does not exist (S3 hides the difference from callers who cannot list the bucket): look for it "
+    "with aws s3 ls; if it is missing, run the job again; otherwise,"
 )
 _CREDENTIALS: Final = (
     boto.NoCredentialsError,
@@ -85,19 +85,19 @@ _CONNECTION: Final = (boto.ConnectionError, boto.HTTPClientError, boto.Incomplet
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn botocore's error inside into ours; ``what`` names what was tried on what: "reading s3://bucket/key".
+    """Translate botocore's errors in this context. ``what`` is the attempted action: "reading s3://bucket/key".
 
     Raises:
-        RequestError: access, credentials, a name or a region is wrong; the text names what to check.
-        TransientError: throttled, a server's failure, or the connection.
-        InvariantError: any other answer.
+        RequestError: access, credentials, a name or a region is wrong; the message says what to check.
+        TransientError: throttling, a failure of the service, or a broken connection.
+        InvariantError: any other error.
     """
     try:
         yield
     except boto.ClientError as error:
-        raise _of_answer(what, error) from error
+        raise _translate(what, error) from error
     except _CREDENTIALS as error:
-        raise RequestError(f"{what}: no valid AWS credentials ({error}): set them, or sign in") from error
+        raise RequestError(f"{what}: there are no valid AWS credentials ({error}): set them, or sign in") from error
     except boto.NoRegionError as error:
         raise RequestError(f"{what}: no AWS region is set: set AWS_REGION") from error
     except _CONNECTION as error:
@@ -107,28 +107,28 @@ def translated(what: str) -> Iterator[None]:
 
 
 def code_of(error: boto.ClientError) -> str:
-    """Return the error's code, such as ``NoSuchKey``; for an answer without a body, its HTTP status, ``404``."""
+    """Return the error's code, such as ``NoSuchKey``. If the response has no body, it is the HTTP status: ``404``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def status_of(error: boto.ClientError) -> int:
-    """Return the answer's HTTP status; 0 where it has none."""
+    """Return the HTTP status of the response; 0 if it has none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_busy(status: int, code: str) -> bool:
-    """Whether an answer says that the service could do it later."""
+    """Whether a response means that the service is overloaded, so that a retry may help."""
     return code in _THROTTLED or status >= 500 or status == 429
 
 
 def is_denied(error: BaseException | None) -> bool:
-    """Whether ``error`` is an answer that we have no right to what was asked."""
+    """Whether ``error`` is a response that access is denied."""
     return isinstance(error, boto.ClientError) and (
         code_of(error).startswith("AccessDenied") or (code_of(error) in ("", "403") and status_of(error) == 403)
     )
 
 
-def _of_answer(what: str, error: boto.ClientError) -> S3mrError:
+def _translate(what: str, error: boto.ClientError) -> S3mrError:
     code, status = code_of(error), status_of(error)
     if code in _ADVICE:
         return (MissingError if code in _MISSING else RequestError)(f"{what}: {_ADVICE[code]} ({code})")
@@ -140,9 +140,9 @@ def _of_answer(what: str, error: boto.ClientError) -> S3mrError:
 
 
 def _denied(error: boto.ClientError) -> str:
-    """Return what AWS says, which mostly names the right and the resource, and what to check.
+    """Return what to check, and AWS's own message, which usually names the permission and the resource.
 
-    Source: S3 API reference, GetObject: without s3:ListBucket, an object that does not exist is answered with 403.
+    Source: S3 API reference, GetObject: without s3:ListBucket, the response for a missing object is 403.
     """
     also = _GONE if error.operation_name in _READS else ":"
     return f"access denied{also} {_DENIED} ({error})"

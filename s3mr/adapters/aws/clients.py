@@ -1,7 +1,7 @@
-"""AWS clients: made once a process, counted, and set up alike.
+"""Create AWS clients, with the same configuration and with counted requests.
 
-They are made by boto3's own core, botocore: importing boto3 for them takes each process 0.07 s more, for what no client
-needs (docs/decisions/0021).
+They are created with botocore, the core of boto3: importing boto3 takes each process 0.07 s more, for features that no
+client needs (docs/decisions/0021).
 """
 
 import os
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """Counts the requests that this process sends, by service and operation; exact under threads."""
+    """Counts the requests that this process sends, by service and operation. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,10 +58,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where services listen that are not AWS's.
+    """The address of services that are not AWS's.
 
-    Clients of the embedded cloud, which has an access key of its own, heed nothing of the user's AWS configuration, nor
-    a proxy; others heed all but the addresses in it, and ask for no checksums that only S3 itself knows.
+    With ``embedded_key``, it is the embedded cloud: its clients ignore the user's AWS configuration and proxies. Other
+    clients use that configuration except for its endpoint URLs, and do not ask for checksums that only S3 supports.
     """
 
     url: str
@@ -71,13 +71,12 @@ class Endpoint:
 def s3_client(
     endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: OverloadRetries | None = None
 ) -> "S3Client":
-    """Return a new client, of the embedded cloud or, without an endpoint, of the user's own configuration.
+    """Return a new client for ``endpoint``, or if it is None, for the user's AWS configuration.
 
-    That is AWS's: ``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, the files in ``~/.aws`` and so on.
+    That configuration is ``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, the files in ``~/.aws`` and so on.
 
     Raises:
-        RequestError: that configuration names a profile that does not exist, or no region where one is needed, or it
-            cannot be read; the text says what of it.
+        RequestError: the configuration names a profile that does not exist, lacks a region, or cannot be read.
     """
     client: S3Client = _client("s3", endpoint, meter, connections_max, patience)
     return client
@@ -86,7 +85,7 @@ def s3_client(
 def dynamodb_client(
     endpoint: Endpoint | None, meter: Meter, *, connections_max: int, patience: OverloadRetries | None = None
 ) -> "DynamoDBClient":
-    """Return a new client, likewise; so do all that follow."""
+    """Return a new client, in the same way as `s3_client`. The functions below do the same."""
     client: DynamoDBClient = _client("dynamodb", endpoint, meter, connections_max, patience)
     return client
 
@@ -117,7 +116,7 @@ def sts_client(meter: Meter) -> "STSClient":
 
 
 def _client(
-    service: Any,  # noqa: ANN401 - a name; each has a type of its own
+    service: Any,  # noqa: ANN401 - a name; each service has its own client type
     endpoint: Endpoint | None,
     meter: Meter,
     connections_max: int = 10,
@@ -131,7 +130,7 @@ def _client(
         else:
             configured = _embedded(endpoint.url, endpoint.embedded_key, connections_max)
             client = _embedded_session().create_client(service, **configured)
-        urlsplit(client.meta.endpoint_url).port  # noqa: B018 - botocore itself looks at it when it signs a request
+        urlsplit(client.meta.endpoint_url).port  # noqa: B018 - raises now, not when botocore signs the first request
     meter.watch(client)
     if patience:
         patience.watch(client)
@@ -140,10 +139,10 @@ def _client(
 
 @contextmanager
 def _configuring() -> Iterator[None]:
-    """What fails in here is the user's configuration, whatever botocore calls it: a client that is made sends nothing.
+    """Translate any error in this context to an error of the configuration: creating a client sends no requests.
 
     Raises:
-        RequestError: the configuration makes no sense.
+        RequestError: the configuration is not valid.
     """
     what = "the AWS configuration"
     try:
@@ -151,14 +150,14 @@ def _configuring() -> Iterator[None]:
             yield
     except InvariantError as error:
         raise RequestError(str(error)) from error.__cause__
-    except ValueError as error:  # an address without a scheme, or with a port that is no number
+    except ValueError as error:  # an address without a scheme, or with a port that is not a number
         raise RequestError(
-            f"{what}: {error}: where that is an address, write a URL, as in http://localhost:4566"
+            f"{what}: {error}: if that is an address, write a URL, as in http://localhost:4566"
         ) from error
 
 
 def preload() -> None:
-    """Read what botocore needs to know for a stack's clients: a process that is forked has it, and shares it."""
+    """Load botocore's data for a stack's clients before a fork, so that forked processes share it."""
     loader = _loader(None)
     for service in ("s3", "dynamodb"):
         loader.load_service_model(service, "service-2")
@@ -168,12 +167,12 @@ def preload() -> None:
 
 
 def _users_session() -> botocore.session.Session:
-    """AWS's own tools read the region from AWS_REGION first; botocore knows AWS_DEFAULT_REGION alone."""
+    """Read the region from AWS_REGION first, as AWS's own tools do. botocore reads only AWS_DEFAULT_REGION."""
     return _session({"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)})
 
 
 def _embedded_session() -> botocore.session.Session:
-    nothing = (None, None, None, None)  # no key of a file, no environment variable, no value
+    nothing = (None, None, None, None)  # no key in a file, no environment variable, no default
     devnull = (None, None, os.devnull, None)
     return _session({"profile": nothing, "config_file": devnull, "credentials_file": devnull})
 
@@ -186,7 +185,7 @@ def _session(variables: dict[str, Any]) -> botocore.session.Session:
 
 @cache
 def _loader(data_path: str | None) -> Loader:
-    """What botocore knows of services, for all clients of the process: reading it takes longer than all the rest."""
+    """Return a loader shared by all clients: loading botocore's data takes most of the time to create a client."""
     return create_loader(data_path)
 
 
@@ -209,7 +208,7 @@ def _embedded(url: str, key: AccessKey, connections_max: int) -> dict[str, Any]:
         "config": Config(
             **_tries(connections_max),
             proxies={},
-            request_checksum_calculation="when_required",  # what crosses the loopback has checksums of ours
+            request_checksum_calculation="when_required",  # s3mr's own checksums cover data on the loopback
             response_checksum_validation="when_required",
             s3={"addressing_style": "path", "payload_signing_enabled": False},
         ),
@@ -217,7 +216,7 @@ def _embedded(url: str, key: AccessKey, connections_max: int) -> dict[str, Any]:
 
 
 def _tries(connections_max: int) -> dict[str, Any]:
-    """Have botocore retry what may be retried, five tries in all."""
+    """Return the client options for botocore's own retries, connections and timeouts."""
     return {
         "retries": {"mode": "standard", "max_attempts": 5},
         "max_pool_connections": connections_max,

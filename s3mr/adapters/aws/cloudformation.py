@@ -1,4 +1,4 @@
-"""A deployed stack, as CloudFormation's outputs describe it, with the function versions that are live just now."""
+"""Describe a deployed stack from its CloudFormation outputs and the function versions that are currently live."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 DEPLOY: Final = "sam build && sam deploy"
-_NOTHING: Final = "-"  # an output may not be empty
-_NO_CONCURRENCY: Final = "-1"  # is reserved
+_NOTHING: Final = "-"  # because an output cannot be empty
+_NO_CONCURRENCY: Final = "-1"  # no concurrency is reserved
 _ALIAS: Final = "live"
-_USABLE: Final = {  # what was deployed stands, whole
+_USABLE: Final = {  # the last deployment is complete
     "CREATE_COMPLETE",
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
@@ -29,43 +29,43 @@ _USABLE: Final = {  # what was deployed stands, whole
     "UPDATE_ROLLBACK_COMPLETE",
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
 }
-_UPDATE: Final = "UPDATE_"  # so begins every status of a stack that was whole before: jobs keep what they run on
-_RISING: Final = "is still being created ({status}): wait until sam deploy has ended"
-_CHANGING: Final = "is being deployed just now ({status}): submit when that has ended"
-_DELETE: Final = f"sam delete --stack-name {{name}}, and deploy it anew, {DEPLOY}"
+_UPDATE: Final = "UPDATE_"  # prefix of the statuses of a stack that was complete before: running jobs can go on
+_CREATING: Final = "is still being created ({status}): wait until sam deploy has ended"
+_CHANGING: Final = "is being deployed ({status}): submit again when that has ended"
+_DELETE: Final = f"sam delete --stack-name {{name}}, and deploy it again, {DEPLOY}"
 _UNUSABLE: Final = {
-    "CREATE_IN_PROGRESS": _RISING,
-    "IMPORT_IN_PROGRESS": _RISING,
-    "REVIEW_IN_PROGRESS": _RISING,
+    "CREATE_IN_PROGRESS": _CREATING,
+    "IMPORT_IN_PROGRESS": _CREATING,
+    "REVIEW_IN_PROGRESS": _CREATING,
     "UPDATE_IN_PROGRESS": _CHANGING,
     "UPDATE_ROLLBACK_IN_PROGRESS": _CHANGING,
     "UPDATE_ROLLBACK_FAILED": (
-        "could not be taken back to what it was before its last deploy ({status}): "
+        "could not be rolled back to its state before the last deploy ({status}): "
         f"aws cloudformation continue-update-rollback --stack-name {{name}}, and then deploy it again, {DEPLOY}"
     ),
-    "ROLLBACK_IN_PROGRESS": f"failed to be created ({{status}}): wait until that is taken back, then {_DELETE}",
-    "ROLLBACK_COMPLETE": f"failed to be created ({{status}}), and can only be deleted first: {_DELETE}",
-    "ROLLBACK_FAILED": f"failed to be created ({{status}}), and can only be deleted first: {_DELETE}",
-    "DELETE_IN_PROGRESS": f"is being deleted ({{status}}): when that has ended, deploy it anew, {DEPLOY}",
-    "DELETE_COMPLETE": f"is deleted ({{status}}): deploy it anew, {DEPLOY}",
+    "ROLLBACK_IN_PROGRESS": f"could not be created ({{status}}): wait until it is rolled back, then {_DELETE}",
+    "ROLLBACK_COMPLETE": f"could not be created ({{status}}), and must be deleted first: {_DELETE}",
+    "ROLLBACK_FAILED": f"could not be created ({{status}}), and must be deleted first: {_DELETE}",
+    "DELETE_IN_PROGRESS": f"is being deleted ({{status}}): when that has ended, deploy it again, {DEPLOY}",
+    "DELETE_COMPLETE": f"is deleted ({{status}}): deploy it again, {DEPLOY}",
     "DELETE_FAILED": (
-        "could not be deleted as a whole ({status}), mostly because its bucket is not empty: empty that, with "
-        "aws s3 rm --recursive, then once more  sam delete --stack-name {name}"
+        "could not be deleted completely ({status}), usually because its bucket is not empty: empty the bucket with "
+        "aws s3 rm --recursive, then repeat sam delete --stack-name {name}"
     ),
 }
-_NOT_WHOLE: Final = "is not whole ({status}): look at its events in CloudFormation, mend it, deploy"
+_INCOMPLETE: Final = "is not complete ({status}): look at its events in CloudFormation, repair it, and deploy it again"
 
 
 def describe_stack(
     cloudformation: "CloudFormationClient", functions: "LambdaClient", name: str, *, to_submit: bool = False
 ) -> StackDescription:
-    """Return what the stack ``name`` says of itself; with ``to_submit``, only when it is whole just now.
+    """Return the description of the stack ``name``. With ``to_submit``, it must not be in the middle of a deployment.
 
     Raises:
-        RequestError: there is no such stack, it is none of s3mr, is not whole, or is of another schema than this code.
+        RequestError: there is no such stack, it is not a stack of s3mr, is not complete, or has another schema version.
     """
     found = _find(cloudformation, name)
-    name = found["StackName"]  # it may have been named by its ARN
+    name = found["StackName"]  # the argument may be an ARN
     _check_status(name, found["StackStatus"], to_submit=to_submit)
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
     _check_schema(name, outputs)
@@ -100,7 +100,7 @@ def describe_stack(
 
 
 def _unreadable(name: str, why: str) -> RequestError:
-    return RequestError(f"stack {name} has outputs that cannot be read ({why}): deploy it anew, {DEPLOY}")
+    return RequestError(f"stack {name} has outputs that cannot be read ({why}): deploy it again, {DEPLOY}")
 
 
 def _find(client: "CloudFormationClient", name: str) -> "StackTypeDef":
@@ -111,8 +111,8 @@ def _find(client: "CloudFormationClient", name: str) -> "StackTypeDef":
         except ClientError as error:
             if is_denied(error):
                 raise RequestError(
-                    f"these credentials may not look at stack {name} in {region}: check --stack, AWS_REGION and "
-                    "AWS_PROFILE; who submits jobs needs the policy in the stack's output SubmitPolicyArn"
+                    f"these credentials have no access to stack {name} in {region}: check --stack, AWS_REGION and "
+                    "AWS_PROFILE; to submit jobs, you need the policy in the stack's output SubmitPolicyArn"
                 ) from error
             if code_of(error) != "ValidationError":
                 raise
@@ -125,7 +125,7 @@ def _find(client: "CloudFormationClient", name: str) -> "StackTypeDef":
 def _check_status(name: str, status: str, *, to_submit: bool) -> None:
     if status in _USABLE or (status.startswith(_UPDATE) and not to_submit):
         return
-    raise RequestError(f"stack {name} {_UNUSABLE.get(status, _NOT_WHOLE).format(name=name, status=status)}")
+    raise RequestError(f"stack {name} {_UNUSABLE.get(status, _INCOMPLETE).format(name=name, status=status)}")
 
 
 def _check_schema(name: str, outputs: Mapping[str, str]) -> None:
@@ -138,12 +138,12 @@ def _check_schema(name: str, outputs: Mapping[str, str]) -> None:
     newer = int(theirs) > SCHEMA_VERSION
     advice = f"install s3mr {version} here" if newer else f"update the stack from this version's checkout, {DEPLOY}"
     raise RequestError(
-        f"stack {name} is of s3mr {version} (schema {theirs}), and this command of schema {SCHEMA_VERSION}: {advice}"
+        f"stack {name} is of s3mr {version} (schema {theirs}), but this command has schema {SCHEMA_VERSION}: {advice}"
     )
 
 
 def _live(client: "LambdaClient", alias: str) -> str:
-    """Return the ARN of the version that an alias's ARN, ``…:function:NAME:live``, names just now."""
+    """Return the ARN of the version that an alias's ARN, ``…:function:NAME:live``, currently points to."""
     function, _, qualifier = alias.rpartition(":")
     if qualifier != _ALIAS:
         raise ValueError(f"{alias} does not end in :{_ALIAS}")

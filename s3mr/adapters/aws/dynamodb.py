@@ -1,7 +1,7 @@
-"""The truth in one DynamoDB table, through boto3. No transactions: each write that decides is one conditional write.
+"""Store all jobs in one DynamoDB table. It uses no transactions: each write that decides is one conditional write.
 
-What a condition refuses is read back (`ReturnValuesOnConditionCheckFailure`) before it is called lost: the standing
-item may be this very write, sent again after its answer was lost.
+If a condition fails, the existing item is read (`ReturnValuesOnConditionCheckFailure`) before the write counts as lost:
+the item may be this write itself, repeated after its response was lost.
 """
 
 import heapq
@@ -43,16 +43,16 @@ class DynamoDBJobStore:
         self._table = table
 
     def create_table(self) -> None:
-        """Create the table where there is no deployment that has; that it is there already is no error.
+        """Create the table if it does not exist. Only for services without a deployed stack.
 
         Raises:
-            RequestError: a table of that name is somebody else's.
+            RequestError: there is a table with that name that is not one of s3mr's.
         """
-        with translated(f"create the table {self._table}"):
-            standing = self._describe() or self._create()
-            if standing["KeySchema"] != KEY_SCHEMA:
+        with translated(f"creating the table {self._table}"):
+            existing = self._describe() or self._create()
+            if existing["KeySchema"] != KEY_SCHEMA:
                 raise RequestError(f"the table {self._table} is not one of s3mr's: name another one")
-            if standing["TableStatus"] != "ACTIVE":
+            if existing["TableStatus"] != "ACTIVE":
                 self._client.get_waiter("table_exists").wait(TableName=self._table, WaiterConfig=READY)
 
     def _describe(self) -> "TableDescriptionTypeDef | None":
@@ -75,7 +75,7 @@ class DynamoDBJobStore:
                 BillingMode="PAY_PER_REQUEST",
             )
         except ClientError as error:
-            if code_of(error) != "ResourceInUseException":  # another command creates it
+            if code_of(error) != "ResourceInUseException":  # another command is creating it
                 raise
             return self._client.describe_table(TableName=self._table)["Table"]
         return created["TableDescription"]
@@ -83,19 +83,19 @@ class DynamoDBJobStore:
     def claim_output(self, output: str, *, job_id: str) -> str | None:
         key = items.claim_key(output)
         claim = {**key, "job_id": text(job_id)}
-        standing = self._put(claim, items.CLAIM_FREE, {":job_id": text(job_id)})
-        if standing is None:
+        existing = self._put(claim, items.CLAIM_FREE, {":job_id": text(job_id)})
+        if existing is None:
             return None
-        holder: str = standing["job_id"]["S"]
+        holder: str = existing["job_id"]["S"]
         if self._holds(holder):
             return holder
-        standing = self._put(claim, items.CLAIM_MINE, {":job_id": text(holder)})
-        if standing is None or not standing or standing["job_id"]["S"] == job_id:
+        existing = self._put(claim, items.CLAIM_MINE, {":job_id": text(holder)})
+        if existing is None or not existing or existing["job_id"]["S"] == job_id:
             return None
-        return str(standing["job_id"]["S"])
+        return str(existing["job_id"]["S"])
 
     def release_output(self, output: str, *, job_id: str) -> None:
-        with translated(f"release the claim on {output}"), _condition_may_fail():
+        with translated(f"releasing the claim on {output}"), _condition_may_fail():
             self._client.delete_item(
                 TableName=self._table,
                 Key=items.claim_key(output),
@@ -104,15 +104,15 @@ class DynamoDBJobStore:
             )
 
     def _holds(self, job_id: str) -> bool:
-        found = next(self._query(f"job#{job_id}", "job"), None)  # None: expired, for a job is written before its claim
+        found = next(self._query(f"job#{job_id}", "job"), None)  # None if expired: a job is written before its claim
         return found is not None and not items.read_job(found).released
 
     def create(self, job: JobState) -> bool:
         item = items.job_item(job)
-        with translated(f"list job {job.spec.job_id}"):
+        with translated(f"listing job {job.spec.job_id}"):
             self._client.put_item(TableName=self._table, Item=items.listed_item(job))
-        standing = self._put(item, items.ABSENT)
-        return standing is None or standing == item
+        existing = self._put(item, items.ABSENT)
+        return existing is None or existing == item
 
     def newest(self, count: int) -> list[JobState]:
         ids: list[str] = []
@@ -138,17 +138,17 @@ class DynamoDBJobStore:
         return Observation(job, cancelled, live)
 
     def read_job(self, job_id: str) -> JobState | None:
-        with translated(f"read job {job_id}"):
+        with translated(f"reading job {job_id}"):
             answer = self._client.get_item(TableName=self._table, Key=items.job_key(job_id), ConsistentRead=True)
         return items.read_job(answer["Item"]) if "Item" in answer else None
 
     def replace(self, job: JobState, *, epoch: int) -> bool:
         item = items.job_item(job)
-        standing = self._put(item, items.EPOCH_IS, {":epoch": items.number(epoch)})
-        return standing is None or standing == item
+        existing = self._put(item, items.EPOCH_IS, {":epoch": items.number(epoch)})
+        return existing is None or existing == item
 
     def request_cancel(self, job_id: str, *, at: float) -> None:
-        with translated(f"cancel job {job_id}"):
+        with translated(f"cancelling job {job_id}"):
             self._client.put_item(TableName=self._table, Item=items.cancel_item(job_id, at))
 
     def begin(self, job_id: str, attempts: Sequence[LiveAttempt]) -> None:
@@ -157,7 +157,7 @@ class DynamoDBJobStore:
     def record_failure(
         self, job_id: str, *, phase: Phase, attempt: AttemptId, failure: Failure, failed_at: float
     ) -> bool:
-        with translated(f"record a failure of job {job_id}"):
+        with translated(f"recording a failure of job {job_id}"):
             with _condition_may_fail() as refused:
                 self._client.update_item(
                     TableName=self._table,
@@ -174,16 +174,16 @@ class DynamoDBJobStore:
     def forget(self, job_id: str, phase: Phase, attempts: Iterable[AttemptId]) -> None:
         keys = [items.live_key(job_id, phase, one) for one in attempts]
         if len(keys) == 1:
-            with translated(f"forget an attempt of job {job_id}"):
+            with translated(f"deleting an attempt of job {job_id}"):
                 self._client.delete_item(TableName=self._table, Key=keys[0])
         else:
             self._write_all({"DeleteRequest": {"Key": key}} for key in keys)
 
     def commit(self, job: JobState, manifest: Manifest) -> Commit:
-        standing = self._put(items.manifest_item(job, manifest), items.ABSENT)
-        if standing is None:
+        existing = self._put(items.manifest_item(job, manifest), items.ABSENT)
+        if existing is None:
             return Commit.WON
-        return Commit.REPEATED if items.read_manifest(standing) == manifest else Commit.LOST
+        return Commit.REPEATED if items.read_manifest(existing) == manifest else Commit.LOST
 
     def seal(self, job: JobState, phase: Phase, tasks: Iterable[int]) -> None:
         for task in tasks:
@@ -232,9 +232,9 @@ class DynamoDBJobStore:
         self._write_all([{"DeleteRequest": {"Key": {"pk": listed["pk"], "sk": listed["sk"]}}}])
 
     def _put(self, item: Item, condition: str, values: Item | None = None) -> Item | None:
-        """Put ``item`` if ``condition`` holds; return None, or the item that stands in the way (may be empty)."""
+        """Put ``item`` if ``condition`` holds. Otherwise, return the existing item, which may be empty."""
         more: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
-        with translated(f"write {item['pk']['S']} / {item['sk']['S']}"):
+        with translated(f"writing {item['pk']['S']} / {item['sk']['S']}"):
             with _condition_may_fail() as refused:
                 self._client.put_item(
                     TableName=self._table,
@@ -256,7 +256,7 @@ class DynamoDBJobStore:
             ConsistentRead=True,
             ScanIndexForward=not newest_first,
         )
-        with translated(f"read {pk}"):
+        with translated(f"reading {pk}"):
             for page in pages:
                 yield from page["Items"]
 
@@ -264,29 +264,29 @@ class DynamoDBJobStore:
         for batch in batched(requests, BATCH_WRITE_MAX):
             pending: dict[str, Any] = {self._table: list(batch)}
             for _ in range(UNPROCESSED_ROUNDS_MAX):
-                with translated(f"write {len(batch)} items"):
+                with translated(f"writing {len(batch)} items"):
                     pending = dict(self._client.batch_write_item(RequestItems=pending)["UnprocessedItems"])
                 if not pending:
                     break
             else:
-                raise TransientError("DynamoDB left items of a batch unwritten, again and again")
+                raise TransientError(f"DynamoDB left items of a batch unwritten, {UNPROCESSED_ROUNDS_MAX} times")
 
     def _get_all(self, keys: Sequence[Item]) -> Iterator[Item]:
         pending: dict[str, Any] = {self._table: {"Keys": list(keys), "ConsistentRead": True}} if keys else {}
         for _ in range(UNPROCESSED_ROUNDS_MAX):
             if not pending:
                 return
-            with translated(f"read {len(keys)} items"):
+            with translated(f"reading {len(keys)} items"):
                 answer = self._client.batch_get_item(RequestItems=pending)
             yield from answer["Responses"][self._table]
             pending = dict(answer["UnprocessedKeys"])
         if pending:
-            raise TransientError("DynamoDB left items of a batch unread, again and again")
+            raise TransientError(f"DynamoDB left items of a batch unread, {UNPROCESSED_ROUNDS_MAX} times")
 
 
 @contextmanager
 def _condition_may_fail() -> Iterator[list[Item]]:
-    """Give a list that holds, after a refused condition, the item that stood in the way (empty where none is given)."""
+    """Yield a list. If the condition fails, it contains the existing item (empty if the response has none)."""
     refused: list[Item] = []
     try:
         yield refused

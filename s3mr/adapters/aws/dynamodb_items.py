@@ -1,4 +1,4 @@
-"""How the table's items are spelled: keys, attributes, and the conditions under which each is written.
+"""Encode and decode the table's items: keys, attributes, and the condition of each write.
 
 pk                     sk                             written by      condition
 job#<id>               job                            submit, tick    must not exist; the epoch is mine
@@ -10,7 +10,7 @@ job#<id>#<slice>       forged#attempt#…               record          none
 output#<uri>           claim                          submit          absent, mine, or its owner is released
 jobs                   <id>                           submit          none: a list, for people
 
-Each but the claim expires (TTL) some time after any job of its age has ended, and says its schema's version.
+All items except claims expire (TTL), at a time when any job as old has ended, and have the schema version.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ def job_key(job_id: str, sort: str = "job") -> Item:
 
 
 def kept(key: Item, since: float, **attributes: Item) -> Item:
-    """Return an item that expires when nobody can need it any more; ``since`` is no earlier than its job's start."""
+    """Return an item that expires when it cannot be needed any more. ``since`` is its job's start, or later."""
     stamps = {"expires_at": number(int(since + limits.RECORDS_S)), "schema_version": number(SCHEMA_VERSION)}
     return {**key, **attributes, **stamps}
 
@@ -63,15 +63,15 @@ def job_item(job: JobState) -> Item:
 
 
 def read_job(item: Item) -> JobState:
-    """Read a job.
+    """Decode a job.
 
     Raises:
-        RequestError: it was written by a version of s3mr that writes jobs differently.
+        RequestError: it was written by another version of s3mr with another schema.
     """
     if not of_this_schema(item):
         raise RequestError(
-            f"{item['pk']['S']} was written by a version of s3mr of another schema than this one's, {SCHEMA_VERSION}: "
-            "use the version that submitted it"
+            f"{item['pk']['S']} was written by a version of s3mr with another schema than this version's, "
+            f"{SCHEMA_VERSION}: use the version that submitted it"
         )
     try:
         return JobState.model_validate_json(item["body"]["S"])
@@ -100,7 +100,7 @@ def live_item(job_id: str, one: LiveAttempt) -> Item:
 
 
 def read_live(item: Item) -> LiveAttempt:
-    """Read a live attempt; its failure was added beside its body by another writer."""
+    """Decode a live attempt. Its failure is a separate attribute, because another writer adds it."""
     one = LiveAttempt.model_validate_json(item["body"]["S"])
     if "failure" not in item:
         return one
@@ -121,7 +121,7 @@ def manifest_key(job: JobState, phase: Phase, task: int) -> Item:
 
 
 def manifest_item(job: JobState, manifest: Manifest) -> Item:
-    """The pieces are kept as bytes beside the JSON, which would need a third more."""
+    """Encode a manifest. The pieces are a separate attribute of bytes: in JSON, they would take a third more."""
     body = text(manifest.model_dump_json(exclude={"pieces"}))
     item = kept(manifest_key(job, manifest.phase, manifest.task), job.created_at, body=body)
     if manifest.pieces is not None:
@@ -141,7 +141,7 @@ def attempt_prefix(phase: Phase, task: int) -> str:
 
 
 def attempt_item(job: JobState, report: Report, *, verdict: str, at: float) -> Item:
-    kind = FORGED if verdict == "forged" else ""  # apart: no forgery may write over what became of an attempt
+    kind = FORGED if verdict == "forged" else ""  # a separate key: a forgery must not overwrite an attempt's item
     sort = f"{kind}{attempt_prefix(report.phase, report.task)}{report.attempt:03d}#{report.worker}"
     return kept(
         slice_key(job, report.task, sort),
@@ -166,17 +166,17 @@ def read_attempt(item: Item) -> Logged:
 
 
 def read_manifest(item: Item) -> Manifest | None:
-    """Read a manifest item; None where the task is sealed.
+    """Decode a manifest; None if the task is sealed.
 
     Raises:
-        InvariantError: it is no manifest.
+        InvariantError: the item is not a manifest.
     """
     if "sealed" in item:
         return None
     try:
         manifest = Manifest.model_validate_json(item["body"]["S"])
     except ValidationError as error:
-        raise InvariantError(f"{item['pk']['S']} / {item['sk']['S']} is no manifest: {error}") from error
+        raise InvariantError(f"{item['pk']['S']} / {item['sk']['S']} is not a manifest: {error}") from error
     return manifest.model_copy(update={"pieces": item["pieces"]["B"]}) if "pieces" in item else manifest
 
 

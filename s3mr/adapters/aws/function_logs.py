@@ -1,4 +1,4 @@
-"""The functions' logs in CloudWatch: lines of JSON that name the job, the task, the attempt and the worker."""
+"""Read the functions' logs in CloudWatch: lines of JSON that name the job, the task, the attempt and the worker."""
 
 import heapq
 import json
@@ -20,7 +20,7 @@ _PAGE_EVENTS: Final = 10_000  # CloudWatch: FilterLogEvents
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a function has logged; ``fields`` is the JSON object that it is, whole."""
+    """One logged line. ``fields`` is the line's whole JSON object."""
 
     at: float
     id: str
@@ -30,7 +30,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """Which lines are wanted: those of a job, of one of its phases, of one task."""
+    """Which lines to read: those of a job, of one of its phases, or of one task."""
 
     job_id: str
     phase: str | None = None
@@ -51,9 +51,9 @@ class FunctionLogs:
     def lines(
         self, groups: Sequence[str], about: About, *, start_at: float, stop_at: float | None = None
     ) -> Iterator[LogLine]:
-        """Yield the lines of all ``groups`` in the order of time, from ``start_at`` on.
+        """Yield the lines of all ``groups`` ordered by time, from ``start_at`` on.
 
-        A group that does not exist has no lines: Lambda makes some of them at a function's first line.
+        A group that does not exist has no lines: Lambda creates some groups with a function's first line.
         """
         streams = [self._group(group, about, start_at=start_at, stop_at=stop_at) for group in groups]
         yield from heapq.merge(*streams, key=lambda line: line.at)
@@ -64,7 +64,7 @@ class FunctionLogs:
             logGroupName=group,
             startTime=int(start_at * 1000),
             filterPattern=_pattern(about),
-            interleaved=True,  # in the order of time over all streams: AWS does it in any case, others do not
+            interleaved=True,  # all streams ordered by time: always so on AWS, but not in other services
             PaginationConfig={"PageSize": _PAGE_EVENTS},
             **until,
         )
@@ -82,7 +82,7 @@ class FunctionLogs:
 
 
 def _id(event: "FilteredLogEventTypeDef", seen: "Counter[tuple[str, int, str]]") -> str:
-    """Return what tells an event from others: its id. Where a service gives it none, it is counted among its equals."""
+    """Return an event's id. If the service does not set one, make it from the event's content and a counter."""
     if "eventId" in event:
         return event["eventId"]
     equal = (event.get("logStreamName", ""), event["timestamp"], event["message"])
@@ -91,13 +91,16 @@ def _id(event: "FilteredLogEventTypeDef", seen: "Counter[tuple[str, int, str]]")
 
 
 def _pattern(about: About) -> str:
-    """CloudWatch Logs user guide, "Using filter patterns to match terms in JSON log events"."""
+    """Return the filter pattern for ``about``.
+
+    Source: CloudWatch Logs user guide, "Using filter patterns to match terms in JSON log events".
+    """
     parts = [f"($.{name} = {json.dumps(value)})" for name, value in about.wanted.items()]
     return f"{{ {' && '.join(parts)} }}"
 
 
 def _fields(message: str) -> dict[str, Any]:
-    """Return the object that ``message`` is; an empty one where it is none, as Lambda's own lines are not."""
+    """Return ``message`` as a JSON object, or an empty object if it is not one, like Lambda's own lines."""
     try:
         fields = json.loads(message)
     except ValueError:

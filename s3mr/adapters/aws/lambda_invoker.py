@@ -1,4 +1,4 @@
-"""Workers in AWS Lambda: an attempt is an asynchronous invocation of the function version that its job has pinned."""
+"""Start workers in AWS Lambda: an attempt is an asynchronous invocation of the function version pinned by its job."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LambdaInvoker:
-    """Hands attempts to Lambda, which queues them, and delivers each at least once."""
+    """Sends attempts to Lambda, which queues them and delivers each at least once."""
 
     def __init__(self, client: "LambdaClient") -> None:
         self._client = client
@@ -22,7 +22,7 @@ class LambdaInvoker:
         if functions is None:
             raise InvariantError(f"job {request.spec.job_id} names no functions: it was not submitted to a stack")
         arn = functions.map if request.phase is Phase.MAP else functions.reduce
-        with translated(f"invoke {arn}"):
+        with translated(f"invoking {arn}"):
             self._client.invoke(
                 FunctionName=arn, InvocationType="Event", Payload=request.model_dump_json().encode("utf-8")
             )

@@ -1,7 +1,7 @@
-"""Patience with services that answer and say that they are busy: status 500 and up, or throttled.
+"""Retry requests, with backoff and jitter, while a service is overloaded: status 500 and up, or throttling.
 
-botocore tries such a request five times, within some seconds. A storm lasts longer: a command at an endpoint waits it
-out, up to `limits.BUSY_S`, and says so once.
+botocore tries such a request five times, within a few seconds. An overload can last longer. So a command retries for
+up to `limits.BUSY_S`, and tells the user.
 """
 
 import random
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S: Final = 0.1
 PAUSE_S_MAX: Final = 5.0
-SILENCE_S: Final = 60.0  # between two notices
+SILENCE_S: Final = 60.0  # between two messages to the user
 _SINCE: Final = "s3mr_busy_since"
 
 
 def say_on_stderr(text: str) -> None:
-    """Tell the user; in a command that shows progress, the line comes above that."""
+    """Print a message for the user on standard error."""
     print(f"s3mr: {text}", file=sys.stderr, flush=True)  # noqa: T201 - of the command
 
 
 class OverloadRetries:
-    """Has requests tried again as long as no storm, and no single request, has taken longer than `limits.BUSY_S`.
+    """Retries requests until the overload, or the request itself, has lasted longer than `limits.BUSY_S`.
 
-    ``say`` is told of a storm. One object serves all clients of a command, in threads as well.
+    ``say`` is called with a message about the overload. One object serves all clients of a command. Thread-safe.
     """
 
     def __init__(
@@ -45,23 +45,24 @@ class OverloadRetries:
         self._now = now
         self._random = random
         self._lock = threading.Lock()
-        self._since: float | None = None  # when the storm began; None: the last answer was a good one
+        self._since: float | None = None  # when the overload began; None if the last response was good
         self._said_at: float | None = None
         self._over = threading.Event()
 
     def watch(self, client: "BaseClient") -> None:
-        """Decide for ``client`` before botocore does."""
+        """Handle the retries of ``client``, before botocore's own."""
         service = client.meta.service_model.service_id.hyphenize()
-        client.meta.events.register_first(f"needs-retry.{service}", self._needs_retry)  # type: ignore[arg-type] # its answer counts
+        client.meta.events.register_first(f"needs-retry.{service}", self._needs_retry)  # type: ignore[arg-type] # the returned delay is used
 
     def end(self) -> None:
-        """Wait no more: what a thread still asks for may fail."""
+        """Stop retrying: later requests may fail."""
         self._over.set()
 
     def pause_s(self, status: int, code: str, *, attempts: int, context: dict[str, Any]) -> float | None:
-        """Return for how long to wait before a request is sent again; None: that is not decided here.
+        """Return how long to wait before a request is sent again, or None to leave the decision to botocore.
 
-        ``attempts`` is how often it was sent; ``context`` belongs to the request, and remembers when it failed first.
+        ``attempts`` is how often the request was sent. ``context`` belongs to the request; it stores when it first
+        failed.
         """
         if not is_busy(status, code):
             with self._lock:
@@ -70,8 +71,8 @@ class OverloadRetries:
         now = self._now()
         with self._lock:
             self._since = now if self._since is None else self._since
-            storm_s = now - self._since
-        if self._over.is_set() or max(storm_s, now - context.setdefault(_SINCE, now)) > limits.BUSY_S:
+            overload_s = now - self._since
+        if self._over.is_set() or max(overload_s, now - context.setdefault(_SINCE, now)) > limits.BUSY_S:
             return None
         if attempts > 1:
             self._tell(now, status, code)
@@ -83,8 +84,8 @@ class OverloadRetries:
             if self._said_at is not None and now - self._said_at < SILENCE_S:
                 return
             self._said_at = now
-        known = code if code.isascii() and code.isalnum() else status  # the service may send anything as its code
-        self._say(f"a service is busy ({known}): trying again for up to {limits.BUSY_S:.0f} s")
+        shown = code if code.isascii() and code.isalnum() else status  # a code can be any text: it is not safe to print
+        self._say(f"a service is busy ({shown}): trying again for up to {limits.BUSY_S:.0f} s")
 
     def _needs_retry(
         self,
@@ -93,7 +94,7 @@ class OverloadRetries:
         request_dict: dict[str, Any],
         **_more: Any,  # noqa: ANN401
     ) -> float | None:
-        if response is None:  # no answer: botocore tries again
+        if response is None:  # no response: botocore retries
             return None
         http, parsed = response
         code = str(parsed.get("Error", {}).get("Code", ""))

@@ -1,7 +1,7 @@
-"""Questions whose answers show that something could be done, without doing it: what `doctor` asks of AWS.
+"""Test permissions and settings in AWS without changing anything. `doctor` uses these probes.
 
-A right is proven by a request that would need it and that can have no effect: a conditional write to an item that does
-not exist, an execution whose input is no JSON. AWS looks at rights first.
+A probe is a request that needs the permission but can have no effect: a conditional write to an item that does not
+exist, or an execution whose input is not JSON. AWS checks permissions first.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
 
-_NOBODY: Final = "doctor"  # no item, job or execution is called so
-_NO_JSON: Final = "{"
+_UNUSED_NAME: Final = "doctor"  # no item, job or execution has this name
+_NOT_JSON: Final = "{"
 
 
 @dataclass(frozen=True, slots=True)
 class InvokeSettings:
-    """How a function's version is invoked asynchronously."""
+    """The settings for asynchronous invocations of a function version."""
 
     retries_max: int | None
     event_age_s_max: int | None
@@ -37,36 +37,36 @@ class InvokeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """How many executions of functions an account and region may have at once."""
+    """How many function executions an account may have at once in one region."""
 
     limit: int
     unreserved: int
 
 
 def caller(client: "STSClient") -> str:
-    """Return the ARN of the identity whose credentials are in use; this needs no right."""
-    with translated("asking whose credentials these are"):
+    """Return the ARN of the identity whose credentials are in use. This needs no permission."""
+    with translated("looking up the identity of the credentials"):
         return client.get_caller_identity()["Arn"]
 
 
 def check_state_machine(client: "SFNClient", arn: str) -> None:
-    """See that the state machine is there, and that executions of it may be started and looked at.
+    """Check that the state machine exists, and that its executions can be started and described.
 
     Raises:
-        RequestError: it is not, or they may not.
+        RequestError: it does not exist, or a permission is missing.
     """
     with translated(f"states:DescribeStateMachine on {arn}"):
         if client.describe_state_machine(stateMachineArn=arn)["status"] != "ACTIVE":
             raise RequestError(f"{arn} is being deleted")
-    execution = f"{arn.replace(':stateMachine:', ':execution:')}:{_NOBODY}"
-    with translated(f"states:DescribeExecution on {execution}"), _hoping_for("ExecutionDoesNotExist"):
+    execution = f"{arn.replace(':stateMachine:', ':execution:')}:{_UNUSED_NAME}"
+    with translated(f"states:DescribeExecution on {execution}"), _expecting("ExecutionDoesNotExist"):
         client.describe_execution(executionArn=execution)
-    with translated(f"states:StartExecution on {arn}"), _hoping_for("InvalidExecutionInput"):
-        client.start_execution(stateMachineArn=arn, name=_NOBODY, input=_NO_JSON)
+    with translated(f"states:StartExecution on {arn}"), _expecting("InvalidExecutionInput"):
+        client.start_execution(stateMachineArn=arn, name=_UNUSED_NAME, input=_NOT_JSON)
 
 
 def invoke_settings(client: "LambdaClient", version: str) -> InvokeSettings:
-    """Return the asynchronous settings of a function's version, given as its ARN; of none, where it has none."""
+    """Return the asynchronous settings of a function version, given by its ARN. All are None if it has none."""
     function, _, qualifier = version.rpartition(":")
     with translated(f"lambda:GetFunctionEventInvokeConfig on {version}"):
         try:
@@ -85,40 +85,40 @@ def invoke_settings(client: "LambdaClient", version: str) -> InvokeSettings:
 
 
 def concurrency(client: "LambdaClient") -> Concurrency:
-    """Return the account's quota in this region, and what of it is not reserved for single functions."""
+    """Return the account's quota in this region, and how much of it is not reserved for single functions."""
     with translated("lambda:GetAccountSettings"):
         found = client.get_account_settings()["AccountLimit"]
     return Concurrency(found["ConcurrentExecutions"], found["UnreservedConcurrentExecutions"])
 
 
 def check_table(client: "DynamoDBClient", table: str) -> None:
-    """See that the table's items may be read, written and deleted. Nothing is.
+    """Check that the table's items can be read, written and deleted, without doing so.
 
     Raises:
-        RequestError: there is no such table, or they may not; the text names the right.
+        RequestError: there is no such table, or a permission is missing; the message names it.
     """
-    nothing: dict[str, AttributeValueTypeDef] = {"pk": {"S": _NOBODY}, "sk": {"S": _NOBODY}}
+    unused: dict[str, AttributeValueTypeDef] = {"pk": {"S": _UNUSED_NAME}, "sk": {"S": _UNUSED_NAME}}
     never = "attribute_exists(pk)"
-    asked: dict[str, Callable[[], object]] = {
-        "GetItem": lambda: client.get_item(TableName=table, Key=nothing),
+    probes: dict[str, Callable[[], object]] = {
+        "GetItem": lambda: client.get_item(TableName=table, Key=unused),
         "Query": lambda: client.query(
             TableName=table,
             KeyConditionExpression="pk = :nobody",
-            ExpressionAttributeValues={":nobody": {"S": _NOBODY}},
+            ExpressionAttributeValues={":nobody": {"S": _UNUSED_NAME}},
         ),
-        "BatchGetItem": lambda: client.batch_get_item(RequestItems={table: {"Keys": [nothing]}}),
-        "PutItem": lambda: client.put_item(TableName=table, Item=nothing, ConditionExpression=never),
-        "DeleteItem": lambda: client.delete_item(TableName=table, Key=nothing, ConditionExpression=never),
-        "BatchWriteItem": lambda: client.batch_write_item(RequestItems={table: [{"DeleteRequest": {"Key": nothing}}]}),
+        "BatchGetItem": lambda: client.batch_get_item(RequestItems={table: {"Keys": [unused]}}),
+        "PutItem": lambda: client.put_item(TableName=table, Item=unused, ConditionExpression=never),
+        "DeleteItem": lambda: client.delete_item(TableName=table, Key=unused, ConditionExpression=never),
+        "BatchWriteItem": lambda: client.batch_write_item(RequestItems={table: [{"DeleteRequest": {"Key": unused}}]}),
     }
-    for action, ask in asked.items():
-        with translated(f"dynamodb:{action} on {table}"), _hoping_for("ConditionalCheckFailedException"):
-            ask()
+    for action, probe in probes.items():
+        with translated(f"dynamodb:{action} on {table}"), _expecting("ConditionalCheckFailedException"):
+            probe()
 
 
 @contextmanager
-def _hoping_for(code: str) -> Iterator[None]:
-    """The error of this code is the answer that was hoped for."""
+def _expecting(code: str) -> Iterator[None]:
+    """Suppress the expected error: it proves the permission."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Inputs in S3: objects, prefixes of whole components, and globs over keys."""
+"""Find and read inputs in S3: objects, prefixes of whole components, and glob patterns for keys."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
-_RESUMES_MAX: Final = 4  # how often one stream asks again for the rest after the connection broke
+_RESUMES_MAX: Final = 4  # how often a stream reconnects after its connection broke
 _BROKEN: Final = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
-_ARCHIVES: Final = ("GLACIER", "DEEP_ARCHIVE")  # Glacier Instant Retrieval is read like any other
+_ARCHIVES: Final = ("GLACIER", "DEEP_ARCHIVE")  # Glacier Instant Retrieval can be read directly
 
 
 class _Payer(TypedDict, total=False):
@@ -29,11 +29,11 @@ class _Payer(TypedDict, total=False):
 
 
 class S3Inputs:
-    """Finds and reads objects with the client that it is given.
+    """Finds and reads objects in S3.
 
-    What could not be read later is refused when it is found: archived objects, as far as a listing shows them, and
-    buckets whose objects may be listed but not read (of another account; Requester Pays; a key that is not ours): of
-    each bucket, one byte of one object is read.
+    `find` refuses objects that could not be read later. These are archived objects, as far as a listing shows them, and
+    objects in a bucket that can be listed but not read (another account; Requester Pays; an encryption key without
+    access). To test this, it reads one byte of one object of each bucket.
     """
 
     def __init__(self, client: "S3Client", *, requester_pays: bool = False) -> None:
@@ -44,37 +44,37 @@ class S3Inputs:
     def find(self, arguments: Sequence[str]) -> Found:
         """Expand keys, prefixes and globs, each sorted by key, in the order of the arguments.
 
-        Below a prefix, and where a pattern matches, names that begin with ``_`` or ``.`` are skipped and counted;
-        the empty objects that stand for folders (``logs/``) are no input.
+        Names below a prefix or a pattern that begin with ``_`` or ``.`` are skipped and counted. Empty objects that
+        represent folders (``logs/``) are not inputs.
 
         Raises:
-            RequestError: an argument names nothing, or what must not be read; or there is no object behind them all.
+            RequestError: an argument matches nothing, names something that cannot be read, or there are no inputs.
         """
         return input_names.collect(arguments, self.expand)
 
     def expand(self, argument: str) -> Iterator[Candidate]:
-        """Yield what is behind one argument; the identity is the URI."""
+        """Yield the candidates for one argument. Their identity is the URI."""
         uri = parse_s3_uri(argument)
         exact = self._exact(uri)
         if exact:
-            yield self._proved(exact)
+            yield self._tested(exact)
         elif input_names.has_magic(uri.key):
             yield from self._matches(uri)
         else:
             yield from self._below(uri)
 
     def look_up(self, source: str) -> InputObject | None:
-        """Return the object of exactly this key as it is now."""
+        """Return the object with exactly this key, as it is now."""
         found = self._first(parse_s3_uri(source))
         return found.found if found else None
 
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of the object in blocks of at most 1 MiB.
 
-        A connection that breaks is taken up again where it broke.
+        If the connection breaks, reading goes on from there.
 
         Raises:
-            RequestError: the object has vanished or changed since it was found, or must not be read.
+            RequestError: the object has vanished or changed since it was found, or access is denied.
             TransientError: the connection broke too often, or S3 is busy.
         """
         uri = parse_s3_uri(source)
@@ -88,15 +88,15 @@ class S3Inputs:
                     raise TransientError(f"reading {source}: {error}") from error
             if start == stop:
                 return
-        raise TransientError(f"reading {source}: the answers ended before byte {stop}")
+        raise TransientError(f"reading {source}: the responses ended before byte {stop}")
 
     def _exact(self, uri: S3Uri) -> Candidate | None:
-        """Return the object of exactly this key, unless it could only stand for a folder."""
+        """Return the object with exactly this key, unless the key can only be a folder's."""
         return self._first(uri) if uri.key and not uri.key.endswith("/") else None
 
     def _first(self, uri: S3Uri) -> Candidate | None:
-        """Return the object of exactly this key: it sorts first among those that begin with it."""
-        with self._asked(f"reading {uri}", uri.bucket):
+        """Return the object with exactly this key: it is the first of all keys that begin with it."""
+        with self._explaining_denial(f"reading {uri}", uri.bucket):
             page = self._client.list_objects_v2(
                 Bucket=uri.bucket,
                 Prefix=uri.key,
@@ -112,7 +112,7 @@ class S3Inputs:
         found_any = False
         for key, found in self._list(S3Uri(uri.bucket, prefix)):
             found_any = True
-            if not _stands_for_folder(found):
+            if not _is_folder_marker(found):
                 yield self._unless(input_names.is_hidden(key.removeprefix(prefix)), found)
         if not found_any:
             raise RequestError(f"no input: there is no object and no prefix {uri}")
@@ -124,13 +124,13 @@ class S3Inputs:
         for key, found in self._list(S3Uri(uri.bucket, input_names.literal_start(uri.key))):
             if matches(key):
                 found_any = True
-                if not _stands_for_folder(found):
+                if not _is_folder_marker(found):
                     yield self._unless(input_names.is_hidden(key[folder_length:], asked=asked), found)
         if not found_any:
             raise RequestError(f"no input: nothing matches the pattern {uri}")
 
     def _list(self, prefix: S3Uri) -> Iterator[tuple[str, Candidate]]:
-        with self._asked(f"listing {prefix}", prefix.bucket):
+        with self._explaining_denial(f"listing {prefix}", prefix.bucket):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=prefix.bucket,
                 Prefix=prefix.key,
@@ -142,10 +142,10 @@ class S3Inputs:
                     yield each["Key"], _candidate(prefix.bucket, each)
 
     def _unless(self, hidden: bool, found: Candidate) -> Candidate:  # noqa: FBT001 - it reads as a sentence
-        return Candidate(found.identity, None) if hidden else self._proved(found)
+        return Candidate(found.identity, None) if hidden else self._tested(found)
 
-    def _proved(self, candidate: Candidate) -> Candidate:
-        """Return the candidate, after one object of its bucket has been read; an empty one proves nothing."""
+    def _tested(self, candidate: Candidate) -> Candidate:
+        """Return the candidate. If no object of its bucket was read yet, read a byte of it, unless it is empty."""
         found = candidate.found
         if found is None or candidate.archived or not found.size_bytes:
             return candidate
@@ -153,14 +153,14 @@ class S3Inputs:
         if uri.bucket not in self._proven:
             try:
                 b"".join(self._get(uri, etag=found.etag, start=0, stop=1))
-            except InvariantError as error:  # encrypted with a key of its own, or one that is gone
-                raise RequestError(f"input that cannot be read: {error}") from error
+            except InvariantError as error:  # encrypted with the customer's own key, or with a deleted key
+                raise RequestError(f"an input cannot be read: {error}") from error
             self._proven.add(uri.bucket)
         return candidate
 
     @contextmanager
-    def _asked(self, what: str, bucket: str) -> Iterator[None]:
-        """Translate errors; where we are denied, say what may be asked for besides one's own rights."""
+    def _explaining_denial(self, what: str, bucket: str) -> Iterator[None]:
+        """Translate errors. If access is denied, add what the bucket's owner must allow."""
         try:
             with translated(what):
                 yield
@@ -176,7 +176,7 @@ class S3Inputs:
     def _get(self, uri: S3Uri, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         if start == stop:
             return
-        with self._asked(f"reading {uri}", uri.bucket):
+        with self._explaining_denial(f"reading {uri}", uri.bucket):
             try:
                 answer = self._client.get_object(
                     Bucket=uri.bucket, Key=uri.key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}", **self._payer
@@ -187,11 +187,11 @@ class S3Inputs:
                 if status_of(error) == 412:
                     raise RequestError(f"changed since it was planned: {uri}; run the job again") from error
                 raise
-        with closing(answer["Body"]) as body:  # as its own context manager it gives the raw connection
+        with closing(answer["Body"]) as body:  # as a context manager itself, it would return the raw connection
             yield from body.iter_chunks(limits.MIB)
 
 
-def _stands_for_folder(found: Candidate) -> bool:
+def _is_folder_marker(found: Candidate) -> bool:
     return found.identity.endswith("/") and found.found is not None and not found.found.size_bytes
 
 
@@ -202,9 +202,10 @@ def _candidate(bucket: str, listed: "ObjectTypeDef") -> Candidate:
 
 
 def _is_archived(listed: "ObjectTypeDef") -> bool:
-    """Whether an object must be restored first. Of Intelligent-Tiering's archives a listing shows only restores.
+    """Whether an object must be restored before it can be read.
 
-    An object that has been restored has the date until which its copy stands.
+    A restored object has the date until which its copy exists. For Intelligent-Tiering, a listing shows only restores,
+    not the archive itself.
     """
     restore = listed.get("RestoreStatus", {})
     archived = listed.get("StorageClass") in _ARCHIVES or restore.get("IsRestoreInProgress", False)

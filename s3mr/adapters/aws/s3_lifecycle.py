@@ -1,4 +1,4 @@
-"""How long a bucket keeps open uploads, by its own lifecycle rules.
+"""Check how long a bucket's lifecycle rules keep open uploads.
 
 Source: S3 API reference, GetBucketLifecycleConfiguration; user guide, "Configuring a bucket lifecycle configuration to
 delete incomplete multipart uploads". A rule for such uploads cannot filter by tags or by size.
@@ -21,12 +21,12 @@ _NO_RULES: Final = ("NoSuchLifecycleConfiguration", "NotImplemented")
 
 
 def check_uploads_kept(client: "S3Client", bucket: str, prefix: str, *, deadline_s: float) -> None:
-    """Refuse a job whose uploads to keys that begin with ``prefix`` might be aborted before its deadline.
+    """Refuse a job if a rule could abort its uploads, to keys that begin with ``prefix``, before its deadline.
 
-    No rule can be shorter than a day; so a deadline of a day or less asks for nothing, and needs no right to.
+    A rule takes at least a day. So for a deadline of a day or less, the rules are not read, and need no permission.
 
     Raises:
-        RequestError: a rule is shorter than the deadline, or the rules must not be read.
+        RequestError: a rule is shorter than the deadline, or the rules cannot be read.
     """
     if deadline_s <= DAY_S:
         return
@@ -34,8 +34,8 @@ def check_uploads_kept(client: "S3Client", bucket: str, prefix: str, *, deadline
         days = rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
         if days is not None and deadline_s > days * DAY_S and _applies(rule, prefix):
             raise RequestError(
-                f"--deadline {format_duration(deadline_s)}: bucket {bucket} aborts uploads {days} d after they were "
-                f"begun (lifecycle rule {rule.get('ID', '')!r}), and with them the output: choose a deadline of at "
+                f"--deadline {format_duration(deadline_s)}: bucket {bucket} aborts uploads {days} d after their start "
+                f"(lifecycle rule {rule.get('ID', '')!r}), so the output could be lost: choose a deadline of at "
                 f"most {days}d, or change that rule"
             )
 
@@ -51,14 +51,14 @@ def _rules(client: "S3Client", bucket: str, *, deadline_s: float) -> "list[Lifec
             if not is_denied(error):
                 raise
             raise RequestError(
-                f"{what}: access denied, so that nobody knows whether uploads may stay open for "
-                f"{format_duration(deadline_s)}: choose a --deadline of at most 1d, or ask for the right to "
+                f"{what}: access denied, so s3mr cannot tell whether uploads may stay open for "
+                f"{format_duration(deadline_s)}: choose a --deadline of at most 1d, or ask for the permission "
                 "s3:GetLifecycleConfiguration"
             ) from error
 
 
 def _applies(rule: "LifecycleRuleOutputTypeDef", prefix: str) -> bool:
-    """Whether the rule is in force for any key that begins with ``prefix``."""
+    """Whether the rule is enabled for any key that begins with ``prefix``."""
     chosen = rule.get("Filter", {})
     both = chosen.get("And", {})
     if any(name in place for place in (chosen, both) for name in _NOT_OF_UPLOADS):

@@ -1,15 +1,17 @@
-"""Output into an s3:// prefix, by multipart uploads that only commit completes.
+"""Write output to an s3:// prefix, with multipart uploads that only the commit completes.
 
-1. A worker uploads its part to its final key and does not complete it: nobody can see it.
-2. Commit puts ``_COMMITTING`` with ``If-None-Match: *``. Of all jobs that write here, whatever table they are in, one
-   gets further.
-3. It completes the winners' uploads with ``If-None-Match: *``, and aborts the others that its attempts have opened.
+1. A worker uploads its part to its final key and does not complete the upload, so the part is not visible.
+2. The commit puts ``_COMMITTING`` with ``If-None-Match: *``. Of all jobs that write here, in any table, only one
+   succeeds.
+3. It completes the winners' uploads with ``If-None-Match: *``, and aborts the other uploads of its attempts.
 4. It puts ``_SUCCESS`` with ``If-None-Match: *``, and deletes ``_COMMITTING``.
 
-Open uploads are known by their ids: S3 does not tell whose they are, so none is touched that was found by listing.
-Every object says in its metadata whose it is, a part ``<job>/<part>/<worker>``: after an unclear answer, a look at the
-completed object tells. Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject (conditional),
-ListMultipartUploads (it returns no metadata).
+Open uploads are identified by their ids. S3 does not tell which job they belong to, so uploads found by listing are
+never touched. The metadata of each object names its owner, for a part ``<job>/<part>/<worker>``. After an unclear
+response, the metadata of the completed object tells whether the request succeeded.
+
+Sources: S3 API reference, CompleteMultipartUpload, PutObject and DeleteObject (conditional), ListMultipartUploads (it
+returns no metadata).
 """
 
 import json
@@ -36,10 +38,10 @@ _IDENTITY: Final = "s3mr-part"
 
 
 class S3Output:
-    """One job's output below ``uri``; workers and the coordinator each make their own."""
+    """One job's output below ``uri``. Workers and the coordinator each create their own object."""
 
     def __init__(self, client: "S3Client", uri: str, job_id: str, *, account: str | None = None) -> None:
-        """``account``: the one to which the bucket must belong; any where None."""
+        """``account`` must own the bucket; None allows any account."""
         parsed = parse_s3_uri(uri)
         self._client = client
         self._bucket = parsed.bucket
@@ -48,38 +50,38 @@ class S3Output:
         self._account = account
 
     def check(self, *, deadline_s: float) -> None:
-        """Refuse a prefix below which something is, or that could not be written to its end.
+        """Refuse a prefix that is not empty, or where a job could not complete its output.
 
         Raises:
-            RequestError: it is not empty; the bucket does not exist, must not be listed, belongs to another account, or
-                aborts open uploads before the deadline.
+            RequestError: the prefix is not empty; the bucket does not exist, cannot be listed, belongs to another
+                account, or aborts open uploads before the deadline.
         """
         self.check_empty()
         self._check_account()
         check_uploads_kept(self._client, self._bucket, f"{self._prefix}{PART_PREFIX}", deadline_s=deadline_s)
 
     def check_empty(self) -> None:
-        """Refuse a prefix below which something is.
+        """Refuse a prefix that is not empty.
 
         Raises:
-            RequestError: it is not empty; the bucket does not exist, or must not be listed.
+            RequestError: the prefix is not empty; the bucket does not exist, or cannot be listed.
         """
         with translated(f"output {self._uri()}"):
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=2)
         found = page.get("Contents", [])
-        if any(each["Key"] == self._prefix + COMMITTING for each in found):  # it comes before the parts
+        if any(each["Key"] == self._prefix + COMMITTING for each in found):  # listed before the parts
             raise RequestError(
-                f"not empty: a job is committing to {self._uri()}, or has died while it was: wait for it, or name "
+                f"not empty: a job is committing to {self._uri()}, or has died during its commit: wait for it, or name "
                 f"another prefix; if it is dead, delete its {COMMITTING} and {PART_PREFIX}… objects"
             )
-        # The console makes an empty object `out/` where somebody makes a folder.
+        # When you create a folder in the AWS console, it puts an empty object `out/`.
         if any(each["Key"] != self._prefix or each["Size"] for each in found):
             raise RequestError(f"not empty: {self._uri()}; name another prefix or remove what is there")
 
     def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> S3PartWriter:
-        """Begin an upload of the part, and announce its id before any data is sent.
+        """Start an upload of the part, and announce its id before any data is sent.
 
-        Should the worker die in between, an empty upload stays open: it costs nothing, and nobody can tell whose it is.
+        If the worker dies in between, an empty upload stays open. It costs nothing, and cannot be traced to its job.
         """
         with translated(f"writing {self._uri(name)}"):
             upload = self._client.create_multipart_upload(
@@ -97,30 +99,31 @@ class S3Output:
         return writer
 
     def begin_commit(self) -> None:
-        """Put ``_COMMITTING``, and look then whether another job has published. Repeating it is harmless.
+        """Put ``_COMMITTING``, then check whether another job has published. Idempotent.
 
-        A job deletes its ``_COMMITTING`` after it has put ``_SUCCESS``. So nothing is ever completed beside that.
+        A job deletes its ``_COMMITTING`` only after it has put ``_SUCCESS``. So no part is ever completed beside
+        another job's ``_SUCCESS``.
 
         Raises:
-            InvariantError: another job's ``_COMMITTING`` or ``_SUCCESS`` stands there.
+            InvariantError: there is another job's ``_COMMITTING`` or ``_SUCCESS``.
         """
         with translated(f"writing {self._uri(COMMITTING)}"):
-            standing = self._put_once(COMMITTING, self._commitment)
-            published = self._head(SUCCESS) if standing is None else None
+            existing = self._put_once(COMMITTING, self._commitment)
+            published = self._head(SUCCESS) if existing is None else None
         if published is not None and published["Metadata"].get(_IDENTITY) != self._identity(SUCCESS):
             self._end_commit()
             raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}")
-        if standing is not None:
+        if existing is not None:
             raise InvariantError(
-                f"another job commits to {self._uri()}: {self._uri(COMMITTING)} holds {standing[:200]!r}; if that job "
+                f"another job commits to {self._uri()}: {self._uri(COMMITTING)} holds {existing[:200]!r}; if that job "
                 "is dead, delete this object and its parts"
             )
 
     def complete(self, part: Part) -> None:
-        """Complete a winner's upload. Repeating it is harmless.
+        """Complete a winner's upload. Idempotent.
 
         Raises:
-            InvariantError: another object is in the way, or the upload is proven lost.
+            InvariantError: another object is in the way, or the upload is certainly lost.
         """
         etags: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": etag} for number, etag in enumerate(part.etags, start=1)
@@ -140,28 +143,28 @@ class S3Output:
                 self._check_completed(part, error)
 
     def discard_open(self, opened: Iterable[OpenedPart]) -> None:
-        """Abort exactly these uploads. S3 does not tell whose an upload is: no other is touched."""
+        """Abort exactly these uploads. No other is touched, because S3 does not tell which job it belongs to."""
         for one in opened:
             uri = self._uri(one.name)
             with translated(f"aborting an upload of {uri}"):
                 abort_upload(self._client, uri, one.upload)
 
     def publish(self, success: bytes, names: Collection[str]) -> None:
-        """Put ``_SUCCESS``, where no other parts than ``names`` lie, and end the commit. Repeating it is harmless.
+        """Check that there are no parts except ``names``, put ``_SUCCESS``, and end the commit. Idempotent.
 
         Raises:
-            InvariantError: somebody else's part or ``_SUCCESS`` stands there.
+            InvariantError: there is a part or ``_SUCCESS`` of another writer.
         """
         if (stray := self._stray_part(names)) and not self._holds(SUCCESS, success):
             raise InvariantError(f"not a part of this job: {self._uri(stray)} was written while the job ran")
         with translated(f"writing {self._uri(SUCCESS)}"):
-            standing = self._put_once(SUCCESS, success)
-        if standing is not None:
+            existing = self._put_once(SUCCESS, success)
+        if existing is not None:
             raise InvariantError(f"another job's output is in the way: {self._uri(SUCCESS)}")
         self._end_commit()
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Delete the completed ones of ``parts``, and end the commit. An object that is not proven ours stays."""
+        """Delete the completed ones of ``parts``, and end the commit. Objects of other writers stay."""
         for part in parts:
             with translated(f"removing {self._uri(part.name)}"):
                 found = self._head(part.name)
@@ -171,7 +174,7 @@ class S3Output:
 
     @property
     def _commitment(self) -> bytes:
-        """What ``_COMMITTING`` holds."""
+        """The content of ``_COMMITTING``."""
         return json.dumps({"job_id": self._job_id}).encode()
 
     def _end_commit(self) -> None:
@@ -181,7 +184,7 @@ class S3Output:
                 self._delete(COMMITTING, etag=found.etag)
 
     def _stray_part(self, names: Collection[str]) -> str | None:
-        """Return the first name that looks like a part and is none of ``names``."""
+        """Return the first name that looks like a part and is not one of ``names``."""
         with translated(f"listing {self._uri()}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + PART_PREFIX
@@ -190,7 +193,7 @@ class S3Output:
             return next((name for name in found if name not in names), None)
 
     def _put_once(self, name: str, body: bytes) -> bytes | None:
-        """Put an object that must not be there; None: it is ours now, else what stands in its place."""
+        """Put an object that must not exist. Return None if it is ours now, else the content of the existing object."""
         try:
             self._client.put_object(
                 Bucket=self._bucket,
@@ -202,10 +205,10 @@ class S3Output:
         except ClientError as error:
             if status_of(error) != 412:
                 raise
-            standing = self._get(name)
-            if standing is None:
-                raise TransientError(f"something was in the way, and is gone: {self._uri(name)}") from error
-            return None if standing.body == body else standing.body
+            existing = self._get(name)
+            if existing is None:
+                raise TransientError(f"an object was in the way, and is gone: {self._uri(name)}") from error
+            return None if existing.body == body else existing.body
         return None
 
     def _holds(self, name: str, body: bytes) -> bool:
@@ -224,7 +227,7 @@ class S3Output:
             return _Small(found["ETag"], body.read(limits.SUCCESS_BYTES_MAX + 1))
 
     def _check_account(self) -> None:
-        """Refuse another owner's bucket: this very list was answered without the question for the owner."""
+        """Refuse the bucket of another account. The same request succeeded before without the expected owner."""
         if self._account is None:
             return
         with translated(f"output {self._uri()}"):
@@ -241,15 +244,15 @@ class S3Output:
                 ) from error
 
     def _check_completed(self, part: Part, error: ClientError) -> None:
-        """The upload is gone or something has its name: done if that is our object, whoever completed it."""
+        """Handle an upload that is gone, or whose name is taken: this is fine if the object there is ours."""
         found = self._head(part.name)
         if found is not None and self._is_ours(found, part):
             return
         if found is not None:
             raise InvariantError(f"another object is in the way: {self._uri(part.name)}") from error
         if status_of(error) == 412:
-            raise TransientError(f"something was in the way, and is gone: {self._uri(part.name)}") from error
-        raise InvariantError(f"the upload is lost: {self._uri(part.name)} was aborted by somebody else") from error
+            raise TransientError(f"an object was in the way, and is gone: {self._uri(part.name)}") from error
+        raise InvariantError(f"the upload is lost: another process aborted {self._uri(part.name)}") from error
 
     def _is_ours(self, found: "HeadObjectOutputTypeDef", part: Part) -> bool:
         identity = self._identity(f"{part.name}/{part.worker}")
@@ -267,7 +270,7 @@ class S3Output:
         try:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name, IfMatch=etag)
         except ClientError as error:
-            if status_of(error) not in (404, 412):  # since the look it has gone, or is not ours any more
+            if status_of(error) not in (404, 412):  # deleted or replaced since it was checked
                 raise
 
     def _identity(self, what: str) -> str:
@@ -278,7 +281,7 @@ class S3Output:
 
 
 class _Small(NamedTuple):
-    """An object that is read whole."""
+    """A small object, read whole."""
 
     etag: str
     body: bytes

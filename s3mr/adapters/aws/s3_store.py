@@ -1,4 +1,4 @@
-"""The stack's own bucket, through boto3."""
+"""Store objects in the stack's own bucket."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -24,22 +24,22 @@ class _Place(TypedDict, total=False):
 
 
 class S3ObjectStore:
-    """One bucket, in which only this stack writes."""
+    """One bucket, to which only this stack writes."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
     def create_bucket(self) -> None:
-        """Create the bucket where there is no deployment that has; that it is there already is no error.
+        """Create the bucket if it does not exist. Only for services without a deployed stack.
 
         Raises:
-            RequestError: somebody else has it.
+            RequestError: the bucket belongs to another account.
         """
         region = self._client.meta.region_name
-        elsewhere = region not in (None, "us-east-1", "aws-global")  # S3: these must not be named
+        elsewhere = region not in (None, "us-east-1", "aws-global")  # S3 does not accept these as a location
         place: _Place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if elsewhere else {}  # type: ignore[typeddict-item] # any region may be configured
-        with translated(f"create the bucket {self._bucket}"):
+        with translated(f"creating the bucket {self._bucket}"):
             if self._is_there():
                 return
             try:
@@ -50,15 +50,19 @@ class S3ObjectStore:
                 if code_of(error) != "BucketAlreadyExists":
                     raise
                 if not self._is_there():
-                    raise RequestError(f"the bucket {self._bucket} is somebody else's: name another one") from error
+                    raise RequestError(
+                        f"the bucket {self._bucket} belongs to another account: name another bucket"
+                    ) from error
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
         size_bytes = len(body) if isinstance(body, bytes) else body.seek(0, io.SEEK_END)
         if size_bytes > limits.PUT_BYTES_MAX:
-            raise RequestError(f"{key} would be {size_bytes} bytes, more than S3 takes at once: lower --split-size")
+            raise RequestError(
+                f"{key} would have {size_bytes} bytes, more than S3 accepts in one request: lower --split-size"
+            )
         if not isinstance(body, bytes):
             body.seek(0)
-        with translated(f"write s3://{self._bucket}/{key}"):
+        with translated(f"writing s3://{self._bucket}/{key}"):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
 
     def stream(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -66,7 +70,7 @@ class S3ObjectStore:
             return
         byte_range = f"bytes={start}-{'' if stop is None else stop - 1}"
         wanted = None if stop is None else stop - start
-        with translated(f"read s3://{self._bucket}/{key}"):
+        with translated(f"reading s3://{self._bucket}/{key}"):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=byte_range)
             except ClientError as error:
@@ -82,7 +86,7 @@ class S3ObjectStore:
                 body.close()
 
     def size(self, key: str) -> int | None:
-        with translated(f"look at s3://{self._bucket}/{key}"):
+        with translated(f"reading the size of s3://{self._bucket}/{key}"):
             try:
                 return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
             except ClientError as error:
@@ -91,7 +95,7 @@ class S3ObjectStore:
                 return None
 
     def copy(self, source: str, target: str) -> bool:
-        with translated(f"copy s3://{self._bucket}/{source} to {target}"):
+        with translated(f"copying s3://{self._bucket}/{source} to {target}"):
             try:
                 self._client.copy_object(
                     Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
@@ -103,7 +107,7 @@ class S3ObjectStore:
             return True
 
     def list(self, prefix: str) -> Iterator[str]:
-        with translated(f"list s3://{self._bucket}/{prefix}"):
+        with translated(f"listing s3://{self._bucket}/{prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
@@ -119,9 +123,9 @@ class S3ObjectStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         for batch in batched(keys, DELETE_KEYS_MAX):
-            with translated(f"delete objects in s3://{self._bucket}"):
+            with translated(f"deleting objects in s3://{self._bucket}"):
                 answer = self._client.delete_objects(
                     Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
                 )
             if errors := answer.get("Errors"):
-                raise InvariantError(f"S3 did not delete {len(errors)} objects, the first: {errors[0]}")
+                raise InvariantError(f"S3 did not delete {len(errors)} objects; the first is {errors[0]}")

@@ -1,4 +1,4 @@
-"""One part on its way into an upload that nobody sees before it is completed."""
+"""Write one part into a multipart upload, which is not visible before it is completed."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -13,14 +13,13 @@ from s3mr.model.manifest import Part
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_DOUBLE_EVERY: Final = 150  # upload parts; so the sizes reach S3's largest object
+_DOUBLE_EVERY: Final = 150  # upload parts; their sizes double, so that together they reach S3's largest object
 
 
 class S3PartWriter:
-    """One part on its way into an upload that nobody sees before it is completed.
+    """Writes one part into an upload, which is not visible before it is completed.
 
-    It buffers one upload part: 8 MiB for the first 8 GB, twice as much after every thousandth, so that the
-    10,000 that S3 allows carry its largest object.
+    It buffers one upload part: 8 MiB at first, and twice as much after every `_DOUBLE_EVERY` upload parts.
     """
 
     def __init__(self, client: "S3Client", uri: S3Uri, *, name: str, worker: str, upload: str) -> None:
@@ -35,7 +34,7 @@ class S3PartWriter:
         self._crc32c = 0
 
     def write(self, data: bytes) -> None:
-        """Append ``data``; it travels when enough has come together."""
+        """Append ``data``. It is sent when the buffer is full."""
         self._buffer += data
         self._size_bytes += len(data)
         self._crc32c = google_crc32c.extend(self._crc32c, data)
@@ -43,7 +42,7 @@ class S3PartWriter:
             self._send()
 
     def finish(self, *, records: int) -> Part:
-        """Upload the rest (an empty part is one empty upload part) and return what completes it."""
+        """Upload the rest (an empty part is one empty upload part), and return what is needed to complete it."""
         if self._buffer or not self._etags:
             self._send()
         return Part(
@@ -75,12 +74,12 @@ class S3PartWriter:
 
 
 def upload_part_bytes(number: int) -> int:
-    """Return how much the upload part ``number`` (from 0) holds at least; all of them together, S3's largest object."""
+    """Return the minimum size of upload part ``number`` (from 0)."""
     return min(limits.UPLOAD_PART_BYTES << (number // _DOUBLE_EVERY), limits.PUT_BYTES_MAX)
 
 
 def abort_upload(client: "S3Client", uri: S3Uri, upload: str) -> None:
-    """Abort an upload; one that is not there any more is no error. botocore's errors are the caller's."""
+    """Abort an upload. It is not an error if it does not exist any more. The caller translates botocore's errors."""
     try:
         client.abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""``s3://bucket/key``: parsed and spelled, never percent-encoded."""
+"""Parse and format ``s3://bucket/key``. URIs are never percent-encoded."""
 
 import re
 from typing import Final, NamedTuple
@@ -21,15 +21,15 @@ class S3Uri(NamedTuple):
 
 
 def is_s3(source: str) -> bool:
-    """Whether ``source`` names something in S3."""
+    """Whether ``source`` is in S3."""
     return source.startswith(SCHEME)
 
 
 def parse_s3_uri(uri: str) -> S3Uri:
-    """Return the bucket and the key that ``uri`` names.
+    """Return the bucket and the key of ``uri``.
 
     Raises:
-        RequestError: it is no s3:// URI, or S3 could have no such bucket or key.
+        RequestError: ``uri`` is not an s3:// URI, or its bucket or key is not valid in S3.
     """
     bucket, _, key = uri.removeprefix(SCHEME).partition("/")
     if not is_s3(uri) or not _BUCKET.fullmatch(bucket):
@@ -37,7 +37,7 @@ def parse_s3_uri(uri: str) -> S3Uri:
     try:
         encoded = key.encode()
     except UnicodeEncodeError:
-        raise RequestError(f"not an S3 key, it is no UTF-8: {uri!a}") from None
+        raise RequestError(f"not an S3 key, it is not UTF-8: {uri!a}") from None
     if len(encoded) > _KEY_BYTES_MAX:
         raise RequestError(f"not an S3 key, it has more than {_KEY_BYTES_MAX} bytes: {uri}")
     return S3Uri(bucket, key)

@@ -1,4 +1,7 @@
-"""The state machine that drives jobs: an execution a job, ``<job>-0``, then ``<job>-1`` when its history has filled."""
+"""Start and find the executions of the state machine that drives jobs.
+
+A job's first execution is ``<job>-0``. When its history is full, ``<job>-1`` continues, and so on.
+"""
 
 import json
 from dataclasses import dataclass
@@ -34,7 +37,7 @@ class StateMachine:
         self._arn = arn
 
     def start(self, job_id: JobId, *, tick: str, number: int = 0) -> None:
-        """Start the job's execution of that number; if it was started before, that is done.
+        """Start the job's execution with this number. Idempotent.
 
         Source: Step Functions API reference, StartExecution (idempotency).
         """
@@ -49,14 +52,14 @@ class StateMachine:
                     raise
 
     def latest(self, job_id: JobId) -> Execution | None:
-        """Return the job's execution of the highest number; None if there was none.
+        """Return the job's execution with the highest number; None if there was none.
 
-        Numbers have no gaps, so of 300 executions no more than 19 are looked at.
+        Numbers have no gaps, so a binary search finds it: for 300 executions, with at most 19 requests.
         """
         last = self._execution(job_id, 0)
         if last is None:
             return None
-        beyond = 1  # doubled until there is none of that number; from there on halved
+        beyond = 1  # doubled until there is no execution with this number; then the interval is halved
         while found := self._execution(job_id, beyond):
             last, beyond = found, 2 * beyond
         while beyond - last.number > 1:
@@ -68,9 +71,9 @@ class StateMachine:
         return last
 
     def ensure(self, job_id: JobId, *, tick: str) -> bool:
-        """See to it that the job has a coordinator: start one if none runs; return whether that was needed.
+        """Start a coordinator for the job if none is running. Return whether that was needed.
 
-        It calls the version that the one before called; if there was none, ``tick``.
+        It calls the function version of the execution before it, or ``tick`` if there was none.
         """
         last = self.latest(job_id)
         if last is not None and last.running:

@@ -1,1 +1,1 @@
-"""The ports on this machine's files."""
+"""Implement the ports with this machine's files."""

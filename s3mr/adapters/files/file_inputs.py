@@ -1,4 +1,4 @@
-"""Inputs that are files: paths, folders and glob patterns of this machine."""
+"""Find and read inputs that are files: paths, folders and glob patterns."""
 
 import glob
 import os
@@ -17,25 +17,25 @@ from s3mr.safe_open import open_at_once
 
 
 class LocalInputs:
-    """Finds and reads files. Names that are no UTF-8 are carried as surrogate escapes."""
+    """Finds and reads files. Names that are not UTF-8 become surrogate escapes."""
 
     def find(self, arguments: Sequence[str]) -> Found:
         """Expand files, folders (with everything below) and globs, in the order of the arguments.
 
-        Below a folder, and where a pattern matches, names that begin with ``_`` or ``.`` are skipped and counted.
-        A file that is reached twice, also by a link, counts once, under its first name.
+        Names below a folder or a pattern that begin with ``_`` or ``.`` are skipped and counted. A file that is found
+        twice, also by a link, is read once, under its first name.
 
         Raises:
-            RequestError: an argument names nothing, or what cannot be read; or there is no file behind them all.
+            RequestError: an argument matches nothing, names something that cannot be read, or there are no inputs.
         """
         return input_names.collect(arguments, self.expand)
 
     def expand(self, argument: str) -> Iterator[Candidate]:
-        """Yield what is behind one argument; the identity is the real path."""
+        """Yield the candidates for one argument. Their identity is the real path."""
         if os.path.lexists(argument) or not input_names.has_magic(argument):
             yield from _path(argument, hidden=False)
             return
-        found = glob.glob(argument, recursive=True, include_hidden=True)  # noqa: PTH207 - keeps names as they are given
+        found = glob.glob(argument, recursive=True, include_hidden=True)  # noqa: PTH207 - keeps names as given
         matches = sorted(found, key=os.fsencode)
         if not matches:
             raise RequestError(f"no input: nothing matches the pattern {argument}")
@@ -44,7 +44,7 @@ class LocalInputs:
             yield from _path(match, hidden=input_names.is_hidden(match[below:], asked=asked))
 
     def look_up(self, source: str) -> InputObject | None:
-        """Return the file as it is now; None where there is none of that name."""
+        """Return the file as it is now; None if there is no file with that name."""
         with translated_os(source):
             try:
                 found = Path(source).stat()
@@ -56,7 +56,7 @@ class LocalInputs:
         """Yield the bytes ``[start, stop)`` of the file in blocks of at most 1 MiB.
 
         Raises:
-            RequestError: it has vanished, cannot be read, or is not what it was when it was planned.
+            RequestError: it has vanished, cannot be read, or has changed since it was planned.
         """
         with translated_os(source):
             file = open_at_once(source)
@@ -85,8 +85,8 @@ def _path(path: str, *, hidden: bool) -> Iterator[Candidate]:
 
 
 def _folder(path: str, real: str, *, hidden: bool, seen: set[str]) -> Iterator[Candidate]:
-    """Yield everything below in the order of the whole relative paths, as S3 would list them."""
-    if real in seen:  # a link back to a folder above, or a second one to the same
+    """Yield everything below, in the order of whole relative paths, like a listing of S3."""
+    if real in seen:  # a link to a folder above, or a second link to the same folder
         return
     seen.add(real)
     with translated_os(path), os.scandir(path) as entries:
@@ -106,21 +106,21 @@ def _folder(path: str, real: str, *, hidden: bool, seen: set[str]) -> Iterator[C
 
 
 def _order(path: str, entry: os.DirEntry[str]) -> bytes:
-    """Return what stands at this place in the relative paths: a folder's name goes on with its slash."""
+    """Return the sort key of an entry. In a relative path, a slash follows the name of a folder."""
     with translated_os(f"{path.rstrip('/')}/{entry.name}"):
         return os.fsencode(f"{entry.name}/" if entry.is_dir() else entry.name)
 
 
 def _file(path: str, real: str, found: os.stat_result) -> Candidate:
     if not stat.S_ISREG(found.st_mode):
-        raise RequestError(f"no regular file: {path} is a pipe, a socket or a device; copy its content to a file")
+        raise RequestError(f"not a regular file: {path} is a pipe, a socket or a device; copy its content to a file")
     if not os.access(path, os.R_OK):
         raise RequestError(f"permission denied: {path}")
     return Candidate(real, InputObject(source=path, size_bytes=found.st_size, etag=_etag(found)))
 
 
 def _etag(found: os.stat_result) -> str:
-    """Return what changes with the content. Anybody can put the time of the last write back, but not ctime."""
+    """Return a string that changes with the content. It includes ctime, which users cannot set back, unlike mtime."""
     return f"{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_size}-{found.st_ino}"
 
 

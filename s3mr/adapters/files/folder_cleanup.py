@@ -1,4 +1,4 @@
-"""Folders in which others may still write while they are cleaned, and files that must outlive a power cut."""
+"""Clean folders to which other processes may still write, and write files that survive a power failure."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def keep_only(folder: Path, names: Container[str]) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with everything in it; if something else has taken its place, remove that alone."""
+    """Remove a folder with everything in it. If it was replaced by a file or a link, remove only that."""
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
@@ -38,7 +38,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file, and return when it is on disk."""
+    """Write a file. It is on disk on return."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -46,7 +46,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on disk."""
+    """Write the names in a folder to disk. They are on disk on return."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

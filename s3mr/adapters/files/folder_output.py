@@ -1,11 +1,12 @@
-"""Output into a folder of this machine, by one atomic rename.
+"""Write output to a folder of this machine, published by one atomic rename.
 
 1. Workers write ``<parent>/.<name>.s3mr-<job>/part-<Y>.<worker>``, beside the target and on its file system.
-2. Commit renames the winners' parts there to ``part-<Y>``, removes all else, and writes ``_SUCCESS``.
-3. The folder is renamed onto the target, which is absent or empty: the output is there as a whole, or not at all.
+2. The commit renames the winners' parts there to ``part-<Y>``, removes all other files, and writes ``_SUCCESS``.
+3. It renames the folder to the target, which is absent or empty. So the output appears completely, or not at all.
 
-A death before 3 leaves a folder with a leading dot and no output; after 3, everything. What a zombie still leaves
-under a worker's name is swept from the target after the rename; then there is no folder left that it could write to.
+A crash before step 3 leaves a folder with a leading dot and no output; after step 3, the output is complete. Files that
+a zombie still writes under its worker's name are swept from the target after the rename. After that, the folder to
+which it could write does not exist any more.
 """
 
 import errno
@@ -30,25 +31,25 @@ from s3mr.safe_open import open_at_once
 from s3mr.usercode.interpreter_state import umask
 
 _TEMPORARY: Final = re.compile(r"(part-[0-9]+)\.[0-9a-f]{16}")
-_LOOKS_MAX: Final = 3  # a coordinator that is overtaken finds in the next look what the other has done
+_TRIES_MAX: Final = 3  # a coordinator that loses a race sees the other's result when it tries again
 
 
 class FolderOutput:
-    """One job's output into ``target``; workers and the coordinator each make their own for the same target."""
+    """One job's output in ``target``. Workers and the coordinator each create their own object."""
 
     def __init__(self, target: Path, job_id: str, *, mask: int | None = None) -> None:
-        """``target``: as `normal_output` names it. Links that somebody lays there later are not followed.
+        """``target`` is a name from `normal_output`. Links that are created there later are not followed.
 
-        ``mask`` is that of new files, as the user has it; None: as this process has it now.
+        ``mask`` is the umask of new files; None means this process' own.
         """
         self._file_mode = 0o666 & ~(umask() if mask is None else mask)
         self.target = Path(os.path.abspath(target))  # noqa: PTH100 - `Path.absolute` keeps `..`
         self.staging = self.target.parent / f".{self.target.name}.s3mr-{job_id}"
 
-    def check(self, *, deadline_s: float) -> None:  # noqa: ARG002 - a folder keeps what is in it for as long as it takes
-        """Refuse a target that could not be written, and make the staging folder beside it.
+    def check(self, *, deadline_s: float) -> None:  # noqa: ARG002 - a folder keeps open parts for any time
+        """Refuse a target that cannot be written, and create the staging folder beside it.
 
-        Folders above the target are made, and stay.
+        Missing folders above the target are created, and stay.
 
         Raises:
             RequestError: the target is a file, is not empty, cannot be replaced, or its parent cannot be written.
@@ -58,7 +59,7 @@ class FolderOutput:
         self.check_empty()
         with translated_os(f"output {self.target}"):
             self.staging.mkdir(parents=True, exist_ok=True)
-            if self.target.exists():  # it will be replaced: by a folder that is like it
+            if self.target.exists():  # the folder that will replace it gets its mode and owner
                 shutil.copymode(self.target, self.staging)
                 os.chown(self.staging, self.target.stat().st_uid, self.target.stat().st_gid)
             probe = self.staging / ".probe"
@@ -72,13 +73,13 @@ class FolderOutput:
             RequestError: the target is a file or a link, is not empty, or the current folder is in it.
         """
         with translated_os(f"output {self.target}"):
-            if self.target.is_symlink():  # it was resolved as far as it leads: to itself
+            if self.target.is_symlink():  # a link that could not be resolved: it points to itself
                 raise RequestError(f"not a folder: {self.target} is a link; name another folder, or remove the link")
             if self.target.exists():
                 _check_empty_folder(self.target)
 
-    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> "FolderPartWriter":  # noqa: ARG002 - the staging folder holds all that is open
-        """Begin a part under the worker's own name."""
+    def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> "FolderPartWriter":  # noqa: ARG002 - open parts are found in the staging folder
+        """Start a part under the worker's own name."""
         path = self.staging / _temporary_name(name, worker)
         with translated_os(str(path)):
             file = path.open("xb", buffering=limits.MIB)
@@ -86,21 +87,21 @@ class FolderOutput:
             return FolderPartWriter(file, path, name=name, worker=worker)
 
     def begin_commit(self) -> None:
-        """Do nothing: of several jobs that write to one folder, the first to rename its own onto it wins."""
+        """Do nothing: if several jobs write to one folder, the first rename wins."""
 
     def complete(self, part: Part) -> None:
-        """Give a winner's part its final name. Repeating it is harmless, also after `publish`, and by two at once.
+        """Give a winner's part its final name. Idempotent, also after `publish` and with concurrent calls.
 
         Raises:
-            InvariantError: the part is not there as it was reported, or another one has its name.
+            InvariantError: the part does not exist as reported, or another file has its name.
         """
         temporary = self.staging / _temporary_name(part.name, part.worker)
         if part.upload != temporary.name:
-            raise InvariantError(f"{part.name}: reported under a name that is not its worker's: {part.upload!r}")
+            raise InvariantError(f"{part.name} was reported with a file name that is not its worker's: {part.upload!r}")
         with translated_os(str(self.target / part.name)):
             self._check_staging()
-            for _ in range(_LOOKS_MAX):
-                with suppress(FileNotFoundError):  # another coordinator has moved it since the look
+            for _ in range(_TRIES_MAX):
+                with suppress(FileNotFoundError):  # another coordinator has moved it since the check
                     if self._complete(part, temporary):
                         return
         raise InvariantError(f"the upload is lost: {temporary} is gone")
@@ -120,25 +121,25 @@ class FolderOutput:
             return False
         return True
 
-    def discard_open(self, opened: Iterable[OpenedPart]) -> None:  # noqa: ARG002 - the staging folder is this job's alone
-        """Remove what workers left under their own names."""
+    def discard_open(self, opened: Iterable[OpenedPart]) -> None:  # noqa: ARG002 - only this job has the staging folder
+        """Remove the files that workers left under their own names."""
         with translated_os(str(self.staging)):
             _remove_temporary(self.staging)
 
     def publish(self, success: bytes, names: Collection[str]) -> None:
-        """Write ``_SUCCESS`` and rename the whole folder onto the target. Repeating it is harmless, and by two at once.
+        """Write ``_SUCCESS``, and rename the folder to the target. Idempotent, also with concurrent calls.
 
-        Whatever else lies in the staging folder goes: user code may have written it there.
+        All other files in the staging folder are removed: user code may have written them.
 
         Raises:
-            InvariantError: the target is no longer empty; nothing of this job is left then.
+            InvariantError: the target is not empty any more. The staging folder is removed then.
         """
         with translated_os(f"output {self.target}"):
             self._check_staging()
-            for _ in range(_LOOKS_MAX):
-                if _holds(self.target / SUCCESS, success):
+            for _ in range(_TRIES_MAX):
+                if _has_content(self.target / SUCCESS, success):
                     break
-                with suppress(FileNotFoundError):  # another coordinator has renamed it since the look
+                with suppress(FileNotFoundError):  # another coordinator has renamed it since the check
                     self._publish(success, names)
             else:
                 raise InvariantError(f"the output of this job is lost: neither {self.staging} nor {self.target} has it")
@@ -149,19 +150,19 @@ class FolderOutput:
         keep_only(self.staging, {*names, SUCCESS})
         if missing := set(names) - {path.name for path in self.staging.iterdir()}:
             raise InvariantError(f"the output of this job is lost: {self.staging / min(missing)} is gone")
-        if not _holds(self.staging / SUCCESS, success):
+        if not _has_content(self.staging / SUCCESS, success):
             write_durably(self.staging / SUCCESS, success)
         sync_folder(self.staging)
         self._rename()
         sync_folder(self.target.parent)
 
-    def withdraw(self, parts: Iterable[Part]) -> None:  # noqa: ARG002 - the staging folder holds them all
-        """Remove the staging folder and everything in it; the target is not touched."""
+    def withdraw(self, parts: Iterable[Part]) -> None:  # noqa: ARG002 - the staging folder contains all of them
+        """Remove the staging folder with everything in it. The target is not touched."""
         with translated_os(str(self.staging)):
             remove_folder(self.staging)
 
     def _check_staging(self) -> None:
-        """Refuse a link in the staging folder's place: what lies behind it is not this job's."""
+        """Refuse a link instead of the staging folder: it would lead to files that are not this job's."""
         if self.staging.is_symlink():
             raise InvariantError(f"the output of this job is lost: {self.staging} was replaced by a link")
 
@@ -173,12 +174,12 @@ class FolderOutput:
                 raise
             remove_folder(self.staging)
             raise InvariantError(
-                f"the output was written to by somebody else while the job ran: {self.target}; name another folder"
+                f"another process wrote to the output folder while the job ran: {self.target}; name another folder"
             ) from error
 
 
 class FolderPartWriter:
-    """One part on its way to disk, under its worker's own name."""
+    """Writes one part to disk, under its worker's own name."""
 
     def __init__(self, file: BinaryIO, path: Path, *, name: str, worker: str) -> None:
         self._file = file
@@ -192,7 +193,7 @@ class FolderPartWriter:
         """Append ``data``.
 
         Raises:
-            RequestError: the disk is full; what was written is removed.
+            RequestError: the disk is full. The file is removed then.
         """
         with _removed_on_error(self):
             self._file.write(data)
@@ -200,7 +201,7 @@ class FolderPartWriter:
         self._crc32c = google_crc32c.extend(self._crc32c, data)
 
     def finish(self, *, records: int) -> Part:
-        """Make the part durable and return it."""
+        """Make the part durable, and return it."""
         with _removed_on_error(self):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -216,8 +217,8 @@ class FolderPartWriter:
         )
 
     def abandon(self) -> None:
-        """Remove what was written."""
-        with suppress(OSError):  # a full disk refuses the buffer's rest; the descriptor is closed all the same
+        """Remove the file."""
+        with suppress(OSError):  # if the disk is full, flushing the buffer fails, but the descriptor is closed
             self._file.close()
         self.path.unlink(missing_ok=True)
 
@@ -233,11 +234,11 @@ def _removed_on_error(writer: FolderPartWriter) -> Iterator[None]:
 
 
 def _temporary_name(name: str, worker: str) -> str:
-    """Spell the name, and refuse one that could lead out of the folder."""
-    spelled = f"{name}.{worker}"
-    if not _TEMPORARY.fullmatch(spelled):
-        raise InvariantError(f"not the name of a part and a worker: {spelled!r}")
-    return spelled
+    """Return the file name, and refuse a name that could lead out of the folder."""
+    temporary = f"{name}.{worker}"
+    if not _TEMPORARY.fullmatch(temporary):
+        raise InvariantError(f"not the name of a part and a worker: {temporary!r}")
+    return temporary
 
 
 def _check_empty_folder(target: Path) -> None:
@@ -250,7 +251,7 @@ def _check_empty_folder(target: Path) -> None:
 
 
 def _check_same(final: Path, part: Part) -> None:
-    if not stat.S_ISREG(final.lstat().st_mode):  # a pipe would wait for its writer
+    if not stat.S_ISREG(final.lstat().st_mode):  # opening a pipe would block
         raise InvariantError(f"another object is in the way: {final} is not a regular file")
     crc32c = 0
     with open_at_once(final) as file:
@@ -261,7 +262,7 @@ def _check_same(final: Path, part: Part) -> None:
 
 
 def _remove_temporary(folder: Path) -> None:
-    """Remove workers' files; a folder that is gone holds none, and what has taken its place is not looked into."""
+    """Remove workers' files. Do nothing if the folder does not exist or was replaced by a link or a file."""
     if folder.is_symlink():
         return
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -270,5 +271,5 @@ def _remove_temporary(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _has_content(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data

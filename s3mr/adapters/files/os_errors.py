@@ -1,4 +1,4 @@
-"""The operating system's errors, translated once."""
+"""Translate the operating system's errors, once."""
 
 import errno
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ _MISTAKEN: Final = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR
 
 @contextmanager
 def translated_os(what: str) -> Iterator[None]:
-    """Turn an `OSError` inside into ours; ``what`` names the file or folder, and comes first in the text.
+    """Translate an `OSError` in this context. ``what`` names the file or folder.
 
     Raises:
-        RequestError: no space or quota, no permission, no such file, or a name that cannot be.
+        RequestError: no space or quota, no permission, no such file, or a name that is not possible.
         TransientError: anything else, such as an error of the device.
     """
     try:

@@ -1,1 +1,1 @@
-"""Honest fakes of the ports, in memory."""
+"""Fake the ports in memory, with the behavior of the real services."""

@@ -1,4 +1,4 @@
-"""Inputs and output in memory, for tests: what can be seen of them is what S3 would show."""
+"""Fake inputs and outputs in memory, for tests. They behave like S3."""
 
 import hashlib
 import itertools
@@ -19,7 +19,7 @@ from s3mr.ports import Found
 
 
 class MemoryInputs:
-    """Objects by name; an argument is such a name, or a prefix of whole components. ``objects`` may be changed."""
+    """Objects by name. An argument is a name, or a prefix of whole components. You can change ``objects``."""
 
     def __init__(self, objects: Mapping[str, bytes]) -> None:
         self.objects = dict(objects)
@@ -29,7 +29,7 @@ class MemoryInputs:
         return input_names.collect(arguments, self.expand)
 
     def expand(self, argument: str) -> Iterator[Candidate]:
-        """Yield what is behind one argument."""
+        """Yield the candidates for one argument."""
         if argument in self.objects:
             yield Candidate(argument, self._object(argument))
             return
@@ -68,36 +68,36 @@ class _Upload:
 
 @dataclass(slots=True)
 class MemoryFolder:
-    """The place where outputs appear, shared by all who write there."""
+    """A folder for outputs, shared by all jobs that write to it."""
 
-    objects: dict[str, bytes] = field(default_factory=dict)  # what everybody sees
+    objects: dict[str, bytes] = field(default_factory=dict)  # visible
     identities: dict[str, str] = field(default_factory=dict)
-    uploads: dict[str, _Upload] = field(default_factory=dict)  # open, seen by nobody
+    uploads: dict[str, _Upload] = field(default_factory=dict)  # open, not visible
     numbers: Iterator[int] = field(default_factory=itertools.count)
     published_by: str | None = None  # the job that has put ``_SUCCESS``
     uploads_kept_s: float = math.inf
 
 
 class MemoryOutput:
-    """One job's output into a `MemoryFolder`."""
+    """One job's output in a `MemoryFolder`."""
 
     def __init__(self, folder: MemoryFolder, job_id: str) -> None:
         self._folder = folder
         self._job_id = job_id
 
     def check(self, *, deadline_s: float) -> None:
-        """Refuse a folder that is not empty, or does not keep open uploads for so long."""
+        """Refuse a folder that is not empty, or keeps open uploads for less than ``deadline_s``."""
         self.check_empty()
         if deadline_s > self._folder.uploads_kept_s:
             raise RequestError(f"--deadline: open uploads are kept for {self._folder.uploads_kept_s:g} s")
 
     def check_empty(self) -> None:
-        """Refuse a folder in which something is."""
+        """Refuse a folder that is not empty."""
         if self._folder.objects:
             raise RequestError("not empty: name another folder or remove what is there")
 
     def open_part(self, name: str, *, worker: str, announce: Callable[[str], object]) -> "MemoryPartWriter":
-        """Begin an upload of the part, and announce it."""
+        """Start an upload of the part, and announce it."""
         number = f"upload-{next(self._folder.numbers)}"
         self._folder.uploads[number] = _Upload(name, self._identity(name, worker))
         writer = MemoryPartWriter(self._folder, number, worker=worker)
@@ -109,7 +109,7 @@ class MemoryOutput:
         return writer
 
     def begin_commit(self) -> None:
-        """Put ``_COMMITTING`` unless another job's stands there, or its ``_SUCCESS``."""
+        """Put ``_COMMITTING``, unless there is another job's ``_COMMITTING`` or ``_SUCCESS``."""
         if self._folder.objects.setdefault(COMMITTING, self._commitment) != self._commitment:
             raise InvariantError(f"another job commits here: {COMMITTING} of {self._folder.objects[COMMITTING]!r}")
         if SUCCESS in self._folder.objects and self._folder.published_by != self._job_id:
@@ -118,11 +118,11 @@ class MemoryOutput:
 
     def complete(self, part: Part) -> None:
         """Complete a winner's upload."""
-        standing = self._folder.identities.get(part.name)
+        existing = self._folder.identities.get(part.name)
         if self._is_ours(part):
             return
         if part.name in self._folder.objects:
-            raise InvariantError(f"another object is in the way: {part.name} of {standing}")
+            raise InvariantError(f"another object is in the way: {part.name} of {existing}")
         upload = self._folder.uploads.pop(part.upload, None)
         if upload is None:
             raise InvariantError(f"the upload is lost: {part.name}")
@@ -135,7 +135,7 @@ class MemoryOutput:
             self._folder.uploads.pop(one.upload, None)
 
     def publish(self, success: bytes, names: Collection[str]) -> None:
-        """Put ``_SUCCESS`` unless another one stands there, or another part; end the commit."""
+        """Put ``_SUCCESS``, unless there is another job's ``_SUCCESS`` or part, and end the commit."""
         objects = self._folder.objects
         strays = [name for name in objects if name.startswith(PART_PREFIX) and name not in names]
         if strays and objects.get(SUCCESS) != success:
@@ -146,7 +146,7 @@ class MemoryOutput:
         self._end_commit()
 
     def withdraw(self, parts: Iterable[Part]) -> None:
-        """Delete those parts that were completed and are ours; end the commit."""
+        """Delete the completed ones of ``parts``, and end the commit."""
         for part in parts:
             if self._is_ours(part):
                 del self._folder.objects[part.name], self._folder.identities[part.name]
@@ -171,7 +171,7 @@ class MemoryOutput:
 
 
 class MemoryPartWriter:
-    """One part on its way into an open upload."""
+    """Writes one part into an open upload."""
 
     def __init__(self, folder: MemoryFolder, number: str, *, worker: str) -> None:
         self._folder = folder
@@ -183,7 +183,7 @@ class MemoryPartWriter:
         self._upload().data.extend(data)
 
     def finish(self, *, records: int) -> Part:
-        """Return what completes the upload."""
+        """Return what is needed to complete the upload."""
         upload = self._upload()
         data = bytes(upload.data)
         return Part(
@@ -207,7 +207,7 @@ class MemoryPartWriter:
 
 
 class MemoryPublished:
-    """What everybody sees in a `MemoryFolder`."""
+    """The visible output in a `MemoryFolder`."""
 
     place = "memory"
 
@@ -219,12 +219,12 @@ class MemoryPublished:
         yield from sorted({name[: name.find("/") + 1] or name for name in self._folder.objects})
 
     def stream(self, name: str) -> Iterator[bytes] | None:
-        """Return an object's bytes; None: there is none."""
+        """Return an object's bytes; None if there is none."""
         data = self._folder.objects.get(name)
         return None if data is None else self._blocks(name, data)
 
     def _blocks(self, name: str, data: bytes) -> Iterator[bytes]:
         for at in range(0, len(data), limits.MIB):
             if self._folder.objects.get(name) is not data:
-                raise InvariantError("it vanished or was replaced while it was read")
+                raise InvariantError("it was deleted or was replaced while it was read")
             yield data[at : at + limits.MIB]

@@ -1,6 +1,6 @@
-"""Honest fakes of the stack's bucket and table: the semantics of S3 and DynamoDB as far as the ports promise them.
+"""Fake the stack's bucket and table in memory, with the semantics of S3 and DynamoDB that the ports promise.
 
-The contract suite holds them equal to the boto3 adapters. They are exact under threads: one lock a store.
+The contract tests check that they behave like the AWS adapters. They are thread-safe: each store has one lock.
 """
 
 import threading
@@ -99,8 +99,8 @@ class MemoryJobStore:
 
     def replace(self, job: JobState, *, epoch: int) -> bool:
         with self._lock:
-            standing = self._jobs.get(job.spec.job_id)
-            if standing is None or (standing.epoch != epoch and standing != job):
+            existing = self._jobs.get(job.spec.job_id)
+            if existing is None or (existing.epoch != epoch and existing != job):
                 return False
             self._jobs[job.spec.job_id] = job
             return True

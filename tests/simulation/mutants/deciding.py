@@ -25,7 +25,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
         "replace-without-condition",
         _MEMORY,
         17,
-        ("if standing is None or (standing.epoch != epoch and standing != job):", "if standing is None:"),
+        ("if existing is None or (existing.epoch != epoch and existing != job):", "if existing is None:"),
     ),
     mutant("two-that-write-the-same-both-lead", _LEADING, 204, ('"writer": self._writer}', '"writer": ""}')),
     mutant("cancel-is-not-heard", _TICKING, 14, ("        elif seen.cancel_requested:\n", "        elif False:\n")),
