@@ -8,20 +8,26 @@ import contextlib
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it, parents first."""
-    children: dict[int, list[int]] = defaultdict(list)
+def children() -> Mapping[int, Sequence[int]]:
+    """Every process of the machine that has children, with them."""
+    found: dict[int, list[int]] = defaultdict(list)
     for child, parent in _all():
-        children[parent].append(child)
+        found[parent].append(child)
+    return found
+
+
+def family(pid: int, running: Mapping[int, Sequence[int]] | None = None) -> list[int]:
+    """A process and all that descend from it, parents first; from what was ``running``, or runs now."""
+    known = children() if running is None else running
     found = [pid]
     for member in found:
-        found += children[member]
+        found += known.get(member, ())
     return found
 
 
