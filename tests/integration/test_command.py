@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from s3mr.limits import MIB
-from tests.integration.conftest import S3MR, Finished
+from tests.integration.conftest import Finished
+from tests.warm_commands import S3MR
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]

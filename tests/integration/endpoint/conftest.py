@@ -17,9 +17,10 @@ from s3mr.local.endpoint_service import open_service
 from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.wiring import Stack
-from tests.integration.conftest import RUN_S_MAX, S3MR, Finished
+from tests.integration.conftest import RUN_S_MAX, Finished
 from tests.integration.test_processes import GONE_S_MAX, processes_of, until
 from tests.services import services
+from tests.warm_commands import S3MR
 
 # Says what it does in `log`; waits where the file `hold` names it, raises where the file `broken` does.
 JOB = """
