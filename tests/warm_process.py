@@ -66,10 +66,15 @@ def become(request: dict[str, Any], files: list[int], script: str) -> None:
     main = types.ModuleType("__main__")
     main.__file__ = script
     sys.modules["__main__"] = main
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)))
     errors = io.BufferedWriter(io.FileIO(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(errors, errors="backslashreplace", line_buffering=True)
+    streams = {
+        "stdin": io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False))),
+        "stdout": io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False))),
+        "stderr": io.TextIOWrapper(errors, errors="backslashreplace", line_buffering=True),
+    }
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def serve(control: socket.socket, script: str) -> bool:

@@ -21,7 +21,13 @@ Finished = subprocess.CompletedProcess[bytes]
 
 
 @pytest.fixture
-def s3mr(tmp_path: Path, warm_commands: WarmCommands) -> Callable[..., Finished]:
+def s3mr(s3mr_alone: Callable[..., Finished]) -> Callable[..., Finished]:
+    """Run ``s3mr`` in ``tmp_path``; modules may have it run at services instead."""
+    return s3mr_alone
+
+
+@pytest.fixture
+def s3mr_alone(tmp_path: Path, warm_commands: WarmCommands) -> Callable[..., Finished]:
     """Run ``s3mr`` with these arguments in ``tmp_path``."""
 
     def run(*arguments: str | Path, **environment: str) -> Finished:
@@ -41,12 +47,12 @@ def services_url() -> Iterator[str]:
 
 @pytest.fixture
 def s3mr_at_services(tmp_path: Path, warm_commands: WarmCommands, services_url: str) -> Callable[..., Finished]:
-    """Run ``s3mr`` with these arguments in ``tmp_path``, at services that run already: no command starts its own."""
+    """Run ``s3mr`` with these arguments in ``tmp_path``, and jobs at services that run already: none starts its own."""
     own = {"AWS_ACCESS_KEY_ID": "users", "AWS_SECRET_ACCESS_KEY": "own", "AWS_REGION": "us-east-1"}
 
     def run(*arguments: str | Path, **environment: str) -> Finished:
         return warm_commands.run(
-            [*arguments, "--endpoint-url", services_url],
+            [*arguments, "--endpoint-url", services_url] if arguments[0] == "run" else arguments,
             folder=tmp_path,
             environment={**os.environ, **own, **environment},
             timeout_s=RUN_S_MAX,

@@ -30,6 +30,11 @@ RECORDS = "job = Job(map=lambda source, record: [(source, record)])\n"
 PAIRS = "job = Job(map=lambda source, line: eval(line), reduce=lambda key, values: ((key, v) for v in values))\n"
 
 
+@pytest.fixture
+def s3mr(s3mr_at_services: Run) -> Run:
+    return s3mr_at_services
+
+
 def test_results_go_to_stdout_sorted_within_parts_and_everything_else_to_stderr(
     s3mr: Run, job_file: Write, tmp_path: Path
 ) -> None:
