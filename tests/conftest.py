@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from s3mr.local.cloud import EmbeddedCloud
+from tests.warm_commands import WarmCommands
 
 
 def pytest_configure() -> None:
@@ -28,3 +29,10 @@ def cloud() -> Iterator[EmbeddedCloud]:
     with EmbeddedCloud() as started:
         started.create_stack()
         yield started
+
+
+@pytest.fixture(scope="session")
+def warm_commands() -> Iterator[WarmCommands]:
+    """Commands that need no interpreter of their own."""
+    with WarmCommands() as commands:
+        yield commands

@@ -19,8 +19,8 @@ from s3mr.model.job import JobState
 from s3mr.wiring import Stack
 from tests.chaos import jobs, oracle
 from tests.chaos.scenario import Scenario
-from tests.integration.conftest import S3MR
 from tests.integration.test_processes import GONE_S_MAX, processes_of, until
+from tests.warm_commands import S3MR
 
 
 @dataclass

@@ -16,6 +16,7 @@ from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
 from tests.deployed.harness.waiting import Waits
 from tests.deployed.run import INPUTS, OUTPUTS, WORKERS, prepare
+from tests.warm_commands import WarmCommands
 
 ROOT_OUTPUT = "deployed-root"  # an output bucket that tests write into at its root
 VAULT = "deployed-vault"  # an input and output bucket that a key of its own encrypts
@@ -78,16 +79,18 @@ def numbers() -> Iterator[int]:
 
 
 @pytest.fixture
-def person(stack: Stack, submitter: dict[str, str], tmp_path: Path, numbers: Iterator[int]) -> Person:
+def person(
+    stack: Stack, submitter: dict[str, str], tmp_path: Path, numbers: Iterator[int], warm_commands: WarmCommands
+) -> Person:
     first = next(numbers)
-    return Person(stack, submitter, tmp_path, INPUTS, OUTPUTS, iter(range(first, first + 1_000)))
+    return Person(stack, submitter, tmp_path, INPUTS, OUTPUTS, warm_commands, iter(range(first, first + 1_000)))
 
 
 @pytest.fixture
-def sealed(aws: Cloud, encrypted: Stack, tmp_path: Path, numbers: Iterator[int]) -> Person:
+def sealed(aws: Cloud, encrypted: Stack, tmp_path: Path, numbers: Iterator[int], warm_commands: WarmCommands) -> Person:
     first = next(numbers)
     credentials = aws.add_user(f"sealed-{first}", encrypted.resource("SubmitPolicy"))
-    return Person(encrypted, credentials, tmp_path, INPUTS, OUTPUTS, iter(range(first, first + 1_000)))
+    return Person(encrypted, credentials, tmp_path, INPUTS, OUTPUTS, warm_commands, iter(range(first, first + 1_000)))
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from tests.deployed.harness.building import build
 from tests.deployed.harness.cloud import Cloud
-from tests.deployed.harness.person import S3MR, environment
+from tests.deployed.harness.person import environment
 from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
+from tests.warm_commands import S3MR
 
 INPUTS: Final = "deployed-inputs"
 OUTPUTS: Final = "deployed-outputs"

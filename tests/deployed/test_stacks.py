@@ -10,6 +10,7 @@ from tests.deployed.harness.person import Person
 from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.stack import deploy
 from tests.deployed.run import INPUTS
+from tests.warm_commands import WarmCommands
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"
 
@@ -36,13 +37,14 @@ def test_buckets_that_other_keys_encrypt_are_read_and_written_where_these_are_de
 
 
 def test_a_stack_without_buckets_of_others_serves_its_own_and_is_deleted_without_a_trace(
-    aws: Cloud, built: Path, tmp_path: Path
+    aws: Cloud, built: Path, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     brief = deploy(aws, built, "brief", CoordinatorReservedConcurrency="2")
     reserved = {one.name: one.reserved for one in FUNCTIONS if one.name.startswith("brief")}
     assert reserved == {"brief-tick": 2, "brief-record": 2, "brief-map": None, "brief-reduce": None}
     bucket = brief.outputs["BucketName"]
-    person = Person(brief, aws.add_user("brief", brief.resource("SubmitPolicy")), tmp_path, bucket, bucket)
+    user = aws.add_user("brief", brief.resource("SubmitPolicy"))
+    person = Person(brief, user, tmp_path, bucket, bucket, warm_commands)
     person.s3.put_object(Bucket=bucket, Key="input/a", Body=b"a b a")
     person.run("run", WORDCOUNT, f"s3://{bucket}/input/", "--output", f"s3://{bucket}/output/", "--reducers", "1")
     refused = person.run("run", WORDCOUNT, f"s3://{INPUTS}/", "--output", f"s3://{bucket}/output/more/", expect=2)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -13,24 +12,50 @@ import pytest
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
-S3MR = Path(sys.executable).with_name("s3mr")
+from tests.services import services
+from tests.warm_commands import WarmCommands
+
 RUN_S_MAX = 240
 
 Finished = subprocess.CompletedProcess[bytes]
 
 
 @pytest.fixture
-def s3mr(tmp_path: Path) -> Callable[..., Finished]:
+def s3mr(s3mr_alone: Callable[..., Finished]) -> Callable[..., Finished]:
+    """Run ``s3mr`` in ``tmp_path``; modules may have it run at services instead."""
+    return s3mr_alone
+
+
+@pytest.fixture
+def s3mr_alone(tmp_path: Path, warm_commands: WarmCommands) -> Callable[..., Finished]:
     """Run ``s3mr`` with these arguments in ``tmp_path``."""
 
     def run(*arguments: str | Path, **environment: str) -> Finished:
-        return subprocess.run(
-            [S3MR, *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            timeout=RUN_S_MAX,
-            check=False,
+        return warm_commands.run(
+            arguments, folder=tmp_path, environment={**os.environ, **environment}, timeout_s=RUN_S_MAX
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def services_url() -> Iterator[str]:
+    """Services for jobs of which a test asks nothing but what they do: all tests share them, with bucket and table."""
+    with services() as shared:
+        yield shared.url
+
+
+@pytest.fixture
+def s3mr_at_services(tmp_path: Path, warm_commands: WarmCommands, services_url: str) -> Callable[..., Finished]:
+    """Run ``s3mr`` with these arguments in ``tmp_path``, and jobs at services that run already: none starts its own."""
+    own = {"AWS_ACCESS_KEY_ID": "users", "AWS_SECRET_ACCESS_KEY": "own", "AWS_REGION": "us-east-1"}
+
+    def run(*arguments: str | Path, **environment: str) -> Finished:
+        return warm_commands.run(
+            [*arguments, "--endpoint-url", services_url] if arguments[0] == "run" else arguments,
+            folder=tmp_path,
+            environment={**os.environ, **own, **environment},
+            timeout_s=RUN_S_MAX,
         )
 
     return run

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from s3mr.limits import MIB
-from tests.integration.conftest import S3MR, Finished
+from tests.integration.conftest import Finished
+from tests.warm_commands import S3MR
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]
@@ -27,6 +28,11 @@ COUNT = """
 """
 RECORDS = "job = Job(map=lambda source, record: [(source, record)])\n"
 PAIRS = "job = Job(map=lambda source, line: eval(line), reduce=lambda key, values: ((key, v) for v in values))\n"
+
+
+@pytest.fixture
+def s3mr(s3mr_at_services: Run) -> Run:
+    return s3mr_at_services
 
 
 def test_results_go_to_stdout_sorted_within_parts_and_everything_else_to_stderr(

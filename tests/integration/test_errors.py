@@ -17,6 +17,11 @@ Write = Callable[..., Path]
 FINE = "job = Job(map=lambda source, line: [(line, 1)], reduce=lambda key, values: [(key, sum(values))])\n"
 
 
+@pytest.fixture
+def s3mr(s3mr_at_services: Run) -> Run:
+    return s3mr_at_services
+
+
 @pytest.fixture(autouse=True)
 def _text(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("first\nsecond line\nthird\n")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from s3mr.adapters.exhaustion import DESCRIPTORS_A_WORKER, DESCRIPTORS_MIN
-from tests.integration.conftest import RUN_S_MAX, S3MR, Finished, parts_of
+from tests.integration.conftest import RUN_S_MAX, Finished, parts_of
 from tests.integration.test_processes import GONE_S_MAX, until
+from tests.warm_commands import S3MR
 
 JOB = "job = Job(map=lambda source, line: [(line, 1)], reduce=lambda key, values: [(key, sum(values))])"
 # One user for each test: the system counts the processes of a user, and those of the test before may still be ending.

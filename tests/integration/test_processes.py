@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import S3MR
 from tests.services import services
+from tests.warm_commands import S3MR
 
 Write = Callable[..., Path]
 GONE_S_MAX = 8.0  # promised are 2 s after the command's death; a loaded machine may not let them run so soon

@@ -41,6 +41,11 @@ AT_IMPORT, IN_MAP = CODE.format(at_import="{}", in_map="pass"), CODE.format(at_i
 
 
 @pytest.fixture
+def s3mr(s3mr_at_services: Callable[..., Finished]) -> Callable[..., Finished]:
+    return s3mr_at_services
+
+
+@pytest.fixture
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "in.txt"
     path.write_text(LINES)

@@ -11,8 +11,9 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from mypy_boto3_s3 import S3Client
 
-from tests.integration.conftest import S3MR, Finished
+from tests.integration.conftest import Finished
 from tests.integration.test_processes import until
+from tests.warm_commands import S3MR
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]

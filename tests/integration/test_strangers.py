@@ -19,8 +19,9 @@ from s3mr.errors import InvariantError, TransientError
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.local.connection_limits import STRANGERS_BYTES_MAX, STRANGERS_MAX
 from tests.contract.test_job_store_contract import new_job
-from tests.integration.conftest import RUN_S_MAX, S3MR
+from tests.integration.conftest import RUN_S_MAX
 from tests.integration.test_processes import until
+from tests.warm_commands import S3MR
 
 JOB = new_job()
 BUCKET = "s3mr-embedded"

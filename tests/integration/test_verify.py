@@ -17,6 +17,11 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
+def s3mr(s3mr_at_services: Run) -> Run:
+    return s3mr_at_services
+
+
+@pytest.fixture
 def out(s3mr: Run, job_file: Write, tmp_path: Path) -> Path:
     """An output in two parts."""
     job_file(COUNT)
@@ -70,17 +75,17 @@ def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tm
 
 @pytest.mark.usefixtures("out")
 def test_a_prefix_is_proven_where_the_users_configuration_says_and_where_an_option_does(
-    s3mr: Run, aws: S3Client, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    s3mr_alone: Run, aws: S3Client, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"s3://{bucket}/results/out"
-    assert s3mr("run", "job.py:job", "in.txt", "--output", uri, "--reducers", "2", "--quiet").returncode == 0
-    assert s3mr("verify", uri).stdout.startswith(b"proven: 2 parts, 4 records, ")
+    assert s3mr_alone("run", "job.py:job", "in.txt", "--output", uri, "--reducers", "2", "--quiet").returncode == 0
+    assert s3mr_alone("verify", uri).stdout.startswith(b"proven: 2 parts, 4 records, ")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody listens
-    assert s3mr("verify", f"{uri}/", "--endpoint-url", endpoint).returncode == 0
+    assert s3mr_alone("verify", f"{uri}/", "--endpoint-url", endpoint).returncode == 0
     body = aws.get_object(Bucket=bucket, Key="results/out/part-00001")["Body"].read()
     aws.put_object(Bucket=bucket, Key="results/out/part-00001", Body=body[:-1])
-    differs = s3mr("verify", uri, "--json", "--endpoint-url", endpoint)
+    differs = s3mr_alone("verify", uri, "--json", "--endpoint-url", endpoint)
     assert differs.returncode == 1
     assert [one["what"] for one in json.loads(differs.stdout)["differences"]] == ["size_bytes", "records", "crc32c"]
-    none = s3mr("verify", f"s3://{bucket}/results", "--endpoint-url", endpoint)
+    none = s3mr_alone("verify", f"s3://{bucket}/results", "--endpoint-url", endpoint)
     assert (none.returncode, b"not committed" in none.stderr) == (2, True)

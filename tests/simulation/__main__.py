@@ -1,13 +1,12 @@
 """``python -m tests.simulation``: run seeds, a sweep, or the mutants; exit 1 if an invariant was broken (or kept)."""
 
 import argparse
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
+from tests.simulation.forks import first_violations
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.mutation import Mutant, install
+from tests.simulation.mutation import install
 
 MUTANT_SEEDS = 2_000
 
@@ -21,11 +20,12 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--brief", action="store_true", help="tell no violation as a story")
     parser.add_argument("--mutant", choices=[one.name for one in MUTANTS], help="break this first")
+    parser.add_argument("--known", action="store_true", help="give each mutant but the seed that is known to notice it")
     asked = parser.parse_args()
     if asked.mutant:
         install(next(one for one in MUTANTS if one.name == asked.mutant))
     if asked.what == "mutants":
-        return _mutants(asked.processes)
+        return _mutants(asked.processes, known=asked.known)
     if asked.what == "seeds":
         from tests.simulation import seeds
 
@@ -50,27 +50,17 @@ def _sweep(what: str, processes: int) -> int:
     return min(1, violations)
 
 
-def _mutants(processes: int) -> int:
-    """Show for each mutant the first seed that notices it; so many are looked for at once."""
+def _mutants(processes: int, *, known: bool) -> int:
+    """Show for each mutant the first seed that notices it, of those that are known or of many."""
     survivors = 0
-    with ThreadPoolExecutor(processes) as pool:
-        for mutant, ran in zip(MUTANTS, pool.map(_first_seed, MUTANTS), strict=True):
-            survivors += ran.returncode != 0
-            print(f"{mutant.name:40} {ran.stdout.strip() or ran.stderr.strip()[-200:]}", flush=True)
-    print(f"{len(MUTANTS)} mutants: {survivors} survive {MUTANT_SEEDS:,} seeds")
+    many = range(1, MUTANT_SEEDS + 1)
+    found = first_violations(MUTANTS, lambda one: [one.seed] if known else many, processes=processes)
+    for mutant, noticed in found:
+        survivors += noticed is None
+        told = f"seed {noticed[0]}: {noticed[1].splitlines()[0][:120]}" if noticed else "survives"
+        print(f"{mutant.name:40} {told}", flush=True)
+    print(f"{len(MUTANTS)} mutants: {survivors} survive {'the seeds known' if known else f'{MUTANT_SEEDS:,} seeds'}")
     return min(1, survivors)
-
-
-def _first_seed(mutant: Mutant) -> subprocess.CompletedProcess[str]:
-    """Look for the first seed that notices a mutant, in a process of its own; it fails if there is none."""
-    code = (
-        "import sys; from tests.simulation import mutants, mutation;"
-        "mutation.install(mutants.named(sys.argv[1]));"
-        "from tests.simulation.seeds import first_violation;"
-        f"found = first_violation(range(1, {MUTANT_SEEDS + 1}));"
-        "print(found.seed, found.violation.splitlines()[0][:120]) if found else sys.exit('survives')"
-    )
-    return subprocess.run([sys.executable, "-c", code, mutant.name], capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

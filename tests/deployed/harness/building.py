@@ -13,6 +13,7 @@ import subprocess
 import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -68,8 +69,12 @@ def _build(architecture: str, runtime: str) -> Path:
     return template
 
 
+@cache
 def package(folder: Path) -> tuple[str, Path]:
-    """A copy of a built function's folder that nobody changes, and the SHA-256 of its content that names it."""
+    """A copy of a built function's folder that nobody changes, and the SHA-256 of its content that names it.
+
+    The folder itself is read once in a process.
+    """
     sha = fingerprint((path, path.relative_to(folder)) for path in _files(folder))
     kept = BUILD / "packages" / sha
     with _alone():

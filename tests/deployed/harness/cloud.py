@@ -5,8 +5,8 @@ There is one in a process, because moto's state is the process's.
 
 import logging
 import threading
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -39,7 +39,10 @@ class Cloud:
     def __init__(self) -> None:
         self.access = Access()
         self.environments = Environments(self._environment)
+        self._session: Any = boto3.Session(region_name=REGION)  # one: each parses the models of the services anew
+        self._making = threading.Lock()  # a session makes one client at a time
         self._client_of_role = lru_cache(maxsize=200)(self._make_client)
+        self._client_of_administrator = cache(self._make_administrators)
         self.service = LambdaService(
             FUNCTIONS, self.environments, lambda role, name: self.client(role, "lambda.amazonaws.com", name)
         )
@@ -78,14 +81,7 @@ class Cloud:
 
     def administrators(self, service: str) -> Any:
         """A client that may do everything."""
-        session: Any = boto3.Session()
-        return session.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id=self.administrator["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.administrator["AWS_SECRET_ACCESS_KEY"],
-        )
+        return self._client_of_administrator(service)
 
     def client(self, role: str, trusted: str, service: str) -> Any:
         """A client with a role's rights, which ``trusted``, an AWS service, has taken."""
@@ -98,18 +94,22 @@ class Cloud:
         self._server.shutdown()
         self._server.server_close()
 
+    def _make_administrators(self, service: str) -> Any:
+        return self._signed(service, self.administrator, config=None)
+
     def _make_client(self, role: str, trusted: str, service: str) -> Any:
-        taken = self.access.assume(role, trusted, service)
-        session: Any = boto3.Session()
-        return session.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id=taken["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=taken["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=taken["AWS_SESSION_TOKEN"],
-            config=NO_RETRIES,
-        )
+        return self._signed(service, self.access.assume(role, trusted, service), config=NO_RETRIES)
+
+    def _signed(self, service: str, credentials: Mapping[str, str], *, config: Config | None) -> Any:
+        with self._making:
+            return self._session.client(
+                service,
+                endpoint_url=self.endpoint,
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
+                config=config,
+            )
 
     def _environment(self, version: Version) -> Environment:
         credentials = self.access.assume(version.role, "lambda.amazonaws.com", version.function)

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -118,9 +118,9 @@ class Environment:
         """Whether its runtime is still there."""
         return self._process.poll() is None
 
-    def used_bytes(self) -> int:
-        """Memory in use, of all its processes."""
-        return sum(map(private_bytes, family(self.pid)))
+    def used_bytes(self, running: Mapping[int, Sequence[int]]) -> int:
+        """Memory in use, of all its processes among those that are ``running``: each process with its children."""
+        return sum(map(private_bytes, family(self.pid, running)))
 
     def kill_largest(self) -> None:
         """What the system does when an environment's memory has run out."""

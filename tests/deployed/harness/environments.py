@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.deployed.harness.environment import Environment, Outcome
 from tests.deployed.harness.functions import Version
+from tests.deployed.harness.processes import children
 from tests.deployed.harness.runtime_api import Invocation
 
 PER_VERSION_MAX: Final = 6
@@ -100,6 +101,7 @@ class Environments:
         while not self._closed.wait(MEMORY_CHECK_S):
             with self._changed:
                 busy = list(self._busy)
+            running = children() if busy else {}
             for environment in busy:
-                if environment.used_bytes() > environment.version.memory_mb * MIB:
+                if environment.used_bytes(running) > environment.version.memory_mb * MIB:
                     environment.kill_largest()

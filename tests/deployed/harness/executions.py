@@ -11,18 +11,22 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from moto.stepfunctions.parser.api import ExecutionStatus, InvalidExecutionInput
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_sfn
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from tests.deployed.harness.place import ACCOUNT, REGION
 
 RETRY_FACTOR: Final = 0.02
+_parse: Final = AmazonStateLanguageParser.parse
 Client = Callable[[str, str, str], Any]  # (role ARN, the service that takes the role, the service called)
 Event = dict[str, Any]
 
@@ -57,6 +61,7 @@ class Executions:
         self._terminated = BaseExecutionWorkerCommunication.terminated
         self._stop = Execution.stop
         retrier_decl.time = Hurried
+        AmazonStateLanguageParser.parse = staticmethod(_parsed)
         InvalidExecutionInput.TYPE = "InvalidExecutionInput"  # moto's error has no code
         BaseExecutionWorkerCommunication.terminated = lambda told: self._ended(told)  # noqa: PLW0108 - becomes a method
         Execution.stop = lambda execution, **how: self._stopped(execution, **how)  # noqa: PLW0108 - becomes a method
@@ -71,6 +76,7 @@ class Executions:
         BaseExecutionWorkerCommunication.terminated = self._terminated
         Execution.stop = self._stop
         retrier_decl.time = time
+        AmazonStateLanguageParser.parse = staticmethod(_parse)
 
     def _client_for(self, region: str, service: str, state_credentials: Any) -> Any:
         assert region == REGION
@@ -93,6 +99,17 @@ class Executions:
 
     def _tell(self, execution: Execution) -> None:
         threading.Thread(target=self._told, args=(event_of(execution),), name="event", daemon=True).start()
+
+
+@cache
+def _syntax(definition: str) -> Any:
+    """The syntax tree of a state machine: to make it takes moto a quarter of a second."""
+    return _parse(definition)[1]
+
+
+def _parsed(definition: str) -> tuple[Any, Any]:
+    """A program of its own for each execution, and the syntax that all of a state machine share."""
+    return Preprocessor().visit(_syntax(definition)), _syntax(definition)
 
 
 def event_of(execution: Execution) -> Event:

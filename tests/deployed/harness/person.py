@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from textwrap import dedent
 from typing import Any, Final
 
 from tests.deployed.harness.stack import Stack
+from tests.warm_commands import S3MR, WarmCommands
 
-S3MR: Final = Path(sys.executable).with_name("s3mr")
 COMMAND_S_MAX: Final = 120
 Finished = subprocess.CompletedProcess[str]
 
@@ -28,6 +27,7 @@ class Person:
     folder: Path
     inputs: str
     outputs: str
+    commands: WarmCommands
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def job(self, code: str) -> Path:
@@ -53,10 +53,13 @@ class Person:
         Raises:
             AssertionError: it ends with another status than ``expect``.
         """
-        finished = subprocess.run(
-            self._command(arguments), cwd=self.folder, env=self._environment(), capture_output=True, text=True,
-            timeout=COMMAND_S_MAX, check=False,
-        )  # fmt: skip
+        ran = self.commands.run(
+            [*arguments, "--stack", self.stack.name],
+            folder=self.folder,
+            environment=self._environment(),
+            timeout_s=COMMAND_S_MAX,
+        )
+        finished = Finished(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
         said = (
             f"s3mr {' '.join(map(str, arguments))}: status {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
         )

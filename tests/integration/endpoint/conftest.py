@@ -17,9 +17,10 @@ from s3mr.local.endpoint_service import open_service
 from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.wiring import Stack
-from tests.integration.conftest import RUN_S_MAX, S3MR, Finished
+from tests.integration.conftest import RUN_S_MAX, Finished
 from tests.integration.test_processes import GONE_S_MAX, processes_of, until
 from tests.services import services
+from tests.warm_commands import S3MR, WarmCommands
 
 # Says what it does in `log`; waits where the file `hold` names it, raises where the file `broken` does.
 JOB = """
@@ -76,6 +77,7 @@ class Place:
     here: Path
     tmp: Path
     url: str
+    commands: WarmCommands
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(
@@ -92,9 +94,12 @@ class Place:
         return process
 
     def s3mr(self, *arguments: str, folder: Path | None = None) -> Finished:
-        process = self.start(*arguments, folder=folder)
-        printed, said = process.communicate(timeout=RUN_S_MAX)
-        return subprocess.CompletedProcess(arguments, process.returncode, printed, said)
+        return self.commands.run(
+            [*arguments, "--endpoint-url", self.url],
+            folder=folder or self.here,
+            environment={**os.environ, "TMPDIR": str(self.tmp)},
+            timeout_s=RUN_S_MAX,
+        )
 
     def run(self, *options: str, job: str = "job") -> list[str]:
         """The arguments of a run over the inputs, one map task an input."""
@@ -141,7 +146,13 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(
+    tmp_path: Path,
+    url: str,
+    warm_commands: WarmCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[Place]:
     if not Path("/proc/self/cwd").exists():
         pytest.skip("looks for processes in /proc; run on Linux")
     here, tmp = tmp_path / "here", tmp_path / "tmp"
@@ -160,7 +171,7 @@ def place(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, request: py
         "S3MR_TABLE": own,
     }.items():
         monkeypatch.setenv(name, value)
-    made = Place(here, tmp, url)
+    made = Place(here, tmp, url, warm_commands)
     yield made
     for process in made.running:
         process.kill()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from s3mr import limits
-from tests.integration.conftest import RUN_S_MAX, S3MR
+from tests.integration.conftest import RUN_S_MAX
 from tests.slow import SLOW, slow
+from tests.warm_commands import S3MR
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks of memory are read from /proc")
 

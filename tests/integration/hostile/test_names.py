@@ -30,6 +30,11 @@ KEYS = [
 LOOK_ALIKES = ["in", "inn/x", "in-other/x", "IN/x", "in\u200b/x", "/in/x"]
 
 
+@pytest.fixture
+def s3mr(s3mr_at_services: Run) -> Run:
+    return s3mr_at_services
+
+
 def shown(text: str) -> str:
     """As a line of output has it."""
     for character, letter in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
@@ -38,14 +43,14 @@ def shown(text: str) -> str:
 
 
 def test_objects_of_any_name_are_read_under_that_name_and_look_alike_prefixes_are_not(
-    s3mr: Run, job_file: Write, aws: S3Client, bucket: str
+    s3mr_alone: Run, job_file: Write, aws: S3Client, bucket: str
 ) -> None:
     job_file(NAMES)
     for key in [*KEYS, *LOOK_ALIKES]:
         aws.put_object(Bucket=bucket, Key=key, Body=b"x\n")
     stored = {entry["Key"] for entry in aws.list_objects_v2(Bucket=bucket)["Contents"]}
     expected = {key for key in KEYS if key in stored and not any(part[:1] in "_." for part in key.split("/") if part)}
-    done = s3mr("run", "job.py", f"s3://{bucket}/in/", "--quiet")
+    done = s3mr_alone("run", "job.py", f"s3://{bucket}/in/", "--quiet")
     assert done.returncode == 0, done.stderr.decode()
     assert len(expected) >= len(KEYS) - 3
     lines = done.stdout.decode().split("\n")[:-1]
@@ -75,13 +80,13 @@ def test_an_output_of_any_name_is_where_that_name_says(s3mr: Run, job_file: Writ
 
 
 def test_an_output_beside_one_with_a_longer_name_touches_nothing_of_it(
-    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path
+    s3mr_alone: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     job_file(NAMES)
     (tmp_path / "a.txt").write_text("x\n")
     for key in ("out/jobs/ab/part-00000", "out/jobs/a-b", "out/jobs/a.", "out/jobs"):
         aws.put_object(Bucket=bucket, Key=key, Body=b"theirs")
-    done = s3mr("run", "job.py", "a.txt", "--quiet", "--output", f"s3://{bucket}/out/jobs/a")
+    done = s3mr_alone("run", "job.py", "a.txt", "--quiet", "--output", f"s3://{bucket}/out/jobs/a")
     assert done.returncode == 0, done.stderr.decode()
     found = [entry["Key"] for entry in aws.list_objects_v2(Bucket=bucket, Prefix="out")["Contents"]]
     assert found == sorted(
@@ -129,7 +134,7 @@ def test_a_source_that_would_steer_the_terminal_is_shown_as_text(s3mr: Run, job_
 
 
 def test_an_input_that_changes_or_vanishes_after_planning_fails_the_job_and_says_so(
-    s3mr: Run, job_file: Write, aws: S3Client, bucket: str
+    s3mr_alone: Run, job_file: Write, aws: S3Client, bucket: str
 ) -> None:
     job_file(
         """
@@ -150,7 +155,7 @@ def test_an_input_that_changes_or_vanishes_after_planning_fails_the_job_and_says
     for name, words in (("changes", "changed since it was planned"), ("removes", "vanished since it was planned")):
         for key in ("changing/a", "changing/b"):
             aws.put_object(Bucket=bucket, Key=key, Body=b"line\n")
-        done = s3mr(
+        done = s3mr_alone(
             "run", f"job.py:{name}", f"s3://{bucket}/changing", "--quiet", "--workers", "1", "--split-size", "5"
         )
         assert (done.returncode, done.stdout) == (1, b"")

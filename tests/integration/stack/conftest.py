@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import S3MR, Finished
+from tests.integration.conftest import Finished
 from tests.integration.moto_stack import KEYS, MotoStack
 from tests.integration.test_processes import until
+from tests.warm_commands import S3MR
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]

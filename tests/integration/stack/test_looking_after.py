@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.integration.conftest import S3MR
 from tests.integration.moto_stack import MotoStack
 from tests.integration.stack.conftest import COUNTED, Run, output, submitted
 from tests.integration.test_processes import until
+from tests.warm_commands import S3MR
 
 
 def test_a_job_is_followed_from_its_submission_to_nothing(typed: Run, stack: MotoStack) -> None:

@@ -4,10 +4,10 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.integration.conftest import S3MR
 from tests.integration.moto_stack import MotoStack
 from tests.integration.stack.conftest import COUNTED, Run, asked, job_ids, output
 from tests.integration.test_processes import until
+from tests.warm_commands import S3MR
 
 
 def test_submit_prints_the_id_alone_and_pins_what_is_live(typed: Run, stack: MotoStack) -> None:
