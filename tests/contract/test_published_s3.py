@@ -1,4 +1,4 @@
-"""An output in S3 whose connection breaks under the reading, or which is replaced meanwhile."""
+"""An output in S3 whose connection breaks, or which is replaced, while it is read."""
 
 from collections.abc import Callable, Iterator
 from typing import cast
