@@ -88,7 +88,7 @@ def _failure(one: LiveAttempt, *, now: float) -> Failure | None:
 
 def _exhausted(failures: Sequence[Failure]) -> Failure:
     last = failures[-1]
-    message = f"{last.message} (the last of {len(failures)} failed attempts)"
+    message = f"{last.message} (this was the last of {len(failures)} attempts)"
     return last.model_copy(update={"message": message[: limits.FAILURE_TEXT_MAX]})
 
 

@@ -1,4 +1,4 @@
-"""Services that misbehave as AWS's documentation says that they may, in front of moto's, which never do.
+"""Services that misbehave in the ways that AWS documents, in front of moto's services, which never do.
 
 A fault sees each call, may pass it on (as it is, changed, or in part), and answers it. Sources: DynamoDB API reference,
 BatchGetItem and BatchWriteItem (unprocessed parts), "Read consistency"; S3 API reference, DeleteObjects (errors by

@@ -1,4 +1,4 @@
-"""What only a folder can do: be replaced at once, be full, be forbidden."""
+"""Behavior of folder outputs only: atomic replacement, full disks, missing permissions."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What every `Inputs` promises, on memory, on files and on S3."""
+"""The contract of `Inputs`: in memory, on files and on S3."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What every `JobStore` promises: in memory, on the embedded cloud's DynamoDB, and on one at its worst."""
+"""The contract of `JobStore`: in memory, on the embedded cloud's DynamoDB, and on one that misbehaves."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What only files can do: links, names that are no UTF-8, pipes, paths as they are given."""
+"""Behavior of file inputs only: links, names that are not UTF-8, pipes, paths as given."""
 
 import os
 import subprocess

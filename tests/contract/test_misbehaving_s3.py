@@ -1,4 +1,4 @@
-"""What the adapters of S3 make of services that misbehave: errors by key, bodies that break off, lost answers."""
+"""How the S3 adapters handle services that misbehave: errors by key, truncated bodies, lost responses."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the table's adapter makes of services that misbehave; and every adapter, of services that are busy."""
+"""How the table's adapter handles services that misbehave, and how all adapters handle busy services."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What every `ObjectStore` promises: in memory, on the embedded cloud, and on a bucket listed key by key."""
+"""The contract of `ObjectStore`: in memory, on the embedded cloud, and on a bucket listed key by key."""
 
 import io
 

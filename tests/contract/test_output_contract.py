@@ -1,4 +1,4 @@
-"""What every `Output` promises: on memory, on a folder, on S3, and on an S3 that lists entry by entry."""
+"""The contract of `Output`: in memory, in a folder, on S3, and on an S3 that lists entry by entry."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What every `Published` promises, on memory, on a folder and on S3."""
+"""The contract of `Published`: in memory, in a folder and on S3."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""An output in S3 whose connection breaks under the reading, or which is replaced meanwhile."""
+"""An output in S3 whose connection breaks, or which is replaced, while it is read."""
 
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -37,7 +37,7 @@ def test_a_part_over_a_connection_that_breaks_for_the_fifth_time_is_transient(s3
     ("meddle", "said"),
     [
         (lambda client: client.put_object(Bucket="bucket", Key=KEY, Body=DATA[::-1]), "was replaced while"),
-        (lambda client: client.delete_object(Bucket="bucket", Key=KEY), "vanished while"),
+        (lambda client: client.delete_object(Bucket="bucket", Key=KEY), "deleted while"),
     ],
 )
 def test_a_part_that_changes_under_the_reading_is_not_stitched_together(

@@ -1,4 +1,4 @@
-"""What only S3 can do: pages, broken connections, answers that leave it unclear who won."""
+"""Behavior of S3 only: pages, broken connections, responses that leave the winner unclear."""
 
 import io
 from typing import Any, cast

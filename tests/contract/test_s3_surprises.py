@@ -1,4 +1,4 @@
-"""Buckets and objects that cannot be used as they are: told when a job is planned, by name, with what to do."""
+"""Buckets and objects that cannot be used as they are: refused at planning, by name, with advice."""
 
 from datetime import UTC, datetime
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What says and starts and tells of a stack: CloudFormation, Step Functions, logs, and their clients, on moto."""
+"""The adapters of a stack on moto: CloudFormation, Step Functions, logs, and their clients."""
 
 import json
 import time

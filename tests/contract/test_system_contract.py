@@ -1,4 +1,4 @@
-"""What every `Parallel`, `Clock` and `Entropy` promises: the machine's own, and those of tests."""
+"""The contract of `Parallel`, `Clock` and `Entropy`: the machine's own, and those of tests."""
 
 import threading
 from collections.abc import Iterator

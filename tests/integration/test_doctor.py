@@ -113,7 +113,7 @@ def test_a_configuration_that_makes_no_sense_is_a_step_that_has_failed(monkeypat
     monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:4566")
     found = steps()
     assert failed(found) == ["credentials"]
-    assert "localhost:4566: where that is an address, write a URL" in found["credentials"].found
+    assert "localhost:4566: if that is an address, write a URL" in found["credentials"].found
 
 
 @pytest.mark.usefixtures("stack")

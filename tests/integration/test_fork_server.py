@@ -1,4 +1,4 @@
-"""Workers that are forked from a template: as good as those that are started, and without the template, too."""
+"""Workers from a fork server behave like started workers, and a job goes on if the fork server dies."""
 
 import os
 import signal
@@ -58,7 +58,7 @@ FACTS = """
         print(*(line for part in result.part_files() for line in part.open()))
 """
 Found = TypeVar("Found")
-template_needed = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="there is a template on Linux alone")
+needs_fork_server = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="fork servers need Linux")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def told(here: Path, *command: str | Path) -> dict[str, str]:
     return {key.strip(): value for key, _, value in lines}
 
 
-@template_needed
+@needs_fork_server
 def test_a_forked_worker_finds_all_as_one_that_was_started(here: Path) -> None:
     forked = told(here, S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1", "--quiet")
     started = told(here, sys.executable, "-P", "job.py")
@@ -84,16 +84,16 @@ def test_a_forked_worker_finds_all_as_one_that_was_started(here: Path) -> None:
     assert forked["named"] == "s3mr-worker"
 
 
-@template_needed
-def test_a_job_whose_template_is_killed_goes_on(here: Path) -> None:
+@needs_fork_server
+def test_a_job_whose_fork_server_is_killed_goes_on(here: Path) -> None:
     (here / "wait").touch()
     arguments: list[str | Path] = [S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1"]
     with subprocess.Popen(arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         try:
-            template = found(command.pid, "s3mr-forkserver")
-            worker = found(template, "s3mr-worker")
+            fork_server = found(command.pid, "s3mr-forkserver")
+            worker = found(fork_server, "s3mr-worker")
             until((here / "begun").exists)
-            os.kill(template, signal.SIGKILL)
+            os.kill(fork_server, signal.SIGKILL)
             until(lambda: not Path(f"/proc/{worker}").exists())
             (here / "wait").unlink()
             _, said = command.communicate(timeout=PATIENCE_S)
@@ -103,7 +103,7 @@ def test_a_job_whose_template_is_killed_goes_on(here: Path) -> None:
     assert b"1 retried" in said
 
 
-@template_needed
+@needs_fork_server
 def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Path) -> None:
     ignoring = (
         "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
@@ -113,7 +113,7 @@ def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Pat
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@template_needed
+@needs_fork_server
 @pytest.mark.parametrize(
     ("end", "told"), [("os._exit(3)", "exited with status 3"), ("os.kill(os.getpid(), 11)", "died of signal 11")]
 )

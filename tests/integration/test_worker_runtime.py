@@ -35,7 +35,7 @@ from s3mr import Job
 ADDRESS = {address!r}
 WITNESS = {witness!r}
 LIBC = ctypes.CDLL(None, use_errno=True)
-def host():  # the function's process: the template's parent
+def host():  # the function's process: the fork server's parent
     parent = os.getppid()
     return int(open(f"/proc/{{parent}}/stat").read().rpartition(")")[2].split()[1])
 def tell(what):
@@ -199,7 +199,7 @@ def test_user_code_speaks_with_the_runtime_in_no_way(runtime: Runtime, attack: s
 WAYS_TO_REACH_THE_HOST = {
     "stop": "os.kill(host(), signal.SIGSTOP)",
     "kill": "os.kill(host(), signal.SIGKILL)",
-    "stop the template": "os.kill(os.getppid(), signal.SIGSTOP)",
+    "stop the fork server": "os.kill(os.getppid(), signal.SIGSTOP)",
     "all": "os.kill(-1, signal.SIGSTOP)",
     "its group": "os.kill(-os.getpgid(host()), signal.SIGSTOP)",
     "a thread of it": "[os.kill(int(one), signal.SIGSTOP) for one in os.listdir(f'/proc/{host()}/task')]",

@@ -43,7 +43,7 @@ def answer(code: str, status: int, operation: str = "GetObject", why: str = "why
         (boto.ParamValidationError(report="wrong"), InvariantError, "wrong"),
     ],
 )
-def test_every_error_of_botocore_becomes_ours_and_says_what_was_tried(
+def test_every_error_of_botocore_is_translated_and_says_what_was_tried(
     error: Exception, ours: type[S3mrError], text: str
 ) -> None:
     with (
@@ -61,12 +61,12 @@ def test_other_errors_pass() -> None:
         assert raised.value is error
 
 
-def test_an_answer_without_details_has_empty_ones() -> None:
+def test_a_response_without_details_has_an_empty_code_and_status() -> None:
     error = boto.ClientError({}, "HeadObject")
     assert (code_of(error), status_of(error)) == ("", 0)
 
 
-def test_a_missing_right_is_named_as_aws_names_it_with_where_it_is_given() -> None:
+def test_a_missing_permission_is_named_as_aws_names_it_with_its_policy() -> None:
     machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:s3mr-jobs"
     why = f"User: arn:aws:iam::123456789012:user/ada is not authorized to perform: states:StartExecution on: {machine}"
     with pytest.raises(RequestError) as refused, translated("starting the coordinator of job 1"):
@@ -79,7 +79,7 @@ def test_a_missing_right_is_named_as_aws_names_it_with_where_it_is_given() -> No
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "HeadObject"])
-def test_a_denied_read_may_be_of_an_object_that_is_gone_and_both_causes_are_named(operation: str) -> None:
+def test_a_denied_read_names_both_causes_no_access_or_no_object(operation: str) -> None:
     with pytest.raises(RequestError) as refused, translated("reading s3://bucket/key"):
         raise answer("AccessDenied" if operation == "GetObject" else "403", 403, operation)
     said = str(refused.value)

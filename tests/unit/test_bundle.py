@@ -39,7 +39,7 @@ def code(tmp_path: Path) -> dict[str, Path]:
     return {"job.py": tmp_path / "job.py", "package/deep/data.bin": tmp_path / "other"}
 
 
-def test_what_was_bundled_is_what_is_opened(code: dict[str, Path], tmp_path: Path) -> None:
+def test_an_opened_bundle_has_the_bundled_files(code: dict[str, Path], tmp_path: Path) -> None:
     opened = open_zip(make_bundle(code), tmp_path / "bundles")
     files = {str(path.relative_to(opened)): path.read_bytes() for path in opened.rglob("*") if path.is_file()}
     assert files == {name: path.read_bytes() for name, path in code.items()}
@@ -162,7 +162,7 @@ def test_a_hostile_zip_is_refused_and_leaves_nothing(data: bytes, tmp_path: Path
     assert list(tmp_path.rglob("*")) == [tmp_path / "bundles"]
 
 
-def test_a_bomb_whose_header_lies_takes_no_memory(tmp_path: Path) -> None:
+def test_a_zip_bomb_with_a_false_header_takes_no_memory(tmp_path: Path) -> None:
     data = claiming_everywhere(10)
     assert len(data) < 3 * limits.MIB
     tracemalloc.start()
@@ -184,17 +184,17 @@ def test_a_bundle_with_too_many_files_is_refused_before_any_is_written(tmp_path:
     assert list(tmp_path.rglob("*")) == [tmp_path / "bundles"]
 
 
-def test_a_bundle_larger_than_any_is_made_is_refused_unread(tmp_path: Path) -> None:
+def test_a_bundle_larger_than_the_limit_is_refused_unread(tmp_path: Path) -> None:
     with pytest.raises(InvariantError, match="too large"):
         open_bundle(bytes(limits.BUNDLE_BYTES_MAX + 1), "0" * 64, tmp_path / "bundles")
 
 
-def test_bundles_lie_in_a_folder_that_nobody_else_can_write(code: dict[str, Path], tmp_path: Path) -> None:
+def test_bundles_are_in_a_folder_that_no_other_user_can_write(code: dict[str, Path], tmp_path: Path) -> None:
     opened = open_zip(make_bundle(code), tmp_path / "bundles")
     assert stat.S_IMODE(opened.parent.stat().st_mode) == stat.S_IMODE(opened.stat().st_mode) == 0o700
 
 
-def test_a_folder_for_bundles_that_belongs_to_somebody_else_is_refused(code: dict[str, Path], tmp_path: Path) -> None:
+def test_a_folder_for_bundles_that_belongs_to_another_user_is_refused(code: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "bundles").mkdir()
     try:
         os.chown(tmp_path / "bundles", os.geteuid() + 1, -1)
@@ -205,14 +205,14 @@ def test_a_folder_for_bundles_that_belongs_to_somebody_else_is_refused(code: dic
 
 
 @pytest.mark.parametrize("names", [("a.py", "A.py"), ("a", "A/b"), ("\u00e9", "e\u0301")])
-def test_names_that_a_laptops_file_system_takes_for_one_are_refused(
+def test_names_that_are_the_same_on_a_laptops_file_system_are_refused(
     names: tuple[str, str], code: dict[str, Path]
 ) -> None:
     with pytest.raises(RequestError, match="a bundle cannot have"):
         make_bundle(dict.fromkeys(names, code["job.py"]))
 
 
-def test_folders_may_differ_by_case_alone(code: dict[str, Path], tmp_path: Path) -> None:
+def test_folders_may_differ_only_in_case(code: dict[str, Path], tmp_path: Path) -> None:
     opened = open_zip(make_bundle({"A/x": code["job.py"], "a/y": code["job.py"]}), tmp_path / "bundles")
     assert (opened / "A/x").is_file()
     assert (opened / "a/y").is_file()
@@ -239,7 +239,7 @@ def test_too_large_files_are_refused_before_they_are_read(tmp_path: Path) -> Non
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("device", ["pipe", "/dev/zero", "/dev/stdin"])
-def test_a_bundle_is_made_of_regular_files_alone(device: str, code: dict[str, Path], tmp_path: Path) -> None:
+def test_a_bundle_contains_only_regular_files(device: str, code: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "other").unlink()
     if device == "pipe":
         os.mkfifo(tmp_path / "other")
@@ -250,7 +250,7 @@ def test_a_bundle_is_made_of_regular_files_alone(device: str, code: dict[str, Pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs a file that says it is empty, and is endless")
-def test_a_file_that_says_it_is_empty_is_read_no_further_than_a_bundle_is_large(
+def test_a_file_that_reports_size_0_is_read_only_up_to_the_limit_of_a_bundle(
     code: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "BUNDLE_UNZIPPED_BYTES_MAX", 1_000)

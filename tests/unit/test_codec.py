@@ -34,7 +34,7 @@ def test_what_is_decoded_is_what_was_encoded_in_value_and_type(value: Any) -> No
 
 
 @pytest.mark.parametrize("depth", [0, 1, TUPLES_MAX - 2])
-def test_lone_surrogates_in_tuples_in_tuples_cost_no_more_than_other_letters(depth: int) -> None:
+def test_lone_surrogates_in_nested_tuples_cost_no_more_than_other_letters(depth: int) -> None:
     value: Any = ("\ud800",)
     for _ in range(depth):
         value = (value, "\ud800")
@@ -44,7 +44,7 @@ def test_lone_surrogates_in_tuples_in_tuples_cost_no_more_than_other_letters(dep
 
 
 @given(st.binary(max_size=60))
-def test_bytes_that_are_no_value_are_an_invariant_and_no_other_crash(data: bytes) -> None:
+def test_bytes_that_are_not_a_value_raise_an_invariant_error(data: bytes) -> None:
     with contextlib.suppress(InvariantError):
         decode(data)
 
@@ -62,7 +62,7 @@ def test_bytes_that_are_no_value_are_an_invariant_and_no_other_crash(data: bytes
         msgpack.packb(msgpack.ExtType(1, b"\x01")),
     ],
 )
-def test_damaged_messages_are_an_invariant(data: bytes) -> None:
+def test_damaged_messages_raise_an_invariant_error(data: bytes) -> None:
     with pytest.raises(InvariantError):
         decode(data)
 
@@ -104,7 +104,7 @@ class Celsius(float):
         (object(), ["object", "values are"]),
     ],
 )
-def test_what_cannot_be_carried_is_refused_with_its_place_and_advice(value: Any, words: list[str]) -> None:
+def test_a_value_that_cannot_be_serialized_is_refused_with_its_place_and_advice(value: Any, words: list[str]) -> None:
     for word in words:
         with pytest.raises(UserCodeError, match=word):
             check_value(value)
@@ -117,7 +117,7 @@ def test_a_value_inside_itself_is_refused() -> None:
         check_value(value)
 
 
-def test_the_same_value_twice_is_no_cycle() -> None:
+def test_the_same_value_twice_is_not_a_cycle() -> None:
     shared = [1]
     assert check_value([shared, shared]) > check_value([shared])
 
@@ -135,7 +135,7 @@ def test_nesting_has_a_limit_and_up_to_it_every_value_passes(wrap: Any, deepest:
         check_value(wrap(value))
 
 
-def test_a_forged_nest_of_tuples_is_an_invariant_and_not_the_end_of_the_process() -> None:
+def test_forged_nested_tuples_raise_an_invariant_error_and_do_not_crash_the_process() -> None:
     value: Any = 1
     for _ in range(1000):
         value = msgpack.ExtType(1, msgpack.packb([value]))

@@ -22,7 +22,7 @@ def imported(tree: ast.AST) -> set[str]:
     return found
 
 
-def test_nothing_is_imported_that_an_installation_without_the_tools_of_developers_lacks() -> None:
+def test_no_import_needs_the_developers_dependencies() -> None:
     declared = {
         line.split(";")[0].partition(" ")[0].split("[")[0].split(">")[0].split("<")[0].lower()
         for line in requires("s3mr") or ()

@@ -1,4 +1,4 @@
-"""An attempt's execution: what map, combine and reduce do right and wrong, and what of it is reported."""
+"""An attempt's execution: the results and errors of map, combine and reduce, and how they are reported."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -121,7 +121,7 @@ WRONG_IN_A_SHUFFLE = [
     ("function", "message", "reducers"),
     [(*wrong, 3) for wrong in WRONG_IN_ANY_JOB + WRONG_IN_A_SHUFFLE] + [(*wrong, 0) for wrong in WRONG_IN_ANY_JOB],
 )
-def test_what_map_does_wrong_is_reported_with_source_and_record(function: Any, message: str, reducers: int) -> None:
+def test_an_error_in_map_is_reported_with_source_and_record(function: Any, message: str, reducers: int) -> None:
     lines = ["good", "bad", "good"] if function is not leaving else ["bad"]
     lines = ["bad"] if "TypeError" in message else lines
     cloud = Cloud([lines], Functions(map=function, reduce=total if reducers else None), reducers=reducers)
@@ -156,7 +156,7 @@ def test_a_traceback_shows_the_users_frames_alone_with_paths_in_the_bundle() -> 
         (lambda _key, values: [("b", sum(values) // 0)], "combine raised ZeroDivisionError"),
     ],
 )
-def test_what_combine_does_wrong_is_reported_with_its_key(combine: Any, message: str) -> None:
+def test_an_error_in_combine_is_reported_with_its_key(combine: Any, message: str) -> None:
     cloud = Cloud([["a a"]], Functions(map=words, combine=combine, reduce=total))
     failure = cloud.run(Phase.MAP, 0).failure
     assert failure is not None
@@ -168,7 +168,7 @@ def test_what_combine_does_wrong_is_reported_with_its_key(combine: Any, message:
     ("partition", "message"),
     [(lambda _key, reducers: reducers, "from 0 to 2"), (lambda _key, _reducers: 1 // 0, "partition raised Zero")],
 )
-def test_what_partition_does_wrong_is_reported_with_its_key(partition: Any, message: str) -> None:
+def test_an_error_in_partition_is_reported_with_its_key(partition: Any, message: str) -> None:
     cloud = Cloud([["a"]], Functions(map=words, partition=partition, reduce=total))
     failure = cloud.run(Phase.MAP, 0).failure
     assert failure is not None
@@ -176,7 +176,7 @@ def test_what_partition_does_wrong_is_reported_with_its_key(partition: Any, mess
     assert message in failure.message
 
 
-def test_a_users_partition_is_asked_once_for_many_pairs_of_a_key() -> None:
+def test_a_users_partition_is_called_once_for_many_pairs_of_a_key() -> None:
     asked = []
 
     def partition(key: str, reducers: int) -> int:
@@ -195,7 +195,7 @@ def test_a_users_partition_is_asked_once_for_many_pairs_of_a_key() -> None:
         (lambda key, _values: [key], "reduce yielded 'a'"),
     ],
 )
-def test_what_reduce_does_wrong_is_reported_with_its_key_and_no_part_is_left(function: Any, message: str) -> None:
+def test_an_error_in_reduce_is_reported_with_its_key_and_no_part_is_left(function: Any, message: str) -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=function), reducers=1)
     cloud.map_all()
     failure = cloud.run(Phase.REDUCE, 0).failure
@@ -223,7 +223,7 @@ def test_a_damaged_piece_is_reported_with_its_name(words_count: int, place: int)
     assert cloud.output.abandoned == ["part-00000"]
 
 
-def test_a_reduce_that_reads_no_values_loses_nothing_of_the_books() -> None:
+def test_a_reduce_that_reads_no_values_still_counts_all_records() -> None:
     cloud = Cloud(TEXTS, Functions(map=words, reduce=lambda key, _values: [(key, 0)]), reducers=1)
     cloud.map_all()
     manifest = cloud.run(Phase.REDUCE, 0).manifest
@@ -257,7 +257,7 @@ def test_each_error_becomes_the_failure_that_the_coordinator_acts_on(
     assert words_in_it in failure.message
 
 
-def test_an_attempt_that_begins_so_late_that_it_could_outlive_its_lease_does_nothing() -> None:
+def test_an_attempt_that_starts_too_late_for_its_lease_does_nothing() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     report = cloud.run(Phase.MAP, 0, start_by=0.5)
     assert report.failure is not None
@@ -265,14 +265,14 @@ def test_an_attempt_that_begins_so_late_that_it_could_outlive_its_lease_does_not
     assert not cloud.store.objects
 
 
-def test_an_error_without_a_meaning_is_the_death_of_the_worker() -> None:
+def test_an_error_that_a_report_cannot_describe_ends_the_worker() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     request = cloud.request(Phase.MAP, 0)
     with pytest.raises(LookupError, match="ours"):
         failure_report(request, worker=None, error=LookupError("ours"))
 
 
-def test_what_the_system_refuses_is_a_crash_that_may_go_better_elsewhere() -> None:
+def test_a_failed_system_call_is_a_crash_that_may_succeed_on_another_worker() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     request = cloud.request(Phase.MAP, 0)
     failure = failure_report(request, worker=None, error=OSError(errno.EMFILE, "too many")).failure

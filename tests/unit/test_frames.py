@@ -36,7 +36,7 @@ def read_pairs(blocks: Any) -> list[tuple[Any, Any]]:
 
 
 @given(groups_of_text, st.integers(1, 5000), st.integers(1, 400))
-def test_a_run_reads_back_whatever_its_frames_and_blocks(groups: Groups, size: int, block: int) -> None:
+def test_a_run_reads_back_with_any_frames_and_blocks(groups: Groups, size: int, block: int) -> None:
     data, run = written(groups, size)
     blocks = [data[at : at + block] for at in range(0, len(data), block)]
     assert read_pairs(blocks) == pairs(groups)
@@ -55,13 +55,13 @@ def test_no_damaged_byte_goes_unseen(groups: Groups, data: st.DataObject) -> Non
 
 
 @given(groups_of_text.filter(bool), st.data())
-def test_a_run_cut_off_inside_a_frame_is_seen(groups: Groups, data: st.DataObject) -> None:
+def test_a_run_that_ends_inside_a_frame_is_refused(groups: Groups, data: st.DataObject) -> None:
     whole, _ = written(groups, 10**6)
     with pytest.raises(InvariantError):
         read_pairs([whole[: data.draw(st.integers(1, len(whole) - 1))]])
 
 
-def test_frames_stay_within_their_size_also_where_sizes_jump() -> None:
+def test_frames_stay_within_their_size_even_if_sizes_jump() -> None:
     groups = [(f"{number:06}", [1] * 7) for number in range(3000)]
     groups += [(f"x{number:06}", ["y" * 9_000]) for number in range(50)]  # type: ignore[list-item]
     groups += [("z", list(range(10_000)))]
@@ -72,7 +72,7 @@ def test_frames_stay_within_their_size_also_where_sizes_jump() -> None:
     assert read_pairs([data]) == pairs(groups)
 
 
-def test_a_value_larger_than_a_frame_has_a_frame_of_its_own() -> None:
+def test_a_value_larger_than_a_frame_gets_its_own_frame() -> None:
     data, run = written([("a", [1]), ("b", ["x" * 50_000, 2]), ("c", [3])], 1000)
     assert [list(frame.pairs()) for frame in read_run([data])] == [
         [("a", 1)],
@@ -82,7 +82,7 @@ def test_a_value_larger_than_a_frame_has_a_frame_of_its_own() -> None:
     assert run.frame_bytes_max > 50_000
 
 
-def test_endless_values_of_one_key_are_never_held_together() -> None:
+def test_many_values_of_one_key_are_never_in_memory_together() -> None:
     file = io.BytesIO()
     run = write_run(([("k", number)] for number in range(200_000)), file.write, frame_bytes=16_384)
     frames = list(read_run([file.getvalue()]))
@@ -91,7 +91,7 @@ def test_endless_values_of_one_key_are_never_held_together() -> None:
     assert all(len(frame.keys) == 1 for frame in frames)
 
 
-def test_an_empty_run_is_no_bytes() -> None:
+def test_an_empty_run_has_zero_bytes() -> None:
     data, run = written([], 1000)
     assert (data, run.piece) == (b"", Piece(0, 0, 0))
     assert list(read_run([])) == []
@@ -122,7 +122,7 @@ def test_a_reducer_finds_its_pieces_in_the_index(layout: Any) -> None:
     assert stop == len(segment)
 
 
-def test_a_damaged_column_of_the_index_is_an_invariant() -> None:
+def test_a_damaged_column_of_the_index_raises_an_invariant_error() -> None:
     task = ("0" * 16, pack_pieces([Piece(1, 2, 3)]))
     ((column, _),) = encode_segment([task], layout="packed", reducers=1)
     for at in range(len(column)):

@@ -1,4 +1,4 @@
-"""Bytes that come back from a bucket: whatever was done to them, they read as what was written or as an invariant."""
+"""Bytes read from a bucket, with any change: they decode to what was written, or raise an invariant error."""
 
 import io
 import re
@@ -72,7 +72,7 @@ def header(*fields: int) -> bytes:
 
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=400))
-def test_any_bytes_are_no_run_and_an_invariant(data: bytes) -> None:
+def test_random_bytes_raise_an_invariant_error(data: bytes) -> None:
     if data:
         with pytest.raises(InvariantError):
             list(read_run([data]))
@@ -102,14 +102,16 @@ def test_frames_in_another_order_are_still_those_that_were_written(groups: dict[
 
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_a_forged_frame_of_any_content_is_a_frame_or_an_invariant(content: bytes, groups: int, records: int) -> None:
+def test_a_forged_frame_of_any_content_is_valid_or_raises_an_invariant_error(
+    content: bytes, groups: int, records: int
+) -> None:
     for data in (forged(content), forged(content, groups=groups, records=records)):
         for frame in frames_read(data):
             assert len(list(frame.pairs())) == records
 
 
 @pytest.mark.parametrize("promised", [2**32 - 1, 2**31, 10**9])
-def test_a_frame_that_promises_gigabytes_takes_no_memory(promised: int) -> None:
+def test_a_frame_that_claims_gigabytes_takes_no_memory(promised: int) -> None:
     data = forged(Encoder().encode([["a"], None, [1]]), promised=promised)
     assert peak_bytes_of_refusing([data]) < limits.MIB
 
@@ -122,13 +124,13 @@ def test_a_frame_that_says_it_takes_less_memory_than_its_content_is_refused() ->
 
 
 @pytest.mark.parametrize("value", [None, [], {}])
-def test_values_that_are_short_as_bytes_cannot_be_said_to_be_so_in_memory(value: Any) -> None:
+def test_values_that_are_short_as_bytes_cannot_claim_to_be_short_in_memory(value: Any) -> None:
     content = Encoder().encode([["a"], [10_000], [value] * 10_000])
     with pytest.raises(InvariantError, match="more memory"):
         list(read_run([forged(content, groups=1, records=10_000, memory_bytes=len(content) + 10_000)]))
 
 
-def test_a_body_that_promises_gigabytes_and_is_short_takes_no_memory_but_its_own() -> None:
+def test_a_short_body_that_claims_gigabytes_takes_only_its_own_memory() -> None:
     blocks = [header(2**32 - 1, 2**32 - 1, 2**32 - 1, 1, 1, 0), *[bytes(1000)] * 1000]
     assert peak_bytes_of_refusing(blocks) < 4 * limits.MIB
 
@@ -140,7 +142,7 @@ def test_a_body_that_promises_gigabytes_and_is_short_takes_no_memory_but_its_own
 @example(b"\xc9\xff\xff\xff\xff\x01")  # a tuple of as many bytes
 @example(b"\xd6\xff\0\0\0\0")  # MessagePack's own timestamp
 @example(b"\x91" * 100)
-def test_any_bytes_are_a_value_that_can_be_carried_or_refused(data: bytes) -> None:
+def test_any_bytes_decode_to_a_value_that_can_be_serialized_or_are_refused(data: bytes) -> None:
     try:
         check_value(decode(data))
     except InvariantError:
@@ -151,7 +153,7 @@ def test_any_bytes_are_a_value_that_can_be_carried_or_refused(data: bytes) -> No
 
 @settings(max_examples=examples(100))
 @given(st.data())
-def test_any_change_of_a_column_of_the_index_is_an_invariant(data: st.DataObject) -> None:
+def test_any_change_of_a_column_of_the_index_raises_an_invariant_error(data: st.DataObject) -> None:
     pieces = st.builds(Piece, *[st.integers(0, 2**32 - 1)] * 3)
     one = st.tuples(st.from_regex("[0-9a-f]{16}", fullmatch=True), st.tuples(pieces))
     tasks = data.draw(st.lists(one, min_size=1, max_size=5))
@@ -183,7 +185,7 @@ plans = st.lists(st.builds(lambda found: MapTask(splits=found), st.lists(splits,
 
 @settings(max_examples=examples(100))
 @given(plans, st.data())
-def test_any_change_of_a_plan_is_an_invariant(tasks: list[MapTask], data: st.DataObject) -> None:
+def test_any_change_of_a_plan_raises_an_invariant_error(tasks: list[MapTask], data: st.DataObject) -> None:
     segments, index = planned(tasks)
     assert list(decode_plan(index, [segments])) == tasks
     changed = changed_anyhow(segments, data)
@@ -198,7 +200,7 @@ def test_any_change_of_a_plan_is_an_invariant(tasks: list[MapTask], data: st.Dat
 @example(b"", b"[" * 100_000)
 @example(b"", b'{"splits":[{"source":"a","size_bytes":1,"etag":"","start":1,"stop":0}]}')
 @example(b"", b"\xff")
-def test_any_pointer_and_segment_are_a_task_or_an_invariant(pointer: bytes, segment: bytes) -> None:
+def test_any_pointer_and_segment_give_a_task_or_an_invariant_error(pointer: bytes, segment: bytes) -> None:
     fitting = Pointer(offset_bytes=0, length_bytes=len(segment), crc32c=google_crc32c.value(segment))
     with pytest.raises(InvariantError):
         decode_map_task(segment, fitting)

@@ -1,4 +1,4 @@
-"""What a worker has loaded: verified, and never the code of another job."""
+"""The code that a worker loads is verified, and is never the code of another job."""
 
 import hashlib
 import sys
@@ -65,14 +65,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     set_parameters({})
 
 
-def test_two_jobs_of_one_bundle_are_told_apart_by_name(world: World) -> None:
+def test_two_jobs_of_one_bundle_are_distinguished_by_name(world: World) -> None:
     files = {"jobs.py": TWO_JOBS, "beside.py": ""}
     first, second = world.job(files), world.job(files, name="second")
     assert first.bundle.sha256 == second.bundle.sha256
     assert [world.call(job)[0] for job in (first, second, first)] == ["one", "two", "one"]
 
 
-def test_two_jobs_of_one_bundle_are_told_apart_by_module(world: World) -> None:
+def test_two_jobs_of_one_bundle_are_distinguished_by_module(world: World) -> None:
     files = {
         "jobs.py": TWO_JOBS,
         "more.py": TWO_JOBS.replace("'one'", "''").replace('"one"', '"more"'),
@@ -134,7 +134,7 @@ def test_a_job_does_not_see_what_another_bundle_had_beside_it(world: World) -> N
         world.call(lonely)
 
 
-def test_two_bundles_with_modules_of_one_name_have_each_their_own(world: World) -> None:
+def test_two_bundles_with_modules_of_the_same_name_use_their_own(world: World) -> None:
     one, two = ({"jobs.py": JOB_OF_BESIDE, "beside.py": f"VALUE = {value}"} for value in (1, 2))
     assert [world.call(world.job(files)) for files in (one, two, one)] == [1, 2, 1]
 
@@ -146,14 +146,14 @@ first = Job(map=lambda source, record: beside.VALUE)
 """
 
 
-def test_a_module_that_failed_is_tried_anew(world: World) -> None:
+def test_a_module_that_failed_is_imported_again(world: World) -> None:
     job = world.job({"jobs.py": "1 / 0"})
     for _ in range(2):
         with pytest.raises(UserCodeError, match="ZeroDivisionError"):
             world.call(job)
 
 
-def test_nothing_of_a_bundle_runs_before_its_checksum_was_verified(world: World, tmp_path: Path) -> None:
+def test_no_code_of_a_bundle_runs_before_its_checksum_is_verified(world: World, tmp_path: Path) -> None:
     job = world.job({"jobs.py": f"open({str(tmp_path / 'ran')!r}, 'w')"})
     forged = job.model_copy(update={"bundle": job.bundle.model_copy(update={"sha256": "0" * 64})})
     with pytest.raises(InvariantError, match="SHA-256"):
@@ -161,14 +161,14 @@ def test_nothing_of_a_bundle_runs_before_its_checksum_was_verified(world: World,
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_object_in_the_place_of_a_bundle_is_not_read_without_end(world: World) -> None:
+def test_an_endless_object_instead_of_a_bundle_is_not_read_to_its_end(world: World) -> None:
     job = world.job({"jobs.py": TWO_JOBS})
     world.objects.put(object_names.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
     with pytest.raises(InvariantError, match="too large"):
         world.call(job)
 
 
-def test_what_the_worker_itself_uses_is_not_replaced_by_files_of_the_same_name(world: World) -> None:
+def test_modules_that_the_worker_uses_are_not_replaced_by_files_of_the_same_name(world: World) -> None:
     import msgpack
 
     import_all = "import msgpack, pydantic\nfrom s3mr import Job\nfirst = Job(map=lambda s, r: msgpack.__file__)\n"

@@ -34,7 +34,7 @@ class Whole(int):
         ((), "tuple[]"),
     ],
 )
-def test_each_kind_of_key_has_a_spelled_type(key: Any, spelled: str) -> None:
+def test_each_kind_of_key_has_a_type_name(key: Any, spelled: str) -> None:
     assert key_type(key) == spelled
     assert merge_types(spelled, spelled) == spelled
 
@@ -51,13 +51,13 @@ def test_each_kind_of_key_has_a_spelled_type(key: Any, spelled: str) -> None:
         (3j, "complex"),
     ],
 )
-def test_what_is_no_key_is_refused_with_advice(key: Any, advice: str) -> None:
+def test_an_object_that_cannot_be_a_key_is_refused_with_advice(key: Any, advice: str) -> None:
     with pytest.raises(UserCodeError, match=advice):
         key_type(key)
 
 
 @pytest.mark.parametrize("key", [float("nan"), (1.0, float("nan")), ((float("nan"),),)])
-def test_nan_is_no_key_however_deep(key: Any) -> None:
+def test_nan_cannot_be_a_key_at_any_depth(key: Any) -> None:
     with pytest.raises(UserCodeError, match="NaN"):
         key_type(key)
 
@@ -78,7 +78,7 @@ def test_a_key_nested_too_deep_is_refused() -> None:
         ("tuple[tuple[str,int],int]", "tuple[tuple[str],int,bytes]", "tuple[tuple[str,int],int,bytes]"),
     ],
 )
-def test_tuples_that_agree_as_far_as_both_go_have_one_type(one: str, other: str, merged: str) -> None:
+def test_tuples_that_agree_up_to_the_shorter_one_have_one_type(one: str, other: str, merged: str) -> None:
     assert merge_types(one, other) == merge_types(other, one) == merged
 
 
@@ -91,12 +91,12 @@ def test_mixed_types_are_refused(one: str, other: str) -> None:
         merge_types(one, other)
 
 
-def test_a_type_that_nobody_spells_so_is_an_invariant() -> None:
+def test_an_invalid_type_name_raises_an_invariant_error() -> None:
     with pytest.raises(InvariantError):
         merge_types("int", "complex")
 
 
-def test_key_types_remember_what_they_saw() -> None:
+def test_key_types_remember_the_types_of_all_keys() -> None:
     types = KeyTypes()
     types.admit(("a",))
     types.admit(("a", 1))
@@ -152,17 +152,17 @@ def test_hashes_spread_keys_evenly() -> None:
 
 
 @given(st.lists(st.text() | st.text("a\udc80\udcff"), max_size=9) | st.lists(st.binary()) | st.lists(st.integers()))
-def test_many_keys_at_once_have_the_partitions_that_each_has(keys: list[Any]) -> None:
+def test_many_keys_at_once_get_the_same_partitions_as_one_by_one(keys: list[Any]) -> None:
     assert by_hash(7)(keys) == [stable_hash(key) % 7 for key in keys]
     assert by_hash(1)(keys) == [0] * len(keys)
 
 
 @pytest.mark.parametrize("chosen", [-1, 3, True, None, 1.0, "1"])
-def test_a_partition_that_is_none_is_refused(chosen: Any) -> None:
+def test_a_partition_out_of_range_is_refused(chosen: Any) -> None:
     with pytest.raises(UserCodeError, match="from 0 to 2"):
         by_function(lambda _key, _reducers: chosen, 3)("a")
 
 
-def test_a_users_partition_is_obeyed() -> None:
+def test_a_users_partition_function_is_used() -> None:
     partition = by_function(lambda key, reducers: len(key) % reducers, 3)
     assert [partition(key) for key in ("", "a", "ab", "abc")] == [0, 1, 2, 0]

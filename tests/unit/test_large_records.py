@@ -76,7 +76,7 @@ def test_a_line_that_begins_in_a_later_split_is_refused_by_its_place_in_the_whol
 
 @settings(max_examples=examples(20), deadline=None)
 @given(st.integers(1, 4 * MIB), st.integers(0, 9 * MIB))
-def test_lines_as_long_as_they_may_be_are_read_wherever_they_lie(length: int, before: int) -> None:
+def test_lines_of_the_maximum_length_are_read_at_any_place(length: int, before: int) -> None:
     newlines = (before, before + length + 1, before + length + 1 + 4 * MIB)
     size = newlines[-1] + 1
     for start in (0, max(before - MIB, 0)):
@@ -86,24 +86,24 @@ def test_lines_as_long_as_they_may_be_are_read_wherever_they_lie(length: int, be
         assert found[-2:] == [length, 4 * MIB - 1]
 
 
-def test_splits_longer_than_any_record_in_which_no_line_starts_are_no_matter_where_the_line_is_refused_anyway() -> None:
+def test_splits_without_a_line_start_do_not_matter_if_the_line_is_refused_anyway() -> None:
     with pytest.raises(RequestError, match="a record of more than"):
         lengths(Endless(), size=2**40, start=MIB, stop=100 * MIB)
 
 
 @pytest.mark.parametrize("name", ["text", "whole"])
-def test_a_small_gzip_that_grows_into_one_record_is_refused_by_its_decompressed_place(name: str) -> None:
+def test_a_small_gzip_that_expands_to_one_record_is_refused_with_the_decompressed_place(name: str) -> None:
     data = gzip.compress(bytes(40 * MIB))
     with pytest.raises(RequestError, match=r"in a\.gz, at about byte 0 of its decompressed content"):
         lengths(Given(data), size=len(data), source="a.gz", name=name)
 
 
-def test_a_small_gzip_that_grows_into_many_records_is_read() -> None:
+def test_a_small_gzip_that_expands_to_many_records_is_read() -> None:
     data = gzip.compress((b"x" * 99 + b"\n") * 400_000)
     assert lengths(Given(data), size=len(data), source="a.gz") == [99] * 400_000
 
 
-def test_a_whole_object_is_a_record_like_any_other() -> None:
+def test_a_whole_object_has_the_same_limit_as_any_record() -> None:
     with pytest.raises(RequestError, match="a record of more than 4MiB"):
         lengths(Endless(), size=2**40, name="whole")
     assert lengths(Endless(), size=4 * MIB, name="whole") == [4 * MIB]

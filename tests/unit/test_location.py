@@ -1,4 +1,4 @@
-"""Where a job's code lies, what of it is bundled, and how it is imported again."""
+"""Where a job's code is found, which files are bundled, and how it is imported again."""
 
 import os
 import sys
@@ -42,7 +42,7 @@ def test_a_job_is_found_by_the_name_of_its_global() -> None:
     assert (code.root / place).with_suffix(".py") == Path(__file__)
 
 
-def test_a_job_that_is_no_global_is_refused() -> None:
+def test_a_job_that_is_not_a_global_is_refused() -> None:
     with pytest.raises(RequestError, match="global of a module"):
         locate(Job(map=JOB.map))
 
@@ -52,7 +52,7 @@ def test_a_module_without_a_file_is_refused_with_advice_for_notebooks() -> None:
         code_in(ModuleType("cell"), "job")
 
 
-def test_the_job_file_alone_is_bundled_where_it_imports_nothing_from_its_folder(tmp_path: Path) -> None:
+def test_only_the_job_file_is_bundled_if_it_imports_nothing_from_its_folder(tmp_path: Path) -> None:
     folder = write(tmp_path, lone_job="import json\njob = 1\n", unrelated="")
     module = import_from(folder, "lone_job.py")
     code = Code(folder, "lone_job.py", "job")
@@ -120,7 +120,7 @@ def test_what_is_included_from_elsewhere_comes_under_its_own_name(job_root: Path
     assert included(job_root, "tables/t.csv") == {"t.csv": "tables/t.csv"}
 
 
-def test_a_hidden_name_is_included_where_it_is_asked_for_itself(job_root: Path) -> None:
+def test_a_hidden_name_is_included_if_it_is_named_itself(job_root: Path) -> None:
     assert set(included(job_root, "root/sub/.hidden", "root/sub/.git")) == {"sub/.hidden", "sub/.git/config"}
 
 
@@ -157,12 +157,12 @@ def test_folders_may_be_nested_deeper_than_python_s_stack(tmp_path: Path, monkey
         sys.setrecursionlimit(limit)
 
 
-def test_a_link_that_leads_below_the_root_from_elsewhere_means_what_it_leads_to(job_root: Path) -> None:
+def test_a_link_from_outside_to_below_the_root_is_resolved(job_root: Path) -> None:
     Path("alias").symlink_to("root")
     assert included(job_root, "alias/data.json") == {"data.json": "root/data.json"}
 
 
-def test_including_something_twice_or_what_is_there_already_is_no_collision(job_root: Path) -> None:
+def test_including_a_file_twice_or_an_imported_file_is_not_a_collision(job_root: Path) -> None:
     assert included(job_root, "root/data.json", "root/data.json", "root/a_job.py") == {"data.json": "root/data.json"}
     Path("data.json").write_text("root/data.json")
     assert included(job_root, "root/data.json", "data.json") == {"data.json": "root/data.json"}
@@ -176,7 +176,7 @@ def test_two_contents_for_one_name_are_refused(job_root: Path) -> None:
         included(job_root, "root/data.json", "data.json")
 
 
-def test_what_cannot_be_included_is_refused_by_its_name(job_root: Path) -> None:
+def test_a_path_that_cannot_be_included_is_refused_by_its_name(job_root: Path) -> None:
     Path("empty").mkdir()
     os.mkfifo("root/sub/pipe")
     for asked, why in (
@@ -190,7 +190,7 @@ def test_what_cannot_be_included_is_refused_by_its_name(job_root: Path) -> None:
             included(job_root, asked)
 
 
-def test_the_folder_for_requirements_is_no_name_for_the_jobs_own_code(job_root: Path) -> None:
+def test_the_folder_for_requirements_is_not_allowed_in_the_jobs_own_code(job_root: Path) -> None:
     Path("_requirements").mkdir()
     Path("_requirements/x.py").touch()
     with pytest.raises(RequestError, match="_requirements is reserved for --requirements"):
@@ -198,7 +198,9 @@ def test_the_folder_for_requirements_is_no_name_for_the_jobs_own_code(job_root: 
 
 
 @pytest.mark.parametrize("main", ["bin/s3mr", "src/tool/__main__.py", "lib/python3/site-packages/pytest/__main__.py"])
-def test_s3mr_itself_and_the_environment_beside_the_job_stay_out(main: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3mr_itself_and_the_environment_beside_the_job_are_not_bundled(
+    main: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sys.prefix != sys.base_prefix, "these tests run in a virtual environment, as make does it"
     monkeypatch.setattr(sys.modules["__main__"], "__file__", f"{sys.prefix}/{main}", raising=False)
     environment = Path(sys.prefix)
@@ -254,7 +256,7 @@ def test_requirements_are_found_after_the_jobs_own_files_and_before_all_else(tmp
     assert sys.path[:2] == [str(tmp_path), str(tmp_path / "_requirements")]
 
 
-def test_what_was_forgotten_is_imported_anew_but_for_its_requirements(tmp_path: Path) -> None:
+def test_forgotten_modules_are_imported_again_except_for_requirements(tmp_path: Path) -> None:
     write(tmp_path, a_one="import a_two, a_space.inner, a_wanted\nparent = a_two\n", a_two="", a_space0inner="")
     write(tmp_path / "_requirements", a_wanted="")
     before = import_from(tmp_path, "a_one.py")
@@ -278,7 +280,7 @@ def test_parameters_are_a_mapping_that_says_what_is_missing() -> None:
     assert len(params) == 0
 
 
-def test_what_was_imported_through_a_path_with_dots_lies_where_that_leads(
+def test_a_module_imported_through_a_path_with_dots_is_found_at_its_real_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where s3mr is started as ``../s3mr/.venv/bin/s3mr``: its modules are no part of the job."""

@@ -1,4 +1,4 @@
-"""What map yields, taken in three ways: as pairs, in groups for a combiner, or folded by a reducer of ours."""
+"""The three buffers of map: pairs, groups for a combiner, or values folded by a ready-made reducer."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -80,13 +80,13 @@ def values_of(how: str, pairs: Pairs) -> list[Any]:
         ([("x" * 5000, 1)], "a key that takes 4.9KiB"),
     ],
 )
-def test_what_cannot_be_carried_is_refused(how: str, pairs: list[Any], words: str) -> None:
+def test_a_pair_that_cannot_be_serialized_is_refused(how: str, pairs: list[Any], words: str) -> None:
     with pytest.raises(UserCodeError, match=words):
         taken_in([pairs], value_bytes_max=1000, **HOW[how])
 
 
 @any_way
-def test_a_list_that_map_goes_on_filling_is_carried_as_it_was(how: str) -> None:
+def test_a_list_that_map_changes_after_its_yield_keeps_its_value(how: str) -> None:
     def pairs() -> Iterator[tuple[str, list[int]]]:
         seen: list[int] = []
         for number in range(3):
@@ -98,7 +98,7 @@ def test_a_list_that_map_goes_on_filling_is_carried_as_it_was(how: str) -> None:
 
 @any_way
 @pytest.mark.parametrize("memory_bytes", [3_000, 10**7])
-def test_the_values_of_a_key_stay_in_the_order_in_which_they_were_yielded(how: str, memory_bytes: int) -> None:
+def test_the_values_of_a_key_keep_the_order_of_their_yields(how: str, memory_bytes: int) -> None:
     fills = [[(f"k{number % 3}", number) for number in range(start, start + 100)] for start in range(0, 3_000, 100)]
     out = taken_in(fills, memory_bytes=memory_bytes, **HOW[how])
     assert [key for key, _ in out] == sorted(key for key, _ in out)
@@ -112,7 +112,7 @@ def test_the_values_of_a_key_stay_in_the_order_in_which_they_were_yielded(how: s
     alike=st.lists(st.tuples(st.sampled_from("abc"), st.just(7)), max_size=20),
     others=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([7, 8, "7", 7.0, True, None, [7]])), max_size=20),
 )
-def test_values_that_are_alike_at_first_stay_in_order_among_others(
+def test_equal_values_at_first_keep_their_order_among_others(
     how: str, memory_bytes: int, alike: Pairs, others: Pairs
 ) -> None:
     out = taken_in([alike, others, alike], memory_bytes=memory_bytes, **HOW[how])
@@ -123,7 +123,7 @@ def test_values_that_are_alike_at_first_stay_in_order_among_others(
 
 
 @pytest.mark.parametrize(("how", "calls"), [("groups", 1), ("folds", 3)])
-def test_one_value_a_hundred_thousand_times_takes_the_room_of_a_count(how: str, calls: int) -> None:
+def test_one_value_a_hundred_thousand_times_takes_the_memory_of_a_count(how: str, calls: int) -> None:
     files, called = Files(), []
 
     def added(_key: str, values: Iterable[int]) -> int:
@@ -138,14 +138,14 @@ def test_one_value_a_hundred_thousand_times_takes_the_room_of_a_count(how: str, 
 
 
 @pytest.mark.parametrize("combine", [lambda _key, values: values, lambda _key, values: [*map(int, [*values])]])
-def test_one_value_that_a_combiner_gives_back_each_time_is_spilled(combine: Combine) -> None:
+def test_values_that_a_combiner_yields_unchanged_are_spilled(combine: Combine) -> None:
     files = Files()
     out = taken_in([[("k", 1)] * 50_000], files=files, memory_bytes=100_000, combine=combine)
     assert out == [("k", 1)] * 50_000
     assert files.made > 0
 
 
-def test_a_combiner_is_not_asked_for_one_value() -> None:
+def test_a_combiner_is_not_called_for_one_value() -> None:
     def two_at_least(_key: str, values: Iterator[int]) -> list[int]:
         found = list(values)
         assert len(found) > 1
@@ -157,7 +157,7 @@ def test_a_combiner_is_not_asked_for_one_value() -> None:
 
 
 @pytest.mark.parametrize("constant", [1, "x", None, (1, "a")])
-def test_counting_begins_anew_after_a_spill(constant: Any) -> None:
+def test_counting_starts_again_after_a_spill(constant: Any) -> None:
     held = CombineBuffer(
         BufferSettings(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))]
     )
@@ -184,7 +184,7 @@ def test_memory_counts_over_many_small_fills(how: str) -> None:
         (reducers.maximum, 9_999),
     ],
 )
-def test_what_is_folded_again_and_again_without_a_spill_is_folded_once(reducer: Reducer, state: Any) -> None:
+def test_repeated_folds_without_a_spill_fold_each_value_once(reducer: Reducer, state: Any) -> None:
     files = Files()
     folding = Folding(
         lambda _key, values: reducer.fold(values), lambda _key, states: reducer.merge(states), reducer.step
@@ -194,7 +194,7 @@ def test_what_is_folded_again_and_again_without_a_spill_is_folded_once(reducer: 
     assert (len(out), out[3], files.made) == (4, (3, state), 0)
 
 
-def test_keys_that_came_equally_often_with_one_value_are_folded_once() -> None:
+def test_keys_with_equal_counts_of_one_value_are_folded_once() -> None:
     folded = []
 
     def added(_key: str, values: list[int]) -> int:
@@ -208,7 +208,7 @@ def test_keys_that_came_equally_often_with_one_value_are_folded_once() -> None:
 
 
 @pytest.mark.parametrize(("reducer", "state"), [(reducers.total, 4_999_950_000), (reducers.maximum, 99_999)])
-def test_different_ints_are_folded_as_they_come_and_take_the_room_of_one(reducer: Reducer, state: int) -> None:
+def test_different_ints_are_folded_at_once_and_take_the_memory_of_one(reducer: Reducer, state: int) -> None:
     files, folded = Files(), []
 
     def fold(_key: str, values: list[int]) -> Any:
@@ -226,7 +226,7 @@ TOTALS = Folding(lambda _key, values: sum(values), lambda _key, states: sum(stat
 @pytest.mark.parametrize(
     ("key", "words"), [("x" * 5000, "a key that takes"), (float("nan"), "NaN"), ((1.0, float("nan")), "NaN")]
 )
-def test_a_new_key_is_looked_at_also_where_ints_are_folded_as_they_come(key: Any, words: str) -> None:
+def test_a_new_key_is_checked_even_if_ints_are_folded_at_once(key: Any, words: str) -> None:
     like = "a" if type(key) is str else 1.0 if type(key) is float else (1.0, 1.0)
     with pytest.raises(UserCodeError, match=words):
         taken_in([[(like, 1), (like, 2), (key, 3)]], value_bytes_max=1000, folding=TOTALS)
@@ -239,19 +239,19 @@ def test_states_of_many_keys_count_as_memory() -> None:
     assert files.made > 0
 
 
-def test_a_truth_is_no_int_that_is_folded_as_it_comes() -> None:
+def test_a_bool_is_not_folded_as_an_int() -> None:
     out = taken_in([[("k", 1), ("k", 2), ("t", True)]], folding=TOTALS)
     assert [(key, type(value), value) for key, value in out] == [("k", int, 3), ("t", int, 1)]
 
 
-def test_keys_of_which_a_combiner_leaves_nothing_take_no_memory() -> None:
+def test_keys_without_values_after_the_combiner_take_no_memory() -> None:
     files = Files()
     pairs = [(f"{number // 2:05}", 1) for number in range(6_000)]
     assert taken_in([pairs], files=files, memory_bytes=700_000, combine=lambda _key, _values: []) == []
     assert files.made == 0
 
 
-def test_among_equal_values_of_other_types_an_int_keeps_its_place() -> None:
+def test_an_int_keeps_its_place_among_equal_values_of_other_types() -> None:
     minimum = reducers.minimum
     folding = Folding(lambda _key, values: minimum.fold(values), lambda _key, states: minimum.merge(states), min)
     for came in ([2, 1, True, 1], [2, True, 1], [True, 2, 1], [2, 1.0, 1, True], [2, 3, 1, 1.0]):
@@ -259,7 +259,7 @@ def test_among_equal_values_of_other_types_an_int_keeps_its_place() -> None:
         assert [(type(one), one) for _, one in out] == [(type(min(came)), min(came))]
 
 
-def test_states_that_were_spilled_cross_as_one() -> None:
+def test_spilled_states_are_merged_to_one() -> None:
     folding = Folding(lambda _key, values: sum(values), lambda _key, states: sum(states))
     pairs = [(f"{number % 500:05}", 1) for number in range(5_000)]
     files = Files()

@@ -51,7 +51,7 @@ def test_a_pair_is_one_line(key: object, value: object, line: bytes) -> None:
 
 
 @given(escaped_text, escaped_text)
-def test_any_strings_make_one_line_with_one_tab_and_can_be_taken_back(key: str, value: str) -> None:
+def test_any_strings_make_one_line_with_one_tab_and_can_be_parsed_back(key: str, value: str) -> None:
     line = format_pair(key, value)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
@@ -77,12 +77,12 @@ def test_any_other_value_is_json_on_one_line(value: object) -> None:
     ("key", "name"),
     [(None, "NoneType"), ([1], "list"), ({}, "dict"), ({1}, "set"), (("a", None), "NoneType"), (1j, "complex")],
 )
-def test_what_is_no_key_is_refused_by_its_type(key: object, name: str) -> None:
+def test_an_object_that_cannot_be_a_key_is_refused_by_its_type(key: object, name: str) -> None:
     with pytest.raises(UserCodeError, match=f"a key of type {name}:"):
         format_pair(key, 1)
 
 
-def test_nan_is_no_key() -> None:
+def test_nan_cannot_be_a_key() -> None:
     with pytest.raises(UserCodeError, match="the key is NaN"):
         format_pair(("a", float("nan")), 1)
 
@@ -98,18 +98,18 @@ def test_nan_is_no_key() -> None:
         ((Point(1),), "test_output_lines.Point"),
     ],
 )
-def test_a_value_that_is_not_carried_is_refused_by_its_type(value: object, name: str) -> None:
+def test_a_value_that_cannot_be_serialized_is_refused_by_its_type(value: object, name: str) -> None:
     with pytest.raises(UserCodeError, match=rf"a value of type [\w.]*{re.escape(name)} cannot be serialized"):
         format_pair("k", value)
 
 
-def test_a_dict_key_that_json_has_not_is_refused_by_its_type() -> None:
+def test_a_dict_key_that_json_does_not_have_is_refused_by_its_type() -> None:
     with pytest.raises(UserCodeError, match="a dict with a key of type tuple"):
         format_pair("k", {(1, 2): 3})
 
 
 @pytest.mark.parametrize("pair", [("\ud800", 1), ("k", "a\ud800"), ("k", ["\ud800"]), ("k", {"\ud800": 1})])
-def test_a_lone_surrogate_that_stands_for_no_byte_is_refused_by_its_number(pair: tuple[object, object]) -> None:
+def test_a_lone_surrogate_that_is_not_an_escaped_byte_is_refused_by_its_number(pair: tuple[object, object]) -> None:
     with pytest.raises(UserCodeError, match=r"lone surrogate U\+D800.*replace"):
         format_pair(*pair)
 

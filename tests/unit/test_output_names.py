@@ -1,4 +1,4 @@
-"""One output has one name, however it is spelled: claims are keyed by it."""
+"""Each output has one normal name: claims are keyed by it."""
 
 import os
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_a_prefix_that_most_tools_would_change_is_refused(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("dots", ["...", ".out", "out.", "a/..b/c..d"])
-def test_dots_in_a_name_are_letters_like_others(dots: str) -> None:
+def test_dots_in_a_name_are_ordinary_characters(dots: str) -> None:
     assert normal_output(f"s3://bkt/{dots}/") == f"s3://bkt/{dots}"
 
 
@@ -54,12 +54,12 @@ def test_a_home_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     "given",
     ["", "a\0b", "gs://b/x", "S3://b/x", "S3A://b/x", "s3a://b/x", "s3:b/x", "s3:/b/x", "https://b/x", "file:/x"],
 )
-def test_what_is_neither_a_folder_nor_a_prefix_is_refused(given: str) -> None:
+def test_a_name_that_is_neither_a_folder_nor_a_prefix_is_refused(given: str) -> None:
     with pytest.raises(RequestError, match="--output"):
         normal_output(given)
 
 
-def test_a_current_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_current_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

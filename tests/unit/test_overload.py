@@ -1,4 +1,4 @@
-"""How long a command waits for services that say they are busy, and what it says meanwhile."""
+"""How long a command retries requests to an overloaded service, and what it tells the user."""
 
 from typing import Any
 
@@ -35,27 +35,27 @@ class Storm:
     ("status", "code"),
     [(500, "InternalError"), (503, "SlowDown"), (502, ""), (429, ""), (400, "ProvisionedThroughputExceededException")],
 )
-def test_a_storm_of_two_minutes_is_outlived_and_said_once_a_minute(status: int, code: str, luck: float) -> None:
+def test_an_overload_of_two_minutes_is_survived_and_reported_once_a_minute(status: int, code: str, luck: float) -> None:
     storm = Storm(luck=luck)
     assert storm.request(status, code, answered_at=storm.now + 121) >= 121
     assert 1 <= len(storm.said) <= 1 + 121 / SILENCE_S
     assert (code or str(status)) in storm.said[0]
 
 
-def test_a_storm_without_end_is_given_up_and_later_requests_do_not_wait_for_it_again() -> None:
+def test_an_endless_overload_is_given_up_and_later_requests_do_not_wait_again() -> None:
     storm = Storm()
     assert limits.BUSY_S < storm.request() < limits.BUSY_S + PAUSE_S_MAX
     assert storm.request() == 0
 
 
-def test_after_a_good_answer_a_new_storm_has_all_its_time() -> None:
+def test_after_a_good_response_a_new_overload_gets_the_full_time() -> None:
     storm = Storm()
     storm.request()
     storm.request(answered_at=storm.now)
     assert storm.request() > limits.BUSY_S
 
 
-def test_a_request_that_fails_for_ever_among_others_that_do_not_is_given_up() -> None:
+def test_a_request_that_always_fails_among_others_is_given_up() -> None:
     storm, context = Storm(), dict[str, Any]()
     for attempt in range(1, 1000):
         pause_s = storm.patience.pause_s(500, "InternalError", attempts=attempt, context=context)
@@ -67,25 +67,25 @@ def test_a_request_that_fails_for_ever_among_others_that_do_not_is_given_up() ->
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, ""), (404, "NoSuchKey"), (403, "AccessDenied"), (412, "")])
-def test_other_answers_are_left_to_botocore_and_nothing_is_said(status: int, code: str) -> None:
+def test_other_responses_are_left_to_botocore_and_not_reported(status: int, code: str) -> None:
     storm = Storm()
     assert (storm.request(status, code), storm.said) == (0, [])
 
 
-def test_at_the_end_of_the_command_nothing_is_waited_for() -> None:
+def test_at_the_end_of_the_command_nothing_is_retried() -> None:
     storm = Storm()
     storm.patience.end()
     assert storm.request() == 0
 
 
-def test_a_single_busy_answer_is_not_worth_a_word() -> None:
+def test_a_single_busy_response_is_not_reported() -> None:
     storm = Storm()
     storm.request(answered_at=storm.now + 0.01)
     assert storm.said == []
 
 
 @pytest.mark.parametrize("code", ["\x1b[2J", "Slow\nDown", "Sl\u202eow", "é"])
-def test_what_a_service_sends_as_its_code_is_not_said_unless_it_looks_like_one(code: str) -> None:
+def test_an_error_code_is_only_printed_if_it_looks_like_one(code: str) -> None:
     storm = Storm()
     storm.request(503, code, answered_at=storm.now + 10)
     assert storm.said == [f"a service is busy (503): trying again for up to {limits.BUSY_S:.0f} s"]

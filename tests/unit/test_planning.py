@@ -55,7 +55,9 @@ def test_a_task_is_full_but_never_over_the_split_size(sizes: list[int], size: in
     st.integers(1, 16),
     st.sampled_from([limits.SPLIT_SIZE_BYTES, limits.LOCAL_COMBINED_SPLIT_BYTES]),
 )
-def test_without_a_split_size_each_worker_has_as_much_to_do(sizes: list[int], workers: int, at_most: int) -> None:
+def test_without_a_split_size_each_worker_has_the_same_amount_of_work(
+    sizes: list[int], workers: int, at_most: int
+) -> None:
     total_bytes = sum(sizes)
     size_bytes = choose_split_size(total_bytes, workers=workers, at_most=at_most)
     assert limits.SPLIT_SIZE_BYTES_MIN <= size_bytes <= at_most + limits.CUT_BYTES_MIN
@@ -73,7 +75,7 @@ def test_a_quarter_of_a_gibibyte_is_two_full_tasks_for_each_of_two_workers() -> 
     assert len(list(tasks)) == 4
 
 
-def test_a_large_object_fills_the_task_that_another_has_begun() -> None:
+def test_a_large_object_fills_the_task_of_the_object_before() -> None:
     size = 3 * limits.MIB
     tasks = plan_splits(objects_of([4 * limits.MIB, 5 * limits.MIB]), split_size_bytes=size, splittable=always)
     assert [[(each.start, each.stop) for each in task.splits] for task in tasks] == [
@@ -83,7 +85,7 @@ def test_a_large_object_fills_the_task_that_another_has_begun() -> None:
     ]
 
 
-def test_an_object_that_cannot_be_split_is_one_task_however_large() -> None:
+def test_an_object_that_cannot_be_split_is_one_task_of_any_size() -> None:
     tasks = list(plan_splits(objects_of([5, 1000, 5]), split_size_bytes=10, splittable=never))
     assert [[split.size_bytes for split in task.splits] for task in tasks] == [[5], [1000], [5]]
 
@@ -108,7 +110,7 @@ def test_too_many_tasks_are_refused_with_a_split_size_that_does(size: int, asked
         plan_splits(objects, split_size_bytes=advised // 4, splittable=always)
 
 
-def test_whether_a_source_can_be_cut_is_asked_once_in_each_pass_however_many_tasks_it_makes() -> None:
+def test_each_pass_asks_once_per_source_whether_it_can_be_split() -> None:
     asked = []
 
     def splittable(source: str) -> bool:
@@ -133,7 +135,7 @@ def test_a_split_size_below_one_byte_is_refused() -> None:
         plan_splits([], split_size_bytes=0, splittable=always)
 
 
-def test_auto_writes_an_object_a_piece_while_there_are_few_and_packs_beyond() -> None:
+def test_auto_writes_one_object_per_piece_if_there_are_few_and_packs_otherwise() -> None:
     assert choose_layout("auto", 16, 16) == "split"
     assert choose_layout("auto", 257, 1) == "packed"
     assert choose_layout("split", 1000, 1000) == "split"
@@ -141,12 +143,12 @@ def test_auto_writes_an_object_a_piece_while_there_are_few_and_packs_beyond() ->
 
 
 @pytest.mark.parametrize(("map_tasks", "reducers"), [(1, 1), (100_000, 100), (1_000, 10_000)])
-def test_a_shape_within_the_limits_is_accepted(map_tasks: int, reducers: int) -> None:
+def test_a_shuffle_within_the_limits_is_accepted(map_tasks: int, reducers: int) -> None:
     check_shape(map_tasks, reducers)
 
 
 @pytest.mark.parametrize("reducers", [0, -1, limits.REDUCERS_MAX + 1])
-def test_a_number_of_reducers_that_cannot_be_is_refused(reducers: int) -> None:
+def test_an_invalid_number_of_reducers_is_refused(reducers: int) -> None:
     with pytest.raises(RequestError, match="--reducers"):
         check_shape(1, reducers)
 
@@ -187,7 +189,7 @@ def test_each_task_can_be_read_from_the_plan_by_its_pointer(shape: list[list[tup
     assert list(decode_plan(index, blocks)) == tasks
 
 
-def test_a_damaged_plan_is_noticed() -> None:
+def test_a_damaged_plan_is_refused() -> None:
     written = bytearray()
     split = Split(source="a", size_bytes=1, etag="x", start=0, stop=1)
     summary = encode_plan([MapTask(splits=(split,))], written.extend)
@@ -213,13 +215,13 @@ def test_sizes_are_bytes_or_binary_units(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     "text", ["0", "-1", "64MB", "abc", "", "1.5", "0.3KiB", "KiB", "1e3", "٣", "1 TiB", "0GiB", "1k"]
 )
-def test_what_is_no_size_is_refused_with_what_is(text: str) -> None:
+def test_an_invalid_size_is_refused_with_examples(text: str) -> None:
     with pytest.raises(RequestError, match="KiB, MiB or GiB"):
         parse_size(text)
 
 
 @given(st.integers(1, 2**50))
-def test_a_size_is_shown_as_it_can_be_written_and_about_right(size: int) -> None:
+def test_a_size_is_shown_in_a_valid_form_and_rounded(size: int) -> None:
     unit = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(format_size(size)[-3:-2], 1)
     number = float(format_size(size).removesuffix("KiB").removesuffix("MiB").removesuffix("GiB"))
     assert abs(number * unit - size) <= unit * 0.051

@@ -1,4 +1,4 @@
-"""A worker reads its plan some way ahead, and serves one job after another."""
+"""A worker reads its plan ahead, and serves one job after another."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ def read(reader: PlanReader, store: MemoryObjectStore, spec: JobSpec, pointer: P
     return split.source
 
 
-def test_tasks_that_stand_together_are_read_at_once_in_any_order() -> None:
+def test_adjacent_tasks_are_read_with_one_request_in_any_order() -> None:
     store, reader = Counted(), PlanReader()
     sources = [f"file-{number:03}" for number in range(100)]
     spec, pointers = planned(store, "one", sources)
@@ -46,7 +46,7 @@ def test_tasks_that_stand_together_are_read_at_once_in_any_order() -> None:
     assert read(PlanReader(), store, spec, pointers[99]) == "file-099"
 
 
-def test_a_long_plan_is_read_in_some_pieces_and_every_task_is_the_right_one() -> None:
+def test_a_long_plan_is_read_in_a_few_requests_and_every_task_is_right() -> None:
     store, reader = Counted(), PlanReader()
     sources = [f"{'x' * 300}-{number:04}" for number in range(1_000)]
     spec, pointers = planned(store, "one", sources)
@@ -55,7 +55,7 @@ def test_a_long_plan_is_read_in_some_pieces_and_every_task_is_the_right_one() ->
     assert read(reader, store, spec, pointers[0]) == sources[0]
 
 
-def test_the_plan_of_another_job_is_another_even_at_the_same_place() -> None:
+def test_the_plan_of_another_job_is_read_again_even_at_the_same_offset() -> None:
     store, reader = Counted(), PlanReader()
     one, at_one = planned(store, "one", ["a", "b"])
     two, at_two = planned(store, "two", ["c", "d"])

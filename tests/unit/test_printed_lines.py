@@ -1,4 +1,4 @@
-"""What a child prints, as its parent shows it."""
+"""The lines that a child prints, as its parent shows them."""
 
 import os
 from queue import Queue
@@ -22,11 +22,11 @@ def shown(*written: bytes) -> list[str]:
     return lines
 
 
-def test_lines_are_shown_as_they_are_and_empty_ones_not() -> None:
+def test_lines_are_shown_unchanged_except_empty_ones() -> None:
     assert shown("one é\n\ntwo\n".encode(), b"three") == ["one é", "two", "three"]
 
 
-def test_a_line_of_any_length_is_shown_piece_by_piece_and_what_follows_is_not_lost() -> None:
+def test_a_line_of_any_length_is_shown_in_pieces_and_the_next_line_is_not_lost() -> None:
     most = limits.PRINTED_LINE_MAX
     lines = shown(b"x" * (50 * most + 1), b"\nshort\n", b"y" * most, b"\n", b"z" * most + b"\nlast\n")
     assert max(map(len, lines)) == most
@@ -34,7 +34,7 @@ def test_a_line_of_any_length_is_shown_piece_by_piece_and_what_follows_is_not_lo
     assert lines[50:] == ["x", "short", "y" * most, "z" * most, "last"]
 
 
-def test_what_has_filled_a_piece_is_shown_though_its_line_has_not_ended() -> None:
+def test_a_full_piece_is_shown_before_its_line_ends() -> None:
     pieces: Queue[str] = Queue()
     printed = PrintedLines(pieces.put)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Ready-made reducers: folded in map tasks and merged, they give what the plain function gives over all values."""
+"""Ready-made reducers give the same result folded and merged as the plain function over all values."""
 
 import json
 import math
@@ -56,7 +56,7 @@ def run(reducer: Any, tasks: list[list[tuple[str, Any]]], *, memory_bytes: int) 
 
 
 @given(cases, st.sampled_from([2_500, 2**24]))
-def test_what_the_engine_folds_is_what_the_plain_function_says(case: tuple[Reducer, Any], memory_bytes: int) -> None:
+def test_folding_gives_the_same_result_as_the_plain_function(case: tuple[Reducer, Any], memory_bytes: int) -> None:
     reducer, tasks = case
 
     def plain(key: str, values: Iterator[Any]) -> Iterator[tuple[str, Any]]:
@@ -66,7 +66,7 @@ def test_what_the_engine_folds_is_what_the_plain_function_says(case: tuple[Reduc
 
 
 @given(st.lists(numbers, min_size=1))
-def test_the_plain_functions_are_what_python_says(values: list[Any]) -> None:
+def test_the_plain_functions_agree_with_python(values: list[Any]) -> None:
     def of(reducer: Reducer) -> Any:
         ((key, result),) = reducer("k", iter(values))
         assert key == "k"
@@ -87,7 +87,7 @@ def test_the_plain_functions_are_what_python_says(values: list[Any]) -> None:
         assert of(reducers.mean) == pytest.approx(float(statistics.mean(map(Fraction, values))), rel=1e-15, abs=5e-324)
 
 
-def test_floats_are_added_up_as_if_there_were_no_rounding() -> None:
+def test_floats_are_added_without_intermediate_rounding() -> None:
     assert list(reducers.total("k", [1e16, 1.0, -1e16, 0.1])) == [("k", 1.1)]
     assert (
         run(reducers.total, [[("k", 1e16)], [("k", 1.0)], [("k", -1e16), ("k", 0.1)]], memory_bytes=2**24)
@@ -97,7 +97,7 @@ def test_floats_are_added_up_as_if_there_were_no_rounding() -> None:
     assert run(reducers.total, [[("k", math.inf)], [("k", -math.inf)]], memory_bytes=2**24) == b"k\tNaN\n"
 
 
-def test_a_job_with_a_reducer_sends_one_state_a_key_and_task() -> None:
+def test_a_job_with_a_reducer_sends_one_state_per_key_and_task() -> None:
     cloud = Cloud([['[["a",1]]'] * 1000] * 2, Functions(map=given_pairs, reduce=reducers.mean), reducers=1)
     assert [report.manifest and report.manifest.counters.shuffle_records for report in cloud.map_all()] == [1, 1]
 
@@ -123,7 +123,7 @@ def test_values_that_a_reducer_cannot_take_are_an_error_with_their_key(
     assert message in failure.message
 
 
-def test_a_reducer_is_no_combiner_for_its_results_are_no_values() -> None:
+def test_a_reducer_cannot_be_a_combiner_because_its_results_are_not_values() -> None:
     with pytest.raises(RequestError, match="leave combine out"):
         Job(map=given_pairs, combine=reducers.count, reduce=reducers.total)
     assert repr(Job(map=given_pairs, reduce=reducers.top(3)).reduce) == "s3mr.reducers.top(3)"
@@ -131,7 +131,7 @@ def test_a_reducer_is_no_combiner_for_its_results_are_no_values() -> None:
         reducers.top(0)
 
 
-def test_with_a_combiner_of_ones_own_a_reducer_is_a_plain_function() -> None:
+def test_a_reducer_beside_a_users_combiner_is_a_plain_function() -> None:
     functions = Functions(map=given_pairs, combine=lambda key, values: [(key, max(values))], reduce=reducers.count)
     cloud = Cloud([['[["a",1],["a",2]]']] * 3, functions, reducers=1)
     cloud.map_all()

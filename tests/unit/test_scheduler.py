@@ -77,7 +77,7 @@ def test_a_phase_ends_when_every_task_was_launched_and_none_is_live() -> None:
     assert not any(isinstance(action, Advance) for action in actions(job(20), [live(7)]))
 
 
-def test_what_is_to_be_tried_later_keeps_the_phase_open() -> None:
+def test_a_task_that_must_be_retried_later_keeps_the_phase_open() -> None:
     throttled = live(4, kind=FailureKind.TRANSIENT)
     decided = actions(job(20), [throttled.model_copy(update={"failed_at": NOW})])
     assert launched(decided) == []
@@ -86,13 +86,13 @@ def test_what_is_to_be_tried_later_keeps_the_phase_open() -> None:
 
 
 @pytest.mark.parametrize("kind", [FailureKind.REQUEST, FailureKind.INVARIANT])
-def test_what_can_never_work_stops_the_job_at_once(kind: FailureKind) -> None:
+def test_a_failure_that_can_never_succeed_stops_the_job_at_once(kind: FailureKind) -> None:
     (*_, stop) = actions(job(3), [live(0), live(1, kind=kind)])
     assert isinstance(stop, Stop)
     assert stop.failure.kind is kind
 
 
-def test_a_winner_makes_its_rivals_failures_irrelevant() -> None:
+def test_the_failures_of_other_attempts_do_not_matter_after_a_win() -> None:
     decided = actions(job(3), [live(1, kind=FailureKind.REQUEST), live(1, 2)], won={1})
     assert not any(isinstance(action, Stop) for action in decided)
 
@@ -107,7 +107,7 @@ def test_stragglers_get_one_backup_when_nothing_is_left_to_launch() -> None:
     assert launched(actions(job(19, median_s=10.0), slow)) == [(19, 1, False), (6, 2, True), (5, 2, True)]
 
 
-def test_tasks_that_were_refused_together_are_tried_again_each_at_a_time_of_its_own() -> None:
+def test_tasks_that_failed_together_are_retried_at_different_times() -> None:
     refused = [live(task, kind=FailureKind.TRANSIENT) for task in range(20)]
     verdicts = [judge_task(spec(), [one], now=NOW) for one in refused]
     times = [verdict.at - (NOW - 2) for verdict in verdicts if isinstance(verdict, Relaunch)]
@@ -126,7 +126,7 @@ def test_a_task_that_was_launched_again_gets_its_backup_under_a_new_number() -> 
     assert launched(actions(job(20, median_s=10.0), [crashed, slow])) == [(5, 3, True)]
 
 
-def test_a_short_task_is_no_straggler_before_10_s_more_than_the_median() -> None:
+def test_a_short_task_is_not_a_straggler_until_10_s_over_the_median() -> None:
     assert launched(actions(job(20, median_s=0.1), [live(5, launched_at=NOW - 10)])) == []
     assert launched(actions(job(20, median_s=0.1), [live(5, launched_at=NOW - 10.2)])) == [(5, 2, True)]
 
@@ -141,7 +141,7 @@ def test_the_median_is_taken_once_half_of_ten_or_more_tasks_are_done() -> None:
     assert len(median_sample(job(5001, map_tasks=5001), [])) <= limits.MEDIAN_SAMPLE
 
 
-def test_tasks_are_asked_for_their_winner_before_they_are_judged_lost_and_all_of_them_in_a_stall() -> None:
+def test_tasks_are_checked_for_a_winner_before_they_count_as_lost_and_all_tasks_in_a_stall() -> None:
     expired = live(0, launched_at=NOW - 1000)
     attempts = [expired, live(1), live(2, kind=FailureKind.CRASH), live(3), live(3, 2)]
     assert suspects(job(20), attempts, now=NOW) == (0, 2, 3)
@@ -152,18 +152,18 @@ def test_tasks_are_asked_for_their_winner_before_they_are_judged_lost_and_all_of
 
 
 @pytest.mark.parametrize("left_s", [0.25, limits.STALL_S + 1])
-def test_the_next_look_comes_when_a_lease_runs_out_or_after_a_stall(left_s: float) -> None:
+def test_the_next_tick_comes_when_a_lease_expires_or_after_a_stall(left_s: float) -> None:
     decided = actions(job(20), [live(0), live(1, launched_at=NOW - limits.lease_s(100) + left_s)])
     assert decided == (Wait(min(left_s, limits.STALL_S)),)
 
 
-def test_a_function_that_raises_in_the_only_attempt_that_there_may_be_is_not_given_a_backups_time() -> None:
+def test_a_function_that_raises_in_its_only_allowed_attempt_fails_the_job_despite_a_backup() -> None:
     raised, backup = live(0, kind=FailureKind.USER), live(0, 2, backup=True)
     assert judge_task(spec(attempts=1), [raised, backup], now=NOW) == raised.failure
     assert judge_task(spec(attempts=2), [raised, backup], now=NOW) == Running((backup,))
 
 
-def test_silence_beyond_the_lease_is_a_crash() -> None:
+def test_an_attempt_without_a_report_after_its_lease_has_crashed() -> None:
     assert judge_task(spec(), [live(0)], now=NOW) == Running((live(0),))
     assert judge_task(spec(), [live(0, launched_at=NOW - 1000)], now=NOW) == Relaunch(2, NOW)
 
@@ -205,7 +205,7 @@ def test_the_same_observation_gives_the_same_decision_in_any_order(tasks: list[i
     assert actions(job(20), attempts, capacity=capacity) == actions(job(20), attempts[::-1], capacity=capacity)
 
 
-def test_a_task_for_which_there_is_no_room_is_tried_for_hours_and_costs_no_attempt() -> None:
+def test_a_task_without_a_free_worker_is_tried_for_hours_and_costs_no_attempt() -> None:
     none = FailureKind.NO_ROOM
     for attempt in (1, 10, limits.NO_ROOM_ATTEMPTS):
         verdict = judge_task(spec(attempts=1), [live(0, attempt, kind=none)], now=NOW)
@@ -216,7 +216,7 @@ def test_a_task_for_which_there_is_no_room_is_tried_for_hours_and_costs_no_attem
     assert isinstance(verdict, Failure)
 
 
-def test_of_attempts_without_room_only_the_last_one_is_kept() -> None:
+def test_only_the_last_of_the_attempts_without_a_worker_is_kept() -> None:
     none, crash = FailureKind.NO_ROOM, FailureKind.CRASH
     attempts = [live(0, 1, kind=none), live(0, 2, kind=crash), live(0, 3, kind=none), live(0, 4, kind=none)]
     decided = actions(job(1), attempts)

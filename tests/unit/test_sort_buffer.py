@@ -110,7 +110,7 @@ def test_equal_keys_come_together_once_in_order_with_their_values_in_order_of_em
     st.integers(1, 8),
     st.sampled_from([500, 3000, 10**6]),
 )
-def test_a_combiner_changes_sizes_and_never_sums(pairs: Pairs, reducers: int, memory_bytes: int) -> None:
+def test_a_combiner_changes_sizes_but_not_sums(pairs: Pairs, reducers: int, memory_bytes: int) -> None:
     pieces = sort(pairs, reducers=reducers, memory_bytes=memory_bytes, combine=lambda _key, values: [sum(values)])
     for partition, groups in oracle([pairs], reducers).items():
         assert merge([pieces[partition]], memory_bytes=10**6) == [(key, [sum(values)]) for key, values in groups]
@@ -136,7 +136,7 @@ def test_a_combiner_may_leave_a_key_out() -> None:
     assert merge(pieces.values(), memory_bytes=10**6) == [("b", [3])]
 
 
-def test_a_list_that_is_filled_on_after_it_was_yielded_is_carried_as_it_was() -> None:
+def test_a_list_that_is_changed_after_its_yield_keeps_its_value() -> None:
     def pairs() -> Iterator[tuple[str, list[int]]]:
         seen: list[int] = []
         for number in range(3):
@@ -163,7 +163,7 @@ def test_a_list_that_is_filled_on_after_it_was_yielded_is_carried_as_it_was() ->
         ([((1.0,), 1), ((float("nan"),), 1)], "NaN"),
     ],
 )
-def test_what_is_no_pair_is_refused(pairs: list[Any], words: str) -> None:
+def test_an_object_that_is_not_a_pair_is_refused(pairs: list[Any], words: str) -> None:
     with pytest.raises(UserCodeError, match=words):
         sort(pairs, reducers=1, memory_bytes=10**6)
 
@@ -212,7 +212,7 @@ def giant(count: int) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("pairs", [words, giant])
-def test_memory_is_bounded_in_map_and_reduce_however_much_data_there_is(
+def test_memory_is_bounded_in_map_and_reduce_for_any_amount_of_data(
     pairs: Callable[[int], Iterator[tuple[str, str]]],
 ) -> None:
     frame = frame_bytes(BUDGET)

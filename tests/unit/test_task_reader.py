@@ -92,7 +92,7 @@ def test_blocks_hold_the_same_lines_whole(datas: list[bytes], split_size_bytes: 
     assert consumed == sum(map(len, datas))
 
 
-def test_a_line_that_text_can_read_is_no_record_too_large_for_blocks() -> None:
+def test_a_line_that_text_can_read_is_not_too_large_for_blocks() -> None:
     data = b"short\n" * (650 * limits.KIB) + b"x" * (3 * limits.MIB) + b"\n"
     for name in ("text", "block"):
         task = MapTask(splits=(Split(source="a", size_bytes=len(data), etag="tag", start=0, stop=len(data)),))
@@ -120,7 +120,7 @@ def test_gzip_of_any_number_of_members_reads_as_its_content(
     assert consumed == len(data)
 
 
-def test_gzip_cut_at_any_point_but_between_members_is_refused() -> None:
+def test_truncated_gzip_is_refused_unless_it_ends_between_members() -> None:
     first, second = gzip.compress(b"one\ntwo\n"), gzip.compress(b"three\n" * 50)
     data = first + second
     whole = {0: [], len(first): ["one", "two"]}
@@ -135,7 +135,7 @@ def test_gzip_cut_at_any_point_but_between_members_is_refused() -> None:
 @pytest.mark.parametrize(
     "data", [b"plain text\n", b"\0\0", gzip.compress(b"x", mtime=0) + b"rest", b"\x1f\x8b\x08" + b"z" * 30]
 )
-def test_what_is_no_gzip_is_refused(data: bytes) -> None:
+def test_data_that_is_not_gzip_is_refused(data: bytes) -> None:
     with pytest.raises(RequestError, match="truncated or corrupt gzip"):
         read_one(data, source="a.gz")
 
@@ -147,7 +147,7 @@ def test_a_damaged_gzip_is_refused() -> None:
         read_one(bytes(data), source="a.gz")
 
 
-def test_a_gzip_that_grows_a_thousandfold_arrives_in_small_blocks() -> None:
+def test_a_gzip_that_expands_a_thousandfold_is_read_in_small_blocks() -> None:
     seen: list[int] = []
 
     class Sizes:
@@ -220,7 +220,7 @@ def test_a_line_of_a_hundred_megabytes_takes_linear_time() -> None:
     assert consumed == len(data)
 
 
-def test_a_source_that_cannot_be_split_but_was_is_a_bug() -> None:
+def test_a_split_of_a_source_that_cannot_be_split_raises_an_invariant_error() -> None:
     split = Split(source="a.gz", size_bytes=10, etag="tag", start=0, stop=5)
     with pytest.raises(InvariantError, match="can only be read whole"):
         list(TaskReader(Streams({"a.gz": bytes(10)}), MapTask(splits=(split,)), TEXT))
@@ -232,12 +232,12 @@ def test_text_is_splittable_unless_compressed_and_whole_never() -> None:
     assert not splittable_by(WHOLE)("a.txt")
 
 
-def test_an_unknown_format_is_refused_with_those_there_are() -> None:
+def test_an_unknown_format_is_refused_with_a_list_of_formats() -> None:
     with pytest.raises(RequestError, match="there is no format 'csv': choose one of block, text, whole"):
         get_format("csv")
 
 
-def test_a_format_of_the_user_is_found_by_its_name_and_cannot_take_anothers() -> None:
+def test_a_users_format_is_found_by_its_name_and_cannot_replace_another() -> None:
     class Bytes:
         name = "single-bytes"
 

@@ -1,4 +1,4 @@
-"""The lines of what map and reduce yield: made many at once, and the same as one by one."""
+"""The lines of pairs from map and reduce: formatted many at once, with the same result as one by one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,14 +32,14 @@ def test_lines_are_the_same_as_one_by_one(calls: list[tuple[Any, list[Any]]], ti
 
 
 @pytest.mark.parametrize("bad", ["\ud800", 10**5000], ids=["surrogate", "long"])
-def test_what_cannot_be_written_is_told_with_its_own_key_among_many(bad: object) -> None:
+def test_a_pair_that_cannot_be_written_is_reported_with_its_own_key_among_many(bad: object) -> None:
     calls = [(f"k{number}", [bad if number == 17 else "fine"]) for number in range(40)]
     with pytest.raises(UserCodeError) as refused:
         reduced(calls)
     assert refused.value.record == "'k17'"
 
 
-def test_what_cannot_be_written_is_told_with_the_record_of_a_map_without_reduce() -> None:
+def test_a_pair_that_cannot_be_written_is_reported_with_the_record_of_a_map_without_reduce() -> None:
     code = UserCode(Functions(map=lambda _source, line: [(line, "\ud800" if line == "two" else 1)]))
     with pytest.raises(UserCodeError) as refused:
         list(code.mapped([("a.txt", ["one", "two", "three"])]))
@@ -69,7 +69,7 @@ def test_large_values_do_not_wait_for_each_other() -> None:
     assert [count for _, count in lines] == [1, 1, 1, 256, 44]
 
 
-def test_pairs_that_need_a_look_of_their_own_are_left_to_it() -> None:
+def test_pairs_that_need_escapes_are_left_to_format_pair() -> None:
     assert format_pairs([("a", "b"), ("c", 1)]) == b"a\tb\nc\t1\n"
     for pair in (("a\t", "b"), ("a", "\n"), ("a", "\r"), ("\\", 1), ("\udc80", 1), ("a", 10**5000)):
         assert format_pairs([("a", "b"), pair]) is None

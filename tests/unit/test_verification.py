@@ -1,4 +1,4 @@
-"""Proving an output from its objects: what was committed is proven, and whatever is changed afterwards is named."""
+"""Verifying an output from its objects: a committed output is proven, and any later change is reported."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -72,7 +72,7 @@ def rewrite(folder: MemoryFolder, change: Callable[[Any], object]) -> None:
     folder.objects["_SUCCESS"] = json.dumps(read).encode()
 
 
-def test_an_output_that_was_committed_is_proven_by_what_was_read(world: World) -> None:
+def test_a_committed_output_is_proven_by_reading_it(world: World) -> None:
     found = proof(world.folder, record_of(world))
     assert found.proven
     assert (found.differences, found.job_id) == ((), world.job_id)
@@ -80,7 +80,7 @@ def test_an_output_that_was_committed_is_proven_by_what_was_read(world: World) -
     assert (found.parts, found.records, found.size_bytes) == (3, len(lines), sum(map(len, lines)))
 
 
-def test_parts_are_read_by_several_threads_and_every_byte_is_told(folder: MemoryFolder) -> None:
+def test_parts_are_read_by_several_threads_and_every_byte_is_counted(folder: MemoryFolder) -> None:
     told: list[int] = []
     begun: list[Success] = []
     found = verify(MemoryPublished(folder), Threads(threads_max=4), begin=begun.append, read=told.append)
@@ -101,7 +101,7 @@ def test_a_part_that_is_cut_differs_in_size_records_and_checksum(folder: MemoryF
     assert differences(folder) == [(PART, "size_bytes"), (PART, "records"), (PART, "crc32c")]
 
 
-def test_a_part_that_is_missing_is_named_and_the_others_are_read_all_the_same(folder: MemoryFolder) -> None:
+def test_a_missing_part_is_named_and_the_others_are_still_read(folder: MemoryFolder) -> None:
     del folder.objects["part-00000"]
     data = folder.objects[PART]
     folder.objects[PART] = data.swapcase()
@@ -110,7 +110,7 @@ def test_a_part_that_is_missing_is_named_and_the_others_are_read_all_the_same(fo
 
 
 @pytest.mark.parametrize("name", ["part-00003", "part-1", "notes.txt", "deeper/part-00000", "\x1b[2J"])
-def test_what_success_does_not_name_is_a_difference(folder: MemoryFolder, name: str) -> None:
+def test_an_object_that_success_does_not_name_is_a_difference(folder: MemoryFolder, name: str) -> None:
     folder.objects[name] = b"x\n"
     ((said, what),) = differences(folder)
     assert what == "existence"
@@ -118,12 +118,12 @@ def test_what_success_does_not_name_is_a_difference(folder: MemoryFolder, name: 
 
 
 @pytest.mark.parametrize("name", ["_temporary/x", ".DS_Store", "_SUCCESS.bak"])
-def test_names_that_a_job_would_skip_are_left_alone(folder: MemoryFolder, name: str) -> None:
+def test_names_that_a_job_would_skip_are_ignored(folder: MemoryFolder, name: str) -> None:
     folder.objects[name] = b"x\n"
     assert proof(folder).proven
 
 
-def test_a_part_that_vanishes_under_the_reading_is_a_difference(folder: MemoryFolder) -> None:
+def test_a_part_that_vanishes_while_it_is_read_is_a_difference(folder: MemoryFolder) -> None:
     big = b"x" * (2 * limits.MIB - 1) + b"\n"
     folder.objects[PART] = big
 
@@ -164,7 +164,7 @@ def test_a_job_that_has_succeeded_and_has_no_success_differs(world: World) -> No
         lambda read: read.update(job_id="../../etc"),
     ],
 )
-def test_a_success_that_s3mr_would_not_write_is_not_believed(
+def test_a_success_that_s3mr_would_not_write_is_a_difference(
     folder: MemoryFolder, change: Callable[[Any], object]
 ) -> None:
     rewrite(folder, change)
@@ -172,7 +172,7 @@ def test_a_success_that_s3mr_would_not_write_is_not_believed(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_a_success_that_is_no_document_is_a_difference(folder: MemoryFolder, content: bytes) -> None:
+def test_a_success_that_is_not_json_is_a_difference(folder: MemoryFolder, content: bytes) -> None:
     folder.objects["_SUCCESS"] = content
     assert differences(folder) == [("_SUCCESS", "content")]
 
@@ -183,12 +183,12 @@ def test_a_success_of_any_size_is_read_up_to_a_bound(folder: MemoryFolder) -> No
     assert f"more than {limits.SUCCESS_BYTES_MAX} bytes" in str(one.found)
 
 
-def test_totals_that_are_not_those_of_the_parts_are_a_difference(folder: MemoryFolder) -> None:
+def test_totals_that_differ_from_the_sums_of_the_parts_are_a_difference(folder: MemoryFolder) -> None:
     rewrite(folder, lambda read: read["counters"].update(records_out=1, bytes_out=2))
     assert differences(folder) == [("_SUCCESS", "records_out"), ("_SUCCESS", "bytes_out")]
 
 
-def test_what_a_whole_forgery_says_is_caught_by_the_record_of_the_job(world: World) -> None:
+def test_a_completely_forged_output_is_caught_by_the_record_of_the_job(world: World) -> None:
     other = committed(inputs={"a.txt": b"other words altogether\n"})
     assert proof(other.folder).proven
     said = differences(other.folder, record_of(world, job_id="another-one"))
@@ -219,6 +219,6 @@ def test_success_is_written_and_read_back_as_the_same_value(world: World) -> Non
     assert len(encoded) < limits.SUCCESS_PART_BYTES * len(read.parts) + 64 * limits.KIB
 
 
-def test_the_largest_part_that_there_can_be_takes_no_more_room_in_success_than_is_planned_for() -> None:
+def test_the_largest_possible_part_fits_the_planned_space_in_success() -> None:
     part = {"name": "part-99999", "size_bytes": 50 * 2**40, "records": 2**45, "crc32c": "ffffffff"}
     assert len(json.dumps([part], indent=1)) + 8 < limits.SUCCESS_PART_BYTES

@@ -1,4 +1,4 @@
-"""What a worker's execution needs of the world, in memory, and as much of a coordinator as leads one job through it."""
+"""A task context in memory for executions, and a minimal coordinator that runs one job."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
