@@ -2,19 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Deployed tests share one cloud in one process, and the last of them looks back on all; tests that need one core run
-# beside them. The others, which start workers, have both cores.
-ALONE := tests/unit tests/contract tests/simulation tests/docs tests/integration/stack
-define TESTS
-folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
-  $(BIN)/python -m pytest -q --basetemp "$$folder/deployed" tests/deployed > "$$folder/said" 2>&1 & deployed=$$!; \
-  $(BIN)/python -m pytest -q --basetemp "$$folder/alone" $(ALONE); alone=$$?; \
-  wait $$deployed; deployed=$$?; cat "$$folder/said"; \
-  test $$alone = 0 -a $$deployed = 0 && \
-  $(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp "$$folder/others" \
-    --ignore tests/deployed --ignore tests/emulator $(ALONE:%=--ignore %)
-endef
-
 NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-browser nightly-emulator
 
 .PHONY: help demo test check simulate mutants scale browser emulator nightly $(NIGHTLY) audit deployed format lock clean
@@ -28,15 +15,10 @@ demo: .venv/demo  ## Count the words of some text in this checkout, and print th
 	@cat build/demo/part-* | LC_ALL=C sort -t "$$(printf '\t')" -k 2,2nr -k 1,1 | sed 20q
 
 test: .venv/dev .venv/sam/.done  ## Run all tests.
-	$(TESTS)
+	@$(BIN)/python .ci/gate.py tests
 
 check: .venv/dev .venv/sam/.done .venv/docs/.done  ## The gate: format, lint, types, import contracts, the site, tests.
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory site
-	$(TESTS)
+	@$(BIN)/python .ci/gate.py
 
 SEEDS ?= 3000
 SEED ?= 1
@@ -83,7 +65,7 @@ nightly-chaos:
 	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
 
 nightly-slow:
-	S3MR_SLOW=1 $(BIN)/python -m pytest -q tests/unit/test_hostile_*.py tests/unit/test_large_records.py tests/integration/hostile \
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --timeout 7200 tests/unit tests/integration/hostile \
 	  tests/deployed/test_built_template.py
 
 browser: .venv/dev  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.

@@ -1,26 +1,62 @@
 """What tests of all kinds share."""
 
 import signal
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
+import hypothesis
 import pytest
 
 from s3mr.local.cloud import EmbeddedCloud
+from tests.slow import examples
 from tests.warm_commands import WarmCommands
+
+EXAMPLES: Final = 100  # for a property that asks for no number of its own
+TESTS: Final = Path(__file__).parent
+ORDER: Final = ("simulation", "docs", "contract", "unit", "integration", "chaos")
 
 
 def pytest_configure() -> None:
-    """Let what tests start hear Ctrl-C: what a shell runs in the background ignores it, and so do all its children."""
+    """Say on how many examples properties are tried; and let what tests start hear Ctrl-C.
+
+    What a shell runs in the background ignores Ctrl-C, and so do all its children.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES))
+    hypothesis.settings.load_profile("s3mr")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, so that what they share is made once: for ``-n 2 --dist loadgroup``."""
+    """Keep the tests of a file together, so that what they share is made once: for ``-n 2 --dist loadgroup``.
+
+    First come those that need one core, then those that start workers, because the deployed tests run meanwhile.
+    """
+    items.sort(key=lambda item: _place(item.path))
     for item in items:
         if "deployed" not in item.path.parts:  # all of them are one group
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+def _place(path: Path) -> tuple[int, str]:
+    folder = path.relative_to(TESTS).parts[0]
+    return (ORDER.index(folder) if folder in ORDER else len(ORDER), str(path))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the tests of each folder took, so that a drift is seen."""
+    took_s: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                took_s["/".join(report.nodeid.partition("::")[0].split("/")[:-1])] += report.duration
+    if len(took_s) > 1:
+        terminalreporter.section("seconds of each folder")
+        for folder, seconds in sorted(took_s.items(), key=lambda pair: -pair[1]):
+            terminalreporter.write_line(f"{seconds:6.0f} s  {folder}")
 
 
 @pytest.fixture(scope="session")
