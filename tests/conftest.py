@@ -25,7 +25,8 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES))
+    # A busy machine is no error: what takes long is for the test to bound.
+    hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES), deadline=None)
     hypothesis.settings.load_profile("s3mr")
 
 

@@ -114,7 +114,7 @@ def statuses_table() -> str:
         (
             str(EXIT_FAILED),
             (
-                "The job failed in a task: an exception, a value that cannot be carried, a damaged gzip file. "
+                "The job failed in a task: an exception, a value that cannot be serialized, a damaged gzip file. "
                 "`s3mr verify` found a difference. `s3mr doctor` found a problem."
             ),
         ),
