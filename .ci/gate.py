@@ -30,9 +30,9 @@ CHECKS: Final[Track] = {
     "imports": (str(BIN / "lint-imports"),),
     "site": ("make", "--no-print-directory", "site"),
 }
-DEPLOYED: Final[Track] = {"tests, deployed": (*PYTEST, "tests/deployed")}
+DEPLOYED: Final[Track] = {"deployed-tests": (*PYTEST, "tests/deployed")}
 OTHERS: Final[Track] = {
-    "tests, others": (*PYTEST, "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder",
+    "other-tests": (*PYTEST, "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder",
                       "--ignore", "tests/deployed", "--ignore", "tests/emulator"),
 }  # fmt: skip
 
@@ -98,7 +98,7 @@ class Gate:
                 return
 
     def _call(self, stage: Stage, output: int | None) -> int:
-        own = ("--basetemp", str(self._folder / f"{stage.name} files")) if "pytest" in stage.command else ()
+        own = ("--basetemp", str(self._folder / stage.name)) if "pytest" in stage.command else ()
         with self._turn:
             process = subprocess.Popen([*stage.command, *own], stdout=output, stderr=output and subprocess.STDOUT)
             self._running.add(process)

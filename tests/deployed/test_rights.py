@@ -9,6 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from s3mr.model.job import SCHEMA_VERSION
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.person import Person
 from tests.deployed.harness.place import REGION
@@ -214,7 +215,7 @@ FORGES = """
             time.sleep(0.05)
         if line == "a":
             report = {
-                "schema_version": 2, "job_id": pathlib.Path(params["told"]).read_text(), "phase": "map", "task": 1,
+                "schema_version": SCHEMA, "job_id": pathlib.Path(params["told"]).read_text(), "phase": "map", "task": 1,
                 "attempt": 1, "token": "0" * 64, "worker": None,
                 "failure": {"kind": "invariant", "message": "forged", "phase": "map", "task": 1, "attempt": 1},
             }
@@ -223,7 +224,7 @@ FORGES = """
                 boto3.client("lambda").invoke(FunctionName=params["record"], Payload=json.dumps(payload))
         yield line, 1
     job = Job(map=forge)
-"""
+""".replace("SCHEMA", str(SCHEMA_VERSION))
 
 
 def test_a_forged_report_is_ignored_and_counted(aws: Cloud, person: Person, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from s3mr import limits
 from s3mr.adapters.files.file_inputs import LocalInputs
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model import object_names
-from s3mr.model.job import BundleRef, Phase
+from s3mr.model.job import SCHEMA_VERSION, BundleRef, Phase
 from s3mr.model.plan import MapTask, Split
 from s3mr.model.plan_codec import POINTER_BYTES, decode_pointer, encode_plan
 from s3mr.model.report import Report, TaskRequest
@@ -237,13 +237,13 @@ def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
     def map(source, line):
         for number in range(3, 30):
             try:
-                os.write(number, b'{"schema_version":2,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
+                os.write(number, b'{"schema_version":SCHEMA,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
                     b'"worker":null,"failure":{"kind":"crash","message":"forged"}}\\n')
             except OSError:
                 pass
         yield line, 1
     job = Job(map=map, reduce=map)
-    """
+    """.replace("SCHEMA", str(SCHEMA_VERSION))
     report, _ = host.run(forge)
     assert report.failure is not None
     assert "the worker answered with" in report.failure.message  # the forgery, or both reports at once

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from s3mr.errors import RequestError
-from s3mr.model.job import WorkerFunctions
+from s3mr.model.job import SCHEMA_VERSION, WorkerFunctions
 from s3mr.model.stack import StackDescription
 from s3mr.remote.function_platform import Platform
 from s3mr.remote.package import pack
@@ -212,7 +212,7 @@ def code(tmp_path: Path) -> Code:
 def stack(runtime: str = HERE, architecture: str = "arm64") -> StackDescription:
     return StackDescription(
         name="s",
-        schema_version=2,
+        schema_version=SCHEMA_VERSION,
         version="1",
         bucket="b",
         table="t",

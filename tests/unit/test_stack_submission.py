@@ -7,7 +7,7 @@ import pytest
 from s3mr import Job, limits
 from s3mr.adapters.output_names import normal_output
 from s3mr.errors import RequestError
-from s3mr.model.job import WorkerFunctions
+from s3mr.model.job import SCHEMA_VERSION, WorkerFunctions
 from s3mr.model.stack import StackDescription
 from s3mr.options import JobRequest
 from s3mr.policy.planning import check_shape, choose_reducers
@@ -18,7 +18,7 @@ def stack(**changes: Any) -> StackDescription:
     return StackDescription.model_validate(
         {
             "name": "s3mr",
-            "schema_version": 2,
+            "schema_version": SCHEMA_VERSION,
             "version": "0.1.0",
             "bucket": "own",
             "table": "table",
