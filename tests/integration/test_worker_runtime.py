@@ -295,11 +295,11 @@ def test_what_is_sent_on_the_pipe_of_reports_speaks_for_its_own_attempt_alone(ru
     attack = """
     for number in range(3, 64):
         try:
-            os.write(number, b'{"schema_version":SCHEMA,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
+            os.write(number, b'{"schema_version":VER,"job_id":"x","phase":"map","task":0,"attempt":1,"token":"t",'
                 b'"worker":null,"failure":{"kind":"crash","message":"forged"}}\\n')
         except OSError:
             pass
-    """.replace("SCHEMA", str(SCHEMA_VERSION))
+    """.replace("VER", str(SCHEMA_VERSION))
     assert runtime.attack(attack) == "response"
     answer = Report.model_validate_json(list(runtime.states.answers.values())[-1][1])
     assert answer.failure
