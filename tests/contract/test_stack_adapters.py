@@ -17,6 +17,7 @@ from s3mr.adapters.aws.cloudformation import describe_stack
 from s3mr.adapters.aws.function_logs import About, FunctionLogs
 from s3mr.adapters.aws.step_functions import Execution, StateMachine
 from s3mr.errors import RequestError, TransientError
+from s3mr.model.job import SCHEMA_VERSION
 from s3mr.model.stack import StackDescription
 from tests.integration.moto_stack import KEYS, REGION, MotoStack
 
@@ -140,15 +141,18 @@ def test_a_stack_whose_deploy_has_ended_well_or_was_taken_back_takes_jobs(aws: c
 
 
 @pytest.mark.parametrize(
-    ("schema", "advice"), [("1", "update the stack from this version's checkout"), ("3", "install s3mr 9.9 here")]
+    ("schema", "advice"),
+    [
+        (SCHEMA_VERSION - 1, "update the stack from this version's checkout"),
+        (SCHEMA_VERSION + 1, "install s3mr 9.9 here"),
+    ],
 )
 def test_a_stack_of_another_schema_is_refused_and_the_older_side_is_to_be_updated(
-    aws: clients.Meter, deployed: MotoStack, schema: str, advice: str
+    aws: clients.Meter, deployed: MotoStack, schema: int, advice: str
 ) -> None:
-    deployed.deploy(SchemaVersion=schema, S3mrVersion="9.9")
-    with pytest.raises(
-        RequestError, match=rf"is of s3mr 9.9 .schema {schema}., but this command has schema 2: {advice}"
-    ):
+    deployed.deploy(SchemaVersion=str(schema), S3mrVersion="9.9")
+    said = rf"is of s3mr 9.9 .schema {schema}., but this command has schema {SCHEMA_VERSION}: {advice}"
+    with pytest.raises(RequestError, match=said):
         described(aws)
 
 

@@ -48,5 +48,5 @@ def test_every_test_has_a_stage_and_the_ones_that_share_a_cloud_have_a_process_o
     assert ignored == {"tests/deployed", "tests/emulator"}, "the emulator runs every night"
 
 
-def test_the_gate_checks_format_lint_types_and_imports() -> None:
-    assert list(GATE["CHECKS"]) == ["format", "lint", "types", "imports"]
+def test_the_gate_checks_format_lint_types_imports_and_the_site() -> None:
+    assert list(GATE["CHECKS"]) == ["format", "lint", "types", "imports", "site"]
