@@ -80,6 +80,7 @@ def test_a_line_of_a_lock_that_names_no_version_is_a_failure(tmp_path: Path, sta
         ".ci/sam.txt",
         ".ci/audit.txt",
         ".ci/emulator.txt",
+        ".ci/docs.txt",
         "lambdas/requirements.txt",
     ):
         (tmp_path / lock).write_text(
