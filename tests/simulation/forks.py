@@ -1,15 +1,21 @@
-"""Run each mutant in a process of its own, forked from one that has everything imported but what may be mutated."""
+"""Run each mutant in a process of its own, forked from one that has imported the simulator unchanged.
 
+The fork forgets the module that is to change, and all that have imported it, and imports these anew.
+"""
+
+import builtins
 import gc
 import multiprocessing
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
+from types import ModuleType
 
 from tests.simulation.mutation import Mutant, install
 
 SeedsOf = Callable[[Mutant], Iterable[int]]
+Importers = Mapping[str, set[str]]
 
 
 def first_violations(
@@ -20,40 +26,81 @@ def first_violations(
     Raises:
         RuntimeError: the process of a mutant has died; it has printed why.
     """
-    warm_up()
+    importers = warm_up()
     running: deque[_Fork] = deque()
     for mutant in mutants:
         if len(running) == processes:
             yield running.popleft().result()
-        running.append(_Fork(mutant, seeds_of(mutant)))
+        running.append(_Fork(mutant, seeds_of(mutant), affected(mutant.module, importers)))
     while running:
         yield running.popleft().result()
 
 
-def warm_up() -> None:
-    """Import what the simulator needs, then forget s3mr and the simulator, which a fork imports anew.
+def warm_up() -> Importers:
+    """Import the simulator, and return for each module of it and of s3mr the modules that have imported it."""
+    importers: defaultdict[str, set[str]] = defaultdict(set)
+    imported = builtins.__import__
 
-    What others wrote stays imported: that is most of what starting an interpreter for each mutant would cost.
-    """
-    before = set(sys.modules)
-    import tests.simulation.seeds  # noqa: F401
+    def noting(
+        name: str,
+        globals: Mapping[str, object] | None = None,  # noqa: A002 - the interpreter's names
+        locals: Mapping[str, object] | None = None,  # noqa: A002
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        found = imported(name, globals, locals, fromlist, level)
+        if globals and _is_ours(name):
+            modules = {f"{name}.{each}" for each in fromlist or ()} & sys.modules.keys() or {name}
+            for module in modules | _packages(name):
+                importers[module].add(str(globals["__name__"]))
+        return found
 
-    ours = [name for name in sys.modules.keys() - before if name.partition(".")[0] in {"s3mr", "tests"}]
-    for name in ours:
-        del sys.modules[name]
-        parent, _, child = name.rpartition(".")
-        if parent in sys.modules:
-            delattr(sys.modules[parent], child)
+    builtins.__import__ = noting
+    try:
+        import tests.simulation.seeds  # noqa: F401
+    finally:
+        builtins.__import__ = imported
     gc.collect()
     gc.freeze()
+    return importers
+
+
+def affected(module: str, importers: Importers) -> list[str]:
+    """Return a module and all that may hold anything of it, because they have imported it or one that has.
+
+    A package goes with all its modules: it may have told one of them about another, as formats are registered.
+    """
+    found = [module]
+    for each in found:
+        inside = {name for name in sys.modules if name.startswith(f"{each}.")}
+        found += sorted((importers.get(each, set()) | inside) - set(found))
+    return [each for each in found if _is_ours(each)]
+
+
+def forget(modules: Iterable[str]) -> None:
+    """Have these modules imported anew when they are asked for."""
+    for name in modules:
+        parent, _, child = name.rpartition(".")
+        if sys.modules.pop(name, None) and parent in sys.modules:
+            vars(sys.modules[parent]).pop(child, None)
+
+
+def _packages(module: str) -> set[str]:
+    """The packages in which a module lies, whose own code has run before it."""
+    parts = module.split(".")
+    return {".".join(parts[:end]) for end in range(2, len(parts))}
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in {"s3mr", "tests"}
 
 
 class _Fork:
-    def __init__(self, mutant: Mutant, seeds: Iterable[int]) -> None:
+    def __init__(self, mutant: Mutant, seeds: Iterable[int], forgotten: list[str]) -> None:
         self._mutant = mutant
         context = multiprocessing.get_context("fork")
         self._answer, asked = context.Pipe(duplex=False)
-        self._process = context.Process(target=_look, args=(asked, mutant, seeds))
+        self._process = context.Process(target=_look, args=(asked, mutant, seeds, forgotten))
         self._process.start()
         asked.close()
 
@@ -67,7 +114,10 @@ class _Fork:
         return self._mutant, found
 
 
-def _look(answer: "Connection[tuple[int, str] | None, None]", mutant: Mutant, seeds: Iterable[int]) -> None:
+def _look(
+    answer: "Connection[tuple[int, str] | None, None]", mutant: Mutant, seeds: Iterable[int], forgotten: list[str]
+) -> None:
+    forget(forgotten)
     install(mutant)
     from tests.simulation.seeds import first_violation
 
