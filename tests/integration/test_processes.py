@@ -54,12 +54,17 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_
 
 
 def processes_of(folder: Path) -> list[int]:
-    """All processes that were started with their temporary files below ``folder/tmp``, wherever they went since."""
+    """All processes that were started with their temporary files below ``folder/tmp``, or that work below ``folder``.
+
+    A fork of a warm process shows the variables with which that was started, but it works where its command does.
+    """
     mark, found = f"TMPDIR={folder / 'tmp'}".encode(), []
     for path in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if path.name.isdigit() and mark in (path / "environ").read_bytes() and state_of(int(path.name)) != "Z":
-                found.append(int(path.name))
+            if path.name.isdigit() and state_of(int(path.name)) != "Z":
+                works_there = (path / "cwd").readlink().is_relative_to(folder)
+                if works_there or mark in (path / "environ").read_bytes():
+                    found.append(int(path.name))
     return found
 
 
