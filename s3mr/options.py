@@ -9,6 +9,7 @@ The module imports next to nothing: the command line reads it for ``--help``.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
+from functools import cache
 from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
@@ -271,10 +272,15 @@ def check(request: JobRequest) -> None:
     Raises:
         ValueError: naming the option, what is accepted, and what was given.
     """
-    for name, (one, about) in declared(type(request)).items():
-        value = getattr(request, name)
-        if wrong := _wrong(types_of(one), about, value):
+    for name, types, about in _typed(type(request)):  # type: ignore[arg-type] # a class can be hashed
+        if wrong := _wrong(types, about, getattr(request, name)):
             raise ValueError(f"{flag_of(name, about)} {wrong}")
+
+
+@cache
+def _typed(kind: type[JobRequest]) -> list[tuple[str, tuple[Any, ...], Option]]:
+    """Return what `check` needs of each option; every spec that is read is checked."""
+    return [(name, types_of(one), about) for name, (one, about) in declared(kind).items()]
 
 
 def types_of(one: Field[Any]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""``s3mr doctor``: whether a job could be submitted, and what to do where it could not."""
+"""``s3mr doctor``: check whether a job could be submitted, and say what to do if not."""
 
 import json
 import sys
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from s3mr import limits
-from s3mr.cli.options import STACK_VARIABLE, json_option
+from s3mr.cli.options import STACK_VARIABLE, doctor_options, json_option
 from s3mr.cli.streams import say, say_json
 from s3mr.errors import RequestError
+from s3mr.options import RunOptions, seconds
 
 if TYPE_CHECKING:
     from s3mr.remote.checkup import Step
@@ -24,16 +24,13 @@ _NAME_WIDTH = 13
     "--stack",
     metavar="NAME",
     envvar=STACK_VARIABLE,
-    help=f"The stack on AWS, by its name in CloudFormation.  [default: ${STACK_VARIABLE}]",
+    help=f"Name of the CloudFormation stack on AWS.  [default: ${STACK_VARIABLE}]",
 )
 @click.option(
-    "--input", "inputs", multiple=True, metavar="URI", help="An input that a job is to read, s3://… . Repeatable."
+    "--input", "inputs", multiple=True, metavar="URI", help="An input that a job will read, s3://… . Repeatable."
 )
-@click.option("--output", metavar="URI", help="An output that a job is to write, s3://… .")
-@click.option("--requester-pays", is_flag=True, help="Read buckets for which whoever reads pays.")
-@click.option(
-    "--deadline", default="24h", metavar="DURATION", show_default=True, help="How long the whole job is to take."
-)
+@click.option("--output", metavar="URI", help="An output that a job will write, s3://… .")
+@doctor_options
 @json_option
 @click.pass_context
 def doctor(
@@ -42,11 +39,10 @@ def doctor(
     stack: str | None,
     inputs: tuple[str, ...],
     output: str | None,
-    requester_pays: bool,
-    deadline: str,
+    options: RunOptions,
     as_json: bool,
 ) -> None:
-    """Look whether a job could be submitted to a stack, before anything costs money.
+    """Check whether a job could be submitted to a stack, before anything costs money.
 
     It checks credentials, the stack and its parts, quotas, and each right that submitting needs, and says what to do.
     It exits with 0 if all is well, and with 1 otherwise.
@@ -54,15 +50,17 @@ def doctor(
     \b
     s3mr doctor --stack s3mr --input s3://logs/2026/ --output s3://results/wc/
     """  # noqa: D301 - click reads the backspace
-    from s3mr.quantities import parse_duration
     from s3mr.remote.checkup import Outcome, Question, examine
 
     if not stack:
         raise RequestError(f"say which stack: --stack NAME (or {STACK_VARIABLE})")
-    deadline_s = parse_duration(deadline)
-    if deadline_s > limits.DEADLINE_S_MAX:
-        raise RequestError(f"--deadline {deadline}: at most {limits.DEADLINE_S_MAX / 86400:g}d")
-    question = Question(stack=stack, inputs=inputs, output=output, requester_pays=requester_pays, deadline_s=deadline_s)
+    question = Question(
+        stack=stack,
+        inputs=inputs,
+        output=output,
+        requester_pays=options.requester_pays,
+        deadline_s=seconds(options.deadline),
+    )
     steps = []
     for step in examine(question):
         steps.append(step)

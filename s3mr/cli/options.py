@@ -59,6 +59,8 @@ _RESUMED: Mapping[str, str | None] = {  # options of a job that is resumed, and 
     "chaos": None,
 }
 
+_EXAMINED = ("requester_pays", "deadline")
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -107,18 +109,15 @@ def job_options(where: Where) -> Decorator:
 
 
 def resume_options(command: Command) -> Command:
-    """Give a command the options that may be named anew for a job that is resumed, as one argument ``options``."""
-    options = {
-        name: (one, replace(about, default=_RESUMED[name]))
-        for name, (one, about) in declared(RunOptions).items()
-        if name in _RESUMED
-    }
+    """Give a command the options that a resumed job may change, as one argument ``options``."""
+    known = declared(RunOptions)
+    changed = {name: (known[name][0], replace(known[name][1], default=default)) for name, default in _RESUMED.items()}
+    return _with_options(changed, command)
 
-    @wraps(command)
-    def collecting(**given: Any) -> object:  # noqa: ANN401 - click's values
-        return command(options=_collected(options, given), **given)
 
-    return _with(tuple(_click_option(name, *one) for name, one in options.items()), collecting)
+def doctor_options(command: Command) -> Command:
+    """Give a command the options of a job that decide whether it can be submitted, as one argument ``options``."""
+    return _with_options({name: declared(RunOptions)[name] for name in _EXAMINED}, command)
 
 
 def place_option(command: Command) -> Command:
@@ -131,8 +130,16 @@ def place_to_run_option(command: Command) -> Command:
     return _with(_PLACE_TO_RUN, _placed(command))
 
 
+def _with_options(options: Mapping[str, tuple[Field[Any], Option]], command: Command) -> Command:
+    @wraps(command)
+    def collecting(**given: Any) -> object:  # noqa: ANN401 - click's values
+        return command(options=_collected(options, given), **given)
+
+    return _with(tuple(_click_option(name, *one) for name, one in options.items()), collecting)
+
+
 def _click_option(name: str, one: Field[Any], about: Option) -> Decorator:
-    """Return the declared option as click's. Click gets no default: what is not typed stays as it was declared."""
+    """Return click's option for a declared one. Click gets no default: an option that is not typed keeps its own."""
     kind = types_of(one)[0]
     shown = about.default or (None if kind is bool or not default_of(one) else str(default_of(one)))
     said = f"{about.help}  [default: {shown}]" if shown else about.help

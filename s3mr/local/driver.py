@@ -22,7 +22,7 @@ TROUBLE_PAUSE_S = 0.5
 
 
 class JobView(Protocol):
-    """Whoever looks at a job that runs here."""
+    """What shows a job that runs on this machine."""
 
     @property
     def stderr(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Run a job with workers here, or resume one: on the embedded cloud, or at an endpoint whose services live on."""
+"""Run or resume a job with workers on this machine, on the embedded cloud or at an endpoint."""
 
 import os
 import shutil
