@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any, Final, TypeAlias
 
+from s3mr.shuffle.external_sort import Batches
 from s3mr.shuffle.key_types import Key
 from s3mr.shuffle.pair_buffer import (
     ONE_DIGIT_MAX,
-    Batches,
     BufferSettings,
+    FillError,
     Map,
     MapBuffer,
-    Stop,
     admit,
     as_pair,
     not_a_pair,
@@ -132,9 +132,8 @@ class KeyedBuffer(MapBuffer):
                         self._settings.on_full()
                         held, counted, size_bytes = self._held, self._counted, self._size_bytes
                     in_map = True
-        except BaseException:
-            self.stop = Stop(record, results, in_map)
-            raise
+        except BaseException as error:  # noqa: BLE001 - map may raise anything
+            raise FillError(error, record, results, in_map=in_map) from None
         self._size_bytes = size_bytes
         self.pairs += pairs
 

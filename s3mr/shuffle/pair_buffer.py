@@ -7,7 +7,7 @@ inline checks cannot decide.
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -15,13 +15,13 @@ from typing import Any, Final, TypeAlias
 from s3mr import limits
 from s3mr.errors import UserCodeError
 from s3mr.quantities import format_size
+from s3mr.shuffle.external_sort import Batches
 from s3mr.shuffle.frames import PAIR_BYTES, Pair
 from s3mr.shuffle.key_types import Key, KeyTypes
 from s3mr.shuffle.partitioning import Partition
 from s3mr.shuffle.value_types import ASCII_BYTES, INT_BYTES, LEAVES, Value, check_value, sized_snapshot
 
 Map: TypeAlias = Callable[[str, Any], Iterable[Any]]  # (source, record) → pairs
-Batches: TypeAlias = Iterator[Sequence[Pair]]  # in key order
 
 ONE_DIGIT_MAX: Final = 2**30 - 1  # CPython compares ints of one digit fastest
 _UNSORTED_BYTES_MAX: Final = 256 * limits.KIB
@@ -40,16 +40,16 @@ class BufferSettings:
     on_full: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Where `MapBuffer.fill` was when it raised: the record, and what map had returned for it.
+class FillError(Exception):
+    """``error`` stopped `MapBuffer.fill` at ``record``, for which map had returned ``results``.
 
-    ``in_map`` is true if map itself raised, or returned an object that is not iterable.
+    ``error`` is a `UserCodeError` if a yielded object is not a pair, cannot be serialized or is too large, or if keys
+    have mixed types. ``in_map`` is true if map itself raised it, or returned an object that is not iterable.
     """
 
-    record: Any
-    results: Any
-    in_map: bool
+    def __init__(self, error: BaseException, record: Any, results: Any, *, in_map: bool) -> None:  # noqa: ANN401 - any record
+        super().__init__(f"{type(error).__name__} at one record")
+        self.error, self.record, self.results, self.in_map = error, record, results, in_map
 
 
 class MapBuffer(ABC):
@@ -61,17 +61,13 @@ class MapBuffer(ABC):
         self._by_partition: defaultdict[int, list[Pair]] = defaultdict(list)
         self.types = KeyTypes()
         self.pairs = 0
-        self.stop: Stop | None = None
 
     @abstractmethod
     def fill(self, source: str, records: Iterable[Any], function: Map) -> None:
         """Add the pairs that ``function(source, record)`` yields for each of ``records``.
 
-        An exception from ``function`` passes through; ``stop`` says where it was raised.
-
         Raises:
-            UserCodeError: a yielded object is not a pair, cannot be serialized or is too large, or keys have mixed
-                types.
+            FillError: ``function`` raised, or yielded an object that cannot be added.
         """
 
     @abstractmethod
@@ -150,9 +146,8 @@ class PairBuffer(MapBuffer):
                     in_map = True
             in_map = False
             self._move(pairs, pairs_bytes)
-        except BaseException:
-            self.stop = Stop(record, results, in_map)
-            raise
+        except BaseException as error:  # noqa: BLE001 - map may raise anything
+            raise FillError(error, record, results, in_map=in_map) from None
 
     def shrink(self) -> None:
         """Do nothing: there is no combiner."""

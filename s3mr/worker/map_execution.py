@@ -34,7 +34,6 @@ def run_map(request: TaskRequest, *, worker: str, user_code: UserCode, context: 
     spec, records = request.spec, context.open_records(request)
     frame = frame_bytes(spec.memory_bytes)
     with SortBuffer(
-        reducers=spec.reducers,
         partition=user_code.partition(spec.reducers),
         combine=user_code.combine,
         folding=user_code.folding(limits.record_bytes_max(spec.memory_bytes)),

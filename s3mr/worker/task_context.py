@@ -8,7 +8,7 @@ from s3mr.model.manifest import Books, Part
 from s3mr.model.report import TaskRequest
 from s3mr.model.statistics import Counters
 from s3mr.ports import Clock, Entropy, ObjectStore, Output, Parallel
-from s3mr.shuffle.merge import Scratch
+from s3mr.shuffle.external_sort import Scratch
 
 
 class Records(Protocol):

@@ -11,7 +11,7 @@ from s3mr.formats.task_reader import TaskReader
 from s3mr.model.job import JobSpec
 from s3mr.model.report import Report, TaskRequest
 from s3mr.ports import Clock, Entropy, Inputs, ObjectStore, Output, Parallel
-from s3mr.shuffle.merge import Scratch
+from s3mr.shuffle.external_sort import Scratch
 from s3mr.usercode.interpreter_state import InterpreterState, replaced_message
 from s3mr.worker.execution import execute, failure_report
 from s3mr.worker.job_code import JobCode

@@ -15,10 +15,10 @@ from s3mr.errors import UserCodeError
 from s3mr.formats.output_lines import format_pair, format_pairs
 from s3mr.quantities import format_size
 from s3mr.reducers import Reducer
+from s3mr.shuffle.external_sort import Group, TrackedValues
 from s3mr.shuffle.group_buffer import Combine, Folding
 from s3mr.shuffle.key_types import Key
-from s3mr.shuffle.merge import Group, TrackedValues
-from s3mr.shuffle.pair_buffer import as_pair
+from s3mr.shuffle.pair_buffer import FillError, as_pair
 from s3mr.shuffle.partitioning import Partition, by_function, by_hash
 from s3mr.shuffle.sort_buffer import SortBuffer
 from s3mr.shuffle.value_types import Value, check_value, sized_snapshot
@@ -53,12 +53,9 @@ class UserCode:
         for source, records in batches:
             try:
                 buffer.fill(source, records, self._functions.map)
-            except BaseException as error:
-                stop = buffer.stop
-                if stop is None:
-                    raise
-                call = _Call("map", source, stop.record)
-                raise self._blamed(error, call, stop.results, raised=stop.in_map) from None
+            except FillError as stopped:
+                call = _Call("map", source, stopped.record)
+                raise self._blamed(stopped.error, call, stopped.results, raised=stopped.in_map) from None
             self.records += len(records)
 
     def mapped(self, batches: Iterable[tuple[str, Sequence[Any]]]) -> Iterator[Lines]:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from s3mr.errors import RequestError, UserCodeError
 from s3mr.formats.registry import get_format
 from s3mr.formats.task_reader import TaskReader
 from s3mr.model.plan import MapTask, Split
+from s3mr.shuffle.pair_buffer import FillError
 from s3mr.shuffle.partitioning import by_hash
 from s3mr.shuffle.sort_buffer import SortBuffer
 from s3mr.shuffle.value_types import check_value
@@ -126,7 +128,6 @@ def test_a_hundred_megabytes_are_within_the_default_and_the_least_memory_takes_s
 def test_a_key_or_value_that_is_too_large_is_refused_with_its_size(pair: tuple[object, object], words: str) -> None:
     with (
         SortBuffer(
-            reducers=1,
             partition=by_hash(1),
             combine=None,
             memory_bytes=10**6,
@@ -134,15 +135,16 @@ def test_a_key_or_value_that_is_too_large_is_refused_with_its_size(pair: tuple[o
             scratch=tempfile.TemporaryFile,
             value_bytes_max=1000,
         ) as buffer,
-        pytest.raises(UserCodeError, match=words),
+        pytest.raises(FillError) as refused,
     ):
         buffer.fill("a.txt", [pair], lambda _source, record: [record])
+    assert isinstance(refused.value.error, UserCodeError)
+    assert re.search(words, str(refused.value.error))
 
 
 def test_values_as_large_as_they_may_be_cross_the_shuffle_in_little_more_than_they_take() -> None:
     value = "x" * (1000 - check_value(""))
     with SortBuffer(
-        reducers=1,
         partition=by_hash(1),
         combine=None,
         memory_bytes=4000,

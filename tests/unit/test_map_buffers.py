@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from s3mr import reducers
 from s3mr.errors import TransientError, UserCodeError
 from s3mr.reducers import Reducer
+from s3mr.shuffle.external_sort import TrackedValues
 from s3mr.shuffle.frames import read_run, write_run
 from s3mr.shuffle.group_buffer import Combine, CombineBuffer, Folding
-from s3mr.shuffle.merge import TrackedValues
-from s3mr.shuffle.pair_buffer import BufferSettings
+from s3mr.shuffle.pair_buffer import BufferSettings, FillError
 from s3mr.shuffle.partitioning import by_hash
 from s3mr.shuffle.sort_buffer import SortBuffer
 from s3mr.worker.user_functions import Functions, UserCode
@@ -44,10 +44,13 @@ def taken_in(
     fills: Iterable[Iterable[Any]], *, files: Files | None = None, memory_bytes: int = 10**6, **more: Any
 ) -> Pairs:
     """Take in the pairs of each fill, and return what comes out of it."""
-    given = {"reducers": 1, "partition": by_hash(1), "combine": None, "frame_bytes": 1000, "scratch": files or Files()}
+    given = {"partition": by_hash(1), "combine": None, "frame_bytes": 1000, "scratch": files or Files()}
     with SortBuffer(**{**given, "memory_bytes": memory_bytes, **more}) as buffer:
         for pairs in fills:
-            buffer.fill("a.txt", [pairs], lambda _source, record: record)
+            try:
+                buffer.fill("a.txt", [pairs], lambda _source, record: record)
+            except FillError as stopped:
+                raise stopped.error from None
         file = io.BytesIO()
         for _, batches in buffer.partitions():
             write_run(batches, file.write, frame_bytes=1000)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from s3mr.errors import InvariantError, UserCodeError
 from s3mr.shuffle.frames import frame_bytes, write_run
 from s3mr.shuffle.merge import merge_runs
+from s3mr.shuffle.pair_buffer import FillError
 from s3mr.shuffle.partitioning import by_hash
 from s3mr.shuffle.sort_buffer import SortBuffer
 
@@ -41,14 +42,16 @@ def sort(
     """Return the piece of each partition that has one."""
     pieces = {}
     with SortBuffer(
-        reducers=reducers,
         partition=by_hash(reducers),
         combine=combine,
         memory_bytes=memory_bytes,
         frame_bytes=max(memory_bytes // 32, 300),
         scratch=scratch or Scratch(),
     ) as buffer:
-        buffer.fill("a.txt", [pairs], lambda _source, record: record)
+        try:
+            buffer.fill("a.txt", [pairs], lambda _source, record: record)
+        except FillError as stopped:
+            raise stopped.error from None
         for partition, batches in buffer.partitions():
             file = io.BytesIO()
             write_run(batches, file.write, frame_bytes=max(memory_bytes // 32, 300))
@@ -220,7 +223,6 @@ def test_memory_is_bounded_in_map_and_reduce_for_any_amount_of_data(
 
         def map_side() -> None:
             with SortBuffer(
-                reducers=1,
                 partition=by_hash(1),
                 combine=None,
                 memory_bytes=BUDGET // 2,
