@@ -1,20 +1,27 @@
-"""A process that has imported s3mr, and forks for each command that it is asked for (`tests.warm_commands`).
+"""A process that has imported s3mr and moto, and forks a process for each command (`tests.warm_commands`).
 
-The fork then does what the console script ``s3mr`` does, with the arguments, folder, variables and files that it was
-given: a process of its own, which any signal may end. It has only not started an interpreter and imported s3mr again.
+The fork does what the console script ``s3mr`` does, with the arguments, folder, variables and files of the request. It
+is a process of its own, which any signal may end, but it has not started an interpreter or imported s3mr again. It also
+forks the processes that the command would start (`ForkedProcess`): the embedded cloud's server imports moto, which
+takes longer than a small job.
 """
 
+import contextlib
 import gc
 import io
 import json
 import os
 import pkgutil
+import runpy
+import select
 import signal
 import socket
+import subprocess
 import sys
 import types
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 
 def import_all() -> None:
@@ -26,6 +33,84 @@ def import_all() -> None:
     for module in pkgutil.walk_packages(s3mr.__path__, "s3mr."):
         if not module.name.endswith(("_process", "embedded_server", "foreign_pip")):
             import_module(module.name)
+
+
+def import_services() -> None:
+    """Import moto for the embedded cloud's server, and take back what that changes in the clients of commands."""
+    from botocore import handlers
+
+    from s3mr.local.embedded_server import services
+
+    kept = list(handlers.BUILTIN_HANDLERS)
+    services()
+    handlers.BUILTIN_HANDLERS[:] = kept
+
+
+class ForkedProcess:
+    """Does what `s3mr.processes.process_start.start` does, but forks this process instead of starting an interpreter.
+
+    It can be used like a `subprocess.Popen`.
+    """
+
+    def __init__(
+        self, module: str, environment: Mapping[str, str], *, stderr: int | None = None, inherited: Sequence[int] = ()
+    ) -> None:
+        (stdin, ours), (theirs, stdout) = os.pipe(), os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _run_module(module, environment, [stdin, stdout, 2 if stderr is None else stderr], inherited)
+        os.close(stdin)
+        os.close(stdout)
+        self.stdin, self.stdout = os.fdopen(ours, "wb"), os.fdopen(theirs, "rb")
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        return self._wait(os.WNOHANG)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if timeout is not None and self._status is None:
+            with contextlib.closing(os.fdopen(os.pidfd_open(self.pid), "rb", buffering=0)) as death:
+                if not select.select([death], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired("a forked process", timeout)
+        status = self._wait(0)
+        assert status is not None
+        return status
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _wait(self, options: int) -> int | None:
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, options)
+            self._status = os.waitstatus_to_exitcode(status) if pid else None
+        return self._status
+
+
+def _run_module(module: str, environment: Mapping[str, str], files: list[int], inherited: Sequence[int]) -> NoReturn:
+    """Be ``python -m module`` in a fork."""
+    try:
+        os.setsid()
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+        first = 3
+        for kept in sorted(inherited):
+            os.closerange(first, kept)
+            os.set_inheritable(kept, True)
+            first = kept + 1
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.modules.pop(module, None)  # it runs as the main module
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
+    except BaseException:  # noqa: BLE001 - an interpreter prints any, and ends
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
 
 
 def next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -95,9 +180,12 @@ def serve(control: socket.socket, script: str) -> bool:
 
 if __name__ == "__main__":
     import_all()
+    import_services()
     gc.collect()
     gc.freeze()
     if serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2]):
         from s3mr.cli import main
+        from s3mr.local import reaper
 
+        reaper.start = ForkedProcess  # type: ignore[assignment, attr-defined]
         sys.exit(main())
