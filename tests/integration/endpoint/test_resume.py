@@ -205,7 +205,7 @@ def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
     assert b"has not ended" in refused.stderr
     refused = place.s3mr(*place.run("--output", "out-2"))
     assert refused.returncode == 2
-    assert f"is job {job_id}'s".encode() in refused.stderr
+    assert f"job {job_id} writes to".encode() in refused.stderr
 
 
 def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_the_next(place: Place) -> None:
