@@ -24,7 +24,7 @@ def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_n
     assert json.loads(printed)["output"] == f"s3://{stack.bucket}/output/out"
     assert said.decode().startswith(f"job      {job_id} (--stack {stack.name})\n")
     assert "duplicates ignored" in said.decode()
-    assert re.search(r"^requests S3 \d+ writes and lists, \d+ reads \(of workers alone\)$", said.decode(), re.MULTILINE)
+    assert re.search(r"^requests S3 \d+ writes and lists, \d+ reads \(by workers only\)$", said.decode(), re.MULTILINE)
     assert output(stack) == COUNTED
     assert (tmp_path / "kept/plan" / job_id / "bundle.zip").is_file()
     assert list((tmp_path / "kept/jobs" / job_id / "map").iterdir())
@@ -48,7 +48,7 @@ def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
     assert not json.loads(typed("status", job_id, "--json").stdout)["cancel_requested"]
     asking = typed("cancel", job_id)
     assert (asking.returncode, asking.stdout) == (0, b"")
-    assert "(its end was asked for)" in typed("status", job_id).stdout.decode()
+    assert "(cancelling)" in typed("status", job_id).stdout.decode()
     stack.bring_to_its_end(job_id)
     watched = typed("watch", job_id)
     assert (watched.returncode, watched.stderr) == (1, f"s3mr: the job failed: {job_id} was cancelled\n".encode())
