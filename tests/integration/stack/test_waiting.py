@@ -42,7 +42,7 @@ def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
     running.send_signal(signal.SIGINT)
     printed, said = running.communicate(timeout=60)
     assert (running.returncode, printed) == (130, b"")
-    assert f"job {job_id} goes on" in said.decode()
+    assert f"job {job_id} keeps running" in said.decode()
     assert f"  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
     assert b"Traceback" not in said
     assert not json.loads(typed("status", job_id, "--json").stdout)["cancel_requested"]
@@ -99,7 +99,7 @@ def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_g
         printed, said = running.communicate(timeout=60)
         assert (running.returncode, printed) == (75, b"")
         assert b"check the credentials in use" in said
-        assert f"\njob {job_id} goes on" in said.decode()
+        assert f"\njob {job_id} keeps running" in said.decode()
         assert f"\n  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
         assert b"the job failed" not in said
         assert typed("watch", job_id).returncode == 2
