@@ -34,7 +34,7 @@ def verify(context: click.Context, *, what: str, place: Place, as_json: bool, qu
     s3mr verify s3://results/wc/
     s3mr verify 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    output, expected = _asked(what, place)
+    output, expected = _target(what, place)
     proof = _read(output, expected, place.endpoint_url, quiet=quiet)
     if as_json:
         say_json(json.dumps({"output": output, **proof.model_dump(mode="json")}))
@@ -44,7 +44,7 @@ def verify(context: click.Context, *, what: str, place: Place, as_json: bool, qu
         context.exit(EXIT_DIFFERS)
 
 
-def _asked(what: str, place: Place) -> "tuple[str, Expected | None]":
+def _target(what: str, place: Place) -> "tuple[str, Expected | None]":
     """Return the output, and what to expect there. Text in the form of a job id is taken for one."""
     if not _JOB_ID.fullmatch(what):
         return what, None

@@ -59,7 +59,7 @@ class _SkippedError(Exception):
     """The step cannot be checked; the text says why."""
 
 
-class _PoorlyError(S3mrError):
+class _MisconfiguredError(S3mrError):
     """A setting or quota is wrong, although no request was refused."""
 
     def __init__(self, found: str, advice: str) -> None:
@@ -93,7 +93,7 @@ def _step(name: str, ask: Callable[[], str]) -> Step:
         return Step(name=name, outcome=Outcome.OK, found=ask())
     except _SkippedError as reason:
         return _skipped(name, str(reason))
-    except _PoorlyError as error:
+    except _MisconfiguredError as error:
         return Step(name=name, outcome=Outcome.FAILED, found=str(error), advice=error.advice)
     except S3mrError as error:
         advice = RIGHTS_ADVICE if is_denied(error.__cause__) else None
@@ -107,8 +107,8 @@ def _skipped(name: str, why: str) -> Step:
 def _stack(question: Question, opened: list[Deployment]) -> str:
     deployment = open_deployment(question.stack, to_submit=True)
     opened.append(deployment)
-    stack, ours = deployment.description, version("s3mr")
-    other = "" if stack.version == ours else f" (this command is {ours}; both use the same schema)"
+    stack, own_version = deployment.description, version("s3mr")
+    other = "" if stack.version == own_version else f" (this command is {own_version}; both use the same schema)"
     region = stack.state_machine.split(":")[3]
     return f"{stack.name} in {region}, account {stack.account}, with s3mr {stack.version}{other}"
 
@@ -146,7 +146,7 @@ def check_settings(worker: str, settings: probes.InvokeSettings) -> None:
     """
     destinations = {settings.on_success, settings.on_failure}
     if settings.retries_max != WORKER_RETRIES or None in destinations or len(destinations) != 1:
-        raise _PoorlyError(
+        raise _MisconfiguredError(
             f"{worker} has lost its asynchronous settings (retries {settings.retries_max}, destinations "
             f"{settings.on_success} and {settings.on_failure}): its reports would be lost",
             "redeploy the stack: sam build && sam deploy",
@@ -182,8 +182,8 @@ def room(there: probes.Concurrency, *, attempts_max: int, reserved: Mapping[str,
     else:
         why, more = f"{scarcest} is {least:,}", f"deploy with a higher {scarcest}"
     if least == 0:  # fewer workers would not help either
-        raise _PoorlyError(f"{why}: no attempt can start", more)
-    raise _PoorlyError(
+        raise _MisconfiguredError(f"{why}: no attempt can start", more)
+    raise _MisconfiguredError(
         f"a job may run {attempts_max:,} attempts at once (WorkersMax), but {why}: further attempts wait, are dropped "
         "after a minute, and start again",
         f"{more}, deploy with WorkersMax={least}, or submit with --workers {least}",
@@ -206,7 +206,7 @@ def _bucket(at: Deployment, _question: Question) -> str:
         try:
             objects.delete([key])
         except InvariantError as error:  # S3 reports a denied delete per key, not as a denied request
-            raise _PoorlyError(str(error), RIGHTS_ADVICE) from error
+            raise _MisconfiguredError(str(error), RIGHTS_ADVICE) from error
     return f"{at.description.bucket}: you can write, read and delete plans"
 
 

@@ -114,8 +114,8 @@ def _why(output: str, platform: Platform) -> str:
     if any(line.startswith(_NO_INDEX) for line in lines):
         return "pip cannot reach its package index: check the network and pip's configuration (pip config list)"
     if missing := [line for line in lines if _NO_MATCH in line]:
-        there = _VERSIONS.search(output)
-        known = ", ".join(there[1].split(", ")[-_VERSIONS_MAX:] if there else ["none"])
+        versions = _VERSIONS.search(output)
+        known = ", ".join(versions[1].split(", ")[-_VERSIONS_MAX:] if versions else ["none"])
         return (
             f"there is no wheel of {missing[-1].rpartition(_NO_MATCH)[2]} for {platform} (pip sees: {known}). "
             "Request a version that has one, or build a wheel for that platform and add --find-links FOLDER to the "

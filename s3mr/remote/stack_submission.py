@@ -109,13 +109,13 @@ def place_facts(stack: StackDescription, request: JobRequest) -> PlaceFacts:
 def _memory_bytes(stack: StackDescription, request: JobRequest) -> int:
     """Return half of a worker's free memory, at most, for sorting: user code and decoded values need the rest."""
     most = (stack.memory_mb * limits.MIB - WORKER_OWN_BYTES) // 2
-    asked = most if request.memory is None else size_bytes(request.memory)
-    if asked > most or most < limits.MEMORY_BYTES_MIN:
+    requested = most if request.memory is None else size_bytes(request.memory)
+    if requested > most or most < limits.MEMORY_BYTES_MIN:
         raise RequestError(
             f"--memory: workers of stack {stack.name} have {stack.memory_mb} MB, of which at most "
             f"{format_size(max(most, 0))} are for sorting: request less, or deploy it with a larger WorkerMemory"
         )
-    return asked
+    return requested
 
 
 def _task_timeout_s(stack: StackDescription, request: JobRequest) -> float:
@@ -129,9 +129,9 @@ def _task_timeout_s(stack: StackDescription, request: JobRequest) -> float:
 
 
 def _workers(stack: StackDescription, request: JobRequest) -> int | None:
-    asked = request.workers
-    if asked is not None and asked > stack.workers_max:
+    requested = request.workers
+    if requested is not None and requested > stack.workers_max:
         raise RequestError(
-            f"--workers must be a whole number from 1 to {stack.workers_max} on stack {stack.name}, not {asked}"
+            f"--workers must be a whole number from 1 to {stack.workers_max} on stack {stack.name}, not {requested}"
         )
-    return asked
+    return requested

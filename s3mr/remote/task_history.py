@@ -58,12 +58,12 @@ def executions(
     winner: Manifest | None, live: Sequence[LiveAttempt], logged: Sequence[Logged], *, now: float
 ) -> Iterator[Execution]:
     """Yield the executions found in the three sources of a task's attempts, each execution once."""
-    begun = {one.attempt: one for one in live}
+    started = {one.attempt: one for one in live}
     if winner is not None:
-        yield _about(begun, attempt=winner.attempt, verdict="won", worker=winner.worker, duration_s=winner.duration_s)
+        yield _about(started, attempt=winner.attempt, verdict="won", worker=winner.worker, duration_s=winner.duration_s)
     for one in logged:
         yield _about(
-            begun,
+            started,
             attempt=one.attempt,
             verdict=one.verdict,
             worker=one.worker,
@@ -71,11 +71,11 @@ def executions(
             failure=one.failure,
         )
     reported = {one.attempt for one in logged if one.verdict != "forged"} | ({winner.attempt} if winner else set())
-    for number, attempt in begun.items():
+    for number, attempt in started.items():
         if number not in reported:
-            yield _about(begun, attempt=number, verdict=_unreported(attempt, now), failure=attempt.failure)
-    for number in range(1, max({*reported, *begun}, default=0)):
-        if number not in reported and number not in begun:
+            yield _about(started, attempt=number, verdict=_unreported(attempt, now), failure=attempt.failure)
+    for number in range(1, max({*reported, *started}, default=0)):
+        if number not in reported and number not in started:
             yield Execution(attempt=number, verdict="silent")
 
 
@@ -85,9 +85,9 @@ def _unreported(attempt: LiveAttempt, now: float) -> Verdict:
     return "running" if attempt.lease_until > now else "silent"
 
 
-def _about(begun: dict[int, LiveAttempt], *, attempt: int, **known: object) -> Execution:
+def _about(started: dict[int, LiveAttempt], *, attempt: int, **known: object) -> Execution:
     """Return an execution, with the details of its attempt if that is still live."""
-    live = begun.get(attempt)
+    live = started.get(attempt)
     if live is not None:
         known |= {"backup": live.backup, "launched_at": live.launched_at, "lease_until": live.lease_until}
     return Execution.model_validate({"attempt": attempt, **known})
