@@ -120,7 +120,7 @@ def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
     _, said = command.communicate(timeout=RUN_S_MAX)
     cancelled = place.newest()
     assert (command.returncode, cancelled.phase, cancelled.released) == (130, Phase.CANCELLED, True)
-    assert f"nothing was written\ngo on with: s3mr resume {cancelled.spec.job_id}" in said.decode()
+    assert f"nothing was written\ncontinue with: s3mr resume {cancelled.spec.job_id}" in said.decode()
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     (place.here / "hold").unlink()
     done = place.s3mr("resume", cancelled.spec.job_id)
