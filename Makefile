@@ -1,4 +1,4 @@
-# The few words a developer types. Everything happens in .venv; nothing else on the machine is touched.
+# Commands for developers. They install into .venv and build into build; they change nothing else on the machine.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,10 +6,10 @@ NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slo
 
 .PHONY: help demo test check simulate mutants scale browser emulator nightly $(NIGHTLY) audit deployed format lock clean
 
-help:  ## Say what there is.
+help:  ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/demo  ## Count the words of some text in this checkout, and print the most common.
+demo: .venv/demo  ## Count the words of some files in this checkout, and print the most common ones.
 	@rm -rf build/demo
 	@$(BIN)/s3mr run examples/wordcount.py LICENSE CONTRIBUTING.md docs/glossary.md --output build/demo
 	@cat build/demo/part-* | LC_ALL=C sort -t "$$(printf '\t')" -k 2,2nr -k 1,1 | sed 20q
@@ -17,20 +17,20 @@ demo: .venv/demo  ## Count the words of some text in this checkout, and print th
 test: .venv/dev .venv/sam/.done  ## Run all tests.
 	@$(BIN)/python .ci/gate.py tests
 
-check: .venv/dev .venv/sam/.done .venv/docs/.done  ## The gate: format, lint, types, import contracts, the site, tests.
+check: .venv/dev .venv/sam/.done .venv/docs/.done  ## Run the gate: format, lint, types, import contracts, the site, tests.
 	@$(BIN)/python .ci/gate.py
 
 SEEDS ?= 3000
 SEED ?= 1
 PROCESSES ?= 1
 
-simulate: .venv/dev  ## Run SEEDS=n seeds of the simulator from SEED=s on; exit 1 if an invariant breaks.
+simulate: .venv/dev  ## Run the simulator with SEEDS=n seeds, starting at SEED=s. Exit with 1 if an invariant breaks.
 	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --seed $(SEED) --processes $(PROCESSES)
 
-mutants: .venv/dev  ## Break the protocol in every way that is known, and show that the simulator notices each.
+mutants: .venv/dev  ## Break the protocol in every known way, and check that the simulator detects each one.
 	@$(BIN)/python -m tests.simulation mutants --processes $(PROCESSES)
 
-scale: .venv/dev  ## Drive jobs of up to 100,000 tasks in virtual time, and print what they cost the coordinator.
+scale: .venv/dev  ## Drive jobs of up to 100,000 tasks in virtual time, and print the coordinator's load.
 	@$(BIN)/python -m tests.simulation.scale
 
 SCALE ?= 1
@@ -38,17 +38,17 @@ RUNS ?= 3
 PEERS ?=
 
 .PHONY: bench bench-quick bench-peers
-bench: .venv/dev  ## Measure s3mr against the floor, and against PEERS=dask,lithops,mrjob,spark; SCALE=0.1, RUNS=1 are sooner.
+bench: .venv/dev  ## Compare s3mr with the floor and with PEERS=dask,lithops,mrjob,spark. SCALE=0.1 RUNS=1 is faster.
 	@$(BIN)/python -m benchmarks --scale $(SCALE) --runs $(RUNS) --peers "$(PEERS)"
 
-bench-quick: .venv/dev  ## Measure small inputs, and compare with the ratios that are on record, generously.
+bench-quick: .venv/dev  ## Measure small inputs, and compare with the recorded ratios, with some tolerance.
 	@$(BIN)/python -m benchmarks --quick
 
-bench-peers:  ## Install the peers, in an environment of their own.
+bench-peers:  ## Install the peers in a separate environment.
 	$(PYTHON) -m venv build/benchmarks/peers
 	build/benchmarks/peers/bin/python -m pip install --quiet --disable-pip-version-check '.[local,peers]'
 
-nightly: .venv/dev .venv/sam/.done .venv/emulator/.done  ## What takes hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
+nightly: .venv/dev .venv/sam/.done .venv/emulator/.done  ## Run the tests that take hours: 100,000 seeds, all pairs of deaths, mutants, long chaos, slow tests.
 	@failed=; for step in $(NIGHTLY); do $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
@@ -68,41 +68,41 @@ nightly-slow:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --timeout 7200 tests/unit tests/integration/hostile \
 	  tests/deployed/test_built_template.py
 
-browser: .venv/dev  ## Show with a real browser, Chromium, that no web page reaches the embedded cloud.
+browser: .venv/dev  ## Test with Chromium that web pages cannot reach the embedded cloud.
 	@$(MAKE) --no-print-directory nightly-browser
 
 nightly-browser:
 	S3MR_BROWSER=1 $(BIN)/python -m pytest -q tests/integration/test_browser.py
 
-emulator: .venv/dev .venv/sam/.done .venv/emulator/.done  ## Deploy to an AWS emulator that others wrote, and use it; Linux, minutes.
+emulator: .venv/dev .venv/sam/.done .venv/emulator/.done  ## Deploy to a third-party AWS emulator, and run jobs there. Takes minutes; Linux only.
 	@$(MAKE) --no-print-directory nightly-emulator
 
 nightly-emulator:
 	S3MR_EMULATOR=1 $(BIN)/python -m pytest -q tests/emulator
 
 .PHONY: docs site
-docs: .venv/dev .venv/docs/.done  ## Write the generated parts of the documents anew, and build the site: build/site/index.html.
+docs: .venv/dev .venv/docs/.done  ## Update the generated parts of the documents, and build the site: build/site/index.html.
 	$(BIN)/python -m docs.generate
 	@$(MAKE) --no-print-directory site
 
-site: .venv/dev .venv/docs/.done  ## Build the site as the documents stand, strictly, and check it.
+site: .venv/dev .venv/docs/.done  ## Build the site from the documents as they are, with warnings as errors, and check it.
 	$(BIN)/python -m docs.generate --stage build/docs
 	.venv/docs/bin/zensical build --clean --strict
 	S3MR_SITE=build/site $(BIN)/python -m pytest -q tests/docs/test_site.py
 
-audit: .venv/audit/.done  ## Ask whether anything that is locked has a known vulnerability; needs the network.
+audit: .venv/audit/.done  ## Check all locked packages for known vulnerabilities. Needs the network.
 	$(BIN)/python .ci/audit.py .venv/audit/bin/pip-audit
 
-deployed: .venv/dev .venv/sam/.done  ## Run JOB=FILE over INPUT=FOLDER into OUTPUT=FOLDER on the built template, as AWS would.
+deployed: .venv/dev .venv/sam/.done  ## Run JOB=FILE on the built template, as AWS would, from INPUT=FOLDER to OUTPUT=FOLDER.
 	@test -n "$(JOB)" -a -n "$(INPUT)" -a -n "$(OUTPUT)" || \
 	  (echo "make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='options of s3mr run']"; exit 2)
 	@$(BIN)/python -m tests.deployed.run "$(JOB)" "$(INPUT)" "$(OUTPUT)" $(ARGS)
 
-format: .venv/dev  ## Format, and mend what lint can mend.
+format: .venv/dev  ## Format the code, and fix what the linter can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv/dev  ## Resolve what CI installs anew.
+lock: .venv/dev  ## Update the locks of everything that CI and the functions install.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	  --extra local --extra dev --upgrade --output-file .ci/requirements.txt pyproject.toml
@@ -116,16 +116,16 @@ lock: .venv/dev  ## Resolve what CI installs anew.
 	  --python-version 3.11 --upgrade --output-file .ci/emulator.txt -
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
 	  --upgrade lambdas/pyproject.toml > lambdas/pins
-	(echo '# What the functions are made of: this project, and what it needs, at locked versions (make lock).'; \
+	(echo '# What the functions install: this project and its dependencies, at locked versions (make lock).'; \
 	  echo ./lambdas; cat lambdas/pins) > lambdas/requirements.txt && rm lambdas/pins
 
-# Tools that need other versions than we do, each in an environment of its own.
+# Each of these tools has its own environment, because it needs other versions than s3mr.
 .venv/sam/.done .venv/docs/.done .venv/audit/.done .venv/emulator/.done: .venv/%/.done: .ci/%.txt .venv/bin/python
 	$(BIN)/python -m venv .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
-clean:  ## Remove what was made.
+clean:  ## Remove everything that these commands created.
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:

@@ -1,7 +1,7 @@
-"""Ask whether anything that is locked has a known vulnerability: ``make audit``.
+"""Check all locked packages for known vulnerabilities: ``make audit``.
 
-Each package of each lock is asked about, whatever system it is for. One that cannot be asked about is a failure
-(pip-audit's --strict), and so is a service that does not answer. Nothing is left to resolve, so nothing is installed.
+It checks each package of each lock, for all systems. It fails if a package cannot be checked (pip-audit's --strict), or
+if the service does not answer. It installs nothing, because all versions are locked.
 """
 
 import re
@@ -25,10 +25,10 @@ _NO_PACKAGE = re.compile(r"#|\./|--hash=|$")  # a comment, this project itself, 
 
 
 def pins(locks: Iterable[Path]) -> set[tuple[str, str]]:
-    """Return every package that is locked, with its version.
+    """Return every locked package, with its version.
 
     Raises:
-        SystemExit: a line is none: what it asks for would not be asked about.
+        SystemExit: a line has no package and version, so its package would not be checked.
     """
     found = set()
     for lock in locks:
@@ -36,12 +36,12 @@ def pins(locks: Iterable[Path]) -> set[tuple[str, str]]:
             if pin := _PIN.match(line):
                 found.add((pin[1].lower(), pin[2]))
             elif not _NO_PACKAGE.match(line):
-                raise SystemExit(f"{lock}: no package with its version: {line}")
+                raise SystemExit(f"{lock}: not a package with a version: {line}")
     return found
 
 
 def rounds(packages: set[tuple[str, str]]) -> list[list[str]]:
-    """Return requirements files in which no package stands twice: different systems may have different versions."""
+    """Divide the packages into requirements files without duplicates: a package's version can depend on the system."""
     files: list[dict[str, str]] = []
     for name, version in sorted(packages):
         free = next((file for file in files if name not in file), None)
@@ -53,7 +53,7 @@ def rounds(packages: set[tuple[str, str]]) -> list[list[str]]:
 
 
 def main() -> int:
-    """Return 0 where all was asked about, and nothing is known."""
+    """Return 0 if all packages were checked, and none has a known vulnerability."""
     pip_audit = [sys.argv[1], "--strict", "--no-deps", "--disable-pip", "--progress-spinner", "off", "--requirement"]
     packages = pins(ROOT / lock for lock in LOCKS)
     status = 0
@@ -62,7 +62,7 @@ def main() -> int:
             file = Path(folder, f"{number}.txt")
             file.write_text("\n".join(lines) + "\n", encoding="utf-8")
             status |= subprocess.run([*pip_audit, file], check=False).returncode
-    print("not passed" if status else f"passed: {len(packages)} packages, none with a known vulnerability")
+    print("failed" if status else f"passed: {len(packages)} packages, none with a known vulnerability")
     return int(bool(status))
 
 

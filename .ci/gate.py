@@ -1,10 +1,10 @@
-"""The gate, ``make check``: three tracks side by side, then what each stage took, and whether it passed.
+"""Run the gate, ``make check``: three tracks in parallel. Then print the time and the result of each stage.
 
-The stages of a track run one after the other; a track ends with the first that fails. The deployed tests have a
-process of their own, because they share one cloud, and moto's state is the process's. The others run meanwhile, and
-those that start workers come last, when both cores are theirs (`tests/conftest.py` has the order).
+The stages of a track run one after another. A track ends when a stage fails. The deployed tests run in their own
+process, because they share one cloud, and moto keeps its state in the process. The other tests run at the same time.
+Tests that start workers come last, when both cores are free (`tests/conftest.py` defines the order).
 
-``python .ci/gate.py tests`` runs the tests alone.
+``python .ci/gate.py tests`` runs only the tests.
 """
 
 import signal
@@ -38,7 +38,7 @@ OTHERS: Final[Track] = {
 
 @dataclass
 class Stage:
-    """A command of a track, and what came of it; ``status`` is None until it has ended."""
+    """A command of a track, and its result. ``status`` is None until it has ended."""
 
     name: str
     command: tuple[str, ...]
@@ -52,7 +52,7 @@ class Stage:
 
 
 class Gate:
-    """Runs tracks of stages. ``folder`` takes what they print and make."""
+    """Runs tracks of stages. Their output and temporary files go to ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class Gate:
         self.stages: list[Stage] = []
 
     def start(self, commands: Track, *, aloud: bool = False) -> threading.Thread:
-        """Run a track; what it prints is kept until the end, unless it runs ``aloud``."""
+        """Start a track in a thread. Its output is printed at the end, or at once if ``aloud``."""
         track = [Stage(name, command, self._folder / f"{name}.txt") for name, command in commands.items()]
         self.stages += track
         thread = threading.Thread(target=self._run, args=(track, aloud))
@@ -69,13 +69,13 @@ class Gate:
         return thread
 
     def stop(self) -> None:
-        """End what runs: somebody has asked for that."""
+        """Interrupt all running commands."""
         with self._turn:
             for process in self._running:
                 process.send_signal(signal.SIGINT)
 
     def report(self) -> int:
-        """Print what was kept, and a line for each stage; return the exit status."""
+        """Print the kept output, and a line for each stage. Return the exit status."""
         for stage in self.stages:
             if stage.said.exists():
                 print(f"\n== {stage.name}\n{stage.said.read_text(errors='replace').rstrip()}")
@@ -108,7 +108,7 @@ class Gate:
 
 
 def main() -> int:
-    """Run all tracks, and say what came of them."""
+    """Run all tracks, print the results, and return the exit status."""
     begun_at, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="gate-"))
     gate = Gate(folder)
 
@@ -125,7 +125,7 @@ def main() -> int:
             track.join()
         status = gate.report()
     finally:
-        subprocess.run(["/bin/rm", "-rf", folder], check=True)  # some folders are nested deeper than shutil can follow
+        subprocess.run(["/bin/rm", "-rf", folder], check=True)  # some folders are too deep for shutil
     print(f"{time.monotonic() - begun_at:6.0f} s  {'failed' if status else 'passed'}")
     return status
 

@@ -1,12 +1,12 @@
-"""Run the workloads, and print what each contender takes, as a table.
+"""Run the workloads, and print a table of the time that each contender takes.
 
-    make bench                          all of it, as large as the goals name it
-    make bench SCALE=0.1 RUNS=1         smaller, and sooner
-    make bench-quick                    small, against the ratios on record; exits 1 beyond their slack
+    make bench                          all workloads, at full size
+    make bench SCALE=0.1 RUNS=1         smaller and faster
+    make bench-quick                    small; exits with 1 if a ratio is far above the recorded one
     python -m benchmarks --workloads W1,W3 --peers dask
-    python -m benchmarks --publish timing   write what docs/performance.md shows (then: make docs)
+    python -m benchmarks --publish timing   write the figures of docs/performance.md (then: make docs)
 
-Contenders take turns, so that what else the machine does falls on all of them; a ratio is the median of those within a
+Contenders take turns, so other load on the machine affects all of them. A ratio is the median of the ratios within a
 turn. Each output is compared with that of a plain loop. The table goes to standard output and to
 ``build/benchmarks/table.md``.
 """
@@ -30,12 +30,12 @@ from benchmarks.workloads import BUILD, WORKLOADS, Workload
 PACKAGES: Final = ("s3mr", "boto3", "moto", "msgpack", "zstandard", "xxhash")
 QUICK_SCALE: Final = 0.1
 QUICK_RUNS: Final = 2
-QUICK_WORKLOADS: Final = ("W0", "W1", "W2", "W3")  # of W4, the floor is the file system's: it varies by half
+QUICK_WORKLOADS: Final = ("W0", "W1", "W2", "W3")  # not W4: its floor depends on the file system, and varies by 50%
 RECORDED: Final = Path(__file__).with_name("recorded.json")
 
 
 def main() -> int:
-    """Measure what was asked for and return the exit status."""
+    """Measure as the arguments say, and return the exit status."""
     asked = _arguments()
     workloads = [one for one in WORKLOADS if one.name in asked.workloads]
     contenders = [*OURS, *(one for name in asked.peers for one in others.found(name))]
@@ -75,12 +75,12 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [one.name for one in WORKLOADS]
-    parser.add_argument("--scale", type=float, default=1.0, help="of the inputs")
-    parser.add_argument("--runs", type=int, default=3, help="of each contender")
+    parser.add_argument("--scale", type=float, default=1.0, help="scale of the inputs")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each contender")
     parser.add_argument("--workloads", type=_names, default=names, help=f"some of {','.join(names)}")
     parser.add_argument("--peers", type=_names, default=[], help=f"some of {','.join(others.NAMES)}")
-    parser.add_argument("--publish", choices=("timing", "peers"), help="write the file that documents show as well")
-    parser.add_argument("--quick", action="store_true", help=f"scale {QUICK_SCALE}, against {RECORDED.name}")
+    parser.add_argument("--publish", choices=("timing", "peers"), help="also write the file that the documents show")
+    parser.add_argument("--quick", action="store_true", help=f"scale {QUICK_SCALE}, compare with {RECORDED.name}")
     asked = parser.parse_args()
     if asked.quick:
         asked.scale, asked.runs, asked.workloads = QUICK_SCALE, QUICK_RUNS, QUICK_WORKLOADS

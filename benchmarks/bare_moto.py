@@ -1,8 +1,8 @@
-"""What W0 is measured by: start moto's own server, have it answer one request to S3 and one to DynamoDB, end it.
+"""The floor of W0: start moto's own server, send one request to S3 and one to DynamoDB, and stop it.
 
     python -m benchmarks.bare_moto
 
-The client is boto3, imported once the server has been started.
+The client is boto3, imported after the server was started.
 """
 
 import socket
@@ -18,10 +18,10 @@ PAUSE_S: Final = 0.005
 
 
 def main() -> None:
-    """Start, ask, end."""
+    """Start the server, send the requests, and stop it."""
     with closing(socket.create_server((HOST, 0))) as free:
         port = free.getsockname()[1]
-    server = subprocess.Popen(  # noqa: S603 - our own interpreter
+    server = subprocess.Popen(  # noqa: S603 - this interpreter
         [sys.executable, "-m", "moto.server", "--host", HOST, "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

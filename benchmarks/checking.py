@@ -1,4 +1,4 @@
-"""Whether an output is right: the same lines as a plain loop over the input makes, in sorted parts."""
+"""Check an output: it must have the same lines as a plain loop over the input, in sorted parts."""
 
 import json
 from collections import defaultdict
@@ -12,11 +12,11 @@ from s3mr import Job
 
 
 class WrongOutputError(Exception):
-    """An output is not what it has to be; the text says how it differs."""
+    """An output is wrong. The message says how it differs."""
 
 
 def digest(lines: Iterable[bytes]) -> str:
-    """Return how many lines there are, and the sum of their hashes: the same for the same lines in any order."""
+    """Return the number of lines and the sum of their hashes, which does not depend on their order."""
     count = total = 0
     for line in lines:
         count += 1
@@ -25,17 +25,17 @@ def digest(lines: Iterable[bytes]) -> str:
 
 
 def expected(job: Job, inputs: Iterable[Path], kept: Path) -> str:
-    """Return the digest of the job's right output, computed by a plain loop; ``kept`` is a file that remembers it."""
+    """Return the digest of the correct output, computed by a plain loop. The file ``kept`` caches it."""
     if not kept.exists():
         kept.write_text(digest(_sequentially(job, inputs)), encoding="ascii")
     return kept.read_text(encoding="ascii")
 
 
 def check_lines(output: Path, wanted: str) -> None:
-    """Compare the lines ``key<TAB>value`` of the files ``part-*``, in which either may be JSON, and some may be blank.
+    """Compare the lines ``key<TAB>value`` of the files ``part-*``. Keys and values may be JSON, lines may be blank.
 
     Raises:
-        WrongOutputError: they are others.
+        WrongOutputError: the lines differ.
     """
     lines = (line for path in _parts(output) for line in _lines(path) if line)
     got = digest(b"\t".join(map(_plain, line.split(b"\t"))) for line in lines)
@@ -44,10 +44,10 @@ def check_lines(output: Path, wanted: str) -> None:
 
 
 def check(output: Path, wanted: str, *, parts: int | None, is_sorted: bool) -> None:
-    """Compare the files ``part-*`` in ``output``, which hold lines ``key<TAB>value``.
+    """Compare the files ``part-*`` in ``output``, which have lines ``key<TAB>value``.
 
     Raises:
-        WrongOutputError: other lines, other parts, or, where they have to be, not sorted.
+        WrongOutputError: the lines or the number of parts differ, or a part that must be sorted is not.
     """
     found = _parts(output)
     if parts is not None and len(found) != parts:

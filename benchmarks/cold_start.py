@@ -1,11 +1,11 @@
-"""How long a function's process takes to import its handler, from the built package alone: our part of a cold start.
+"""Measure how long a process imports a function's handler from the built package: s3mr's part of a cold start.
 
     sam build --parameter-overrides Architecture=x86_64
     python benchmarks/cold_start.py .aws-sam/build
 
-Prints the median of several fresh processes, in milliseconds, for each handler and for the workers' template, and for
-comparison that of boto3 alone. "The first time", nothing is compiled yet, as in a fresh
-environment. A package of the machine's own architecture and Python is needed.
+It prints the median of several fresh processes, in milliseconds, for each handler, for the workers' template, and for
+boto3 alone as a comparison. "The first time" means that nothing is compiled yet, as in a fresh environment. Build the
+package for this machine's architecture and Python.
 """
 
 import argparse
@@ -37,8 +37,8 @@ ENVIRONMENT = {
 
 
 def import_s(package: Path, modules: str, compiled: Path) -> float:
-    """Import ``modules`` in a fresh process that sees nothing but the package; return the seconds that it takes."""
-    ended = subprocess.run(  # noqa: S603 - our own interpreter
+    """Import ``modules`` in a fresh process that sees only the package. Return the seconds that the import takes."""
+    ended = subprocess.run(  # noqa: S603 - this interpreter
         [sys.executable, "-s", "-S", "-c", TIMED.format(modules)],
         cwd=package,
         env={
@@ -55,9 +55,9 @@ def import_s(package: Path, modules: str, compiled: Path) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", type=Path, help="the folder that `sam build` has filled")
+    parser.add_argument("build", type=Path, help="the output folder of `sam build`")
     parser.add_argument("--runs", type=int, default=7)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The contenders: each turns a workload into a command."""
+"""Define the contenders. Each turns a workload into a command."""
 
 import os
 import sys
@@ -15,13 +15,13 @@ Command = Callable[[Workload, Path, Path], list[str]]  # (workload, folder of th
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Something that runs workloads; ``runs`` says which (all where it is empty)."""
+    """A program that runs workloads: those in ``runs``, or all if it is empty."""
 
     name: str
     command: Command
     runs: tuple[str, ...] = ()
     checked: bool = True
-    ours: bool = True  # its parts are as many and as ordered as s3mr's; of others, the lines are compared
+    ours: bool = True  # check the number and order of its parts; for other engines, only the lines
     environment: tuple[tuple[str, str], ...] = ()
 
     def takes_part(self, workload: Workload) -> bool:

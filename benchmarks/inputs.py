@@ -1,10 +1,10 @@
-"""Inputs of the workloads: made of a seed, the same on every machine, and kept below ``build/``.
+"""Make the inputs of the workloads. They come from a seed, are the same on every machine, and are kept in ``build/``.
 
-Text is ASCII, in lines of a dozen words; how often a word occurs follows Zipf's law: the k-th most common one has a
+Text is ASCII, in lines of twelve words. The frequency of words follows Zipf's law: the k-th most common word has a
 share proportional to 1/k.
 """
 
-# ruff: noqa: S311 - seeded chance makes inputs, not secrets
+# ruff: noqa: S311 - the random numbers make inputs, not secrets
 
 import json
 import math
@@ -56,7 +56,7 @@ def log(folder: Path, scale: float) -> None:
 
 
 def records(folder: Path, scale: float) -> None:
-    """W3: 2,000,000 records as lines of 100 characters, in 8 files: no two alike, and hardly to be compressed."""
+    """W3: 2,000,000 records as lines of 100 characters, in 8 files. All differ, and they hardly compress."""
     random = Random(SEED)
     for number in range(8):
         with (folder / f"records-{number}.txt").open("w", encoding="ascii") as file:
@@ -73,7 +73,7 @@ def small_files(folder: Path, scale: float) -> None:
 
 
 def made(name: str, make: Make, *, scale: float, below: Path) -> Path:
-    """Return the folder of an input, made now or earlier; one that was not finished does not have its name."""
+    """Return the folder of an input, and make it if it does not exist. An unfinished folder has another name."""
     folder = below / f"{name}-{scale:g}"
     if not folder.exists():
         unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -96,7 +96,7 @@ def _vocabulary() -> list[str]:
 
 
 def _zipf(random: Random, items: list[str]) -> Iterator[str]:
-    """Yield items for ever: their number to the power of a uniform chance is a rank with density 1/rank."""
+    """Yield random items without end. For n items, n to the power of a uniform number is a rank with density 1/rank."""
     count, log_count, draw, power = len(items), math.log(len(items)), random.random, math.exp
     while True:
         yield items[min(int(power(draw() * log_count)), count) - 1]
@@ -109,7 +109,7 @@ def _lines(random: Random, words: list[str]) -> Iterator[str]:
 
 
 def _write(path: Path, lines: Iterator[str], size_bytes: int) -> None:
-    """Write lines of ``size_bytes`` in all; the last one is cut."""
+    """Write lines of ``size_bytes`` in total. The last one is cut."""
     with path.open("w", encoding="ascii") as file:
         left = size_bytes
         while left > 0:

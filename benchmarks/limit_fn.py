@@ -1,10 +1,10 @@
-"""The floor: what two processes need that call the same functions for the same records, and do nothing else.
+"""The floor: two processes that call the same functions for the same records, and do nothing else.
 
     python -m benchmarks.limit_fn JOB PARTS OUTPUT INPUT...
 
-Local files in and out; no service, nothing durable, nothing checked, no limit to memory, no second try. Each input
-file is one task: its pairs are gathered by key, combined, cut in PARTS by a hash of the key, and written with
-`marshal`. Then each part is read, sorted, reduced and written. JOB is the name of a module below ``benchmarks.jobs``.
+It reads and writes local files, without services, durability, checks, memory limit or retries. Each input file is one
+task: group its pairs by key, combine them, divide them into PARTS by a hash of the key, and write them with `marshal`.
+Then read, sort, reduce and write each part. JOB is the name of a module in ``benchmarks.jobs``.
 """
 
 import importlib
@@ -28,7 +28,7 @@ Pair = tuple[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What all tasks of a run share; a process imports the job by its name."""
+    """What all tasks of a run share. Each process imports the job by its name."""
 
     job: str
     folder: str  # of the pieces
@@ -53,7 +53,7 @@ class Task:
         reduce = _job(self.job).reduce
         pairs: list[Pair] = []
         for number in range(self.files):
-            pairs += marshal.loads(Path(f"{self.folder}/{number}-{part}").read_bytes())  # noqa: S302 - our own
+            pairs += marshal.loads(Path(f"{self.folder}/{number}-{part}").read_bytes())  # noqa: S302 - written by `map_file`
         pairs.sort(key=itemgetter(0))
         with Path(f"{self.output}/part-{part:05}").open("w", encoding="utf-8") as written:
             for key, same in groupby(pairs, key=itemgetter(0)):
@@ -61,7 +61,7 @@ class Task:
                 written.writelines(f"{_text(name)}\t{_text(value)}\n" for name, value in reduced)
 
 
-def _job(name: str) -> Any:  # noqa: ANN401 - a Job whose functions are all there
+def _job(name: str) -> Any:  # noqa: ANN401 - a Job without optional functions
     return importlib.import_module(f"benchmarks.jobs.{name}").job
 
 

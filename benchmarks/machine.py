@@ -1,4 +1,4 @@
-"""Where and with what something was measured."""
+"""Describe the machine and the versions of a measurement."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Return one line: processor, cores, memory, system, and how busy it is with other work."""
+    """Return one line: processor, cores, memory, system, and load."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return (
@@ -18,7 +18,7 @@ def machine() -> str:
 
 
 def versions(packages: Iterable[str]) -> str:
-    """Return one line: Python's version, and those of the packages that are installed."""
+    """Return one line: the versions of Python and of those ``packages`` that are installed."""
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {at}" for name, at in _installed(packages))])
 
 

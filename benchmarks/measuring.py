@@ -1,4 +1,4 @@
-"""A command as a whole process: how long it takes, and the CPU of it and of all that it waited for."""
+"""Measure a command: its wall time, and the CPU time of its process and of all processes that it waited for."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 class CommandError(Exception):
-    """A command did not exit with 0; the text ends with what it had said."""
+    """A command did not exit with 0. The message ends with its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run of a command. A server that the command leaves to others to end is not in its CPU."""
+    """One run of a command. ``cpu_s`` lacks processes that the command did not wait for, such as a server."""
 
     wall_s: float
     cpu_s: float
@@ -34,7 +34,7 @@ def measure(
     """
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
-        process = subprocess.Popen(  # noqa: S603 - commands of ours
+        process = subprocess.Popen(  # noqa: S603 - the commands are constants
             command, stdout=said, stderr=said, env={**os.environ, **(environment or {})}, cwd=cwd
         )
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,13 +1,13 @@
-"""Peak memory of the workers, against what is promised: ``--memory`` + 100 MB + 3 × the largest record (Linux).
+"""Compare the workers' peak memory with the promised limit: ``--memory`` + 100 MB + 3 × the largest record (Linux).
 
     python -m benchmarks.memory
-    python -m benchmarks.memory --publish   write what docs/performance.md shows (then: make docs)
+    python -m benchmarks.memory --publish   write the figures of docs/performance.md (then: make docs)
 
-Runs real jobs with real worker processes, looks at these, and prints a table; exits 1 if one took more. What the
-coordinator takes for each task: ``make scale`` (docs/scale.md).
+It runs real jobs with real worker processes, and prints a table. It exits with 1 if a worker took more. To measure the
+coordinator's load per task, run ``make scale`` (docs/scale.md).
 """
 
-# ruff: noqa: S311 - seeded chance makes inputs, not secrets
+# ruff: noqa: S311 - the random numbers make inputs, not secrets
 
 import argparse
 import shutil
@@ -34,7 +34,7 @@ LONG_LINE_BYTES: Final = 15 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One job that could take too much."""
+    """One job that could take too much memory."""
 
     title: str
     job: str
@@ -49,7 +49,7 @@ class Case:
         return self.memory_mib * MIB + BESIDES_BYTES + RECORD_COPIES * self.largest_record_bytes
 
     def run(self) -> list[Seen]:
-        """Run the job and return what its worker processes have taken."""
+        """Run the job and return what its worker processes took."""
         output = BUILD / "output"
         shutil.rmtree(output, ignore_errors=True)
         command = str(Path(sys.executable).with_name("s3mr"))
@@ -63,7 +63,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Yield the cases, each when its input has been made."""
+    """Yield the cases. The input of each is made just before."""
     text = _input(inputs.text)
     yield Case("256 MiB of text, 200,000 distinct words", "word_count", text, 64)
     records = _input(inputs.records)
@@ -76,7 +76,7 @@ def cases() -> Iterator[Case]:
 
 
 def long_lines(folder: Path, _scale: float) -> None:
-    """8 lines of 15 MiB, each in a file."""
+    """Write 8 lines of 15 MiB, each to its own file."""
     random = Random(inputs.SEED)
     for number in range(8):
         line = random.randbytes(LONG_LINE_BYTES // 2).hex()
@@ -84,11 +84,11 @@ def long_lines(folder: Path, _scale: float) -> None:
 
 
 def main() -> int:
-    """Measure, print, and return 1 if a worker took more than it may."""
+    """Measure, print, and return 1 if a worker took more than allowed."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.memory", description="Measure the workers' peak memory."
     )
-    parser.add_argument("--publish", action="store_true", help="write the file that documents show as well")
+    parser.add_argument("--publish", action="store_true", help="also write the file that the documents show")
     asked = parser.parse_args()
     status, rows = 0, []
     print("| case | --memory | allowed | largest worker |\n| --- | ---: | ---: | ---: |")

@@ -1,7 +1,7 @@
-"""Other engines over the same workloads, each as its own documents would have it written.
+"""Run the workloads on other engines, each written as its own documentation recommends.
 
-They live in an environment of their own, ``build/benchmarks/peers`` (``make bench-peers``), for they need other
-versions than we do. One that is not installed there is left out, and so is Spark where there is no Java.
+They have a separate environment, ``build/benchmarks/peers`` (``make bench-peers``), because they need other versions
+than s3mr. Engines that are not installed there are skipped, and so is Spark without Java.
 """
 
 import os
@@ -25,7 +25,7 @@ _RUNS: Final = ("W0", "W1", "W2", "W3", "W4")
 
 
 def found(name: str) -> Iterator[Contender]:
-    """Yield the contenders of one peer: one for each way of running it, none where it is not installed."""
+    """Yield the contenders of one peer, one for each way to run it. Yield nothing if it is not installed."""
     if not _installed(PACKAGES[name]) or (name == "spark" and shutil.which("java") is None):
         return
     if name == "mrjob":
@@ -43,19 +43,19 @@ def found(name: str) -> Iterator[Contender]:
 
 
 def versions(names: Iterable[str]) -> str:
-    """Return the versions of the peers that are installed, to stand after our own; nothing if there are none."""
+    """Return the versions of the installed peers, to append to those of s3mr, or an empty text."""
     packages = [PACKAGES[name].partition(".")[0] for name in names if _installed(PACKAGES[name])]
     if not packages:
         return ""
     said = "import sys, importlib.metadata as m; print(*(f'{one} {m.version(one)}' for one in sys.argv[1:]), sep=', ')"
     asked = [str(PYTHON), "-c", said, *packages]
-    return f"; {subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()}"  # noqa: S603 - our own interpreter
+    return f"; {subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()}"  # noqa: S603 - the interpreter of the peers
 
 
 def _installed(module: str) -> bool:
     if not PYTHON.exists():
         return False
-    return subprocess.run([PYTHON, "-c", f"import {module}"], check=False, stderr=subprocess.DEVNULL).returncode == 0  # noqa: S603 - our own interpreter
+    return subprocess.run([PYTHON, "-c", f"import {module}"], check=False, stderr=subprocess.DEVNULL).returncode == 0  # noqa: S603 - the interpreter of the peers
 
 
 def _module(name: str, *arguments: str) -> Command:

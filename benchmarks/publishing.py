@@ -1,4 +1,4 @@
-"""What was measured, as files below ``benchmarks/published``: documents are generated from them."""
+"""Write results to ``benchmarks/published``. The documents are generated from these files."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ PUBLISHED: Final = Path(__file__).with_name("published")
 def publish(
     name: str, rows: Iterable[Mapping[str, Any]], *, folder: Path = PUBLISHED, **conditions: str | float
 ) -> Path:
-    """Write the rows, one a line, with today's date and the conditions in which they were measured."""
+    """Write the rows, one per line, with today's date and the conditions of the measurement."""
     head = json.dumps({"measured": datetime.now(UTC).date().isoformat(), **conditions}, indent=2, ensure_ascii=False)
     lines = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in rows)
     path = folder / f"{name}.json"

@@ -1,4 +1,4 @@
-"""What was measured, as medians and ratios, as a table, and beside what is on record."""
+"""Collect measurements, and show them as medians and ratios, in a table and compared with recorded ratios."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from benchmarks.contenders import BARE_MOTO, LIMIT_FN, S3MR, Contender
 from benchmarks.measuring import Measured
 from benchmarks.workloads import Workload
 
-SLACK: Final = 1.4  # other work on the machine, another machine: what is beyond this is worth a look
+SLACK: Final = 1.4  # allows for another machine, and other load on it; a ratio beyond this needs a closer look
 HEAD: Final = (
     "| workload | contender | wall, s | CPU, s | wall, ratio | CPU, ratio |\n"
     "| --- | --- | ---: | ---: | ---: | ---: |\n"
@@ -30,7 +30,7 @@ class Results:
         self._runs.setdefault(workload.name, {}).setdefault(contender.name, []).append(measured)
 
     def table(self) -> str:
-        """Return all of it in Markdown; ratios are to limit_fn, of W0 to a bare server."""
+        """Return a Markdown table. Ratios are relative to limit_fn; those of W0 to a bare server."""
         rows = [
             f"| {workload}: {self._titles[workload]} | {contender} "
             f"| {median(one.wall_s for one in runs):.2f} | {median(one.cpu_s for one in runs):.2f} "
@@ -41,7 +41,7 @@ class Results:
         return HEAD + "".join(rows)
 
     def rows(self) -> list[dict[str, str | float]]:
-        """Return all of it as data, for the documents."""
+        """Return the table as data, for the documents."""
         return [
             {
                 "workload": workload,
@@ -56,9 +56,9 @@ class Results:
         ]
 
     def compare(self, recorded: Mapping[str, float]) -> int:
-        """Print the ratios of s3mr beside those on record; return 1 if one is beyond the slack, else 0.
+        """Print the ratios of s3mr beside the recorded ones. Return 1 if one is beyond the slack, else 0.
 
-        Those of CPU: other work on the machine makes them longer, too, but not as much as those of time.
+        It compares CPU time, because other load on the machine changes it less than wall time.
         """
         status = 0
         for workload in self._runs:
@@ -72,7 +72,7 @@ class Results:
         return status
 
     def _ratio(self, workload: str, contender: str, what: str) -> float:
-        """Return the median over the turns of a contender's time to that of the floor in the same turn."""
+        """Return a contender's time divided by that of the floor in the same turn, as the median over all turns."""
         contenders = self._runs[workload]
         floor = contenders.get(BARE_MOTO.name) or contenders[LIMIT_FN.name]
         pairs = zip(contenders[contender], floor, strict=True)
@@ -80,6 +80,6 @@ class Results:
 
 
 def read_recorded(path: Path) -> dict[str, float]:
-    """Return the ratios that a file holds: of s3mr's CPU, by workload."""
+    """Return the recorded ratios of s3mr's CPU time, by workload."""
     ratios: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["cpu_ratios"]
     return ratios

@@ -1,7 +1,7 @@
-"""The processes below a command, looked at while it runs (Linux): how much CPU and memory each has taken.
+"""Measure the CPU time and memory of all processes below a command, while it runs (Linux).
 
-A look is taken 20 times a second: what a process takes after the last one is not seen. Peak memory is the kernel's own
-(``VmHWM`` in ``/proc/<pid>/status``): nothing between two looks is missed.
+It samples 20 times per second, and misses what a process takes after its last sample. Peak memory comes from the kernel
+(``VmHWM`` in ``/proc/<pid>/status``), so it includes peaks between two samples.
 """
 
 import os
@@ -19,7 +19,7 @@ TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one process has taken, at the last look. ``kind``: its own name, or the module that it runs."""
+    """What one process took, at its last sample. ``kind`` is its own name, or the module that it runs."""
 
     kind: str
     cpu_s: float
@@ -27,12 +27,12 @@ class Seen:
 
 
 def watch(command: Sequence[str]) -> list[Seen]:
-    """Run ``command`` to its end, and return what it and each process below it have taken.
+    """Run ``command`` to its end. Return what it and each process below it took.
 
     Raises:
-        CalledProcessError: it did not exit with 0.
+        CalledProcessError: the command did not exit with 0.
     """
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - commands of ours
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - the commands are constants
     seen: dict[int, Seen] = {}
     ended = threading.Event()
     looking = threading.Thread(target=_look_on, args=(process.pid, seen, ended))
@@ -50,7 +50,7 @@ def watch(command: Sequence[str]) -> list[Seen]:
 def _look_on(root: int, seen: dict[int, Seen], ended: threading.Event) -> None:
     while not ended.wait(LOOK_S):
         for pid in _below(root):
-            with suppress(OSError, ValueError, IndexError):  # it ends while it is looked at
+            with suppress(OSError, ValueError, IndexError):  # the process may end meanwhile
                 seen[pid] = _look(pid, first=pid == root)
 
 
@@ -70,7 +70,7 @@ def _below(root: int) -> list[int]:
 def _look(pid: int, *, first: bool) -> Seen:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     stat = _stat(pid)
-    name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()  # that of a worker is its own
+    name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()  # workers set their own name
     if not name.startswith("s3mr-"):
         name = words[words.index("-m") + 1] if "-m" in words else words[0]
     return Seen("command" if first else name, (int(stat[11]) + int(stat[12])) * TICK_S, _peak_bytes(pid))

@@ -1,4 +1,4 @@
-"""The workloads: what is run, over what, and how its output is checked."""
+"""Define the workloads: each has a job, an input, and a check of its output."""
 
 import importlib
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class Workload:
     options: tuple[str, ...] = ()  # of s3mr run
 
     def folder(self, scale: float) -> Path:
-        """Return the folder of the input, which is made where it is not there yet."""
+        """Return the folder of the input, and make it if it does not exist."""
         return inputs.made(self.make.__name__, self.make, scale=scale, below=BUILD / "inputs")
 
     def check(self, output: Path, scale: float, *, strictly: bool) -> None:
-        """Compare an output with that of a plain loop; ``strictly``, also the number and the order of its parts.
+        """Compare an output with that of a plain loop. With ``strictly``, check the number and order of parts, too.
 
         Raises:
-            WrongOutputError: it is another one.
+            WrongOutputError: the output differs.
         """
         job: Job = importlib.import_module(f"benchmarks.jobs.{self.job}").job
         folder = self.folder(scale)

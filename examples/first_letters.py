@@ -1,10 +1,10 @@
-"""Count words so that the parts, one after another, are in alphabetical order as a whole.
+"""Count words, with a custom partition that sorts the whole output alphabetically, across parts.
 
     s3mr run examples/first_letters.py README.md docs --reducers 4
 
-Keys are sorted within each part. The default partition spreads them by a hash; the one here gives each part a range
-of first letters, so that every key of a part comes before every key of the next: the output is sorted globally. The
-parts are as uneven as the letters are. ``--param longest=8`` leaves longer words out.
+Keys are always sorted within a part. The default partition spreads them by a hash. This one gives each part a range of
+first letters, so every key of a part comes before every key of the next part. Some letters are more common, so the
+parts have different sizes. ``--param longest=8`` skips longer words.
 """
 
 import re
@@ -24,12 +24,12 @@ def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
 
 
 def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
-    """Yield the word and how often it was seen."""
+    """Yield the word and how often it occurs."""
     yield word, sum(counts)
 
 
 def by_first_letter(word: str, reducers: int) -> int:
-    """Return the part of a word: the alphabet, cut into ``reducers`` ranges of about equal length."""
+    """Return the part of a word. Each part has a range of about ``26 / reducers`` letters."""
     return (ord(word[0]) - ord("a")) * reducers // 26
 
 

@@ -1,4 +1,4 @@
-"""Say for each word in which sources it stands.
+"""List, for each word, the sources that contain it.
 
     s3mr run examples/inverted_index.py README.md docs
 
@@ -14,13 +14,13 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def words(source: str, line: str) -> Iterator[tuple[str, str]]:
-    """Yield each word of a line with the source that the line came from."""
+    """Yield each word of a line with the source of the line."""
     for word in set(_WORD.findall(line.lower())):
         yield word, source
 
 
 def distinct(word: str, sources: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Yield the word once with each source: a combiner may yield several values, all of its own key."""
+    """Yield the word once with each source. A combiner may yield several values, but only for its own key."""
     for source in sorted(set(sources)):
         yield word, source
 

@@ -1,4 +1,4 @@
-"""Count the words of some text.
+"""Count how often each word occurs.
 
     s3mr run examples/wordcount.py README.md docs
 
@@ -11,13 +11,13 @@ from s3mr import Job
 
 
 def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
-    """Yield each word of a line, once for each time it stands there."""
+    """Yield each word of a line, once per occurrence."""
     for word in line.split():
         yield word, 1
 
 
 def total(word: str, counts: Iterator[int]) -> Iterator[tuple[str, int]]:
-    """Yield the word and how often it was seen: as combiner of one task's counts, as reducer of all."""
+    """Yield the word and its total. This is both the combiner of one task and the reducer of all tasks."""
     yield word, sum(counts)
 
 

@@ -1,4 +1,4 @@
-"""Executes attempts of map tasks, in a child process that has met no other user's code."""
+"""Execute attempts of map tasks, in a child process that has run no other user's code."""
 
 import os
 from typing import Any

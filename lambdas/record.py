@@ -1,4 +1,4 @@
-"""Writes down what became of an attempt: it is the destination of both workers, also of their deaths."""
+"""Record the results of attempts. Lambda sends them here when a worker function returns or dies."""
 
 import os
 from typing import Any

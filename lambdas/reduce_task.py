@@ -1,4 +1,4 @@
-"""Executes attempts of reduce tasks, as `map_task` does: what differs are its rights and its settings."""
+"""Execute attempts of reduce tasks. The code is that of `map_task`; the permissions and settings differ."""
 
 from map_task import handler
 

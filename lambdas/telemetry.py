@@ -1,9 +1,9 @@
-"""Logs and metrics of the functions: lines of JSON that name job, task, attempt and worker; counts as EMF."""
+"""Write the functions' logs, as JSON lines with job, task, attempt and worker, and their metrics, in EMF."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import built  # noqa: F401 - before all that needs compiled code
+import built  # noqa: F401 - before anything that imports compiled code
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -15,19 +15,19 @@ metrics = Metrics()
 
 
 def about(event: Mapping[str, Any]) -> None:
-    """From now on until the next invocation, every line says which job, and which task, it is about."""
+    """Add the job and the task to every log line until the next invocation."""
     named = event.get("spec", event)
     told = {"job_id": named.get("job_id")} | {name: event.get(name) for name in ("phase", "task", "attempt")}
     logger.append_keys(**{name: value for name, value in told.items() if value is not None})
 
 
 def user_said(line: str) -> None:
-    """Log what user code has printed."""
+    """Log a line that user code printed."""
     logger.info(line, stream="user")
 
 
 def recorded(report: Report | None, verdict: Verdict) -> None:
-    """Log and count what a report came to."""
+    """Log and count the verdict on a report."""
     metrics.add_metric(f"Reports{verdict.capitalize()}", MetricUnit.Count, 1)
     if report is None:
         logger.warning("unreadable report")

@@ -1,4 +1,4 @@
-"""The coordinator: takes a job further for a while, and says when it wants to be called again."""
+"""Drive a job for one round, and return when to call again."""
 
 import os
 from typing import Any

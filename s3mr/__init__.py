@@ -34,7 +34,7 @@ _MODULES = {"Job": "s3mr.api", "params": "s3mr.usercode.parameters"}  # all othe
 
 
 def __getattr__(name: str) -> object:
-    """Import what users of the package ask for, when they do: its own processes start sooner without (PEP 562)."""
+    """Import a name when it is first used (PEP 562), so that s3mr's own processes start faster."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "reducers":

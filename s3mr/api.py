@@ -1,6 +1,6 @@
-"""`Job`: what a user writes. Four plain functions, and `run` and `submit`.
+"""Define `Job`, which users write: up to four plain functions, and the methods `run` and `submit`.
 
-It imports next to nothing: it is loaded in every worker. What `run` needs is imported when it is called.
+This module imports almost nothing, because every worker loads it. `run` imports what it needs when you call it.
 """
 
 import inspect
@@ -42,7 +42,7 @@ _R = TypeVar("_R")
 def _with_options(
     options: Callable[_P, RunOptions],
 ) -> Callable[[Callable[["Job", Inputs, RunOptions], _R]], Callable[Concatenate["Job", Inputs, _P], _R]]:
-    """Give a method the arguments of ``options``, so that each option is declared there and nowhere else."""
+    """Give a method the arguments of ``options``, so that each option is declared only there."""
 
     def decorated(method: Callable[["Job", Inputs, RunOptions], _R]) -> Callable[Concatenate["Job", Inputs, _P], _R]:
         @wraps(method)
@@ -61,15 +61,15 @@ def _with_options(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
-    """A job as its author writes it, checked as far as can be without running it.
+    """A MapReduce job: your functions, and their defaults.
 
-    ``map(source, record)`` returns an iterable of pairs, as do ``reduce(key, values)`` and ``combine(key, values)``;
-    ``combine`` must yield its own key. ``partition(key, reducers)`` returns a number in ``[0, reducers)``; without it,
-    keys are spread by a stable hash. A job without ``reduce`` writes what ``map`` yields, one part a map task.
-    `s3mr.reducers` has reducers that need no ``combine``.
+    ``map(source, record)``, ``reduce(key, values)`` and ``combine(key, values)`` return iterables of pairs. ``combine``
+    must yield its own key. ``partition(key, reducers)`` returns a number in ``[0, reducers)``; without it, a stable
+    hash spreads the keys. A job without ``reduce`` writes the pairs of ``map``, one part per map task. With a reducer
+    of `s3mr.reducers` you need no ``combine``.
 
     Raises:
-        RequestError: a function takes the wrong number of arguments, or an option makes no sense.
+        RequestError: a function takes the wrong number of arguments, or an option is not valid.
     """
 
     map: MapFunction
@@ -86,10 +86,10 @@ class Job:
         if self.reduce is None:
             for name in ("combine", "partition", "reducers"):
                 if getattr(self, name) is not None:
-                    raise RequestError(f"a Job without reduce has no use for {name}: add reduce, or leave {name} out")
+                    raise RequestError(f"Job({name}=) has no effect without reduce: add reduce, or remove {name}")
         if isinstance(self.combine, Reducer):
             raise RequestError(
-                f"Job(combine={self.combine!r}): name it as reduce, and leave combine out: it is built in"
+                f"Job(combine={self.combine!r}): pass it as reduce, and remove combine: a Reducer combines by itself"
             )
         reducers = self.reducers
         if reducers is not None and not (type(reducers) is int and 1 <= reducers <= limits.REDUCERS_MAX):
@@ -100,18 +100,18 @@ class Job:
 
     @_with_options(RunOptions)
     def run(self, inputs: Inputs, options: RunOptions) -> "JobResult":
-        """Run the job and return its result, once its output is whole: on this machine, or on the stack of that name.
+        """Run the job, on this machine or on the stack with the name ``stack``. Return its result when it is done.
 
         ``inputs`` are files, folders, globs or ``s3://`` prefixes. ``output`` is a new or empty folder, or an
-        ``s3://`` prefix; without it the result holds its lines (`JobResult.lines`) for as long as it lives. On a stack,
-        both are in S3. With ``endpoint_url``, job state is kept in the S3 and DynamoDB services at that URL, and
-        workers run on this machine. The job must be a global of a module that lies in a file, because workers import
-        it. The reference lists all options.
+        ``s3://`` prefix. Without it, read the lines from the result (`JobResult.lines`); they are deleted with it. On a
+        stack, inputs and output are in S3. With ``endpoint_url``, job state is kept in the S3 and DynamoDB services at
+        that URL, and workers run on this machine. The job must be a global variable of a module in a file, because
+        workers import it. The reference lists all options.
 
         Raises:
-            RequestError: refused before anything ran.
-            JobFailedError: the job failed; there is no output.
-            DetachedError: a job on a stack cannot be seen any more; it continues.
+            RequestError: the job cannot run as requested. Nothing was started.
+            JobFailedError: the job failed. There is no output.
+            DetachedError: a job on a stack cannot be reached. It keeps running.
         """
         code, given = self._located(inputs, options, "run")
         if options.stack is None:
@@ -128,15 +128,15 @@ class Job:
 
     @_with_options(RunOptions)
     def submit(self, inputs: Inputs, options: RunOptions) -> str:
-        """Start the job on the stack of that name, and return its id without waiting: ``s3mr watch ID`` follows it.
+        """Start the job on the stack with the name ``stack``, and return its id. Follow it with ``s3mr watch ID``.
 
-        It takes the options of `run`, except those of workers on this machine.
+        It takes the options of `run`, except those for workers on this machine.
 
         Raises:
-            RequestError: refused; nothing was started.
+            RequestError: the job cannot run as requested. Nothing was started.
         """
         if options.stack is None or options.output is None:
-            raise RequestError("submit needs stack= and output=: the job runs there without this process")
+            raise RequestError("submit() needs stack= and output=, because the job runs without this process")
         code, given = self._located(inputs, options, "submit")
         from s3mr.remote.job_home import open_to_submit
         from s3mr.remote.stack_submission import submit
@@ -147,7 +147,7 @@ class Job:
         """Return where the job's code is, and its inputs.
 
         Raises:
-            RequestError: the call cannot work from here, or an option does not apply to it.
+            RequestError: the module is being imported, or an option does not apply to the method.
         """
         if is_importing():
             raise RequestError(
@@ -168,10 +168,12 @@ def _check_arity(name: str, function: object, arguments: str) -> None:
         raise RequestError(f"Job({name}=) must be a function of {arguments}, not {type(function).__name__}")
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some built-in functions tell nothing
+    except ValueError:  # some built-in functions have no signature
         return
     try:
         signature.bind(None, None)
     except TypeError as error:
         called = getattr(function, "__name__", name)
-        raise RequestError(f"{name} is called with {arguments}, but {called}{signature} cannot be: {error}") from None
+        raise RequestError(
+            f"{name} is called with {arguments}, but {called}{signature} does not accept it: {error}"
+        ) from None

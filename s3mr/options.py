@@ -1,10 +1,10 @@
-"""Every option of a job, declared once: its name, type, default, bounds, help, and where it applies.
+"""Declare every option of a job once: its name, type, default, bounds, help, and where it applies.
 
 Everything else is derived from these declarations: the options of the command line (`s3mr.cli.options`), the arguments
 of `Job.run` and `Job.submit`, the request that a job's spec embeds, and the reference page. To add an option, declare
 it here, and use ``spec.request.NAME`` or ``options.NAME``.
 
-The module imports next to nothing: the command line reads it for ``--help``.
+The module imports almost nothing, because the command line reads it for ``--help``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +28,9 @@ _KEY: Final = "option"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What is known of an option besides its name, type and default, which the field has.
+    """The facts about an option that its field does not have. The field has its name, type and default value.
 
-    ``default`` describes the default value where it depends on the place or the input. ``flag`` is the name on the
+    ``default`` describes the default value if it depends on the place or the input. ``flag`` is the name on the
     command line if it is not the field's own. ``parse`` reads text such as ``64MiB``. A number must be at least
     ``at_least``, more than ``above`` and at most ``at_most``. ``where`` names the commands that accept the option.
     """
@@ -47,7 +47,7 @@ class Option:
     where: tuple[Where, ...] = EVERYWHERE
 
 
-def option(value: Any, about: Option) -> Any:  # noqa: ANN401 - the field's type is what is written before it
+def option(value: Any, about: Option) -> Any:  # noqa: ANN401 - the field's annotation gives the type
     """Declare an option whose default is ``value``."""
     if isinstance(value, dict):
         return field(default_factory=dict, metadata={_KEY: about})
@@ -56,9 +56,9 @@ def option(value: Any, about: Option) -> Any:  # noqa: ANN401 - the field's type
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """How a job is to run, as its user asked for it; None: as the job says, or as suits the place and the input.
+    """The options that a user set for a job. None means the job's own value, or a default for the place and the input.
 
-    A job's spec embeds it. The spec has beside it what was decided at submit: the number of reducers, the memory, ….
+    A job's spec embeds it, next to the values that were decided at submit, such as the number of reducers.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, which this module does not import
@@ -167,10 +167,10 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions(JobRequest):
-    """All that `Job.run`, `Job.submit` and the commands of the same names accept.
+    """All options of `Job.run`, `Job.submit` and the commands with the same names.
 
-    These options are used up before the job runs: its spec has no trace of them. ``stack`` and ``endpoint_url`` name
-    the place where it runs: None and None are this machine alone.
+    The options declared here are used only before the job runs, so they are not in its spec. ``stack`` and
+    ``endpoint_url`` say where it runs. If both are None, it runs on this machine alone.
     """
 
     output: str | PathLike[str] | None = option(
@@ -220,10 +220,10 @@ class RunOptions(JobRequest):
             raise RequestError(str(error)) from None
 
     def check_applies(self, where: Where) -> None:
-        """Check that no option was set that does not apply.
+        """Check that every option that was set applies.
 
         Raises:
-            RequestError: naming the option.
+            RequestError: an option does not apply. The message names it.
         """
         for name, (one, about) in declared(RunOptions).items():
             if where not in about.where and getattr(self, name) != default_of(one):
@@ -231,7 +231,7 @@ class RunOptions(JobRequest):
 
     @property
     def request(self) -> JobRequest:
-        """The part of these options that the job's spec keeps."""
+        """The options that the job's spec embeds."""
         return JobRequest(**{one.name: getattr(self, one.name) for one in fields(JobRequest)})
 
 
@@ -241,27 +241,27 @@ def declared(kind: type[JobRequest]) -> dict[str, tuple[Field[Any], Option]]:
 
 
 def flag_of(name: str, about: Option) -> str:
-    """Return how the option is spelled on the command line."""
+    """Return the option's name on the command line."""
     return about.flag or "--" + name.replace("_", "-")
 
 
 def default_of(one: Field[Any]) -> Any:  # noqa: ANN401 - any option's
-    """Return the value of an option that nobody has set."""
+    """Return the value of an option that was not set."""
     return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def size_bytes(given: int | str) -> int:
-    """Return the bytes that ``given`` says: a number, or text such as ``"64MiB"``."""
+    """Return a size in bytes. ``given`` is a number, or text such as ``"64MiB"``."""
     return parse_size(given) if isinstance(given, str) else given
 
 
 def seconds(given: float | str) -> float:
-    """Return the seconds that ``given`` says: a number, or text such as ``"12h"``."""
+    """Return a duration in seconds. ``given`` is a number, or text such as ``"12h"``."""
     return parse_duration(given) if isinstance(given, str) else given
 
 
 def check_requirements(file: str | PathLike[str]) -> None:
-    """Refuse a requirements file that does not exist, also if nothing is installed from it."""
+    """Refuse a requirements file that does not exist, even if nothing will be installed from it."""
     if not Path(file).is_file():
         raise RequestError(f"--requirements {fspath(file)}: there is no such file")
 
@@ -270,7 +270,7 @@ def check(request: JobRequest) -> None:
     """Check every option against its declaration.
 
     Raises:
-        ValueError: naming the option, what is accepted, and what was given.
+        ValueError: a value is not accepted. The message names the option, what it accepts, and the value.
     """
     for name, types, about in _typed(type(request)):  # type: ignore[arg-type] # a class can be hashed
         if wrong := _wrong(types, about, getattr(request, name)):
@@ -279,7 +279,7 @@ def check(request: JobRequest) -> None:
 
 @cache
 def _typed(kind: type[JobRequest]) -> list[tuple[str, tuple[Any, ...], Option]]:
-    """Return what `check` needs of each option; every spec that is read is checked."""
+    """Return what `check` needs for each option. It is cached, because every spec is checked when it is read."""
     return [(name, types_of(one), about) for name, (one, about) in declared(kind).items()]
 
 
@@ -289,7 +289,7 @@ def types_of(one: Field[Any]) -> tuple[Any, ...]:
 
 
 def _wrong(types: tuple[Any, ...], about: Option, value: object) -> str | None:
-    """Return what is wrong with ``value``; None: nothing."""
+    """Return what is wrong with ``value``; None if it is valid."""
     kind, origin = types[0], get_origin(types[0])
     if value is None and type(None) in types:
         return None

@@ -1,4 +1,4 @@
-"""Sizes and durations as people write and read them: ``64MiB``, ``12h``."""
+"""Parse and format sizes and durations for people: ``64MiB``, ``12h``."""
 
 import re
 from fractions import Fraction
@@ -15,10 +15,10 @@ _SHOWN: Final = (("d", 24 * 3600), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that ``text`` names, at least one.
+    """Return the size in bytes that ``text`` names, at least one.
 
     Raises:
-        RequestError: ``text`` is not a positive whole number of bytes; the message says what is accepted.
+        RequestError: ``text`` is not a positive whole number of bytes. The message says what is accepted.
     """
     match = _SIZE.fullmatch(text.strip())
     size_bytes = Fraction(match[1]) * _SIZE_UNITS.get(match[2], 1) if match else Fraction(0)
@@ -30,7 +30,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size_bytes: int) -> str:
-    """Return ``size_bytes`` in the largest unit, as `parse_size` reads it; not whole: rounded to one decimal."""
+    """Return ``size_bytes`` in its largest unit, for `parse_size`. A fraction is rounded to one decimal."""
     for name, unit in _SIZE_UNITS.items():
         if size_bytes >= unit:
             whole, rest = divmod(size_bytes, unit)
@@ -39,10 +39,10 @@ def format_size(size_bytes: int) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that ``text`` names, more than zero.
+    """Return the duration in seconds that ``text`` names, more than zero.
 
     Raises:
-        RequestError: ``text`` is not a duration; the message says what is accepted.
+        RequestError: ``text`` is not a duration. The message says what is accepted.
     """
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
@@ -52,7 +52,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return ``seconds`` in its two largest units, for a person: ``4.2 s``, ``12 min 5 s``, ``1 d 3 h``."""
+    """Return ``seconds`` in its two largest units: ``4.2 s``, ``12 min 5 s``, ``1 d 3 h``."""
     if seconds < 10:
         return f"{max(seconds, 0.0):.1f} s"
     left = round(seconds)

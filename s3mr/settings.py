@@ -1,4 +1,4 @@
-"""Environment → settings, read once at the start of a process."""
+"""Read the settings from the environment, once, when a process starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,20 +7,20 @@ from urllib.parse import urlsplit
 
 from s3mr.errors import RequestError
 
-NAME_AT_ENDPOINT: Final = "s3mr"  # of the bucket and the table, unless they are named
+NAME_AT_ENDPOINT: Final = "s3mr"  # default name of the bucket and of the table
 EMBEDDED_KEY: Final = "S3MR_EMBEDDED_KEY"  # the environment variable
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """What requests to the embedded cloud are signed with: drawn for one run, and good for nothing else."""
+    """The key that signs requests to the embedded cloud. It is random, and valid only for one run."""
 
     key_id: str
     secret: str = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what ``str`` has written."""
+        """Parse the result of ``str()``."""
         key_id, _, secret = text.partition(":")
         return cls(key_id, secret)
 
@@ -32,17 +32,17 @@ class AccessKey:
 class Settings:
     """Where the stack's own bucket and table are.
 
-    The process' own AWS configuration says it, or an ``endpoint_url`` does; that of the embedded cloud needs none of
-    that configuration, but the ``embedded_key``.
+    They are in AWS, with the AWS configuration of this process, or at ``endpoint_url``. The embedded cloud uses
+    ``embedded_key`` and no AWS configuration.
     """
 
     bucket: str
     table: str
     endpoint_url: str | None = None
-    scratch_folder: str | None = None  # for what does not fit into memory; the system's default where None
-    chaos: str | None = None  # faults on purpose, in workers of a laptop
-    dynamodb_url: str | None = None  # where DynamoDB is not at ``endpoint_url``
-    embedded_key: AccessKey | None = None  # the endpoint is a command's own, and ends with it
+    scratch_folder: str | None = None  # for data that does not fit into memory; None: the system's default
+    chaos: str | None = None  # faults to inject into workers on this machine
+    dynamodb_url: str | None = None  # if DynamoDB is not at ``endpoint_url``
+    embedded_key: AccessKey | None = None  # set if the endpoint is the embedded cloud, which ends with its command
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -67,18 +67,18 @@ class Settings:
 
     @classmethod
     def at_endpoint(cls, url: str, environment: Mapping[str, str]) -> Self:
-        """Return the settings of services that live on at ``url``: S3, and DynamoDB unless it is named apart.
+        """Return the settings for the S3 and DynamoDB services at ``url``, which keep job state between commands.
 
-        Bucket and table are named by ``S3MR_BUCKET`` and ``S3MR_TABLE``, a DynamoDB of its own, as AWS has it, by
-        ``AWS_ENDPOINT_URL_DYNAMODB``.
+        ``S3MR_BUCKET`` and ``S3MR_TABLE`` name the bucket and the table. Set ``AWS_ENDPOINT_URL_DYNAMODB`` if DynamoDB
+        has another URL.
 
         Raises:
-            RequestError: this is no URL.
+            RequestError: a URL is not valid.
         """
         dynamodb_url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or None
         for what, given in (("--endpoint-url", url), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_url or url)):
             if not _is_url(given):
-                raise RequestError(f"{what} {given!r}: write a URL, as in http://localhost:9000")
+                raise RequestError(f"{what} {given!r} is not a URL: write it like http://localhost:9000")
         return cls(
             environment.get("S3MR_BUCKET") or NAME_AT_ENDPOINT,
             environment.get("S3MR_TABLE") or NAME_AT_ENDPOINT,
@@ -87,7 +87,7 @@ class Settings:
         )
 
     def to_environment(self) -> dict[str, str]:
-        """Return the variables from which another process reads the same settings."""
+        """Return the environment variables that give another process the same settings."""
         named = {
             "S3MR_BUCKET": self.bucket,
             "S3MR_TABLE": self.table,

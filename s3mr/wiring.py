@@ -1,6 +1,6 @@
-"""Settings → ports filled with adapters: for the coordinator, and for a worker. Nothing else chooses an adapter.
+"""Choose the adapters for all ports, from settings, for the coordinator and for workers. No other module does this.
 
-Workers, of whom there are many, import nothing of the coordinator: what makes its parts imports them.
+There are many workers, so they must not import the coordinator. The methods that create its parts import it.
 """
 
 import tempfile
@@ -41,7 +41,7 @@ THREADS_MAX = 16
 
 
 class Stack:
-    """One stack's adapters, each made at its first use and kept."""
+    """The adapters of one stack. Each is created when it is first used."""
 
     def __init__(
         self,
@@ -51,10 +51,13 @@ class Stack:
         account: str | None = None,
         patience: OverloadRetries | None = None,
     ) -> None:
-        """``on_staging`` is told the folder in which a folder output is made, before it is made.
+        """Store the arguments.
 
-        ``patience``: with services that are busy; without it, as much as botocore has.
-        ``account``: the one to which a bucket must belong where a job that is submitted may write.
+        Args:
+            settings: where the stack's bucket and table are.
+            on_staging: called with the staging folder of a folder output, before the folder is created.
+            account: the AWS account that must own the output bucket.
+            patience: how long to retry when services are busy; None: botocore's default.
         """
         self.meter = Meter()
         self.clock = SystemClock()
@@ -82,7 +85,7 @@ class Stack:
         return DynamoDBJobStore(client, self._settings.table)
 
     def inputs(self, *, requester_pays: bool = False) -> Inputs:
-        """Return the user's inputs; ``requester_pays``: also those for whose reading the reader pays."""
+        """Return the user's inputs. With ``requester_pays``, it also reads buckets for which the reader pays."""
         return AnyInputs(LocalInputs(), lambda: S3Inputs(self._users_s3, requester_pays=requester_pays))
 
     def output_of(self, spec: JobSpec) -> Output:
@@ -90,7 +93,7 @@ class Stack:
         return self.output_at(spec.output, spec.job_id)
 
     def output_at(self, place: str, job_id: str) -> Output:
-        """Return the output, at a folder or an ``s3://`` prefix, of a job of that id."""
+        """Return the output of the job with this id, in a folder or at an ``s3://`` prefix."""
         if is_s3(place):
             return S3Output(self._users_s3, place, job_id, account=self._account)
         output = FolderOutput(Path(place), job_id, mask=self._mask)
@@ -134,7 +137,10 @@ class Stack:
         return Resumer(self.submitter(), self.parallel)
 
     def ticker(self, invoker: Invoker, *, capacity: int, waiting_s: float = limits.EVENT_AGE_S) -> "Ticker":
-        """Return the coordinator; ``invoker`` takes ``capacity`` attempts at once, and keeps none longer waiting."""
+        """Return the coordinator.
+
+        ``invoker`` runs ``capacity`` attempts at once. An attempt waits there at most ``waiting_s`` before it starts.
+        """
         from s3mr.coordinator.launcher import Launcher
         from s3mr.coordinator.ticker import Ticker
 
@@ -151,7 +157,7 @@ class Stack:
         )
 
     def deployed_ticker(self, *, capacity: int) -> "Ticker":
-        """Return the coordinator of a stack on AWS: Lambda runs the workers."""
+        """Return the coordinator of a stack on AWS, where Lambda runs the workers."""
         from s3mr.adapters.aws.clients import lambda_client
         from s3mr.adapters.aws.lambda_invoker import LambdaInvoker
 
@@ -159,12 +165,12 @@ class Stack:
         return self.ticker(invoker, capacity=capacity)
 
     def prepare_workers(self) -> None:
-        """Make what takes long, for all workers that are forked from this process. Nothing is connected to yet."""
-        assert self.objects  # noqa: S101 - made at its first use
+        """Create what takes long, for all workers that are forked from this process. It opens no connection yet."""
+        assert self.objects  # noqa: S101 - created by this first use
         assert self._users_s3  # noqa: S101 - likewise
 
     def task_handler(self) -> TaskHandler:
-        """Return what executes requests in a worker."""
+        """Return the handler that executes requests in a worker."""
         return TaskHandler(
             objects=self.objects,
             inputs_of=lambda spec: self.inputs(requester_pays=spec.request.requester_pays),
@@ -179,7 +185,7 @@ class Stack:
 
 
 def published_at(place: str, *, endpoint_url: str | None = None) -> Published:
-    """Return the output that stands at a folder or an ``s3://`` prefix, whoever has committed it."""
+    """Return the committed output in a folder or at an ``s3://`` prefix, of any job."""
     if not is_s3(place):
         return FolderPublished(place)
     endpoint = Endpoint(endpoint_url) if endpoint_url else None
@@ -187,5 +193,5 @@ def published_at(place: str, *, endpoint_url: str | None = None) -> Published:
 
 
 def parallel() -> Parallel:
-    """Return threads for commands that need nothing else of a stack."""
+    """Return threads, for commands that use nothing else of a stack."""
     return Threads(threads_max=THREADS_MAX)

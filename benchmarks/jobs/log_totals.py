@@ -1,4 +1,4 @@
-"""W2: hits and bytes for each URL and status of a log in JSON lines."""
+"""W2: count hits and bytes for each URL and status of a log in JSON lines."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""W3: every record crosses the shuffle as it is; each part comes out sorted."""
+"""W3: shuffle all records unchanged, so that each part is sorted."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""For `benchmarks.memory`: how many values a key has, and how long they are in all; one key where ``giant`` is set."""
+"""For `benchmarks.memory`: count the values of each key, and their total length. With ``giant``, there is one key."""
 
 from collections.abc import Iterator
 

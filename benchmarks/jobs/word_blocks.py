@@ -1,4 +1,4 @@
-"""W1 with a call of map for each block of lines, and not for each line."""
+"""W1 with one call of map per block of lines, instead of one per line."""
 
 from collections import Counter
 from collections.abc import Iterable

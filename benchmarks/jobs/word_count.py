@@ -1,4 +1,4 @@
-"""W0, W1, W4: how often each word occurs."""
+"""W0, W1, W4: count how often each word occurs."""
 
 from collections.abc import Iterator
 

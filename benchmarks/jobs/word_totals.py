@@ -1,4 +1,4 @@
-"""W1 with a reducer of s3mr's own, whose values are folded as they come."""
+"""W1 with `s3mr.reducers.total`, which adds values up while map yields them."""
 
 from benchmarks.jobs.word_count import words
 from s3mr import Job, reducers

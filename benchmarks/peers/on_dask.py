@@ -1,4 +1,4 @@
-"""The workloads on dask.bag, with its default scheduler of processes.
+"""Run the workloads on dask.bag, with its default scheduler, which uses processes.
 
 python -m benchmarks.peers.on_dask JOB OUTPUT INPUT...
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import dask  # type: ignore[import-not-found] # where the peers are installed
+import dask  # type: ignore[import-not-found] # only in the environment of the peers
 from dask import bag
 
 KEY_LENGTH = 10

@@ -1,9 +1,9 @@
-"""The workloads on Lithops: a call for each input file, in processes here; results through its storage.
+"""Run the workloads on Lithops: one call per input file, in local processes, with results in Lithops' storage.
 
     python -m benchmarks.peers.on_lithops local|moto JOB OUTPUT INPUT...
 
-``local`` keeps them in files, ``moto`` in S3 at a server that is started for that. Lithops has no shuffle: W0, W1, W2
-and W4 have one reducer, which is given each call's result, and W3 stores and reads M × R objects itself.
+``local`` keeps results in files, ``moto`` in S3 at a server that it starts. Lithops has no shuffle: W0, W1, W2 and W4
+have one reducer, which gets the results of all calls, and W3 stores and reads M × R objects itself.
 """
 
 import json
@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import lithops  # type: ignore[import-not-found] # where the peers are installed
+import lithops  # type: ignore[import-not-found] # only in the environment of the peers
 
 KEY_LENGTH = 10
 PARTS = 8
@@ -94,7 +94,7 @@ def as_text(item: object) -> str:
 
 @contextmanager
 def moto() -> Iterator[dict[str, Any]]:
-    """Start a server for S3 and yield the configuration for it."""
+    """Start an S3 server, and yield the configuration for it."""
     with closing(socket.create_server((HOST, 0))) as free:
         port = free.getsockname()[1]
     url = f"http://{HOST}:{port}"
@@ -120,7 +120,7 @@ def moto() -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def local() -> Iterator[dict[str, Any]]:
-    """Yield the configuration for files."""
+    """Yield the configuration for storage in files."""
     yield {
         "lithops": {"backend": "localhost", "storage": "localhost"},
         "localhost": {"storage_bucket": BUCKET},

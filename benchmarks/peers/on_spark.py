@@ -1,4 +1,4 @@
-"""The workloads on PySpark, in two processes of this machine: on RDDs, or on DataFrames.
+"""Run the workloads on PySpark, in two processes on this machine, with RDDs or with DataFrames.
 
 python -m benchmarks.peers.on_spark rdd|dataframe JOB OUTPUT INPUT...
 """
@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from pyspark import RDD  # type: ignore[import-not-found] # where the peers are installed
+from pyspark import RDD  # type: ignore[import-not-found] # only in the environment of the peers
 from pyspark.sql import DataFrame, SparkSession  # type: ignore[import-not-found] # likewise
 from pyspark.sql import functions as sql
 
@@ -16,7 +16,7 @@ PARTS = 8
 
 
 class Rdd:
-    """A Python function a record."""
+    """Run with RDDs, which call a Python function for each record."""
 
     def __init__(self, spark: SparkSession, inputs: str) -> None:
         self.lines = spark.sparkContext.textFile(inputs)
@@ -40,7 +40,7 @@ class Rdd:
 
 
 class Dataframe:
-    """No Python function at all."""
+    """Run with DataFrames, which call no Python function."""
 
     def __init__(self, spark: SparkSession, inputs: str) -> None:
         spark.conf.set("spark.sql.shuffle.partitions", PARTS)

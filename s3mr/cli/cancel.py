@@ -1,4 +1,4 @@
-"""``s3mr cancel``: end a job."""
+"""``s3mr cancel``: cancel a job."""
 
 import json
 
@@ -14,26 +14,26 @@ from s3mr.errors import S3mrError
 @place_option
 @json_option
 def cancel(job_id: str, *, place: Place, as_json: bool) -> None:
-    """Ask for the end of a job.
+    """Cancel a job.
 
-    Nothing of its output appears, unless that was being committed already.
+    The job writes no output, unless it is already committing it.
 
     \b
     s3mr cancel 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
     from s3mr.remote.job_end import Answer
-    from s3mr.remote.job_end import cancel as ask
+    from s3mr.remote.job_end import cancel as cancel_job
 
     home = place.open()
-    answer = ask(home, job_id)
+    answer = cancel_job(home, job_id)
     if as_json:
         say_json(json.dumps({"job_id": job_id, "answer": answer}))
     if answer is Answer.TOO_LATE:
         raise S3mrError(f"too late: the output of job {job_id} is committed")
-    said = {
-        Answer.ASKED: f"asked: job {job_id} ends within seconds (s3mr status {job_id} {home.option})",
+    messages = {
+        Answer.ASKED: f"cancelling job {job_id}: it ends within seconds (see s3mr status {job_id} {home.option})",
         Answer.CANCELLED: f"job {job_id} is cancelled",
-        Answer.FAILED: f"job {job_id} had failed already",
+        Answer.FAILED: f"job {job_id} had already failed",
     }
     if not as_json:
-        say(said[answer], err=True)
+        say(messages[answer], err=True)

@@ -1,4 +1,4 @@
-"""``s3mr clean``: delete everything that a job has left, except its output."""
+"""``s3mr clean``: delete everything a job left behind, except its output."""
 
 import json
 
@@ -13,17 +13,17 @@ from s3mr.cli.streams import say, say_json
 @place_option
 @json_option
 def clean(job_id: str, *, place: Place, as_json: bool) -> None:
-    """Delete all that a job has left but its output.
+    """Delete everything a job left behind, except its output.
 
-    That is its code, plan and intermediate objects, and all that is known of it. It must have ended.
+    This deletes its code, plan, intermediate objects and record. The job must have ended.
 
     \b
     s3mr clean 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    from s3mr.remote.job_end import clean as delete
+    from s3mr.remote.job_end import clean as clean_job
 
-    delete(place.open(), job_id)
+    clean_job(place.open(), job_id)
     if as_json:
         say_json(json.dumps({"job_id": job_id, "cleaned": True}))
     else:
-        say(f"job {job_id} is gone", err=True)
+        say(f"deleted job {job_id}; its output remains", err=True)

@@ -1,4 +1,4 @@
-"""``s3mr doctor``: check whether a job could be submitted, and say what to do if not."""
+"""``s3mr doctor``: check that you can submit a job, and say what to fix if you cannot."""
 
 import json
 import sys
@@ -26,10 +26,8 @@ _NAME_WIDTH = 13
     envvar=STACK_VARIABLE,
     help=f"Name of the CloudFormation stack on AWS.  [default: ${STACK_VARIABLE}]",
 )
-@click.option(
-    "--input", "inputs", multiple=True, metavar="URI", help="An input that a job will read, s3://… . Repeatable."
-)
-@click.option("--output", metavar="URI", help="An output that a job will write, s3://… .")
+@click.option("--input", "inputs", multiple=True, metavar="URI", help="An input to check, s3://… . Repeatable.")
+@click.option("--output", metavar="URI", help="An output location to check, s3://… .")
 @doctor_options
 @json_option
 @click.pass_context
@@ -42,10 +40,10 @@ def doctor(
     options: RunOptions,
     as_json: bool,
 ) -> None:
-    """Check whether a job could be submitted to a stack, before anything costs money.
+    """Check that you can submit a job to a stack, before anything costs money.
 
-    It checks credentials, the stack and its parts, quotas, and each right that submitting needs, and says what to do.
-    It exits with 0 if all is well, and with 1 otherwise.
+    Checks your credentials, the stack and its resources, the quotas, and every permission that submitting needs, and
+    says how to fix what fails. Exits with 0 if every check passes, else with 1.
 
     \b
     s3mr doctor --stack s3mr --input s3://logs/2026/ --output s3://results/wc/
@@ -53,7 +51,7 @@ def doctor(
     from s3mr.remote.checkup import Outcome, Question, examine
 
     if not stack:
-        raise RequestError(f"say which stack: --stack NAME (or {STACK_VARIABLE})")
+        raise RequestError(f"no stack is named: add --stack NAME, or set {STACK_VARIABLE}")
     question = Question(
         stack=stack,
         inputs=inputs,

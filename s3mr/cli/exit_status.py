@@ -4,5 +4,5 @@ from typing import Final
 
 EXIT_FAILED: Final = 1  # a task failed
 EXIT_REFUSED: Final = 2  # refused before anything started
-EXIT_DETACHED: Final = 75  # the job cannot be seen any more, and continues: EX_TEMPFAIL of sysexits.h
+EXIT_DETACHED: Final = 75  # the command lost contact; the job keeps running. EX_TEMPFAIL of sysexits.h
 EXIT_INTERRUPTED: Final = 130  # Ctrl-C, as shells report it

@@ -1,4 +1,4 @@
-"""``s3mr history``: say what became of the attempts of a task."""
+"""``s3mr history``: list the attempts of a task and their outcomes."""
 
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 @place_option
 @json_option
 def history(job_id: str, task: str, *, place: Place, as_json: bool) -> None:
-    """Say what became of the attempts of a task.
+    """List the attempts of a task and their outcomes.
 
-    Which won, which run, failed or were ignored, and why. TASK is map/3 or reduce/0.
+    Shows which attempt won, and which are running, failed or were ignored, and why. TASK is, for example, map/3 or
+    reduce/0.
 
     \b
     s3mr history 20260102-030405-0a1b2c3d map/3 --stack s3mr
@@ -34,7 +35,7 @@ def history(job_id: str, task: str, *, place: Place, as_json: bool) -> None:
     elif found.executions:
         say(_history(found))
     else:
-        say(f"{phase}/{number} was not begun yet", err=True)
+        say(f"{phase}/{number} has not started yet", err=True)
 
 
 def _history(found: "TaskHistory") -> str:
@@ -53,6 +54,6 @@ def _history(found: "TaskHistory") -> str:
         )
         for one in found.executions
     ]
-    header = ["attempt", "verdict", "worker", "begun", "reported", " took", "why"]
+    header = ["attempt", "verdict", "worker", "started", "reported", " took", "why"]
     kept = [index for index in range(len(header)) if index < 2 or any(row[index] for row in rows)]
     return table([header[index] for index in kept], [[row[index] for index in kept] for row in rows])

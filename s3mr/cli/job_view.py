@@ -1,6 +1,4 @@
-"""What a command shows of a job: progress while it runs, and what came of it. It looks the same wherever the job
-runs.
-"""
+"""Show a job: its progress while it runs, then its result. The output looks the same wherever the job runs."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,25 +21,25 @@ class LocalView:
     """Shows a job that runs on this command's own workers (`s3mr.local.driver.JobView`)."""
 
     def __init__(self, progress: "Progress | NoProgress", data: BinaryIO, *, announced_at: str | None) -> None:
-        """Print an output that has no other place to ``data``, and the job's id once, with ``announced_at``."""
+        """Print an output without a folder to ``data``, and the job's id once, with ``announced_at``."""
         self._progress = progress
         self._data = data
         self._announced_at = announced_at
 
     @property
     def stderr(self) -> int | None:
-        """The file descriptor to which user code prints; None: the command's own."""
+        """The file descriptor that user code prints to; None means the command's own standard error."""
         return self._progress.stderr
 
     def show(self, job: "JobState", running: int) -> None:
-        """Show how far the job is."""
+        """Show the job's progress."""
         if self._announced_at is not None:
             self._progress.say(announcement(job.spec.job_id, self._announced_at))
             self._announced_at = None
         self._progress.show(job, running)
 
     def take_output(self, result: "JobResult") -> bool:
-        """Print the output. It is not needed any more then."""
+        """Print the output; the caller can delete it afterwards."""
         self._progress.pause(lambda: print_parts(result, self._data))
         return True
 
@@ -57,7 +55,7 @@ def job_view(data: BinaryIO, *, endpoint_url: str | None, quiet: bool) -> Iterat
 def wait_there(
     home: "JobHome", job: "JobState", *, keep_intermediate: "Path | None" = None, quiet: bool
 ) -> "JobResult":
-    """Wait for a job that runs by itself."""
+    """Wait for a job that does not run in this command."""
     from s3mr.remote.job_watch import wait
 
     with _progress(shown=not quiet) as progress:
@@ -65,14 +63,14 @@ def wait_there(
 
 
 def announcement(job_id: str, option: str) -> str:
-    """Return how the job is found again if this command dies."""
+    """Return the line that tells you how to find the job again if this command dies."""
     return f"job      {job_id} ({option})"
 
 
 def tell(
     result: "JobResult", data: BinaryIO, *, output: "str | PathLike[str] | None", as_json: bool, quiet: bool
 ) -> None:
-    """Say what came of a job: as JSON on standard output, or in some lines on standard error."""
+    """Print a job's result: as JSON on standard output, or as a summary on standard error."""
     if as_json:
         print_line(result.model_dump_json(), data)
     if not quiet:
@@ -82,7 +80,7 @@ def tell(
 
 
 def _progress(*, shown: bool) -> "AbstractContextManager[Progress | NoProgress]":
-    """Return the progress bars if there is a terminal: the library that draws them takes long to import."""
+    """Return progress bars, but only on a terminal: the library that draws them is slow to import."""
     if not (shown and sys.stderr.isatty()):
         return nullcontext(NoProgress())
     from s3mr.cli.progress import Progress
@@ -91,7 +89,7 @@ def _progress(*, shown: bool) -> "AbstractContextManager[Progress | NoProgress]"
 
 
 class NoProgress:
-    """Shows nothing of a job while it runs; has the methods of `Progress`."""
+    """Shows no progress; has the methods of `Progress`."""
 
     stderr = None
 

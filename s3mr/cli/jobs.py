@@ -1,4 +1,4 @@
-"""Finding the job that ``JOB`` names: ``FILE.py``, ``FILE.py:NAME`` or ``package.module:NAME``."""
+"""Find the job that ``JOB`` names: ``FILE.py``, ``FILE.py:NAME`` or ``package.module:NAME``."""
 
 import importlib.util
 import sys
@@ -15,10 +15,11 @@ from s3mr.usercode.tracebacks import users_traceback
 
 
 def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:
-    """Import the module that ``target`` names, and return its job and where that lies.
+    """Import the module that ``target`` names, and return its job and the location of its code.
 
     Raises:
-        RequestError: there is no such file, module or job, several jobs and no name, or the module cannot be imported.
+        RequestError: the file, module or job does not exist, the module has several jobs and ``target`` names none of
+            them, or the import fails.
     """
     place, colon, name = target.rpartition(":")
     if not colon:
@@ -27,7 +28,7 @@ def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:
     path = Path(place)
     if place.endswith(".py"):
         if not path.is_file():
-            raise RequestError(f"there is no job file {place}")
+            raise RequestError(f"job file {place} does not exist")
         root = path.absolute().parent
         module = _import(root, path.name, place)
         code = Code(root, path.name, "")
@@ -36,7 +37,7 @@ def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:
         code = code_in(module, "")
     else:
         hint = f": did you mean {place}.py?" if Path(f"{place}.py").is_file() else ""
-        raise RequestError(f"JOB {target!r} is neither FILE.py, FILE.py:NAME nor package.module:NAME{hint}")
+        raise RequestError(f"JOB must be FILE.py, FILE.py:NAME or package.module:NAME, not {target!r}{hint}")
     job, name = _pick(module, name, place)
     set_parameters({**(job.params or {}), **params})
     return job, Code(code.root, code.module, name)
@@ -50,9 +51,9 @@ def _pick(module: ModuleType, name: str, place: str) -> tuple[Job, str]:
         return jobs[name], name
     distinct = {id(job): name for name, job in reversed(jobs.items())}
     if not distinct:
-        raise RequestError(f"{place} has no Job: assign one to a name, as in  wordcount = Job(map=words, reduce=total)")
+        raise RequestError(f"{place} has no Job: assign one to a name, as in: wordcount = Job(map=words, reduce=total)")
     if len(distinct) > 1:
-        raise RequestError(f"{place} has several jobs: say which, as in {place}:{next(iter(jobs))}{_named(jobs)}")
+        raise RequestError(f"{place} has several jobs: name one, as in {place}:{next(iter(jobs))}{_named(jobs)}")
     name = next(iter(distinct.values()))
     return jobs[name], name
 
@@ -65,7 +66,7 @@ def _import(root: Path, module: str, place: str) -> ModuleType:
     if not module.endswith(".py"):
         sys.path.insert(0, str(root))
         if not _exists(module):
-            raise RequestError(f"there is no module {module} on the path or in the current folder")
+            raise RequestError(f"module {module} does not exist on the path or in the current folder")
     streams = sys.stdout, sys.stderr
     try:
         return import_from(root, module)
@@ -74,7 +75,7 @@ def _import(root: Path, module: str, place: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # the user's module runs
         raise RequestError(f"{place} cannot be imported:\n{users_traceback(error)[1]}") from error
     finally:
-        sys.stdout, sys.stderr = streams  # which the command needs to say what has come of the job
+        sys.stdout, sys.stderr = streams  # the command needs them to print the result
 
 
 def _exists(module: str) -> bool:

@@ -17,11 +17,11 @@ LS_COUNT_MAX = 1_000
 
 
 @click.command()
-@click.option("--count", type=int, default=LS_COUNT, metavar="N", show_default=True, help="How many, the newest first.")
+@click.option("--count", type=int, default=LS_COUNT, metavar="N", show_default=True, help="How many jobs to list.")
 @place_option
 @json_option
 def ls(*, count: int, place: Place, as_json: bool) -> None:
-    """List the newest jobs.
+    """List the newest jobs, newest first.
 
     \b
     s3mr ls --stack s3mr

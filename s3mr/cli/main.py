@@ -1,4 +1,4 @@
-"""``s3mr``: the command, what it prints where, and how it exits."""
+"""``s3mr``: the command group, its error messages and its exit statuses."""
 
 import io
 import os
@@ -23,7 +23,7 @@ _ENDS: Final[dict[type[S3mrError], tuple[int, str]]] = {
 }
 
 
-# In the order of a job's life. Each is in a module of its own name, which is imported when it is asked for.
+# In the order of a job's life. Each command is in a module of the same name, which is imported on demand.
 COMMANDS: Final = (
     "run", "submit", "status", "watch", "ls", "logs", "history", "cancel", "resume", "clean", "verify", "doctor"
 )  # fmt: skip
@@ -49,11 +49,12 @@ def commands() -> None:
 def main() -> NoReturn:
     """Run the command and exit.
 
-    0: it succeeded; 2: refused before anything started; 1: failed later; 75: out of sight, and goes on; 130: Ctrl-C.
+    Statuses: 0 if it succeeded, 2 if it was refused before anything started, 1 if it failed later, 75 if it lost
+    contact with a job that keeps running, 130 after Ctrl-C.
     """
     _open_standard_error()
-    for asked in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(asked, _interrupt)
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, _interrupt)
     try:
         status = commands.main(standalone_mode=False) or 0
     except click.exceptions.Exit as ended:
@@ -62,13 +63,13 @@ def main() -> NoReturn:
         _show(error)
         status = EXIT_REFUSED
     except (KeyboardInterrupt, click.Abort) as error:
-        detail = str(error.__cause__ or error)  # click puts its own exception in the place of Ctrl-C's
+        detail = str(error.__cause__ or error)  # click wraps the KeyboardInterrupt in its own exception
         say(f"interrupted: {detail}" if detail else "interrupted", err=True)
         status = EXIT_INTERRUPTED
     except S3mrError as error:
         status = _say(error)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: so do we, without a word
+        sys.stderr.close()  # the reader of our output is gone: exit silently
         status = EXIT_FAILED
     except (OSError, RuntimeError, MemoryError) as error:
         if (why := exhaustion(error)) is None:
@@ -78,25 +79,25 @@ def main() -> NoReturn:
 
 
 def _open_standard_error() -> None:
-    """Where whoever started us has closed it, say to nobody what is said: else the next file would get its number."""
+    """Discard messages if standard error was closed at the start: else the next opened file would get descriptor 2."""
     if sys.stderr is None:
-        nowhere = os.open(os.devnull, os.O_RDWR)  # also read, where standard input is closed as well, and this is it
-        if nowhere == 2:
+        null = os.open(os.devnull, os.O_RDWR)  # readable, because it becomes standard input if that is closed as well
+        if null == 2:
             os.set_inheritable(2, True)
         else:
-            os.dup2(nowhere, 2)
+            os.dup2(null, 2)
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - it stays open
 
 
 def _show(error: click.ClickException) -> None:
-    """Say what click says of a wrong command line; arguments may be names that a glob has found."""
+    """Print click's error about the command line, escaped: its arguments may be file names from a glob."""
     shown = io.StringIO()
     error.show(shown)
     say(shown.getvalue().removesuffix("\n"), err=True)
 
 
 def _say(error: S3mrError) -> int:
-    """Say what is wrong, and return the status to exit with."""
+    """Print an error, and return the exit status."""
     status, prefix = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
     say(f"s3mr: {prefix}{error}", err=True)
     return status

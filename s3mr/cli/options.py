@@ -1,4 +1,4 @@
-"""Options of the command line. Those of a job are derived from their declarations in `s3mr.options`."""
+"""Options of the command line. Job options are derived from their declarations in `s3mr.options`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, replace
@@ -20,7 +20,7 @@ Decorator = Callable[[Command], Command]
 
 STACK_VARIABLE = "S3MR_STACK"
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress and no summary.")
 keep_intermediate_option = click.option(
     "--keep-intermediate",
@@ -46,15 +46,15 @@ _PLACE = (
 )
 # An environment variable must not turn a command that runs on this machine into one that costs money.
 _PLACE_TO_RUN = (
-    click.option("--stack", metavar="NAME", help="Run on AWS, on the stack of this name; the job runs by itself."),
+    click.option("--stack", metavar="NAME", help="Run on AWS, on the CloudFormation stack NAME."),
     _ENDPOINT,
 )
 _JOB = (
     click.argument("job"),
     click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
 )
-_RESUMED: Mapping[str, str | None] = {  # options of a job that is resumed, and their defaults
-    "output": "where the job was to write",
+_RESUMED: Mapping[str, str | None] = {  # options of a resumed job, and their defaults
+    "output": "the original output",
     "workers": "one per core; on a stack, as many as the job had",
     "chaos": None,
 }
@@ -64,7 +64,7 @@ _EXAMINED = ("requester_pays", "deadline")
 
 @dataclass(frozen=True)
 class Asked:
-    """A job, its inputs and its options, as they were typed."""
+    """A job, its inputs and its options, as typed."""
 
     job: str
     inputs: tuple[str, ...]
@@ -73,7 +73,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs live, as it was typed: on a stack, at an endpoint, or nowhere beyond this command."""
+    """The place of jobs, as typed: a stack, an endpoint, or neither, for a job that ends with this command."""
 
     stack: str | None
     endpoint_url: str | None
@@ -82,7 +82,7 @@ class Place:
         """Return the place.
 
         Raises:
-            RequestError: none was named, or it does not exist.
+            RequestError: neither was typed, or the place does not exist.
         """
         from s3mr.remote import job_home
 
@@ -90,7 +90,7 @@ class Place:
             return job_home.open_services(self.endpoint_url)
         if self.stack is not None:
             return job_home.open_deployment(self.stack)
-        raise RequestError(f"say where: --stack NAME (or {STACK_VARIABLE}), or --endpoint-url URL")
+        raise RequestError(f"no place is named: add --stack NAME (or set {STACK_VARIABLE}), or --endpoint-url URL")
 
 
 def job_options(where: Where) -> Decorator:
@@ -116,7 +116,7 @@ def resume_options(command: Command) -> Command:
 
 
 def doctor_options(command: Command) -> Command:
-    """Give a command the options of a job that decide whether it can be submitted, as one argument ``options``."""
+    """Give a command the job options that decide whether a job can be submitted, as one argument ``options``."""
     return _with_options({name: declared(RunOptions)[name] for name in _EXAMINED}, command)
 
 
@@ -139,11 +139,11 @@ def _with_options(options: Mapping[str, tuple[Field[Any], Option]], command: Com
 
 
 def _click_option(name: str, one: Field[Any], about: Option) -> Decorator:
-    """Return click's option for a declared one. Click gets no default: an option that is not typed keeps its own."""
+    """Return click's option for a declared one. It has no default in click: `RunOptions` supplies it."""
     kind = types_of(one)[0]
     shown = about.default or (None if kind is bool or not default_of(one) else str(default_of(one)))
-    said = f"{about.help}  [default: {shown}]" if shown else about.help
-    more: dict[str, Any] = {"help": said, "metavar": about.metavar}
+    text = f"{about.help}  [default: {shown}]" if shown else about.help
+    more: dict[str, Any] = {"help": text, "metavar": about.metavar}
     if kind is bool:
         more |= {"is_flag": True}
     elif get_origin(kind) is Literal:
@@ -169,7 +169,7 @@ def _placed(command: Command) -> Command:
         if stack and endpoint_url:
             source = click.get_current_context().get_parameter_source("stack")
             if source is not ParameterSource.ENVIRONMENT:
-                raise RequestError("--stack and --endpoint-url: name one of them")
+                raise RequestError("--stack and --endpoint-url exclude each other: use one of them")
             stack = None
         return command(place=Place(stack or None, endpoint_url or None), **given)
 

@@ -1,4 +1,4 @@
-"""Progress on a terminal: both phases, tasks done, running and retried, the rate and when it will be done."""
+"""Progress bars on a terminal: for each phase, the tasks done, running and retried, the rate and the time left."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ LAST_WORDS_S = 1.0
 
 
 class Progress:
-    """Bars on standard error while a job runs; nothing where that is no terminal."""
+    """Bars on standard error while a job runs; nothing if standard error is not a terminal."""
 
     def __init__(self, *, shown: bool) -> None:
         console = Console(stderr=True)
@@ -32,7 +32,7 @@ class Progress:
             transient=True,
             disable=not (shown and console.is_terminal),
         )
-        self.stderr: int | None = None  # where user code prints to, so that it stands above the bars
+        self.stderr: int | None = None  # user code prints to this pipe, so its lines appear above the bars
         self._printing: threading.Thread | None = None
         self._tasks: dict[Phase, TaskID] = {}
 
@@ -49,11 +49,11 @@ class Progress:
     ) -> None:
         if self.stderr is not None and self._printing is not None:
             os.close(self.stderr)
-            self._printing.join(LAST_WORDS_S)  # a child that user code has left may hold the pipe for ever
+            self._printing.join(LAST_WORDS_S)  # a child process of user code may hold the pipe open forever
         self._bars.stop()
 
     def show(self, job: JobState, running: int) -> None:
-        """Show where ``job`` stands."""
+        """Show the progress of ``job``."""
         if self._bars.disable:
             return
         for phase in (Phase.MAP, Phase.REDUCE):
@@ -71,7 +71,7 @@ class Progress:
         self._bars.console.print(Text(harmless(text)), soft_wrap=True)
 
     def pause(self, action: Callable[[], None]) -> None:
-        """Take the bars away for good, then do ``action``, which prints."""
+        """Remove the bars for good, then do ``action``, which prints."""
         self._bars.stop()
         action()
 
@@ -86,7 +86,7 @@ class Progress:
 
 
 class Reading:
-    """A bar on standard error while an output is read; nothing where that is no terminal."""
+    """A bar on standard error while an output is read; nothing if standard error is not a terminal."""
 
     def __init__(self, *, shown: bool) -> None:
         console = Console(stderr=True)
@@ -111,9 +111,9 @@ class Reading:
         self._bars.stop()
 
     def begin(self, total_bytes: int) -> None:
-        """Say how much there is to read."""
+        """Set how many bytes there are to read."""
         self._bars.update(self._task, total=total_bytes)
 
     def advance(self, read_bytes: int) -> None:
-        """Say how much more was read; from any thread."""
+        """Add ``read_bytes`` to the bytes read. Any thread may call this."""
         self._bars.advance(self._task, read_bytes)

@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 @click.command()
 @job_id_argument
 @resume_options
-@click.option("--detach", is_flag=True, help="On a stack, print the id of the job that continues, and do not wait.")
+@click.option("--detach", is_flag=True, help="On a stack, print the id of the continuing job, and do not wait.")
 @place_option
 @json_option
 @quiet_option
 def resume(job_id: str, *, options: RunOptions, detach: bool, place: Place, as_json: bool, quiet: bool) -> None:
     """Run the rest of a job that did not succeed.
 
-    The job failed, was cancelled, or lost its workers. Finished map tasks are taken over if their results still
+    Use it after a job failed, was cancelled, or lost its workers. It reuses finished map tasks if their results still
     exist. Inputs must not have changed.
 
     \b
     s3mr resume 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
     if detach and place.stack is None:
-        raise RequestError("--detach needs --stack: at an endpoint, the workers are this command's")
+        raise RequestError("--detach needs --stack: at an endpoint, the workers run in this command")
     if options.workers is not None and place.stack is not None:
-        raise RequestError("--workers is for workers on this machine: a job resumed on a stack has as many as before")
+        raise RequestError("--workers is for workers on this machine: on a stack, a resumed job uses as many as before")
     refuse_chaos_on_stack(options.chaos, place)
     with data_stream() as data:
         if place.stack is not None:
@@ -55,7 +55,7 @@ def resume(job_id: str, *, options: RunOptions, detach: bool, place: Place, as_j
 
 
 def _resume_here(place: Place, job_id: str, options: RunOptions, data: BinaryIO, *, quiet: bool) -> "JobResult":
-    place.open()  # says what is missing
+    place.open()  # raises an error that names the missing option
     from s3mr.local.reaper import start_reaper
     from s3mr.processes.process_start import without_collections
 

@@ -72,8 +72,8 @@ def _run_here(asked: Asked, data: BinaryIO, *, quiet: bool) -> "JobResult":
             check_requirements(options.requirements)
             if not quiet:
                 say(
-                    f"--requirements {options.requirements} is for a stack: workers on this machine use the packages "
-                    "that are installed here",
+                    f"--requirements {options.requirements} is ignored without --stack: workers on this machine use "
+                    "the packages installed here",
                     err=True,
                 )
         keep_from_leaving(asked.job)

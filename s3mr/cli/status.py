@@ -1,4 +1,4 @@
-"""``s3mr status``: say where a job stands."""
+"""``s3mr status``: show the state of a job."""
 
 import time
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @place_option
 @json_option
 def status(job_id: str, *, place: Place, as_json: bool) -> None:
-    """Say where a job stands, whether a coordinator runs for it, and why it failed.
+    """Show a job's progress, whether a coordinator runs for it, and why it failed.
 
     \b
     s3mr status 20260102-030405-0a1b2c3d --stack s3mr
@@ -36,12 +36,12 @@ def _status(job: "JobStatus", option: str, *, now: float) -> str:
     from s3mr.cli.tables import fields, many, moment
     from s3mr.quantities import format_duration, format_size
 
-    ending = " (its end was asked for)" if job.cancel_requested and not job.phase.terminal else ""
+    ending = " (cancelling)" if job.cancel_requested and not job.phase.terminal else ""
     since = "" if job.phase.terminal else f", {format_duration(now - job.phase_started_at)} in this phase"
     pairs = [("job", job.job_id), ("phase", f"{job.phase}{ending}")]
     if job.coordinator is not None:
-        none = f"none runs: s3mr watch {job.job_id} {option} starts another one"
-        pairs.append(("coordinator", "runs" if job.coordinator else none))
+        none = f"not running: start one with s3mr watch {job.job_id} {option}"
+        pairs.append(("coordinator", "running" if job.coordinator else none))
     for counts in job.tasks:
         running = f", {job.running:,} running" if counts.phase is job.phase else ""
         pairs.append((str(counts.phase), f"{counts.done:,} of {counts.tasks:,} done{running}"))
@@ -49,7 +49,7 @@ def _status(job: "JobStatus", option: str, *, now: float) -> str:
         ("attempts", f"{job.attempts:,}, {job.retried:,} retried, {many(job.ignored, 'duplicate')} ignored"),
         ("input", f"{format_size(job.input_bytes)} in {many(job.input_objects, 'object')}"),
         ("output", job.output),
-        ("begun", f"{moment(job.created_at)}, {format_duration(now - job.created_at)} ago{since}"),
+        ("started", f"{moment(job.created_at)}, {format_duration(now - job.created_at)} ago{since}"),
     ]
     if job.ended_at is None:
         pairs.append(("deadline", f"{moment(job.deadline_at)}, in {format_duration(job.deadline_at - now)}"))

@@ -1,4 +1,7 @@
-"""What leaves the command: text for people, made harmless here and nowhere else; and data, whole or with an error."""
+"""Print the command's output: text for people, with control characters escaped, and data for programs.
+
+This is the only module that escapes text.
+"""
 
 import io
 import os
@@ -16,47 +19,47 @@ from s3mr.errors import RequestError, S3mrError
 if TYPE_CHECKING:
     from s3mr.model.result import JobResult
 
-_STEERING: Final = re.compile(
+_CONTROL: Final = re.compile(
     r"[^\n\t -~\xa0-\U0010ffff]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)  # control, and direction
+)  # control characters, and those that change the direction of text
 
 
 @contextmanager
 def data_stream() -> Iterator[BinaryIO]:
-    """Give standard output to data alone: what else writes there, user code above all, goes to standard error."""
+    """Reserve standard output for data. Other writes to it, such as user code's, go to standard error."""
     try:
         kept = os.dup(1)
     except OSError:
-        raise RequestError("standard output is closed: there is nowhere to print to") from None
+        raise RequestError("standard output is closed: redirect it to a file, or to /dev/null") from None
     os.dup2(2, 1)
     try:
         with os.fdopen(os.dup(kept), "wb", buffering=0) as data:
             yield data
     finally:
-        if sys.__stdout__ is not None and not sys.__stdout__.closed:  # `sys.stdout` may be the job's own by now
+        if sys.__stdout__ is not None and not sys.__stdout__.closed:  # the job may have replaced `sys.stdout`
             sys.__stdout__.flush()
         os.dup2(kept, 1)
         os.close(kept)
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text for a person; nothing in it steers a terminal: names, failures and log lines may be other people's."""
+    """Print text for a person, with control characters escaped: other people may have chosen names and log lines."""
     click.echo(harmless(text), err=err)
 
 
 def say_json(text: str) -> None:
-    """Print a line of JSON, in which what could steer a terminal is escaped."""
+    """Print a line of JSON, with control characters escaped."""
     click.echo(harmless_json(text))
 
 
 def harmless(text: str) -> str:
-    """Write out what could steer a terminal: names of inputs, and what user code says, may hold anything."""
-    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Escape characters that control a terminal: names of inputs, and output of user code, may contain anything."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def harmless_json(text: str) -> str:
-    """Escape the same in JSON, where it can only be within a string."""
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Escape the same characters in JSON, where they can only occur within a string."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_parts(result: "JobResult", data: BinaryIO) -> None:
@@ -67,7 +70,7 @@ def print_parts(result: "JobResult", data: BinaryIO) -> None:
 
 
 def print_line(text: str, data: BinaryIO) -> None:
-    """Write one line, a job's id or JSON, to ``data``."""
+    """Write one line, either a job's id or JSON, to ``data``."""
     write(io.BytesIO(harmless_json(text).encode() + b"\n"), data)
 
 
@@ -75,7 +78,8 @@ def write(content: BinaryIO, data: BinaryIO) -> None:
     """Copy ``content`` to standard output.
 
     Raises:
-        S3mrError: that cannot be written. That its reader has gone stays a BrokenPipeError.
+        S3mrError: standard output cannot be written.
+        BrokenPipeError: its reader is gone.
     """
     try:
         while block := content.read(limits.MIB):
@@ -85,4 +89,4 @@ def write(content: BinaryIO, data: BinaryIO) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise S3mrError(f"standard output cannot be written: {error.strerror}; the job itself succeeded") from error
+        raise S3mrError(f"cannot write to standard output: {error.strerror}; the job itself succeeded") from error

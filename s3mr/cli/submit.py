@@ -1,4 +1,4 @@
-"""``s3mr submit``: start a job on a stack, and do not wait for it."""
+"""``s3mr submit``: start a job on a stack without waiting for it."""
 
 import json
 from typing import TYPE_CHECKING, BinaryIO
@@ -28,7 +28,7 @@ def submit(asked: Asked, *, place: Place, as_json: bool, quiet: bool) -> None:
     s3mr submit wordcount.py s3://logs/2026/ --output s3://results/words/ --stack s3mr
     """  # noqa: D301 - click reads the backspace
     if place.stack is None:
-        raise RequestError("submit needs --stack NAME: at an endpoint, workers run only as long as s3mr run does")
+        raise RequestError("submit needs --stack NAME: at an endpoint, workers run only while s3mr run does")
     if asked.options.output is None:
         raise RequestError("submit needs --output: name s3://bucket/prefix")
     with data_stream() as data:
@@ -37,7 +37,7 @@ def submit(asked: Asked, *, place: Place, as_json: bool, quiet: bool) -> None:
 
 
 def submit_to_stack(asked: Asked, stack: str, *, quiet: bool, announced: bool = True) -> "tuple[Deployment, JobState]":
-    """Submit the job; if ``announced``, say how to find it again if this command dies."""
+    """Submit the job. If ``announced``, print how to find it again if this command dies."""
     from s3mr.cli.jobs import find_job
     from s3mr.remote.job_home import open_to_submit
     from s3mr.remote.stack_submission import submit as submit_job
@@ -54,6 +54,6 @@ def submit_to_stack(asked: Asked, stack: str, *, quiet: bool, announced: bool = 
 
 
 def print_id(job: "JobState", data: BinaryIO, *, as_json: bool) -> None:
-    """Print the id of a job that runs by itself."""
+    """Print the id of a job that does not run in this command."""
     job_id = job.spec.job_id
     print_line(json.dumps({"job_id": job_id}) if as_json else job_id, data)

@@ -1,4 +1,4 @@
-"""What is said of a job when it has succeeded."""
+"""The summary of a job that succeeded."""
 
 from s3mr import limits
 from s3mr.cli.tables import one_line
@@ -8,7 +8,7 @@ from s3mr.quantities import format_size
 
 
 def summary(result: JobResult, *, shown_output: str | None) -> str:
-    """Return a few lines: what went in, crossed the shuffle and came out, and what it took."""
+    """Return a few lines: the input, shuffle and output sizes, and the tasks, requests, cost and time."""
     counters = result.counters
     skipped = f", {result.skipped_objects:,} skipped (_ or . names)" if result.skipped_objects else ""
     objects, parts = _many(result.input_objects, "object"), _many(result.parts, "part")
@@ -39,13 +39,13 @@ def _many(count: int, noun: str) -> str:
 
 def _requests(sent: Requests) -> str:
     s3 = f"S3 {sent.s3_put_class:,} writes and lists, {sent.s3_get_class:,} reads"
-    if not sent.dynamodb:  # a stack's coordinator keeps no count of its own
-        return f"{s3} (of workers alone)"
+    if not sent.dynamodb:  # a stack's coordinator does not count its own requests
+        return f"{s3} (by workers only)"
     return f"{s3}; DynamoDB {sent.dynamodb:,}"
 
 
 def _dollars(cost: Cost) -> str:
-    """Say what the same job costs on AWS."""
+    """Return what the same job costs on AWS."""
     parts = {
         "Lambda": cost.lambda_usd,
         "S3": cost.s3_usd,

@@ -1,4 +1,4 @@
-"""How figures are laid out for a person: aligned columns, names before values, times of this place."""
+"""Lay out figures for a person: aligned columns, names before values, times in the local time zone."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ GAP = "  "
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return ``rows`` below ``header``, each column as wide as it needs; on a terminal, lines are cut to its width.
+    """Return ``rows`` below ``header``, in columns as wide as their cells. On a terminal, cut lines to its width.
 
     Columns whose header begins with a space are aligned to the right.
     """
@@ -32,13 +32,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a line for each name and value, the values below each other."""
+    """Return a line for each name and value, with aligned values."""
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"{name:<{width}}{GAP}{one_line(value)}" for name, value in pairs)
 
 
 def one_line(value: str) -> str:
-    """Keep a value from looking like a line of its own, and from being cut within what stands for one character."""
+    """Escape a value, so it cannot span several lines, and so a cut of the line counts the characters shown."""
     return harmless(value).replace("\n", "\\n")
 
 
@@ -48,7 +48,7 @@ def shortened(text: str, room: int | None) -> str:
 
 
 def moment(at: float) -> str:
-    """Return a time of this place, with its date."""
+    """Return a date and time in the local time zone."""
     return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 

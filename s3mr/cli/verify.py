@@ -1,4 +1,4 @@
-"""``s3mr verify``: whether a committed output is what its ``_SUCCESS`` says."""
+"""``s3mr verify``: check a committed output against its ``_SUCCESS`` file."""
 
 import json
 import re
@@ -24,17 +24,17 @@ _JOB_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 @quiet_option
 @click.pass_context
 def verify(context: click.Context, *, what: str, place: Place, as_json: bool, quiet: bool) -> None:
-    """Prove an output against its _SUCCESS, by reading all of it.
+    """Check an output against its _SUCCESS file, by reading all of it.
 
-    Every part must be there, with the size, records and CRC-32C that _SUCCESS says, and nothing else beside them.
-    OUTPUT is a folder or s3://bucket/prefix. Of a job, by its ID, the output must also be what the job's record says.
-    It exits with 0 if all is so, with 1 and the differences if not, with 2 if there is nothing to verify.
+    Every part must exist, with the size, record count and CRC-32C that _SUCCESS states, and nothing else may be there.
+    OUTPUT is a folder or s3://bucket/prefix. With the ID of a job, the output must also match the job's record.
+    Exits with 0 if everything matches, with 1 and a list of differences if not, with 2 if there is nothing to verify.
 
     \b
     s3mr verify s3://results/wc/
     s3mr verify 20260102-030405-0a1b2c3d --stack s3mr
     """  # noqa: D301 - click reads the backspace
-    output, expected = _asked(what, place)
+    output, expected = _target(what, place)
     proof = _read(output, expected, place.endpoint_url, quiet=quiet)
     if as_json:
         say_json(json.dumps({"output": output, **proof.model_dump(mode="json")}))
@@ -44,8 +44,8 @@ def verify(context: click.Context, *, what: str, place: Place, as_json: bool, qu
         context.exit(EXIT_DIFFERS)
 
 
-def _asked(what: str, place: Place) -> "tuple[str, Expected | None]":
-    """Return the output, and what is known of it; what is spelled like the id of a job is one."""
+def _target(what: str, place: Place) -> "tuple[str, Expected | None]":
+    """Return the output, and what to expect there. Text in the form of a job id is taken for one."""
     if not _JOB_ID.fullmatch(what):
         return what, None
     from s3mr.remote.recorded_success import expected_of
@@ -73,8 +73,8 @@ def _shown(proof: "Proof") -> str:
 
     if proof.proven:
         read = f"{many(proof.parts, 'part')}, {many(proof.records, 'record')}, {many(proof.size_bytes, 'byte')}"
-        return f"proven: {read}, as job {proof.job_id} has committed them"
+        return f"verified: {read}, as job {proof.job_id} committed them"
     rows = [(one.name, one.what, str(one.expected), str(one.found)) for one in proof.differences]
     more = proof.differences_count - len(rows)
-    last = f"not proven: {many(proof.differences_count, 'difference')}" + (f", {more:,} not shown" if more else "")
+    last = f"not verified: {many(proof.differences_count, 'difference')}" + (f", {more:,} not shown" if more else "")
     return f"{table(('name', 'what', 'expected', 'found'), rows)}\n{last}"

@@ -16,10 +16,11 @@ from s3mr.cli.streams import data_stream
 @json_option
 @quiet_option
 def watch(job_id: str, *, place: Place, keep_intermediate: Path | None, as_json: bool, quiet: bool) -> None:
-    """Follow a job until it has ended.
+    """Follow a job until it ends.
 
-    One that has lost its coordinator gets another. It exits as s3mr run would; with 75 where the job is out of sight
-    (no network, expired credentials) and goes on. Ctrl-C ends the watching, not the job.
+    Restarts the coordinator if the job has lost it. Exits with the status that s3mr run would have, or with 75 if it
+    loses contact with the job (no network, expired credentials); the job keeps running. Ctrl-C ends the watching, not
+    the job.
 
     \b
     s3mr watch 20260102-030405-0a1b2c3d --stack s3mr

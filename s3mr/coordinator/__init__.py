@@ -1,1 +1,1 @@
-"""The coordinator: submit a job, tick it to its end, record what workers report. All state is in the table."""
+"""Coordinate a job: submit it, tick it to its end, record the reports of its workers. All state is in the table."""

@@ -1,18 +1,18 @@
-"""Resume: bring on what a death, a failure or a cancel has stopped.
+"""Resume a job that stopped because its process died, it failed, or it was cancelled.
 
-A job that has not ended is taken up as it stands: all of it is in the table (`Resumer.take_up`, `launch_again`).
+A job that has not ended continues from its state in the table (`Resumer.take_up`, `launch_again`).
 
-A job that failed or was cancelled stays so for ever. A new job is made of its plan, code and options, which adopts the
-map winners whose objects are still what their manifests say, runs the other map tasks, and reduces anew. What it adopts
-is copied: it needs nothing of the old one.
+A job that failed or was cancelled never changes again. Resuming it creates a new job with the same plan, code and
+options. The new job adopts each map winner whose objects still match their manifest, runs the other map tasks, and runs
+all reduce tasks. It copies what it adopts, so it does not need the old job.
 
-1. Everything that can be refused is; nothing is written.
-2. Plan and code are copied, then the job is written down. It holds no output yet and nobody drives it, but from here
-   it could be: a map task without a winner simply runs.
-3. Winners are adopted: objects first, then the manifest.
-4. The output is claimed, and looked at. Now the job can be driven.
+1. Check the request, and refuse it if it cannot work. Nothing is written.
+2. Copy the plan and the code, then create the job. It has no output yet and no process drives it. But a process could
+   drive it from here: a map task without a winner simply runs.
+3. Adopt winners: their objects first, then the manifest.
+4. Claim the output, and check that it is empty. Now the job can be driven.
 
-A death before 4 leaves a job that stands in nobody's way; resuming either job again goes on.
+If the process dies before step 4, the new job blocks no other job. You can resume either of the two.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ WIDTH: Final = 16  # requests sent at once
 
 @dataclass(frozen=True, slots=True)
 class Resumer:
-    """Takes jobs up again, and makes new jobs of ended ones."""
+    """Continues jobs, and creates new jobs from ended ones."""
 
     submitter: Submitter
     parallel: Parallel
@@ -57,16 +57,16 @@ class Resumer:
         return self.submitter.objects
 
     def take_up(self, job_id: str) -> JobState:
-        """See to it that a job without a coordinator can be driven on, and return it.
+        """Prepare a job without a coordinator for the next tick, and return it.
 
-        Whoever submitted it may have died before it held its output, or had adopted all that there was.
+        The process that submitted it may have died before it claimed the output, or before it adopted all winners.
 
         Raises:
-            RequestError: there is no such job, it has ended, or another one has its output.
+            RequestError: there is no such job, it has ended, or another job has claimed its output.
         """
         job = self._read(job_id)
         if job.released:
-            raise RequestError(f"job {job_id} has {job.phase}: there is nothing to take up")
+            raise RequestError(f"job {job_id} has {job.phase}: there is nothing to continue")
         if not job.phase.working:
             return job
         if job.spec.resumed_from is not None and job.epoch == 0:
@@ -74,14 +74,14 @@ class Resumer:
         try:
             self.submitter.take_output(job.spec)
         except RequestError:
-            if self._read(job_id).phase.working:  # else somebody has driven it on meanwhile, and fills the output
+            if self._read(job_id).phase.working:  # else another process drives it meanwhile, and fills the output
                 raise
         return job
 
     def plan_again(
         self, job_id: str, *, output: str | None = None, functions: WorkerFunctions | None = None
     ) -> JobState:
-        """Make a new job of one that failed or was cancelled; the next tick starts it. See `plan` and `submit`."""
+        """Create a new job from one that failed or was cancelled. The next tick starts it. See `plan` and `submit`."""
         return self.submit(self.plan(job_id, output=output, functions=functions))
 
     def plan(
@@ -92,17 +92,17 @@ class Resumer:
         functions: WorkerFunctions | None = None,
         printed: bool = False,
     ) -> JobSpec:
-        """Return what a new job in the place of an ended one will be asked; nothing is written yet.
+        """Return the spec of a new job that replaces an ended one. It writes nothing yet.
 
         Raises:
-            RequestError: there is no such job, it has succeeded or not ended, its plan is gone, an input is not what it
-                was, or the output is not empty.
+            RequestError: there is no such job, it has succeeded or not ended, its plan is gone, an input has changed,
+                or the output is not empty.
         """
         old = self._read(job_id)
         if old.phase is Phase.SUCCEEDED:
             raise RequestError(f"job {job_id} has succeeded: there is nothing to resume")
         if not old.released:
-            raise RequestError(f"job {job_id} still holds what it had: let it come to its end, then resume it")
+            raise RequestError(f"job {job_id} has not released its output yet: wait until it has ended, then resume it")
         if any(self._objects.size(key(job_id)) is None for key in (object_names.plan, object_names.bundle)):
             raise RequestError(_gone(job_id))
         self.check_inputs(old.spec)
@@ -121,10 +121,10 @@ class Resumer:
         return spec
 
     def check_inputs(self, spec: JobSpec) -> None:
-        """Look at every object that the job reads.
+        """Check that every input of the job is unchanged.
 
         Raises:
-            RequestError: the first of them that has vanished or changed since it was planned.
+            RequestError: an input has vanished or changed since the job was planned; the message names the first one.
         """
         inputs = self.submitter.inputs_of(spec.request.requester_pays)
         for wrong in self.parallel.map(partial(_wrong, inputs), _one_of_each(self.plan_of(spec)), width=WIDTH):
@@ -132,16 +132,16 @@ class Resumer:
                 raise RequestError(wrong)
 
     def plan_of(self, spec: JobSpec) -> Iterator[MapTask]:
-        """Yield the job's map tasks in order, as they were planned; its plan must be there."""
+        """Yield the planned map tasks of the job, in order. Its plan must exist."""
         key, index_at = object_names.plan(spec.job_id), spec.plan_index_offset_bytes
         index = b"".join(self._objects.stream(key, start=index_at)) if spec.map_tasks else b""
         return decode_plan(index, self._objects.stream(key, stop=index_at))
 
     def submit(self, spec: JobSpec) -> JobState:
-        """Write the new job down, with all that it adopts; the next tick starts it.
+        """Create the new job, with everything that it adopts. The next tick starts it.
 
         Raises:
-            RequestError: the old job's plan is gone, or another job has the output.
+            RequestError: the old job's plan is gone, or another job has claimed the output.
         """
         old_id = spec.resumed_from
         assert old_id is not None  # noqa: S101 - `plan` has set it
@@ -151,9 +151,9 @@ class Resumer:
         return self.submitter.create(spec, prepare=self._adopt)
 
     def _adopt(self, job: JobState) -> JobState:
-        """Adopt what there is, and return the job as it stands then. Repeating it is harmless.
+        """Adopt the winners of the old job, and return the new state of the job. Idempotent.
 
-        The tasks before the first one that is missing count as launched and done, so that no tick looks at them.
+        The tasks before the first task without a winner count as launched and done, so no tick checks them.
         """
         old = self._store.read_job(job.spec.resumed_from or "")
         if old is None or job.spec.last_phase is Phase.MAP:  # its parts were uploads, and have been aborted
@@ -168,7 +168,7 @@ class Resumer:
         return begun if self._store.replace(begun, epoch=job.epoch) else job
 
     def _adopt_batch(self, old: JobState, job: JobState, winners: Sequence[Manifest]) -> list[int]:
-        """Adopt ``winners``; return the tasks that have one now, in order."""
+        """Adopt ``winners``. Return the tasks that have a winner now, in order."""
         adopted = self._store.manifests(job, Phase.MAP, [one.task for one in winners])
         wanted = [one for one in winners if one.task not in adopted]
         copied = self.parallel.map(self._copy, _copies(old.spec, job.spec, wanted), width=WIDTH)
@@ -190,19 +190,19 @@ class Resumer:
 
 
 def launch_again(ticker: Ticker, job_id: str) -> None:
-    """Launch what a dead process has left launched: its workers died with it.
+    """Launch again the attempts that a dead process had launched: its workers died with it.
 
-    They are the same attempts, so they cost none; should a worker be alive after all, an attempt executes twice. Where
-    more was left than runs here at once, leases grow by what the last ones will wait.
+    They keep their numbers, so this uses up no attempts. If a worker is still alive, an attempt executes twice. If
+    there are more attempts than can run here at once, leases grow by the time that the last ones wait.
 
     Raises:
-        TransientError: a service is busy, or somebody else has written the job: the dead process, whose last write has
-            arrived only now, or who drives the job beside us. Not all may be launched; repeating it is harmless.
+        TransientError: a service is busy, or another process has written the job: the dead one, whose last write has
+            arrived only now, or one that drives the same job. Some attempts may not be launched. You can call it again.
     """
     try:
         _launch_again(ticker, job_id)
     except FencedError as error:
-        raise TransientError(f"another command drives job {job_id}") from error
+        raise TransientError(f"another command is driving job {job_id}") from error
 
 
 def _launch_again(ticker: Ticker, job_id: str) -> None:
@@ -212,7 +212,7 @@ def _launch_again(ticker: Ticker, job_id: str) -> None:
     job, phase = seen.job, seen.job.phase
     live = [one for one in seen.live if one.phase is phase]
     won = ticker.store.manifests(job, phase, sorted({one.task for one in live}))
-    ticker.store.forget(job_id, phase, [_id(one) for one in live if one.task in won])  # its recorder died half-way
+    ticker.store.forget(job_id, phase, [_id(one) for one in live if one.task in won])  # `record` died between writes
     lead, batches = ticker.lead(job), _left_launched(job, [one for one in live if one.task not in won])
     waves = ceil(sum(map(len, batches)) / ticker.capacity)
     launcher = replace(ticker.launcher, waiting_s=ticker.launcher.waiting_s * max(1, waves))
@@ -222,7 +222,7 @@ def _launch_again(ticker: Ticker, job_id: str) -> None:
 
 
 def _left_launched(job: JobState, live: Iterable[LiveAttempt]) -> list[tuple[AttemptId, ...]]:
-    """Return what may be under way: first, in one batch, what the log holds, for it may stand nowhere else."""
+    """Return batches of attempts that may be running. The launch log comes first: nothing else may know of them."""
     logged = job.launching.attempts if job.launching else ()
     known = {(one.task, one.attempt) for one in logged}
     others = (_id(one) for one in live if one.failure is None and (one.task, one.attempt) not in known)
@@ -247,7 +247,7 @@ def _copies(old: JobSpec, new: JobSpec, winners: Iterable[Manifest]) -> Iterator
 
 
 def _stored(spec: JobSpec, manifest: Manifest) -> Iterator[tuple[str, int]]:
-    """Yield the keys and sizes of what a map winner has stored; empty pieces are no objects."""
+    """Yield the keys and sizes of the objects that a map winner stored. Empty pieces have no object."""
     lengths = [piece.length_bytes for piece in unpack_pieces(manifest.pieces or b"")]
     if spec.layout == "packed":
         if any(lengths):
@@ -262,16 +262,16 @@ def _stored(spec: JobSpec, manifest: Manifest) -> Iterator[tuple[str, int]]:
 
 
 def _one_of_each(tasks: Iterable[MapTask]) -> Iterator[Split]:
-    """Yield one split of each object; the splits of an object follow each other."""
+    """Yield one split of each object. The splits of an object are consecutive."""
     splits = (split for task in tasks for split in task.splits)
     return (next(same) for _, same in groupby(splits, key=attrgetter("source")))
 
 
 def _wrong(inputs: Inputs, planned: Split) -> str | None:
-    """Return what is wrong with an input; None: it is what it was."""
+    """Return what is wrong with an input; None if it is unchanged."""
     found = inputs.look_up(planned.source)
     relative = "://" not in planned.source and not planned.source.startswith("/")
-    where = "; its name is relative: resume where the job was started" if relative else ""
+    where = "; its name is relative: resume the job in the folder where you started it" if relative else ""
     if found is None:
         return f"vanished since it was planned: {planned.source}{where}"
     if (found.etag, found.size_bytes) != (planned.etag, planned.size_bytes):
@@ -280,4 +280,4 @@ def _wrong(inputs: Inputs, planned: Split) -> str | None:
 
 
 def _gone(job_id: str) -> str:
-    return f"the plan or the code of job {job_id} is gone: cleaned, or expired; run the job again"
+    return f"the plan or the code of job {job_id} has been cleaned up or has expired: run the job again"

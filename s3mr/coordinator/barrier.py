@@ -1,7 +1,7 @@
-"""The barrier between map and reduce: fix the winners, balance their books, write the shuffle index.
+"""Pass the barrier between map and reduce: read the winners, balance their books, write the shuffle index.
 
-Everything written here follows from the winning manifests, which never change: a tick that dies half-way is
-followed by one that writes the same bytes again. `shuffle.index` says how the index is laid out.
+Everything written here depends only on the winning manifests, which never change. If a tick dies half-way, the next
+one writes the same bytes again. `s3mr.shuffle.shuffle_index` documents the layout of the index.
 """
 
 import struct
@@ -25,7 +25,7 @@ _BOOKS = struct.Struct("<QI")
 def write_shuffle_index(
     job: JobState, store: JobStore, objects: ObjectStore, *, scratch: Callable[[], BinaryIO]
 ) -> Counters:
-    """Write the index segments and the books of a finished map phase; return the winners' counters.
+    """Write the index segments and the books of a finished map phase. Return the sum of the winners' counters.
 
     Raises:
         UserCodeError: tasks yielded keys of different types.
@@ -51,19 +51,21 @@ def write_shuffle_index(
 
 
 def read_books(spec: JobSpec, objects: ObjectStore) -> Sequence[Books]:
-    """Return, for each partition, what its reducer must have read.
+    """Return, for each partition, the books that its reducer must match.
 
     Raises:
         InvariantError: the books are damaged.
     """
     packed = b"".join(objects.stream(object_names.index_books(spec.job_id)))
     if len(packed) != spec.reducers * _BOOKS.size:
-        raise InvariantError(f"the books of {spec.reducers} partitions have {len(packed)} bytes")
+        raise InvariantError(
+            f"the books of {spec.reducers} partitions have {len(packed)} bytes, not {spec.reducers * _BOOKS.size}"
+        )
     return [Books(records=records, checksum=checksum) for records, checksum in _BOOKS.iter_unpack(packed)]
 
 
 class MapAudit:
-    """Adds up the winners of the map phase as they pass, and balances them against the plan."""
+    """Adds up the counters of map winners as you iterate over them, and compares the sum with the plan."""
 
     def __init__(self, spec: JobSpec) -> None:
         self._spec = spec
@@ -72,10 +74,10 @@ class MapAudit:
         self._counters = Counters()
 
     def watch(self, winners: Iterable[Manifest]) -> Iterator[Manifest]:
-        """Pass ``winners`` on.
+        """Yield ``winners`` unchanged, and add them up.
 
         Raises:
-            UserCodeError: two of them hold keys of different types.
+            UserCodeError: two of them have keys of different types.
         """
         for one in winners:
             self._seen += 1
@@ -85,7 +87,7 @@ class MapAudit:
             yield one
 
     def balance(self) -> Counters:
-        """Return the sum, once all have passed.
+        """Return the sum. Call it after all winners were yielded.
 
         Raises:
             InvariantError: a task has no winner, or bytes of the input were read twice or not at all.
@@ -95,6 +97,6 @@ class MapAudit:
             raise InvariantError(f"{self._seen} of {spec.map_tasks} map tasks have a winner at the barrier")
         if self._counters.bytes_in != spec.input_bytes:
             raise InvariantError(
-                f"map tasks consumed {self._counters.bytes_in} bytes of inputs that hold {spec.input_bytes}"
+                f"map tasks read {self._counters.bytes_in} bytes of inputs that have {spec.input_bytes} bytes"
             )
         return self._counters

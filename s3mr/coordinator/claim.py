@@ -1,4 +1,4 @@
-"""Claiming: of all jobs that have not ended, at most one writes to an output."""
+"""Claim an output, so that at most one unfinished job writes to it."""
 
 from s3mr.errors import RequestError
 from s3mr.model.job import JobSpec
@@ -6,13 +6,15 @@ from s3mr.ports import JobStore
 
 
 def claim_output(store: JobStore, spec: JobSpec) -> None:
-    """Claim the job's output; a claim of its own stands.
+    """Claim the job's output. It is not an error if the job has claimed it before.
 
-    Look whether it is empty only then: in this order nobody else can fill it in between.
+    Check that the output is empty only after this: then no other job can fill it in between.
 
     Raises:
-        RequestError: it is another job's.
+        RequestError: another job has claimed it.
     """
     holder = store.claim_output(spec.output, job_id=spec.job_id)
     if holder is not None:
-        raise RequestError(f"{spec.output} is job {holder}'s: wait for it, cancel it, or name another output")
+        raise RequestError(
+            f"job {holder} writes to {spec.output}: wait for that job, cancel it, or choose another output"
+        )

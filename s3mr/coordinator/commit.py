@@ -1,7 +1,7 @@
-"""Commit: make the winners' parts the output, whole or not at all (design: "Commit").
+"""Commit a job: publish the winners' parts as its output, all or none (design: "Commit").
 
-`prepare` proves that everything is there and balances the books; then tick writes phase COMMITTING, the point of no
-return; `complete` only goes forward from a cursor, and may be repeated from any death.
+`prepare` checks that every task has a winner, and balances the books. Then tick writes phase COMMITTING, the point of
+no return. `complete` only goes forward from a cursor. If it dies, it can be repeated.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ COMPLETE_WIDTH = 16  # uploads completed at once
 
 
 def prepare(job: JobState, store: JobStore, objects: ObjectStore) -> Counters:
-    """Return the counters of the last phase's winners, once all is proven to be there.
+    """Check that every task of the last phase has a winner, and return the sum of their counters.
 
     Raises:
         UserCodeError: map tasks of a job without reduce yielded keys of different types.
@@ -55,13 +55,13 @@ def complete(
     *,
     save_cursor: Callable[[int], object],
 ) -> None:
-    """Complete the winners' parts from the job's cursor on, drop what others left open, publish ``_SUCCESS``.
+    """Complete the winners' parts from the job's cursor on, abort all other uploads, and publish ``_SUCCESS``.
 
     Raises:
-        InvariantError: a part is lost, something foreign stands at its name, or another job commits to the output.
+        InvariantError: a part is lost, another object has its name, or another job commits to the output.
     """
     output.begin_commit()
-    winners: dict[str, PartEntry] = {}  # all of them, by upload: they are read once
+    winners: dict[str, PartEntry] = {}  # all winners, by upload, so that the table is read only once
     left = (part for number, part in enumerate(_noted(winning_parts(job, store), winners)) if number >= job.cursor)
     done = job.cursor
     for batch in batched(left, limits.COMMIT_BATCH):
@@ -75,21 +75,21 @@ def complete(
 
 
 def winning_parts(job: JobState, store: JobStore) -> Iterator[Part]:
-    """The parts of those tasks that have a winner, in order."""
+    """Return the parts of all tasks that have a winner, in order."""
     return (one.part for one in store.all_manifests(job, job.spec.last_phase) if one.part is not None)
 
 
 def success(job: JobState, parts: Iterable[PartEntry]) -> bytes:
-    """Return the content of ``_SUCCESS``: a function of the job and its winners alone, so that it may be repeated."""
+    """Return the content of ``_SUCCESS``. It depends only on the job and its winners, so it can be written again."""
     return Success.of(job.spec.job_id, job.counters, parts).encode()
 
 
 def _noted(parts: Iterable[Part], winners: dict[str, PartEntry]) -> Iterator[Part]:
-    """Pass ``parts`` on, and add to ``winners`` what ``_SUCCESS`` says of each."""
+    """Yield ``parts`` unchanged, and add the ``_SUCCESS`` entry of each to ``winners``."""
     for part in parts:
         winners[part.upload] = PartEntry.of(part)
         yield part
 
 
 def _unbalanced(task: int, expected: Books, read: Books | None) -> str:
-    return f"reduce task {task} read {read or 'nothing'} of the shuffle, the map tasks wrote {expected} for it"
+    return f"reduce task {task} read {read or 'nothing'} from the shuffle, but the map tasks wrote {expected} for it"

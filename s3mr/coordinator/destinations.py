@@ -1,8 +1,8 @@
-"""Receiving: what Lambda's destinations deliver, as reports.
+"""Receive reports that Lambda's destinations deliver.
 
-A worker's role may invoke record, so whatever stands in an event may come from user code: it is read as data, and
-believed only as far as its token goes. Source: AWS Lambda developer guide, "Capturing records of Lambda asynchronous
-invocations".
+A worker's role may invoke record, so everything in an event may come from user code. It is read as data, and trusted
+only for the attempt that its token belongs to. Source: AWS Lambda developer guide, "Capturing records of Lambda
+asynchronous invocations".
 """
 
 from typing import Any, Literal
@@ -16,8 +16,8 @@ from s3mr.model.report import Report, TaskRequest
 
 _MESSAGE_MAX = 1_000
 _NO_ROOM = {
-    "EventAgeExceeded": f"Lambda had no room for it within {limits.EVENT_AGE_S:.0f} s",
-    "ZeroReservedConcurrency": "its function is switched off: somebody has reserved a concurrency of 0 for it",
+    "EventAgeExceeded": f"Lambda had no free capacity to start it within {limits.EVENT_AGE_S:.0f} s",
+    "ZeroReservedConcurrency": "its function is switched off: its reserved concurrency is 0; remove that setting",
 }
 _ENDED = f"Runtime exited with error: exit status {limits.ENVIRONMENT_ENDED_STATUS}"
 
@@ -27,7 +27,7 @@ class _Context(BaseModel):
 
 
 class _Delivery(BaseModel):
-    """The fields of a destination's record that are used; the payloads are missing where they were too large."""
+    """The fields of a destination's record that s3mr uses. A payload is missing if it was too large."""
 
     context: _Context = Field(alias="requestContext")
     request: Any = Field(default=None, alias="requestPayload")
@@ -35,13 +35,13 @@ class _Delivery(BaseModel):
 
 
 def receive(recorder: Recorder, event: object, report_key: str | None = None) -> tuple[Report | None, Verdict]:
-    """Record what a destination has delivered; return the report and its verdict.
+    """Record the report that a destination delivered. Return the report and its verdict.
 
-    With ``report_key``, a worker's report must carry the mark of a worker function's own process: user code that has
-    come by somebody's token cannot use it.
+    With ``report_key``, a worker's report must carry the mark of the worker function's own process. So user code that
+    obtained the token of another attempt cannot use it.
 
-    What is no report (payloads that Lambda left out, or anything that user code has made up) changes nothing: the
-    attempt's lease runs out.
+    An event that is not a report changes nothing, and the attempt's lease expires: Lambda left out the payloads, or
+    user code made the event up.
     """
     try:
         delivery = _Delivery.model_validate(event)
@@ -61,7 +61,10 @@ def _report(delivery: _Delivery) -> Report:
     if no_room:
         kind, message = FailureKind.NO_ROOM, no_room
     elif (error := _error(delivery.response)).endswith(_ENDED):
-        kind, message = FailureKind.TRANSIENT, "its environment has ended, for it could not be cleared of earlier code"
+        kind, message = (
+            FailureKind.TRANSIENT,
+            "its environment ended, because it could not remove everything that earlier code left",
+        )
     else:
         kind, message = FailureKind.CRASH, f"the function died: {error}"
     failure = Failure(kind=kind, message=message, **where)
@@ -69,8 +72,8 @@ def _report(delivery: _Delivery) -> Report:
 
 
 def _error(response: object) -> str:
-    """Return what Lambda says of a death: ``{"errorMessage": "… Task timed out after 900.00 seconds"}``."""
+    """Return why a function died, from ``{"errorMessage": "… Task timed out after 900.00 seconds"}``."""
     message = response.get("errorMessage") if isinstance(response, dict) else None
     if not isinstance(message, str) or not message:
-        return "no reason was given"
-    return message[:_MESSAGE_MAX].encode("utf-8", "backslashreplace").decode()  # JSON may hold lone surrogates
+        return "Lambda gave no reason"
+    return message[:_MESSAGE_MAX].encode("utf-8", "backslashreplace").decode()  # JSON can contain lone surrogates

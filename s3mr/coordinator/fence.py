@@ -1,29 +1,29 @@
-"""The epoch fence: of several ticks on one job, only the one that wrote last may write again."""
+"""Fence ticks by epoch: of several ticks on one job, only the one that wrote last may write again."""
 
 from s3mr.model.job import JobState
 from s3mr.ports import JobStore
 
 
 class FencedError(Exception):
-    """Another tick leads this job now; the call ends quietly. Not an `S3mrError`: nobody but tick may see it."""
+    """Another tick leads this job now, so this one ends quietly. Not an `S3mrError`: only tick may see it."""
 
 
 class Lead:
     """One tick's right to write one job.
 
-    Every write raises the epoch, on condition that nobody has since this tick last read or wrote the job. So a tick
-    that pauses and wakes up after another has begun cannot write; nor can one that has read what another was still
-    about to change; nor does a write of one's own count that arrives after a later one.
+    Every write raises the epoch, on condition that the epoch has not changed since this tick last read or wrote the
+    job. So a tick cannot write if it wakes up after another has begun, or if another changed what it read. A tick's own
+    write is void if it arrives after a later one.
     """
 
     def __init__(self, store: JobStore, job: JobState, *, writer: str) -> None:
-        """``writer`` is drawn anew for each lead: what two of them write is never the same, so only one can lead."""
+        """``writer`` is a new random id for each lead. Two leads never write the same bytes, so only one can lead."""
         self._store = store
         self._writer = writer
         self.job = job
 
     def renew(self) -> JobState:
-        """Write the job as it is, so that older ticks cannot write any more.
+        """Write the job unchanged, so that older ticks cannot write any more.
 
         Raises:
             FencedError: another tick has taken over.
@@ -31,7 +31,7 @@ class Lead:
         return self.save(self.job)
 
     def save(self, following: JobState) -> JobState:
-        """Write the job as it follows from `job`, by one of `s3mr.coordinator.transitions`.
+        """Write ``following``, which a function of `s3mr.coordinator.transitions` made from `job`.
 
         Raises:
             FencedError: another tick has taken over.

@@ -1,7 +1,7 @@
-"""Launching: log the batch, write its live attempts, invoke. A logged batch may be repeated, the same to the letter.
+"""Launch attempts: log a batch, write its live attempts, invoke the workers.
 
-So a tick that dies costs no attempt: the next one repeats the batch, with the same attempt numbers and tokens, and
-skips the tasks that have a winner by then.
+A tick that dies uses up no attempts. The next tick repeats the logged batch with the same attempt numbers and tokens,
+and skips tasks that have a winner by then.
 """
 
 from collections.abc import Sequence
@@ -29,16 +29,16 @@ class Launcher:
     invoker: Invoker
     parallel: Parallel
     clock: Clock
-    waiting_s: float = limits.EVENT_AGE_S  # how long the invoker may keep an attempt before it starts
+    waiting_s: float = limits.EVENT_AGE_S  # how long an attempt may wait in the invoker before it starts
 
     def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, progress: Progress) -> None:
-        """Begin ``attempts``, in batches; the job's ``cursor`` moves past the tasks that each batch begins.
+        """Launch ``attempts`` in batches. The job's ``cursor`` moves past the tasks of each batch.
 
-        The first write carries ``progress``. Leases begin with their batch. What a resumed job has adopted is not begun
-        again.
+        The first write saves ``progress``, too. A lease begins with its batch. Tasks that a resumed job has adopted are
+        not launched again.
 
         Raises:
-            TransientError: the invoker refuses for now; what was not handed over stays logged.
+            TransientError: the invoker refused for now. The attempts that it refused stay in the launch log.
         """
         for batch in batched(attempts, limits.LAUNCH_BATCH):
             job = progressed(lead.job, progress)
@@ -52,9 +52,9 @@ class Launcher:
         lead.save(launched(lead.job))
 
     def repeat(self, lead: Lead) -> None:
-        """Launch again the batch that an earlier tick logged, apart from tasks that have won meanwhile.
+        """Launch again the batch that an earlier tick logged, except tasks that have a winner by now.
 
-        Their leases begin anew: the earlier tick may have died long ago.
+        The leases start again, because the earlier tick may have died long ago.
         """
         job = lead.job
         assert job.launching is not None  # noqa: S101 - the caller has looked, or logged it
@@ -81,7 +81,7 @@ class Launcher:
             raise next(answer for answer in answers if answer is not None)
 
     def _invoke(self, request: TaskRequest) -> TransientError | None:
-        """Hand one attempt over; return why it was refused, if it was."""
+        """Invoke one attempt. Return the error if the invoker refused it."""
         try:
             self.invoker.invoke(request)
         except TransientError as error:
@@ -124,7 +124,7 @@ def _requests(
 
 
 def _pointers(job: JobState, attempts: Sequence[AttemptId], objects: ObjectStore) -> dict[int, Pointer]:
-    """Read where the plan of each task lies: one read of the index, from the first task to the last."""
+    """Return the pointer to the plan of each task, with one read of the index from the first task to the last."""
     if not attempts:
         return {}
     tasks = sorted({one.task for one in attempts})

@@ -1,4 +1,4 @@
-"""Record: write down what became of an attempt. The first completed attempt of a task wins, for ever."""
+"""Record the result of an attempt. The first completed attempt of a task wins, permanently."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,28 +16,28 @@ JOBS_REMEMBERED_MAX = 64
 
 
 class Verdict(StrEnum):
-    """What a report came to."""
+    """What recording a report resulted in."""
 
     WON = "won"
-    FAILED = "failed"  # a failure, noted on its live attempt
+    FAILED = "failed"  # a failure, recorded on its live attempt
     IGNORED = "ignored"  # its task has a winner, its attempt is not live, or the job has ended
     FORGED = "forged"  # the token is not this attempt's, or the mark of a worker function is missing
-    UNKNOWN = "unknown"  # no such job
-    UNREADABLE = "unreadable"  # no report at all
+    UNKNOWN = "unknown"  # there is no such job
+    UNREADABLE = "unreadable"  # not a report
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Records reports. It remembers only what never changes in a job: its spec and its secret."""
+    """Records reports. It caches jobs, but uses only what never changes in a job: its spec and its secret."""
 
     store: JobStore
     clock: Clock
     _jobs: dict[str, JobState] = field(default_factory=dict)
 
     def record(self, report: Report, *, forged: bool = False) -> Verdict:
-        """Write ``report`` down and say what it came to. Recording it again changes nothing.
+        """Record ``report`` and return the verdict. Idempotent.
 
-        ``forged``: it is known not to come from where reports do; it is only kept, for people.
+        Set ``forged`` if you know that a worker did not send it. Then it is only logged, for users.
         """
         job = self._job(report.job_id)
         if job is None:
@@ -49,18 +49,18 @@ class Recorder:
 
     def _judge(self, job: JobState, report: Report) -> Verdict:
         token = attempt_token(job.secret, phase=report.phase, task=report.task, attempt=report.attempt)
-        if not compare_digest(token.encode(), report.token.encode("utf-8", "surrogatepass")):  # only bytes may be any
+        if not compare_digest(token.encode(), report.token.encode("utf-8", "surrogatepass")):  # text must be ASCII
             return Verdict.FORGED
         attempt = AttemptId(task=report.task, attempt=report.attempt)
         failure = report.failure or _malformed(job, report)
         if failure is not None:
-            own = {"phase": report.phase, "task": report.task, "attempt": report.attempt}  # not what it says itself
+            own = {"phase": report.phase, "task": report.task, "attempt": report.attempt}  # the failure may name others
             failure = failure.model_copy(update=own)
             noted = self.store.record_failure(
                 report.job_id, phase=report.phase, attempt=attempt, failure=failure, failed_at=self.clock.now()
             )
             return Verdict.FAILED if noted else Verdict.IGNORED
-        assert report.manifest is not None  # noqa: S101 - a report carries one of the two
+        assert report.manifest is not None  # noqa: S101 - a report has one of the two
         answer = self.store.commit(job, report.manifest)
         if answer is Commit.LOST:
             return Verdict.IGNORED
@@ -78,11 +78,11 @@ class Recorder:
 
 
 def _malformed(job: JobState, report: Report) -> Failure | None:
-    """Return a failure if the manifest is not one that this attempt could have written.
+    """Return a failure if this attempt could not have written the manifest.
 
-    Workers run user code, so a manifest is believed only as far as it speaks of its own attempt.
+    Workers run user code, so a manifest is trusted only for its own attempt.
     """
-    assert report.manifest is not None  # noqa: S101 - the caller has looked
+    assert report.manifest is not None  # noqa: S101 - the caller has checked
     wrong = next(_inconsistencies(job.spec, report, report.manifest), None)
     if wrong is None:
         return None
@@ -90,18 +90,18 @@ def _malformed(job: JobState, report: Report) -> Failure | None:
 
 
 def _inconsistencies(spec: JobSpec, report: Report, manifest: Manifest) -> Iterator[str]:
-    """Yield what in ``manifest`` contradicts the report that brings it, or the job."""
+    """Yield each way in which ``manifest`` contradicts its report or the job."""
     own = (report.phase, report.task, report.attempt, report.worker)
     if (manifest.phase, manifest.task, manifest.attempt, manifest.worker) != own:
         yield "it names another attempt or worker"
     if report.task >= spec.tasks(report.phase):
         yield f"the job has no {report.phase} task {report.task}"
     if not manifest.counters.of_one_task:
-        yield "its counters are not those of one task"
+        yield "its counters are out of range for one task"
     if report.phase is Phase.REDUCE and manifest.books is None:
-        yield "it has no books, which a reduce task keeps"
+        yield "it has no books, which every reduce task writes"
     if report.phase is Phase.MAP and manifest.books is not None:
-        yield "it has books, which only a reduce task keeps"
+        yield "it has books, which only reduce tasks write"
     if report.phase is spec.last_phase:
         yield from _wrong_part(report, manifest)
     else:
@@ -115,7 +115,7 @@ def _wrong_part(report: Report, manifest: Manifest) -> Iterator[str]:
     elif (part.name, part.worker) != (object_names.part(report.task), report.worker):
         yield "its part has the name or the worker of another attempt"
     if manifest.pieces is not None:
-        yield "it has pieces, which no task of the last phase writes"
+        yield "it has pieces, which tasks of the last phase do not write"
 
 
 def _wrong_pieces(spec: JobSpec, manifest: Manifest) -> Iterator[str]:

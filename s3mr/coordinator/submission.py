@@ -1,4 +1,4 @@
-"""Submit: turn what was asked into a plan, a spec and a job in the table. Everything that can be refused is, here."""
+"""Submit a job: check the request, plan it, and write its spec to the table. A bad request is refused before that."""
 
 import hashlib
 import json
@@ -26,21 +26,21 @@ ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceFacts:
-    """What the place in which a job runs decides."""
+    """The settings that depend on where a job runs."""
 
     memory_bytes: int
     task_timeout_s: float
-    workers: int | None = None  # attempts at once; None: as many as there is room for
-    even_workers: int = 1  # among whom tasks should divide evenly
-    combined_split_bytes: int = limits.SPLIT_SIZE_BYTES  # at most, if pairs are combined and nobody says
-    reducer_bytes: int = limits.REDUCER_BYTES  # of input, if nobody says how many reducers there are …
-    reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … and never more than this
+    workers: int | None = None  # maximum of attempts at once; None: the stack's maximum
+    even_workers: int = 1  # divide the tasks evenly among this many workers
+    combined_split_bytes: int = limits.SPLIT_SIZE_BYTES  # default maximum if the job combines
+    reducer_bytes: int = limits.REDUCER_BYTES  # default: one reducer for this much input …
+    reducers_max: int = limits.REDUCERS_CHOSEN_MAX  # … but at most this many
     functions: WorkerFunctions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job to submit: what was asked for, with what the job says filled in, its code, and where it will run."""
+    """A job to submit: the request, with the job's own defaults filled in, its code, and where it will run."""
 
     request: JobRequest
     place: PlaceFacts
@@ -55,12 +55,12 @@ class Submission:
 
     @property
     def split_bytes_max(self) -> int:
-        """How much a map task reads at most if nobody says: the fewer tasks combine, the fewer pairs are left."""
+        """The default maximum that a map task reads. It is larger with a combiner: fewer tasks leave fewer pairs."""
         return self.place.combined_split_bytes if self.combines else limits.SPLIT_SIZE_BYTES
 
 
 class JobDescription(Protocol):
-    """What a submission needs of a `Job`."""
+    """The attributes of a `Job` that a submission uses."""
 
     @property
     def reduce(self) -> object | None: ...
@@ -84,7 +84,7 @@ def submission_of(
     inputs: Sequence[str],
     output: str,
 ) -> Submission:
-    """Return the submission of ``job`` with ``options``; what these leave open is as the job says.
+    """Return the submission of ``job`` with ``options``. Options that are not set are taken from the job.
 
     Raises:
         RequestError: the options do not fit the job.
@@ -93,7 +93,7 @@ def submission_of(
         check_requirements(options.requirements)
     asked = options.request
     if job.reduce is None and asked.reducers is not None:
-        raise RequestError("--reducers: this job has no reduce; it writes one part for each map task")
+        raise RequestError("--reducers: this job has no reduce, so it writes one part per map task; omit the option")
     return Submission(
         request=replace(
             asked,
@@ -115,7 +115,7 @@ def submission_of(
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A job that could be submitted: its spec, its plan in a temporary file, its code."""
+    """A planned job that can be submitted: its spec, its plan in a temporary file, its code."""
 
     spec: JobSpec
     plan: BinaryIO
@@ -126,7 +126,7 @@ class Planned:
 class Submitter:
     """Submits jobs."""
 
-    inputs_of: Callable[[bool], Inputs]  # is told whether who reads them pays
+    inputs_of: Callable[[bool], Inputs]  # the argument is ``requester_pays``
     objects: ObjectStore
     store: JobStore
     output_of: Callable[[JobSpec], Output]
@@ -135,10 +135,10 @@ class Submitter:
     scratch: Callable[[], BinaryIO]
 
     def plan(self, submission: Submission) -> Planned:
-        """Find the inputs and plan the job. Nothing is written yet, but the place that the output's check makes.
+        """Find the inputs and plan the job. It writes nothing, except that checking the output may create its folder.
 
         Raises:
-            RequestError: there is no input, the output is not empty, a bound is exceeded.
+            RequestError: there is no input, the output is not empty, or a limit is exceeded.
         """
         _check_params(submission)
         file = self.scratch()
@@ -186,7 +186,7 @@ class Submitter:
         )
 
     def submit(self, planned: Planned) -> JobState:
-        """Write the job down; the next `tick` starts it.
+        """Create the job. The next `tick` starts it.
 
         Raises:
             RequestError: another job writes to the output, or has filled it meanwhile.
@@ -197,11 +197,11 @@ class Submitter:
         return self.create(planned.spec)
 
     def new_job_id(self) -> str:
-        """Draw an id; ids sort by the time at which they were drawn."""
+        """Return a new id. Ids sort by the time at which they were made."""
         return f"{datetime.fromtimestamp(self.clock.now(), UTC):%Y%m%d-%H%M%S}-{self.entropy.hex(8)}"
 
     def create(self, spec: JobSpec, *, prepare: Callable[[JobState], JobState] = lambda job: job) -> JobState:
-        """Write a job down whose plan and code are stored, have it prepared, and take its output.
+        """Create a job whose plan and code are stored, call ``prepare``, and claim its output.
 
         Raises:
             RequestError: another job writes to the output, or has filled it.
@@ -209,7 +209,7 @@ class Submitter:
         now = self.clock.now()
         job = JobState(spec=spec, secret=self.entropy.hex(64), created_at=now, phase_started_at=now, progressed_at=now)
         if not self.store.create(job):
-            raise RequestError(f"a job {spec.job_id} exists already: try again")
+            raise RequestError(f"job {spec.job_id} already exists: submit again to get another id")
         try:
             job = prepare(job)
             self.take_output(spec)
@@ -219,20 +219,24 @@ class Submitter:
         return job
 
     def abandon(self, job: JobState, *, why: str) -> None:
-        """Give up a job that no tick has seen: it has failed, and holds nothing. With a tick, it is left alone."""
+        """Mark a job as failed and released, unless a tick has already seen it."""
         failure = Failure(kind=FailureKind.REQUEST, message=why[: limits.FAILURE_TEXT_MAX])
         end = {"phase": Phase.FAILED, "failure": failure, "released": True, "ended_at": self.clock.now()}
         if self.store.replace(job.model_copy(update={**end, "epoch": job.epoch + 1}), epoch=job.epoch):
             self.store.release_output(job.spec.output, job_id=job.spec.job_id)
 
     def take_output(self, spec: JobSpec) -> None:
-        """Claim the output, and then look whether it is empty: in this order nobody else can fill it in between."""
+        """Claim the output, then check that it is empty. In this order no other job can fill it in between."""
         claim_output(self.store, spec)
         self.output_of(spec).check(deadline_s=spec.deadline_s)
 
 
 def check_texts(*texts: str | dict[str, str]) -> None:
-    """Refuse what a request cannot carry."""
+    """Refuse texts that cannot be encoded, because a request travels as JSON.
+
+    Raises:
+        RequestError: a text is not valid UTF-8.
+    """
     try:
         json.dumps(texts, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -247,7 +251,7 @@ def _split_size(submission: Submission, input_bytes: int) -> int:
 
 
 def _reducers(submission: Submission, input_bytes: int, map_tasks: int) -> int:
-    """Return how many reduce tasks the job has; 0 without a reduce."""
+    """Return the number of reduce tasks; 0 if the job has no reduce."""
     if not submission.reduces:
         return 0
     place, reducers = submission.place, submission.request.reducers
@@ -267,4 +271,6 @@ def _check_params(submission: Submission) -> None:
     params = dict(submission.request.params)
     check_texts(params, submission.output, submission.module)
     if len(json.dumps(params)) > limits.PARAMS_BYTES_MAX:
-        raise RequestError(f"--param: all parameters together may hold {limits.PARAMS_BYTES_MAX // limits.KIB}KiB")
+        raise RequestError(
+            f"--param: all parameters together must not exceed {limits.PARAMS_BYTES_MAX // limits.KIB}KiB"
+        )

@@ -1,4 +1,4 @@
-"""Sweep: abort what attempts left open, and delete what no manifest names any more."""
+"""Sweep a job: abort uploads that attempts left open, and delete objects that are not needed any more."""
 
 from collections.abc import Container, Iterator
 from itertools import chain
@@ -14,10 +14,9 @@ _BATCH: Final = 1000  # objects deleted together
 
 
 def sweep(objects: ObjectStore, output: Output, spec: JobSpec) -> None:
-    """Delete the plan and all that the attempts of an ended job have written; abort what they left open.
+    """Delete the plan and all objects that the attempts of an ended job wrote; abort the uploads that they left open.
 
-    Repeating it is harmless. What workers have written must be listed; all that a coordinator can have written has
-    names that are known.
+    Idempotent. It lists the objects that workers wrote. The names of the coordinator's objects are known.
     """
     planned = object_names.plan_objects(spec.job_id, map_tasks=spec.map_tasks)
     for batch in batched(chain(planned, objects.list(object_names.job_prefix(spec.job_id))), _BATCH):
@@ -30,16 +29,17 @@ def sweep(objects: ObjectStore, output: Output, spec: JobSpec) -> None:
 def discard_uploads(
     objects: ObjectStore, output: Output, spec: JobSpec, *, completed: Container[str] = (), last: bool
 ) -> None:
-    """Abort the uploads that the job's attempts have opened, but those whose ids are among the ``completed``.
+    """Abort the uploads that the job's attempts have opened, except those whose ids are in ``completed``.
 
-    Attempts leave a note of each (`object_names.upload_note`). Uploads without a note belong to others and are not
-    touched. Notes that are of no more use are deleted: of completed uploads, and on the ``last`` look all of them.
-    Before that, another look may be needed: of an upload that is aborted while it is written to, S3 may keep a part.
+    An attempt leaves a note for each upload (`object_names.upload_note`). Uploads without a note belong to other
+    programs and are not touched. Then delete the notes of completed uploads, or all notes if this is the ``last`` call.
+    Until then the other notes are kept for another try: S3 may keep a part of an upload that is aborted while it is
+    written to.
     """
     useless: list[str] = []
 
     def opened() -> Iterator[OpenedPart]:
-        """Read the notes; an output that announces nothing never asks for them."""
+        """Read the notes. An output that does not announce uploads never calls this."""
         for note in objects.list(object_names.uploads_prefix(spec.job_id)):
             one = object_names.read_upload_note(spec.job_id, note)
             over = one is None or one.upload in completed
@@ -53,7 +53,7 @@ def discard_uploads(
 
 
 def sweep_leftovers(job: JobState, objects: ObjectStore, output: Output) -> None:
-    """Sweep what attempts have written that superseded their job; to be called when none of them can be alive."""
+    """Sweep objects that late attempts wrote after the job ended. Call it when every lease has expired."""
     if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
         sweep(objects, output, job.spec)
     else:

@@ -1,4 +1,4 @@
-"""Driving: one round of ticks, as tick's function on AWS performs it. Between rounds, Step Functions waits."""
+"""Drive a job for one round of ticks: one call of the tick function on AWS. Step Functions waits between rounds."""
 
 from math import ceil
 from typing import Any
@@ -14,17 +14,17 @@ GONE = "gone"  # the phase of a job that has been cleaned up
 
 
 class Round(BaseModel, extra="forbid"):
-    """What the state machine asks for: the job, how many rounds have led it so far, and whether to end the job."""
+    """The input from the state machine: the job, how many rounds it has had, and whether to end it."""
 
     job_id: str
-    round: int = 0  # the first: the job must be there
-    stop: str | None = None  # why
+    round: int = 0  # in the first round, 0, the job must exist
+    stop: str | None = None  # the reason to end the job
 
 
 def perform(ticker: Ticker, event: dict[str, Any], clock: Clock) -> dict[str, Any]:
-    """Perform one round; answer where the job stands, and when to ask again.
+    """Perform one round. Return the job's phase, and when to call again.
 
-    A job may be cleaned up as soon as its last lease has run out, before its last round: then nothing is left to do.
+    A job can be cleaned up when its last lease has expired, which may be before its last round. Then this does nothing.
     """
     asked = Round.model_validate(event)
     stop = Failure(kind=FailureKind.INVARIANT, message=asked.stop[: limits.FAILURE_TEXT_MAX]) if asked.stop else None
@@ -43,7 +43,7 @@ def perform(ticker: Ticker, event: dict[str, Any], clock: Clock) -> dict[str, An
 
 
 def drive(ticker: Ticker, job_id: str, clock: Clock, *, stop: Failure | None = None) -> Tick:
-    """Tick for `limits.ROUND_S`, or until the job is over and waits for its last lease; return the last tick."""
+    """Tick for `limits.ROUND_S`, or until the job is over and only waits for its last lease. Return the last tick."""
     round_ends_at = clock.now() + limits.ROUND_S
     while True:
         tick = ticker.tick(job_id, stop=stop)

@@ -1,7 +1,7 @@
-"""Tick: one step of a job. Observe it in the table, decide (policy), act; remember nothing.
+"""Tick a job, that is, take it one step further: read it from the table, decide (policy), act, and remember nothing.
 
-A tick may die after any line. What it was about to launch is logged first, what it decides is written under the
-epoch fence, and everything else it does may be done again: the next tick carries on from the table alone.
+A tick may die after any line. It logs launches before it performs them, and writes decisions under the epoch fence.
+Everything else is idempotent. So the next tick continues from the table alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,26 +27,26 @@ _WRITER_DIGITS = 16
 
 
 class NoSuchJobError(RequestError):
-    """The table holds no such job: none was ever submitted, or it has been cleaned up."""
+    """The table has no such job: it was never submitted, or it has been cleaned up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What a tick answers: where the job stands now, and when to tick again if nothing is reported before."""
+    """The result of a tick: the job's new state, and when to tick again unless a report arrives before."""
 
     job: JobState
     wait_s: float
-    swept: bool = False  # what attempts have written that superseded the job is gone, too: no tick is needed any more
+    swept: bool = False  # objects of late attempts are deleted, too: the job needs no more ticks
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended and holds nothing any more."""
+        """Whether the job has ended and released its claim, uploads and intermediates."""
         return self.job.released
 
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """The coordinator's ports, and the step itself."""
+    """The coordinator: its ports, and the step that they perform."""
 
     store: JobStore
     objects: ObjectStore
@@ -57,22 +57,22 @@ class Ticker:
     entropy: Entropy
     scratch: Callable[[], BinaryIO]
     capacity: int  # attempts that may run at once
-    holds: str | None = None  # the job whose output this very process has taken: it need not be taken again
+    holds: str | None = None  # the job whose output this process has already claimed
 
     def tick(self, job_id: str, *, stop: Failure | None = None) -> Tick:
-        """Take the job one step further; with ``stop``, towards its end, unless it has ended or is committing.
+        """Take the job one step further. With ``stop``, end it, unless it has ended or is committing.
 
         Raises:
             NoSuchJobError: there is no such job.
-            TransientError: a service is busy; tick again.
+            TransientError: a service is busy: tick again.
         """
-        now = self.clock.now()  # before the look: of a lease that is over by then, all that was heard in time is seen
+        now = self.clock.now()  # before the read: if a lease has expired by now, the read sees every report in time
         seen = self.store.observe(job_id)
         if seen is None:
             raise NoSuchJobError(f"there is no job {job_id}")
         lead = self.lead(seen.job)
         if seen.job.released:
-            self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it since
+            self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it again
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:
                 sweep_leftovers(seen.job, self.objects, self.output_of(seen.job.spec))
@@ -84,7 +84,7 @@ class Ticker:
         return Tick(lead.job, wait_s)
 
     def lead(self, job: JobState) -> Lead:
-        """Return the right to write ``job`` as it was read, unless somebody has since."""
+        """Return the right to write ``job``. It ends when another tick writes the job."""
         return Lead(self.store, job, writer=self.entropy.hex(_WRITER_DIGITS))
 
     def _step(self, lead: Lead, seen: Observation, stop: Failure | None, now: float) -> float:
@@ -106,7 +106,7 @@ class Ticker:
         return TICK_SOON_S
 
     def _work(self, lead: Lead, seen: Observation, now: float) -> float:
-        """Launch what the policy asks for at ``now``, or leave the phase."""
+        """Perform the actions that the policy decides on at ``now``."""
         job = lead.job
         if not job.attempts and not self._guarded(lead, lambda: self._take_output(job)):
             return TICK_SOON_S
@@ -136,20 +136,20 @@ class Ticker:
                     lead.save(transitions.stopping(lead.job, failure))
                 case scheduler.Wait(seconds):
                     begun = lead.job.attempts - job.attempts
-                    wait_s = seconds if begun == wanted else TICK_SOON_S  # slots are free: tasks had winners already
-        if learned != job and lead.job.epoch == job.epoch:  # no write of this tick has carried it yet
+                    wait_s = seconds if begun == wanted else TICK_SOON_S  # some tasks had winners: slots are free
+        if learned != job and lead.job.epoch == job.epoch:  # no write of this tick has saved it yet
             lead.save(learned)
         return wait_s
 
     def _take_output(self, job: JobState) -> None:
-        """Take the output of a job that has begun nothing yet: who submitted it may have died before that."""
+        """Claim the output of a job that has launched nothing: its submitter may have died before it did so."""
         if job.spec.job_id == self.holds:
             return
         claim_output(self.store, job.spec)
         self.output_of(job.spec).check_empty()
 
     def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> Progress:
-        """Return how far the phase is; ``unfinished`` attempts belong to tasks without a winner."""
+        """Return the progress of the phase. ``unfinished`` attempts belong to tasks without a winner."""
         done = job.cursor - len({one.task for one in unfinished})
         sample = scheduler.median_sample(job, unfinished)
         durations = [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]
@@ -160,7 +160,7 @@ class Ticker:
         )
 
     def _advance(self, lead: Lead, now: float) -> None:
-        """Leave a phase in which every task has a winner."""
+        """Go to the next phase, because every task of this one has a winner."""
         job = lead.job
         if job.phase is not job.spec.last_phase:
             counters = barrier.write_shuffle_index(job, self.store, self.objects, scratch=self.scratch)
@@ -183,7 +183,7 @@ class Ticker:
         lead.save(transitions.ended(lead.job, Phase.SUCCEEDED, at=self.clock.now()))
 
     def _stop(self, lead: Lead, seen: Observation) -> None:
-        """End a job that will not succeed: seal its tasks, so that nothing is recorded after its end, then end it."""
+        """End a job that will not succeed. Seal its tasks first, so that no result is recorded after its end."""
         job = lead.renew()
         for phase in (Phase.MAP, Phase.REDUCE):
             begun = {one.task for one in seen.live if one.phase is phase}
@@ -194,7 +194,7 @@ class Ticker:
         lead.save(transitions.ended(job, phase, at=self.clock.now()))
 
     def _release(self, lead: Lead, seen: Observation) -> None:
-        """Give up what an ended job holds: open uploads, live attempts, intermediates, the claim on its output."""
+        """Release what an ended job holds: open uploads, live attempts, intermediates, the claim on its output."""
         job = lead.renew()
         job_id = job.spec.job_id
         output = self.output_of(job.spec)
@@ -219,7 +219,7 @@ class Ticker:
         )
 
     def _guarded(self, lead: Lead, step: Callable[[], None]) -> bool:
-        """Do ``step``; what shows that the job cannot go on brings it to its end, with the reason: False."""
+        """Call ``step``. If it raises an error that the job cannot survive, stop the job and return False."""
         try:
             step()
         except (UserCodeError, RequestError, InvariantError) as error:

@@ -1,4 +1,4 @@
-"""The transitions of a job's state. Each returns the state that follows; `s3mr.coordinator.fence.Lead` writes it."""
+"""Compute a job's next state, one function per transition. `s3mr.coordinator.fence.Lead` writes the result."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from s3mr.model.statistics import Counters
 
 
 class Progress(NamedTuple):
-    """What a tick knows about the tasks of a phase: how many are done, since when, and their median duration."""
+    """The progress of a phase: how many tasks are done, when that number last grew, and their median duration."""
 
     done: int
     progressed_at: float
@@ -15,12 +15,12 @@ class Progress(NamedTuple):
 
 
 def progressed(job: JobState, progress: Progress) -> JobState:
-    """Return the job with what a tick has learned."""
+    """Return the job with this progress."""
     return job.model_copy(update=progress._asdict())
 
 
 def launching(job: JobState, batch: tuple[AttemptId, ...], *, cursor: int, at: float, lease_s: float) -> JobState:
-    """Return the job with ``batch`` in its launch log; ``cursor`` tasks have been launched at least once then."""
+    """Return the job with ``batch`` in its launch log. ``cursor`` counts the tasks launched at least once, after it."""
     return job.model_copy(
         update={
             "launching": Launch(phase=job.phase, at=at, attempts=batch),
@@ -33,7 +33,7 @@ def launching(job: JobState, batch: tuple[AttemptId, ...], *, cursor: int, at: f
 
 
 def relaunching(job: JobState, batch: tuple[AttemptId, ...], *, at: float, lease_s: float) -> JobState:
-    """Return the job with ``batch``, which was logged before, in its launch log again; its leases begin anew."""
+    """Return the job with ``batch``, which was logged before, in its launch log again, with new leases."""
     return job.model_copy(
         update={
             "launching": Launch(phase=job.phase, at=at, attempts=batch),
@@ -43,7 +43,7 @@ def relaunching(job: JobState, batch: tuple[AttemptId, ...], *, at: float, lease
 
 
 def refused(job: JobState, left: tuple[AttemptId, ...]) -> JobState:
-    """Return the job with only ``left`` in its launch log: the invoker has refused these for now."""
+    """Return the job with only ``left`` in its launch log: the invoker refused these for now."""
     return job.model_copy(update={"launching": job.launching and job.launching.model_copy(update={"attempts": left})})
 
 
@@ -53,7 +53,7 @@ def launched(job: JobState) -> JobState:
 
 
 def reducing(job: JobState, counters: Counters, *, at: float) -> JobState:
-    """Return the job at the beginning of its reduce phase; ``counters`` are those of all map tasks."""
+    """Return the job at the start of its reduce phase. ``counters`` is the sum over all map tasks."""
     return job.model_copy(
         update={
             "phase": Phase.REDUCE,
@@ -68,29 +68,29 @@ def reducing(job: JobState, counters: Counters, *, at: float) -> JobState:
 
 
 def committing(job: JobState, counters: Counters, *, ignored: int) -> JobState:
-    """Return the job at the point of no return; ``counters`` are those of the last phase."""
+    """Return the job at the point of no return. ``counters`` is the sum over the last phase."""
     return job.model_copy(
         update={"phase": Phase.COMMITTING, "cursor": 0, "counters": job.counters + counters, "ignored": ignored}
     )
 
 
 def completed(job: JobState, parts: int) -> JobState:
-    """Return the job with so many ``parts`` completed."""
+    """Return the job with this number of ``parts`` completed."""
     return job.model_copy(update={"cursor": parts})
 
 
 def stopping(job: JobState, failure: Failure | None) -> JobState:
-    """Return the job on its way to its end, because of ``failure``; None: it was cancelled."""
+    """Return the job stopping because of ``failure``, or because it was cancelled if ``failure`` is None."""
     if failure is None:
         return job.model_copy(update={"phase": Phase.STOPPING, "cancelled": True})
     return job.model_copy(update={"phase": Phase.STOPPING, "failure": failure})
 
 
 def ended(job: JobState, phase: Phase, *, at: float) -> JobState:
-    """Return the job at its end, in a final ``phase``."""
+    """Return the job ended, in a final ``phase``."""
     return job.model_copy(update={"phase": phase, "ended_at": at})
 
 
 def released(job: JobState) -> JobState:
-    """Return the job once it holds nothing any more."""
+    """Return the job marked as released: it holds nothing any more."""
     return job.model_copy(update={"released": True})

@@ -1,1 +1,1 @@
-"""Jobs whose workers are processes here: on the embedded cloud, for one command's life, or at services that live on."""
+"""Run jobs with workers on this machine: on an embedded cloud that ends with the command, or at an endpoint."""

@@ -1,7 +1,7 @@
-"""Where a job runs from here: services, worker processes that use them, and a caretaker for both.
+"""Everything a local job runs on: S3 and DynamoDB, worker processes, and a process that cleans up after both.
 
-`EmbeddedCloud` brings its services, and they live exactly as long as it does, or as the process that holds it. Those of
-an `EndpointCloud` live on, and with them its jobs: another process can take up what this one leaves.
+An `EmbeddedCloud` starts its own services, which end with it or with its process. The services of an `EndpointCloud`
+persist, and so do its jobs: another process can continue a job that this one leaves.
 """
 
 import os
@@ -28,7 +28,7 @@ TEMPORARY_OUTPUT = "s3mr-output"
 
 
 class Cloud:
-    """Services, workers, and what is needed to leave nothing behind that nobody will use."""
+    """Services, workers, and a reaper that removes what they leave behind."""
 
     def __init__(self, care: Reaper, settings: Settings) -> None:
         self.care = care
@@ -38,8 +38,8 @@ class Cloud:
             self.settings, on_staging=self._staged, patience=OverloadRetries(say_on_stderr) if self.lasting else None
         )
         self._pool: WorkerPool | None = None
-        self._outputs: set[Path] = set()  # on their way here, and removed at the end
-        self._stands = False
+        self._outputs: set[Path] = set()  # temporary and staged outputs on this machine; removed at the end
+        self._recorded = False  # whether the table has the job
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +62,7 @@ class Cloud:
         chaos: str = "",
         stderr: int | None = None,
     ) -> WorkerPool:
-        """Start worker processes; they report through ``record``, and print to ``stderr``, or to ours."""
+        """Start worker processes. They report to ``record``, and print to ``stderr``, or to this process's own."""
         settings = replace(self.settings, chaos=chaos)
         self._pool = WorkerPool(
             count,
@@ -77,30 +77,30 @@ class Cloud:
         return self._pool
 
     def create_stack(self) -> None:
-        """Create the bucket and the table where they are not there yet, as a deployment does."""
+        """Create the bucket and the table, as a deployment does, unless they exist."""
         self.stack.objects.create_bucket()
         self.stack.store.create_table()
 
     def temporary_output(self) -> str:
-        """Name a folder for an output that is to be printed."""
+        """Return a new temporary folder for an output that will be printed."""
         folder = self.care.temporary_folder(TEMPORARY_OUTPUT)
         self._outputs.add(folder)
         return str(folder / "output")
 
     def job_stands(self) -> None:
-        """Let what the job has written so far outlive this process, as the job does that stands in the table now."""
+        """Keep what the job has written when this process ends. Call this when the job is recorded in the table."""
         if self.lasting:
-            self._stands = True
+            self._recorded = True
             for path in self._outputs:
                 self.care.keep(path)
 
     def job_is_over(self, spec: JobSpec) -> None:
-        """Have removed what only a job that goes on needs."""
+        """Remove, at the end, the folder that only an unfinished job needs."""
         if folder := temporary_folder_of(spec):
             self.care.remove_at_end(folder)
 
     def job_is_gone(self) -> None:
-        """Have removed what has outlived the job: its services have lost it, so nobody can take it up."""
+        """Remove the job's outputs at the end: its services have lost it, so it cannot be resumed."""
         for path in self._outputs:
             self.care.remove_at_end(path)
 
@@ -117,23 +117,23 @@ class Cloud:
 
     def _staged(self, path: Path) -> None:
         self._outputs.add(path)
-        if not self._stands:
+        if not self._recorded:
             self.care.remove_at_end(path)
 
 
 class EmbeddedCloud(Cloud):
-    """moto's services in a process; it is the caretaker, too."""
+    """moto's S3 and DynamoDB in a process, which is also the reaper."""
 
     def __init__(self, care: Reaper | None = None) -> None:
         care = care or start_reaper(None)
         listening = care.listening
         if listening is None or not care.begun():
             care.close()
-            raise InvariantError("the embedded cloud's server did not start; what it said stands above")
+            raise InvariantError("the embedded cloud's server did not start; see its messages above")
         super().__init__(care, Settings(BUCKET, TABLE, f"http://{listening.address}", embedded_key=listening.key))
 
     def create_stack(self) -> None:
-        """Create both at once: nothing of somebody else's can stand in the way of one, and leave the other behind."""
+        """Create both at once. Neither exists yet, so no conflict can leave one without the other."""
         creating = (self.stack.objects.create_bucket, self.stack.store.create_table)
         for _ in self.stack.parallel.map(lambda create: create(), creating, width=len(creating)):
             pass
@@ -145,17 +145,17 @@ class EmbeddedCloud(Cloud):
 
 
 class EndpointCloud(Cloud):
-    """Services that live on."""
+    """Services at an endpoint, which persist."""
 
     def __init__(self, settings: Settings, care: Reaper) -> None:
         super().__init__(care, settings)
 
 
 def open_cloud(endpoint_url: str | None, care: Reaper | None = None) -> Cloud:
-    """Return the cloud at the endpoint; without one, an embedded one. ``care``: of `start_reaper`, if it was begun.
+    """Return the cloud at the endpoint, or an embedded one if there is none. ``care`` is a reaper that runs already.
 
     Raises:
-        RequestError: the endpoint is no URL.
+        RequestError: the endpoint is not a URL.
     """
     if endpoint_url is None:
         return EmbeddedCloud(care)
@@ -164,10 +164,9 @@ def open_cloud(endpoint_url: str | None, care: Reaper | None = None) -> Cloud:
 
 
 def temporary_folder_of(spec: JobSpec) -> Path | None:
-    """Return the folder that was made for a job's output alone, if there is one: it may be removed.
+    """Return the temporary folder made for a job's output, if there is one. It may be removed.
 
-    The job's record may come from another machine, or from somebody else: so the folder must be one that a command of
-    this user has made for that.
+    The job's record may come from another machine or user. So this checks that a command of this user made the folder.
     """
     folder = Path(spec.output).parent
     if not (spec.printed and folder.name.startswith(f"{TEMPORARY_OUTPUT}-")):

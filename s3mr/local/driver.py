@@ -1,4 +1,4 @@
-"""Driving one job to its end: tick, woken by every report. Ctrl-C cancels it; a death leaves it to be taken up."""
+"""Drive one job to its end: tick after every report. Ctrl-C cancels it. If this process dies, you can resume it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.model.result import JobResult
 
-TROUBLE_MAX = 8  # ticks in a row that may find a service busy
+TROUBLE_MAX = 8  # consecutive ticks that may fail because a service is busy
 TROUBLE_PAUSE_S = 0.5
 
 
 class JobView(Protocol):
-    """What shows a job that runs on this machine."""
+    """Shows a job that runs on this machine."""
 
     @property
     def stderr(self) -> int | None:
-        """The file descriptor to which user code prints; None: this process's own."""
+        """The file descriptor that user code prints to; None means this process's own standard error."""
 
     def show(self, job: JobState, running: int) -> None:
-        """Show the job, of which ``running`` attempts run; called after every tick."""
+        """Show the job, which has ``running`` attempts. Called after every tick."""
 
     def take_output(self, result: JobResult) -> bool:
-        """Use the output of a job that has no place for it; False: it is still needed afterwards."""
+        """Use the output of a job without an output folder. Return False to keep the output for the caller."""
 
 
 class NoView:
@@ -50,7 +50,7 @@ class NoView:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One job, and what it runs on from here."""
+    """One job, with the cloud, workers and coordinator that it runs on."""
 
     cloud: Cloud
     pool: WorkerPool
@@ -60,14 +60,14 @@ class Run:
     task_timeout_s: float = limits.TASK_TIMEOUT_S
 
     def to_its_end(self, begin: Callable[[], object], *, again: bool) -> JobState:
-        """Have the job begun, or taken up ``again``, and drive it; return it when it is over.
+        """Start the job with ``begin``, or resume it with ``again``; drive it, and return it when it is over.
 
         Raises:
-            KeyboardInterrupt: it was cancelled; the text says what has become of it.
+            KeyboardInterrupt: it was cancelled; the text says what the job has written.
             S3mrError: its services are gone, or are busy for too long.
         """
         try:
-            begin()  # from here the job's output is ours
+            begin()  # from here on, the job owns its output
             self.cloud.job_stands()
             return self._over(self._drive(again=again))
         except KeyboardInterrupt:
@@ -75,9 +75,9 @@ class Run:
             raise KeyboardInterrupt(self._give_up()) from None
 
     def failure(self, job: JobState) -> JobFailedError:
-        """Return the error that tells why a job did not succeed."""
+        """Return the error that says why a job did not succeed."""
         story = job.failure.story() if job.failure else "the job was cancelled"
-        return JobFailedError(f"{story}{self._advice('when that is mended, go on with')}")
+        return JobFailedError(f"{story}{self._advice('when you have fixed that, continue with')}")
 
     def _drive(self, *, again: bool) -> JobState:
         trouble, late = 0, False
@@ -103,20 +103,20 @@ class Run:
                 self.cloud.stack.clock.sleep(TROUBLE_PAUSE_S)
 
     def _ticker(self) -> Ticker:
-        """The coordinator, as far ahead of the workers as their pace asks for now."""
+        """Return the coordinator, set to queue as many attempts as the workers' pace needs now."""
         queued = self.pool.pace.queued
         launcher = replace(self.ticker.launcher, waiting_s=limits.EVENT_AGE_S + queued * self.task_timeout_s)
         return replace(self.ticker, launcher=launcher, capacity=self.pool.pace.workers * queued, holds=self.job_id)
 
     def _enough(self, job: JobState) -> int:
-        """With how many attempts the workers have enough to do; when none is left to launch, all must come back."""
+        """Return how many attempts keep the workers busy. It is 0 if all are launched: the tick waits for all then."""
         unlaunched = job.phase.working and job.cursor < job.spec.tasks(job.phase)
         return self.pool.pace.enough if unlaunched else 0
 
     def _leave_nothing(self, job: JobState, *, late: bool) -> None:
-        """End the workers, and remove what they have still written, where it does not go with the cloud anyway.
+        """End the workers, and remove what they wrote late, unless the cloud removes it anyway.
 
-        ``late``: attempts were left when the job's output was committed, or given up.
+        ``late`` says whether attempts were left when the job's output was committed or abandoned.
         """
         self.pool.close()
         stack = self.cloud.stack
@@ -124,7 +124,7 @@ class Run:
             sweep_leftovers(job, stack.objects, stack.output_of(job.spec))
 
     def _give_up(self) -> str:
-        """Cancel the job, give up what it holds, and say what has become of it."""
+        """Cancel the job, release what it holds, and return a text that says what it has written."""
         stack = self.cloud.stack
         try:
             if stack.store.read_job(self.job_id) is None:
@@ -137,26 +137,26 @@ class Run:
             if self.cloud.lasting and self._is_gone():
                 self.cloud.job_is_gone()
                 return self._lost()
-            return f"what the job held could not be released: {error}{self._advice('release it with')}"
+            return f"cannot release what the job holds: {error}{self._advice('release it with')}"
         if job.phase is Phase.SUCCEEDED:
-            return f"too late: the output had been committed to {job.spec.output}"
-        return f"nothing was written{self._advice('go on with')}"
+            return f"too late: the output was already committed to {job.spec.output}"
+        return f"nothing was written{self._advice('continue with')}"
 
     def _over(self, job: JobState) -> JobState:
         self.cloud.job_is_over(job.spec)
         return job
 
     def _stranded(self, error: S3mrError) -> S3mrError:
-        """Return the error to raise where the job cannot be driven on."""
+        """Return the error to raise if this process can no longer drive the job."""
         if not self.cloud.lasting:
             return error
         if self._is_gone():
             self.cloud.job_is_gone()
             return S3mrError(f"{error}\n{self._lost()}: run it again")
-        return S3mrError(f"{error}{self._advice('the job stands where it was; go on with')}")
+        return S3mrError(f"{error}{self._advice('the job kept its progress; continue with')}")
 
     def _is_gone(self) -> bool:
-        """Whether the table, or that there is none, proves that the job is lost. An error proves nothing."""
+        """Whether the job is certainly lost: the table does not have it, or does not exist. An error proves nothing."""
         try:
             return self.cloud.stack.store.read_job(self.job_id) is None
         except MissingError:
@@ -166,11 +166,11 @@ class Run:
 
     def _lost(self) -> str:
         return (
-            f"the services at {self.cloud.settings.endpoint_url} have lost job {self.job_id}: what it had staged is "
+            f"the services at {self.cloud.settings.endpoint_url} have lost job {self.job_id}: its staged output was "
             "removed, and it cannot be resumed"
         )
 
     def _advice(self, what: str) -> str:
-        """Say how to resume the job, if it outlives this command."""
+        """Return how to resume the job, if it outlives this command."""
         url = self.cloud.settings.endpoint_url
         return f"\n{what}: s3mr resume {self.job_id} --endpoint-url {url}" if self.cloud.lasting else ""

@@ -1,11 +1,10 @@
-"""The embedded cloud's services: moto's S3 and DynamoDB on 127.0.0.1, in a process of their own.
+"""Serve the embedded cloud: moto's S3 and DynamoDB on 127.0.0.1, in a separate process.
 
-The process is also the caretaker of the command that started it, and ends with it (`s3mr.local.reaper_process`). That
-command has made the listening socket, and drawn the access key that every request must be signed with
-(`s3mr.local.access_control`).
+The process is also the reaper of the command that started it, and ends with it (`s3mr.local.reaper_process`). The
+command creates the listening socket and the access key that must sign every request (`s3mr.local.access_control`).
 
-moto is exact for one request at a time only, so requests take turns; and it answers HTTP 500 where S3 says
-NoSuchUpload, which is put right here. Of moto's other services, and of the API that controls it, nothing is served.
+moto is only correct for one request at a time, so requests take turns. moto answers HTTP 500 if an upload does not
+exist; this server answers NoSuchUpload, as S3 does. It does not serve moto's other services or its control API.
 """
 
 import logging
@@ -27,7 +26,7 @@ NO_SUCH_UPLOAD: Final = (
 
 
 class ExactS3:
-    """moto's application, one request at a time, with the errors that S3 gives for lost uploads."""
+    """moto's application, one request at a time, with S3's error for uploads that do not exist."""
 
     def __init__(self, app: WsgiApp, upload_exists: Callable[[str], bool], turn: threading.Lock) -> None:
         self._app = app
@@ -44,19 +43,19 @@ class ExactS3:
 
 
 def main() -> None:
-    """Serve until standard input ends; a line on standard output says that this process has begun."""
+    """Serve until standard input ends. A line on standard output says that this process has started."""
     lifeline = start_reaping()
     listening = Listener.inherited(os.environ)
     try:
         os.write(1, b"begun\n")  # callers wait in the backlog while moto is imported
     except BrokenPipeError:
-        lifeline.join()  # the command has died: what it had said so far is heard first, then cleaned up
+        lifeline.join()  # the command has died: read the rest of its lines, then clean up
     _serve(listening)
 
 
 def services() -> Mapping[str, WsgiApp]:
-    """Return moto's S3 and DynamoDB as applications of this process, whose state they are; they admit everybody."""
-    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "yes"  # else moto lets every web page read its answers
+    """Return moto's S3 and DynamoDB as WSGI applications. Their state is in this process; they check no access key."""
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "yes"  # else moto lets every web page read its responses
     from moto.moto_server.werkzeug_app import create_backend_app
     from moto.s3.models import s3_backends
 
@@ -77,8 +76,8 @@ def _serve(listening: Listener) -> None:
     with without_collections():
         from s3mr.local.connection_limits import make_server, recognise
 
-        door = AccessControl(services(), listening.key, listening.address, recognised=recognise)
-        server = make_server(door, listening)
+        app = AccessControl(services(), listening.key, listening.address, recognised=recognise)
+        server = make_server(app, listening)
     server.serve_forever()
 
 

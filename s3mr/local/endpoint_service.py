@@ -1,4 +1,4 @@
-"""Jobs at an endpoint, for commands that run none of their tasks."""
+"""Look after jobs at an endpoint, for commands that do not run tasks."""
 
 import os
 import shutil
@@ -13,46 +13,46 @@ from s3mr.model.report import TaskRequest
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
-END_TICKS_MAX = 60  # a cancelled job needs four; more where somebody else ticks it, too
+END_TICKS_MAX = 60  # a cancelled job needs four; more if another process ticks it as well
 
 
 def open_service(endpoint_url: str) -> Stack:
-    """Return the bucket and the table at an endpoint, as a run has made them; nothing is created.
+    """Return the bucket and the table at an endpoint, which a run has created. This creates nothing.
 
     Raises:
-        RequestError: the endpoint is no URL.
+        RequestError: the endpoint is not a URL.
     """
     return Stack(Settings.at_endpoint(endpoint_url, os.environ), patience=OverloadRetries(say_on_stderr))
 
 
 def end(stack: Stack, job_id: str) -> JobState:
-    """Cancel a job and bring it to its end, unless it is committing: then it succeeds. It holds nothing after that.
+    """Cancel a job and drive it to its end, so it holds nothing. A job that is already committing succeeds.
 
     Raises:
-        RequestError: there is no such job.
-        TransientError: a service is busy, or somebody else keeps hold of the job.
+        RequestError: the job does not exist.
+        TransientError: a service is busy, or another process keeps hold of the job.
     """
     job = stack.store.read_job(job_id)
     if job is not None and not job.phase.terminal:
         stack.store.request_cancel(job_id, at=stack.clock.now())
-    job = until_over(stack.ticker(_Nobody(), capacity=1), job_id)
+    job = until_over(stack.ticker(_NoWorkers(), capacity=1), job_id)
     if folder := temporary_folder_of(job.spec):
         shutil.rmtree(folder, ignore_errors=True)
     return job
 
 
 def until_over(ticker: Ticker, job_id: str) -> JobState:
-    """Tick a job that is ending until it holds nothing."""
+    """Tick an ending job until it holds nothing."""
     for _ in range(END_TICKS_MAX):
         tick = ticker.tick(job_id)
         if tick.over:
             return tick.job
         ticker.clock.sleep(min(tick.wait_s, limits.POLL_S))
-    raise TransientError(f"job {job_id} would not end")
+    raise TransientError(f"job {job_id} did not end after {END_TICKS_MAX} ticks: try again")
 
 
-class _Nobody:
+class _NoWorkers:
     """An `Invoker` without workers."""
 
     def invoke(self, request: TaskRequest) -> None:
-        raise TransientError(f"{request.phase} task {request.task} was not started: nothing runs here")
+        raise TransientError(f"{request.phase} task {request.task} was not started: this command has no workers")

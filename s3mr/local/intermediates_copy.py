@@ -1,4 +1,4 @@
-"""Copying a job's intermediates out of the bucket, for people who look for a fault."""
+"""Copy a job's intermediates out of the bucket, for debugging."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from s3mr.ports import ObjectStore
 
 
 def copy_objects(objects: ObjectStore, job_id: str, folder: Path, *, became: str = "ended") -> None:
-    """Copy a job's plan and intermediates into ``folder``, under their names.
+    """Copy a job's plan and intermediates into ``folder``, under their own names.
 
     Raises:
-        S3mrError: they cannot be written there; what the job ``became`` is said with it.
+        S3mrError: the copy failed; the text also says what the job ``became``.
     """
     try:
         for prefix in (object_names.plan_prefix(job_id), object_names.job_prefix(job_id)):
@@ -23,11 +23,11 @@ def copy_objects(objects: ObjectStore, job_id: str, folder: Path, *, became: str
                     with target.open("wb") as file:
                         file.writelines(objects.stream(key))
     except RequestError as error:
-        raise S3mrError(f"the job has {became}, but its intermediates could not all be kept: {error}") from error
+        raise S3mrError(f"the job has {became}, but copying its intermediates failed: {error}") from error
 
 
 def _inside(folder: Path, key: str) -> Path:
     target = folder / key
     if not target.resolve().is_relative_to(folder.resolve()):
-        raise RequestError(f"an intermediate object is named {key!r}, which leaves {folder}")
+        raise RequestError(f"the intermediate object {key!r} would be written outside {folder}")
     return target

@@ -1,7 +1,7 @@
-"""Where the embedded cloud listens, and the access key that it asks for. The command makes both; its server gets them.
+"""The embedded cloud's listening socket and access key. The command creates both and passes them to its server.
 
-The command keeps the socket, too. As long as it lives, nobody else can listen at that port: should the server die, no
-other process can answer in its place.
+The command also keeps the socket open, so no other process can listen on that port and answer in place of a server
+that died.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket, and the access key that its server asks for."""
+    """A listening socket, and the access key that its server requires."""
 
     socket: socket.socket
     key: AccessKey
@@ -31,21 +31,21 @@ class Listener:
 
     @classmethod
     def begun(cls, key: AccessKey | None = None) -> Self:
-        """Listen at a free port; without a ``key``, draw one that nobody can guess."""
-        listener = socket.socket()  # without SO_REUSEADDR: with it, others could listen there, too
+        """Listen on a free port. Without a ``key``, generate one that cannot be guessed."""
+        listener = socket.socket()  # without SO_REUSEADDR, which would let others listen there as well
         listener.bind((HOST, 0))
         listener.listen(BACKLOG)
-        drawn = AccessKey(secrets.token_hex(_KEY_ID_BYTES), secrets.token_hex(_SECRET_BYTES))
-        return cls(listener, key or drawn)
+        generated = AccessKey(secrets.token_hex(_KEY_ID_BYTES), secrets.token_hex(_SECRET_BYTES))
+        return cls(listener, key or generated)
 
     @classmethod
     def inherited(cls, environment: Mapping[str, str]) -> Self:
-        """Take over what another process has begun, and named by `to_environment`."""
+        """Take over the socket of another process, which passed it with `to_environment`."""
         listener = socket.socket(fileno=int(environment[_DESCRIPTOR]))
         return cls(listener, AccessKey.parse(environment[EMBEDDED_KEY]))
 
     def to_environment(self) -> dict[str, str]:
-        """Return the variables by which `inherited` finds it; only its own user can read a process' environment."""
+        """Return the variables that `inherited` reads. Other users cannot read a process's environment."""
         return {_DESCRIPTOR: str(self.socket.fileno()), EMBEDDED_KEY: str(self.key)}
 
     @property
@@ -54,13 +54,13 @@ class Listener:
         return f"{HOST}:{self.socket.getsockname()[1]}"
 
     def refuse(self) -> None:
-        """Break every connection, until `end` is called: else they would wait for a server that has died."""
+        """Close every connection until `end` is called: else clients would wait for a server that has died."""
         while not self._over.is_set():
             connection, _ = self.socket.accept()
             connection.close()
 
     def end(self) -> None:
-        """Have `refuse` return."""
+        """Make `refuse` return."""
         self._over.set()
         with contextlib.suppress(OSError):
-            socket.create_connection(self.socket.getsockname()).close()  # for which it waits
+            socket.create_connection(self.socket.getsockname()).close()  # wakes up `accept`

@@ -41,7 +41,7 @@ def run_local(
     view: JobView = NO_VIEW,
     reaper: Reaper | None = None,
 ) -> JobResult:
-    """Run a job here and return its result. ``reaper`` is that of `start_reaper`, if it runs already.
+    """Run a job here and return its result. ``reaper`` is a reaper that runs already.
 
     Raises:
         RequestError: refused before anything ran.
@@ -50,7 +50,7 @@ def run_local(
     workers = _workers(options)
     with open_cloud(options.endpoint_url, reaper) as cloud:
         output = cloud.temporary_output() if options.output is None else normal_output(os.fspath(options.output))
-        pool = _pool(cloud, options, view, workers=workers)  # it starts while the job is planned
+        pool = _pool(cloud, options, view, workers=workers)  # workers start while the job is planned
         submission = submission_of(
             job,
             code,
@@ -79,11 +79,11 @@ def resume_local(
 ) -> JobResult:
     """Run the rest of a job at ``options.endpoint_url`` with workers here, after a death, a failure or a cancel.
 
-    A job that has not ended continues as it is. A job that has ended is replaced by a new one, of whose options only
-    ``output`` may be named anew. ``reaper`` is that of `start_reaper`, if it runs already.
+    A job that has not ended continues as it is. A new job replaces one that has ended; of its options, only ``output``
+    may differ. ``reaper`` is a reaper that runs already.
 
     Raises:
-        RequestError: there is no such job, it has succeeded, or something that it needs has changed.
+        RequestError: the job does not exist or has succeeded, or something that it needs has changed.
         JobFailedError: the job failed.
     """
     workers = _workers(options)
@@ -102,7 +102,7 @@ def resume_local(
 
 
 def _settled(stack: Stack, job_id: str) -> JobState:
-    """Return the job; one that is ending is brought to its end first."""
+    """Return the job. If it is ending, drive it to its end first."""
     try:
         seen = stack.store.observe(job_id)
     except MissingError:
@@ -112,14 +112,14 @@ def _settled(stack: Stack, job_id: str) -> JobState:
             f"there is no job {job_id} in this table: check --endpoint-url and S3MR_TABLE; if the services have lost "
             f"the job, run it again, and remove the folder .OUTPUT.s3mr-{job_id} beside its output if there is one"
         )
-    going_on = seen.job.phase in (Phase.COMMITTING, Phase.SUCCEEDED) or (
+    continues = seen.job.phase in (Phase.COMMITTING, Phase.SUCCEEDED) or (
         seen.job.phase.working and not seen.cancel_requested
     )
-    return seen.job if going_on or seen.job.released else end(stack, job_id)
+    return seen.job if continues or seen.job.released else end(stack, job_id)
 
 
 def _replacement(cloud: Cloud, old: JobState, options: RunOptions) -> JobSpec:
-    """Return the spec of a new job that takes the place of ``old``, which has ended."""
+    """Return the spec of a new job that replaces ``old``, which has ended."""
     if old.phase is Phase.SUCCEEDED:  # its last command may have died before it swept
         sweep_leftovers(old, cloud.stack.objects, cloud.stack.output_of(old.spec))
     printed = old.spec.printed and options.output is None
@@ -133,9 +133,9 @@ def _unfinished(cloud: Cloud, job: JobState, options: RunOptions) -> JobSpec:
     """Return the spec of a job that has not ended, after checking that it can continue from here."""
     if options.output is not None:
         raise RequestError(f"--output: job {job.spec.job_id} has not ended; it still writes to {job.spec.output}")
-    if job.phase is Phase.MAP:  # seen from another folder, a relative name is another file: refuse, do not fail the job
+    if job.phase is Phase.MAP:  # from another folder, a relative path names another file: refuse, do not fail the job
         cloud.stack.resumer().check_inputs(job.spec)
-    cloud.job_stands()  # what is staged belongs to the job from its beginning
+    cloud.job_stands()  # the table has the job already, so keep what it stages
     return job.spec
 
 
@@ -146,7 +146,7 @@ def _pool(cloud: Cloud, options: RunOptions, view: JobView, *, workers: int) -> 
 
 
 def _run(cloud: Cloud, pool: WorkerPool, spec: JobSpec, view: JobView) -> Run:
-    """Return a job as it will run on ``pool``."""
+    """Return the job of ``spec``, ready to run on ``pool``."""
     pool.expect(spec.map_tasks)
     ticker = cloud.stack.ticker(pool, capacity=pool.pace.capacity)
     return Run(cloud, pool, ticker, spec.job_id, view, spec.task_timeout_s)
@@ -164,9 +164,9 @@ def _result(run: Run, job: JobState) -> JobResult:
 
 
 def _plan(cloud: Cloud, submission: Submission, options: RunOptions) -> Planned:
-    """Plan the job; whatever fails here is a refusal: nothing has run.
+    """Plan the job. An error here is a refusal, because nothing has run yet.
 
-    Intermediates go with a cloud that does not last: nobody need list and delete them.
+    An embedded cloud's intermediates end with it, so the job need not list and delete them.
     """
     with _refusing():
         if options.keep_intermediate is not None:

@@ -1,4 +1,4 @@
-"""A command's side of its caretaker: what must be gone when the command ends, whatever it dies of."""
+"""A command's handle to its reaper: a process that cleans up when the command ends, even if it is killed."""
 
 import contextlib
 import json
@@ -20,13 +20,13 @@ from s3mr.processes.process_start import Worker, start, start_worker, without_co
 if TYPE_CHECKING:
     from s3mr.processes.fork_server import ForkServer
 
-END_S = 5.0  # that the caretaker has to clean up
+END_S = 5.0  # time that the reaper has to clean up
 
 
 def start_reaper(endpoint_url: str | None) -> "Reaper":
-    """Start what takes care of this command; without an endpoint, that is the embedded cloud's server as well.
+    """Start the reaper of this command. Without an endpoint, it is also the embedded cloud's server.
 
-    It takes longer to start than all that the command imports: so it comes first.
+    Call this before the command's other imports: they take less time than the reaper takes to start.
 
     Raises:
         RequestError: the system has no room for it.
@@ -39,22 +39,22 @@ def start_reaper(endpoint_url: str | None) -> "Reaper":
 
 
 class Reaper:
-    """Holds the caretaker's pipe: it ends with this object, or with this process."""
+    """Holds the pipe to the reaper process, which ends with this object or with this process."""
 
     def __init__(self, module: str, environment: Mapping[str, str], listening: Listener | None = None) -> None:
-        """Start ``module``, which calls `start_reaping`; the embedded cloud's server is told where it listens."""
+        """Start ``module``, which calls `start_reaping`. Pass ``listening`` to it if it is the embedded server."""
         self.listening = listening
         if listening is None:
             self._process = start(module, environment)
         else:
-            named = {**environment, **listening.to_environment()}
-            self._process = start(module, named, inherited=[listening.socket.fileno()])
+            extended = {**environment, **listening.to_environment()}
+            self._process = start(module, extended, inherited=[listening.socket.fileno()])
         self._watch: threading.Thread | None = None
         self._left: set[Path] = set()
         self._template: ForkServer | None = None
 
     def prepare_workers(self) -> None:
-        """Have workers forked, where that can be done; to be called before this process imports what is not ours."""
+        """Fork workers from now on, if the system can. Call this before this process imports user code."""
         with without_collections():
             from s3mr.adapters.aws.clients import preload
             from s3mr.processes.fork_server import start_fork_server
@@ -63,17 +63,17 @@ class Reaper:
         self._template = start_fork_server()
 
     def start_worker(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
-        """Start a worker that prints to ``stderr``, or to ours."""
+        """Start a worker that prints to ``stderr``, or to this process's own."""
         return (self._template.start if self._template else start_worker)(environment, stderr)
 
     def begun(self) -> bool:
-        """Wait until the server has begun, or has ended; from then on, see to it that nobody waits for a dead one."""
+        """Wait until the server has started, or has ended. Then close connections if it dies, so no client waits."""
         stdout, listening = self._process.stdout, self.listening
         if stdout is None or listening is None or not stdout.readline():
             return False
 
         def watch() -> None:
-            stdout.read()  # until its end, which is the process'
+            stdout.read()  # returns when the process ends
             listening.refuse()
 
         thread = threading.Thread(target=watch, name="s3mr-watch", daemon=True)
@@ -83,29 +83,29 @@ class Reaper:
 
     @property
     def status(self) -> int | None:
-        """How the process has ended; None while it lives."""
+        """The exit status of the process; None while it runs."""
         return self._process.poll()
 
     def kill_at_end(self, group: int) -> None:
-        """Have a process group killed."""
+        """Kill a process group when the command ends."""
         self._tell(kill=group)
 
     def spare(self, group: int) -> None:
-        """Take `kill_at_end` back."""
+        """Undo `kill_at_end`."""
         self._tell(spare=group)
 
     def remove_at_end(self, path: Path) -> None:
-        """Have a folder removed."""
+        """Remove a folder when the command ends."""
         self._left.add(path)
         self._tell(remove=str(path))
 
     def keep(self, path: Path) -> None:
-        """Take `remove_at_end` back."""
+        """Undo `remove_at_end`."""
         self._left.discard(path)
         self._tell(keep=str(path))
 
     def temporary_folder(self, prefix: str) -> Path:
-        """Make a folder that is removed at the end; it is announced before it exists, so that none is ever left."""
+        """Make a folder that is removed at the end. The reaper learns of it before it exists, so it is never left."""
         folder = Path(tempfile.gettempdir()) / f"{prefix}-{secrets.token_hex(8)}"
         self.remove_at_end(folder)
         with translated_os(f"make the temporary folder {folder} (TMPDIR)"):
@@ -113,11 +113,11 @@ class Reaper:
         return folder
 
     def close(self) -> None:
-        """Have all of it done, and wait for that."""
+        """Clean up now, and wait until that is done."""
         template, self._template = self._template, None
         if template:
             template.close()
-        with contextlib.suppress(BrokenPipeError):  # it is dead already
+        with contextlib.suppress(BrokenPipeError):  # the reaper has died
             if self._process.stdin:
                 self._process.stdin.close()
         try:
@@ -132,11 +132,11 @@ class Reaper:
             self._process.stdout.close()
         if self.listening:
             self.listening.socket.close()
-        for path in self._left:  # the caretaker has done it, unless it was killed
+        for path in self._left:  # already removed, unless the reaper was killed
             remove_folder(str(path))
 
     def _tell(self, **line: int | str) -> None:
-        """Tell the caretaker; if it is dead, `close` does what it can."""
+        """Send a line to the reaper. If it has died, `close` cleans up what it can."""
         pipe = self._process.stdin
         with contextlib.suppress(BrokenPipeError, ValueError):
             if pipe:

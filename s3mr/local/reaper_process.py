@@ -1,7 +1,7 @@
-"""The caretaker of a command: a process that kills and removes what the command has left when it ends.
+"""The reaper of a command: a process that kills the processes and removes the folders a command leaves when it ends.
 
-Its standard input names the processes to kill and the folders to remove, and ends when the command does, whatever that
-dies of. Each line is a JSON object with one key: ``kill`` or ``spare`` a process group, ``remove`` or ``keep`` a path.
+Its standard input names them, and ends when the command ends, even if the command is killed. Each line is a JSON object
+with one key: ``kill`` or ``spare`` with a process group, ``remove`` or ``keep`` with a path.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ REMOVE_PAUSE_S = 0.02
 
 
 class ReaperProcess:
-    """Kills and removes what the command has left when it ends."""
+    """Kills processes and removes folders when the command ends."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
         self._paths: set[str] = set()
 
     def hear(self, line: bytes) -> None:
-        """Note one line of the command's."""
+        """Note one line of the command."""
         for verb, value in json.loads(line).items():
             if verb == "kill":
                 self._groups.add(value)
@@ -38,7 +38,7 @@ class ReaperProcess:
                 self._paths.discard(value)
 
     def clean_up(self) -> None:
-        """Kill, remove, and end this process."""
+        """Kill the processes, remove the folders, and end this process."""
         for group in self._groups:
             kill_group(group)
         for path in self._paths:
@@ -47,20 +47,20 @@ class ReaperProcess:
 
 
 def start_reaping() -> threading.Thread:
-    """Take care of the command that has started this process, in a thread, which is returned."""
-    caretaker = ReaperProcess()
-    return follow(os.fdopen(0, "rb", buffering=0, closefd=False), caretaker.hear, caretaker.clean_up)
+    """Follow the command that started this process, in a thread, which is returned."""
+    reaper = ReaperProcess()
+    return follow(os.fdopen(0, "rb", buffering=0, closefd=False), reaper.hear, reaper.clean_up)
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder in which a process that is just being killed may still write.
+    """Remove a folder, although a process that is being killed may still write to it.
 
-    If user code has put something else in its place, a link say, that alone is removed.
+    If user code replaced it, for example with a link, this removes only the link.
     """
     for _ in range(REMOVE_TRIES):
-        if os.path.isdir(path):  # noqa: PTH112 - a name that cannot be is of no folder; `Path` would raise
+        if os.path.isdir(path):  # noqa: PTH112 - False for an invalid name; `Path` would raise
             shutil.rmtree(path, ignore_errors=True)  # does nothing to a link; would wait for a pipe's writer
-        with contextlib.suppress(OSError, ValueError):  # still a folder; or gone, or a name that cannot be
+        with contextlib.suppress(OSError, ValueError):  # still a folder, or gone, or an invalid name
             os.unlink(path)  # noqa: PTH108 - as above
         if not os.path.lexists(path):
             return

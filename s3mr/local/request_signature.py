@@ -1,7 +1,6 @@
-"""Who has signed a request: AWS Signature Version 4, verified as S3 and DynamoDB do.
+"""Verify the AWS Signature Version 4 of a request, as S3 and DynamoDB do.
 
-Only the ``Authorization`` header counts, the form that our own clients send. A URL that carries a signature is no
-proof here, nor is a signed form.
+Only the ``Authorization`` header counts, which our own clients send. Presigned URLs and signed forms are not accepted.
 
 Source: "Signature Version 4 signing process", AWS General Reference; "Authenticating Requests", Amazon S3 API.
 """
@@ -17,7 +16,7 @@ from typing import Final, Self
 
 from s3mr.settings import AccessKey
 
-SKEW_S_MAX: Final = 900.0  # between the signature's time and ours; AWS allows as much
+SKEW_S_MAX: Final = 900.0  # between the signature's time and ours, as AWS allows
 
 _AUTHORIZATION: Final = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key_id>[^/,\s]{1,200})/(?P<date>\d{8})/(?P<region>[a-z0-9-]{1,40})"
@@ -30,7 +29,7 @@ _WITHOUT_PREFIX: Final = {"content-type": "CONTENT_TYPE", "content-length": "CON
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a request says of its signature; nothing of it is verified yet."""
+    """The parts of a request's signature, not verified yet."""
 
     key_id: str
     date: str
@@ -42,20 +41,20 @@ class Signature:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self | None:
-        """Read the signature of a WSGI request. None: the request has none, or one of another form."""
-        said = _AUTHORIZATION.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
+        """Read the signature of a WSGI request. Return None if it has none, or one in another form."""
+        match = _AUTHORIZATION.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         time = environ.get("HTTP_X_AMZ_DATE", "")
-        if said is None or not _TIME.fullmatch(time) or time[:8] != said["date"]:
+        if match is None or not _TIME.fullmatch(time) or time[:8] != match["date"]:
             return None
-        headers = tuple(said["headers"].split(";"))
-        return cls(said["key_id"], said["date"], said["region"], said["service"], headers, said["signature"], time)
+        headers = tuple(match["headers"].split(";"))
+        return cls(match["key_id"], match["date"], match["region"], match["service"], headers, match["signature"], time)
 
     def is_by(self, key: AccessKey) -> bool:
-        """Whether the request names ``key``. That alone proves little: the signature does."""
+        """Whether the request names ``key``. That alone proves little; `fits` verifies the signature."""
         return hmac.compare_digest(self.key_id.encode("latin-1"), key.key_id.encode())
 
     def fits(self, environ: Mapping[str, str], body_sha256: str, key: AccessKey) -> bool:
-        """Whether the holder of ``key`` has signed this request, with every header that services act on."""
+        """Whether the holder of ``key`` signed this request, with every header that the services use."""
         if not self._covers(environ):
             return False
         request = "\n".join(
@@ -79,11 +78,11 @@ class Signature:
         """Whether the request was signed around ``now``, in seconds since 1970."""
         try:
             return abs(datetime.fromisoformat(self.time).timestamp() - now) <= SKEW_S_MAX
-        except ValueError:  # digits that are no time
+        except ValueError:  # digits, but not a valid time
             return False
 
     def _covers(self, environ: Mapping[str, str]) -> bool:
-        """Whether the signed headers are sorted, and those that AWS wants signed are among them."""
+        """Whether the signed headers are sorted, and include those that AWS requires."""
         wanted = {name[5:].replace("_", "-").lower() for name in environ if name.startswith("HTTP_X_AMZ_")}
         return list(self.headers) == sorted(set(self.headers)) and {"host", *wanted} <= set(self.headers)
 
@@ -94,7 +93,7 @@ def _header(environ: Mapping[str, str], name: str) -> str:
 
 
 def _canonical_query(query: str) -> str:
-    """Sort the parameters, which the client has encoded as they are signed."""
+    """Sort the parameters. The client has already encoded them as signed."""
     pairs = sorted(pair.partition("=")[::2] for pair in query.split("&")) if query else []
     return "&".join(f"{name}={value}" for name, value in pairs)
 

@@ -1,7 +1,7 @@
-"""A pool of worker processes: the embedded cloud's Lambda. Each attempt ends in a report, also where its worker dies.
+"""Run attempts on worker processes, in place of Lambda. Every attempt ends in a report, even if its worker dies.
 
-One thread a worker hands it requests and waits for its answer, its death, or the end of the task's time. A worker that
-dies is replaced when there is more to do.
+Each worker has a thread, which sends it requests and waits for its answer, its death, or the task's timeout. A worker
+that dies is replaced when there is more to do.
 """
 
 import queue
@@ -18,8 +18,8 @@ from s3mr.processes.child import Child
 from s3mr.processes.process_start import Worker, start_worker
 
 RECORD_TRIES = 3
-HESITATION_S = 0.2  # for which attempts wait before another worker is started for them: about as long as that takes
-NEWS_S = 0.5  # for which what was reported may wait for more of it
+HESITATION_S = 0.2  # attempts wait this long before another worker is started: about as long as a start takes
+NEWS_S = 0.5  # a report may wait this long for more reports
 
 
 class WorkerPool:
@@ -37,10 +37,10 @@ class WorkerPool:
         buried: Callable[[int], None],
         start: Callable[[Mapping[str, str], int | None], Worker] = start_worker,
     ) -> None:
-        """Start one worker; the others when they are `expect`-ed, or when there is enough to do.
+        """Start one worker. The others start on `expect`, or when there is enough to do.
 
-        ``born`` and ``buried`` are told each process id; ``stderr`` takes what workers print, or ours does; ``start``
-        is as `Child`'s.
+        ``born`` and ``buried`` get the id of each process that starts and ends. Workers print to ``stderr``, or to this
+        process's own. ``start`` is as in `Child`.
         """
         self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
@@ -48,7 +48,7 @@ class WorkerPool:
         self.pace = Prefetch(count)
         self._changed = threading.Condition()
         self._begun, self._expected = 1, 1  # workers
-        self._left = 0  # attempts that were handed over and have not been reported
+        self._left = 0  # attempts that have been invoked and have not reported
         self._reported = self._failed = False  # since the last `wait`
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
@@ -63,7 +63,7 @@ class WorkerPool:
             thread.start()
 
     def expect(self, attempts: int) -> None:
-        """Start a worker for each of so many attempts, as far as there are any, before these come."""
+        """Start a worker for each of ``attempts``, up to the size of the pool, before they are invoked."""
         with self._changed:
             self._expected = attempts
             self._changed.notify_all()
@@ -78,23 +78,23 @@ class WorkerPool:
 
     @property
     def running(self) -> int:
-        """How many attempts run now."""
+        """The number of attempts that run now."""
         return sum(child.busy for child in self._children)
 
     @property
     def left(self) -> int:
-        """How many attempts run or wait to."""
+        """The number of attempts that run or wait to run."""
         with self._changed:
             return self._left
 
     def wait(self, timeout_s: float, *, enough: int) -> None:
-        """Return when something was recorded since the last call and matters, or after ``timeout_s``.
+        """Return soon after a report was recorded since the last call, or after ``timeout_s``.
 
-        It matters at once where it was a failure, or where no more than ``enough`` attempts are left; and after
-        `NEWS_S` anyway.
+        Return at once if a report is a failure, or if at most ``enough`` attempts are left; else wait up to `NEWS_S`
+        for more reports.
 
         Raises:
-            InvariantError: a report could not be recorded, however often it was tried.
+            InvariantError: a report could not be recorded, even after retries.
             S3mrError: the system has no room for a worker.
         """
         until = time.monotonic() + timeout_s
@@ -116,11 +116,11 @@ class WorkerPool:
             child.close()
         for thread in self._threads:
             thread.join()
-        for child in self._children:  # no thread reads of their pipes any more
+        for child in self._children:  # no thread reads from their pipes any more
             child.end()
 
     def _needed(self) -> bool:
-        """Wait until there is enough to do for a worker more; False where it ends before."""
+        """Wait until there is enough to do for another worker. Return False if the pool closes first."""
         with self._changed:
             while not self._closing.is_set():
                 self._changed.wait_for(lambda: self._lacking or self._closing.is_set())
@@ -139,9 +139,9 @@ class WorkerPool:
     def _serve(self, child: Child, first: bool) -> None:  # noqa: FBT001 - of a thread
         try:
             self._serve_until_closed(child, first=first)
-        except Exception as error:  # noqa: BLE001 - of a thread: nobody else would hear of it, and all would wait
-            ours = error if isinstance(error, S3mrError) else InvariantError(f"a worker cannot be served: {error!r}")
-            self._broken = S3mrError(f"a worker could not be started: {why}") if (why := exhaustion(error)) else ours
+        except Exception as error:  # noqa: BLE001 - in a thread: else the error is lost, and `wait` blocks
+            known = error if isinstance(error, S3mrError) else InvariantError(f"cannot serve a worker: {error!r}")
+            self._broken = S3mrError(f"cannot start a worker: {why}") if (why := exhaustion(error)) else known
             with self._changed:
                 self._reported = self._failed = True
                 self._changed.notify_all()
@@ -150,25 +150,25 @@ class WorkerPool:
         if not first and not self._needed():
             return
         child.prepare()
-        while (asked := self._requests.get()) is not None:
-            request, execution = asked
+        while (queued := self._requests.get()) is not None:
+            request, execution = queued
             report = child.run(request, execution=execution, timeout_s=self._chaos.timeout_s(request, execution))
             if self._closing.is_set():
                 return
             if report.manifest is not None:
                 self.pace.note(report.manifest.duration_s)
             try:
-                self._record_stubbornly(report)
+                self._record_with_retries(report)
             except S3mrError as error:
-                self._broken = InvariantError(f"a report could not be recorded: {error}")
+                self._broken = InvariantError(f"cannot record a report: {error}")
             with self._changed:
                 self._left -= 1
                 self._reported = True
                 self._failed |= report.failure is not None or self._broken is not None
                 self._changed.notify_all()
 
-    def _record_stubbornly(self, report: Report) -> None:
-        """Record ``report``, as Lambda does for a destination: a busy service is tried again."""
+    def _record_with_retries(self, report: Report) -> None:
+        """Record ``report``. Retry if a service is busy, as Lambda does for a destination."""
         for _ in range(RECORD_TRIES - 1):
             try:
                 self._record(report)

@@ -1,1 +1,1 @@
-"""Nouns: frozen values, checked at birth. They know nothing of storage, clocks or processes."""
+"""Define the values of s3mr: frozen, validated when created, independent of storage, clocks and processes."""

@@ -1,11 +1,11 @@
-"""What a job asked of services, and about what it costs on AWS.
+"""Count the requests of a job, and estimate what it costs on AWS.
 
-The counts are exact: each process counts what it sends, and a task's count comes home in its manifest. Requests of
-attempts that did not win are billed, too, but come home with nobody.
+The counts are exact: each process counts its requests, and a task's count is in its manifest. Requests of attempts that
+did not win are billed, too, but are not counted.
 
-The dollars are an estimate, also for a job that ran on AWS: of the job's own figures (tasks, attempts, seconds that
-workers were busy, seconds that it took, requests to S3), priced by `prices`, for a stack with the template's defaults.
-A job that ran here is taken to be as fast there, and its files to be objects.
+The cost is an estimate, also for a job that ran on AWS. It is computed from the job's figures (tasks, attempts, busy
+seconds of workers, elapsed seconds, requests to S3) and the prices in `prices`, for a stack with the template's
+defaults. For a job that ran on this machine, it assumes the same speed on AWS, and objects in place of files.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ from s3mr.model.job import JobState
 WORKER_GB: Final = 1769 / 1024  # template.yaml: WorkerMemory …
 TICK_GB: Final = 1.0
 RECORD_GB: Final = 0.5
-RECORD_S: Final = 0.05  # of one report, about
+RECORD_S: Final = 0.05  # about, for one report
 ROUND_TRANSITIONS: Final = 4
-ENDING_TICKS: Final = 4  # at the barrier, two at the commit, one that releases
-JOB_WRITE_UNITS: Final = 3  # the job's item has some 2 KB
+ENDING_TICKS: Final = 4  # one at the barrier, two to commit, one to release
+JOB_WRITE_UNITS: Final = 3  # the job's item has about 2 KB
 LIVE_BYTES: Final = 400
 MANIFEST_BYTES: Final = 1_000  # without its column of pieces
-PART_PUTS: Final = 4  # an upload is created, noted, filled and completed
-JOB_PUTS: Final = 11  # plan, bundle, books, `_COMMITTING`, `_SUCCESS`, and lists
+PART_PUTS: Final = 4  # create the upload, write its note, upload the data, complete it
+JOB_PUTS: Final = 11  # plan, bundle, books, `_COMMITTING`, `_SUCCESS`, and list requests
 
 
 class Requests(FrozenModel):
-    """Requests that were sent, retries included, setting up bucket and table, too, where there were none."""
+    """Requests that were sent, with retries, and with the creation of bucket and table if they did not exist."""
 
     s3_put_class: int  # PUT, COPY, POST, LIST
     s3_get_class: int  # GET, HEAD
@@ -40,7 +40,7 @@ class Requests(FrozenModel):
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> Self:
-        """Add up ``counts`` by operation, ``{"s3:PutObject": 3}``."""
+        """Add up ``counts``, which are by operation, such as ``{"s3:PutObject": 3}``."""
         put, free = (prices.s3_requests(counts, names) for names in (prices.S3_PUT_CLASS, prices.S3_FREE))
         return cls(
             s3_put_class=put,
@@ -51,11 +51,11 @@ class Requests(FrozenModel):
 
 
 class Cost(FrozenModel):
-    """About what a job costs on AWS, in US dollars at the prices of `s3mr.model.prices`."""
+    """The estimated cost of a job on AWS, in US dollars at the prices in `s3mr.model.prices`."""
 
     total_usd: float
     lambda_usd: float  # GB-seconds and requests
-    s3_usd: float  # requests; not what is stored, nor what leaves the region
+    s3_usd: float  # requests; without storage and transfer out of the region
     dynamodb_usd: float  # write and read units
     step_functions_usd: float  # state transitions
 
@@ -64,12 +64,12 @@ class Cost(FrozenModel):
         """Return the estimate for a job that has succeeded.
 
         Args:
-            job: as it ended.
-            counts: requests by operation that are known.
-            whole: these hold the coordinator's own, too.
+            job: its final state.
+            counts: the known requests, by operation.
+            whole: whether the counts include the coordinator's requests.
         """
         elapsed_s = max(0.0, (job.ended_at or job.created_at) - job.created_at)
-        rounds = 1 + ceil(elapsed_s / (limits.ROUND_S + limits.POLL_S))  # and the last one, which sweeps
+        rounds = 1 + ceil(elapsed_s / (limits.ROUND_S + limits.POLL_S))  # 1 for the last round, which sweeps
         services = {
             "lambda_usd": _lambda_usd(job, elapsed_s, rounds),
             "s3_usd": _s3_usd(job, Requests.of(counts), whole=whole),
@@ -80,13 +80,16 @@ class Cost(FrozenModel):
 
 
 def _lambda_usd(job: JobState, elapsed_s: float, rounds: int) -> float:
-    """Workers while they are busy, the coordinator from beginning to end, record for each report."""
+    """Return the cost of busy workers, of the coordinator for the elapsed time, and of record for each report."""
     gb_s = job.counters.busy_s * WORKER_GB + elapsed_s * TICK_GB + job.attempts * RECORD_S * RECORD_GB
     return gb_s * prices.LAMBDA_GB_S_USD + (2 * job.attempts + rounds) * prices.LAMBDA_REQUEST_USD
 
 
 def _s3_usd(job: JobState, sent: Requests, *, whole: bool) -> float:
-    """What was sent; and what was not, because inputs or output were files here, or is not known of the coordinator."""
+    """Return the cost of counted requests, plus an estimate for requests that were not counted.
+
+    Those are requests for inputs and outputs that were files here, or requests of a stack's coordinator.
+    """
     spec, parts = job.spec, job.spec.tasks(job.spec.last_phase)
     puts, gets = sent.s3_put_class, sent.s3_get_class
     if not spec.output.startswith("s3://"):
@@ -99,7 +102,7 @@ def _s3_usd(job: JobState, sent: Requests, *, whole: bool) -> float:
 
 
 def _dynamodb_usd(job: JobState, elapsed_s: float) -> float:
-    """Each attempt is written twice and deleted once; each tick reads the job and what is live, and writes the job."""
+    """Return the cost of units: an attempt takes three writes; a tick reads job and live attempts, and writes a job."""
     spec = job.spec
     ticks = elapsed_s / limits.POLL_S + ENDING_TICKS
     live_at_once = job.counters.busy_s / max(elapsed_s, limits.POLL_S)

@@ -1,4 +1,4 @@
-"""What all values that cross a border share: frozen, exact about their fields, and of finite size."""
+"""Define the base class of values that travel between processes: frozen, with known fields and a bounded size."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,7 +6,7 @@ from s3mr import limits
 
 
 class FrozenModel(BaseModel):
-    """A frozen value that travels as JSON; unknown fields are refused."""
+    """A frozen value that travels as JSON. Unknown fields are refused."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -14,5 +14,5 @@ class FrozenModel(BaseModel):
         allow_inf_nan=False,
         ser_json_bytes="base64",
         val_json_bytes="base64",
-        str_max_length=limits.ITEM_BYTES_MAX,  # with a bound, text that no UTF-8 can carry is refused, too
+        str_max_length=limits.ITEM_BYTES_MAX,  # with a limit, pydantic also refuses text that is not valid UTF-8
     )

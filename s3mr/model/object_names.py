@@ -1,4 +1,4 @@
-"""The one place that spells the names of objects and parts (design: "Names of objects")."""
+"""Build and parse all names of objects and parts (design: "Names of objects")."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _UPLOAD_NOTE: Final = re.compile(r"(?P<name>part-[0-9]{5})\.(?P<worker>[0-9a-f]{
 
 
 class OpenedPart(NamedTuple):
-    """An upload that an attempt has opened for a part, and by what execution."""
+    """An upload that an attempt opened for a part, and the worker that executed the attempt."""
 
     name: str
     worker: str
@@ -21,12 +21,12 @@ class OpenedPart(NamedTuple):
 
 
 def plan_prefix(job_id: str) -> str:
-    """Everything that submit and tick write for workers to read."""
+    """Return the prefix of everything that submit and tick write for workers to read."""
     return f"plan/{job_id}/"
 
 
 def job_prefix(job_id: str) -> str:
-    """Everything that workers write for other workers to read."""
+    """Return the prefix of everything that workers write for other workers to read."""
     return f"jobs/{job_id}/"
 
 
@@ -43,12 +43,12 @@ def index_segment(job_id: str, segment: int) -> str:
 
 
 def index_books(job_id: str) -> str:
-    """What each partition must read: records and checksum, as the winning maps wrote them."""
+    """Return the name of the books: the records and checksum that the winning maps wrote for each partition."""
     return f"{plan_prefix(job_id)}index/books"
 
 
 def uploads_prefix(job_id: str) -> str:
-    """Notes of the uploads that attempts have opened. The coordinator aborts an upload, then deletes its note."""
+    """Return the prefix of the notes, one per upload. The coordinator aborts an upload, then deletes its note."""
     return f"{job_prefix(job_id)}uploads/"
 
 
@@ -57,19 +57,19 @@ def upload_note(job_id: str, opened: OpenedPart) -> str:
 
 
 def read_upload_note(job_id: str, key: str) -> OpenedPart | None:
-    """Return the upload that a note names; None: it is not one of ours (workers may write any name there)."""
+    """Return the upload that a note names. None if s3mr did not write it: workers may write any name there."""
     found = _UPLOAD_NOTE.fullmatch(key.removeprefix(uploads_prefix(job_id)))
     return OpenedPart(found["name"], found["worker"], unquote(found["upload"])) if found else None
 
 
 def plan_objects(job_id: str, *, map_tasks: int) -> Iterator[str]:
-    """All that there can be below `plan_prefix`."""
+    """Yield all names that can exist below `plan_prefix`."""
     yield from (bundle(job_id), plan(job_id), index_books(job_id))
     yield from (index_segment(job_id, segment) for segment in range(-(-map_tasks // limits.INDEX_SEGMENT_TASKS)))
 
 
 def pieces_prefix(job_id: str) -> str:
-    """Everything that map tasks write for reducers to read."""
+    """Return the prefix of everything that map tasks write for reducers to read."""
     return f"{job_prefix(job_id)}map/"
 
 
@@ -82,7 +82,7 @@ def split_piece(job_id: str, *, worker: str, map_task: int, partition: int) -> s
 
 
 def part(task: int) -> str:
-    """The name of one object of the output."""
+    """Return the name of one object of the output."""
     return f"{PART_PREFIX}{task:0{PART_DIGITS}d}"
 
 

@@ -1,4 +1,4 @@
-"""The plan: which bytes of which inputs each map task reads."""
+"""Define the plan: which bytes of which inputs each map task reads."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from s3mr.model.frozen_model import FrozenModel
 
 @dataclass(frozen=True, slots=True)
 class InputObject:
-    """One file or object to read, as it was found: ``source`` is its path or ``s3://bucket/key``."""
+    """One file or object to read. ``source`` is its path or ``s3://bucket/key``."""
 
     source: str
     size_bytes: int
-    etag: str  # changes when the content does
+    etag: str  # changes when the content changes
 
 
 class Split(FrozenModel):
-    """A half-open byte range ``[start, stop)`` of one input object; empty only where the object is."""
+    """A half-open byte range ``[start, stop)`` of one input object. It is empty only if the object is empty."""
 
-    model_config = ConfigDict(str_max_length=None)  # a file's name may be no UTF-8, and is carried as it is
+    model_config = ConfigDict(str_max_length=None)  # a file name may be invalid UTF-8, and is kept unchanged
 
     source: str
     size_bytes: int = Field(ge=0)  # of the whole object
@@ -43,7 +43,7 @@ class MapTask(FrozenModel):
 
 
 class Pointer(FrozenModel):
-    """Where some bytes lie in an object, and their CRC-32C."""
+    """A byte range of an object, and its CRC-32C."""
 
     offset_bytes: int = Field(ge=0)
     length_bytes: int = Field(ge=0)

@@ -1,7 +1,7 @@
-r"""The plan as one object: a segment of JSON for each map task, then an index of fixed-size pointers to them.
+r"""Encode the plan as one object: a segment of JSON for each map task, then an index of fixed-size pointers to them.
 
-``segment 0 | segment 1 | … | pointer 0 | pointer 1 | …``: a reader takes pointer ``i`` by its range, then the segment.
-The JSON is ASCII: file names that are no UTF-8 (surrogate escapes) travel as ``\udcXX``.
+``segment 0 | segment 1 | … | pointer 0 | pointer 1 | …``: a reader requests the range of pointer ``i``, then that of
+its segment. The JSON is ASCII. File names that are not valid UTF-8 (surrogate escapes) are written as ``\udcXX``.
 """
 
 import json
@@ -21,14 +21,14 @@ POINTER_BYTES: Final = _POINTER.size
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
-    """What a job must know of its plan: how many tasks, and where the index begins."""
+    """What a job needs to know about its plan: the number of tasks, and the offset of the index."""
 
     map_tasks: int
     index_offset_bytes: int
 
 
 def encode_plan(tasks: Iterable[MapTask], write: Callable[[bytes], object]) -> PlanSummary:
-    """Write the plan in order; only the index (16 bytes a task) is held in memory."""
+    """Write the plan in order. Only the index (16 bytes per task) is in memory."""
     index = bytearray()
     offset_bytes = 0
     for task in tasks:
@@ -41,7 +41,7 @@ def encode_plan(tasks: Iterable[MapTask], write: Callable[[bytes], object]) -> P
 
 
 def decode_plan(index: bytes, segments: Iterable[bytes]) -> Iterator[MapTask]:
-    """Yield all tasks in order, from the index and from what stands before it, in blocks of any size.
+    """Yield all tasks in order, from the index and from the segments before it, in blocks of any size.
 
     Raises:
         InvariantError: the bytes are not those that were planned.
@@ -56,9 +56,9 @@ def decode_plan(index: bytes, segments: Iterable[bytes]) -> Iterator[MapTask]:
 
 
 def decode_pointer(data: bytes) -> Pointer:
-    """Return the pointer that `POINTER_BYTES` of the index hold."""
+    """Return the pointer in `POINTER_BYTES` of the index."""
     if len(data) != POINTER_BYTES:
-        raise InvariantError(f"a pointer of the plan has {POINTER_BYTES} bytes, not {len(data)}")
+        raise InvariantError(f"a pointer of the plan must have {POINTER_BYTES} bytes, not {len(data)}")
     offset_bytes, length_bytes, crc32c = _POINTER.unpack(data)
     return Pointer(offset_bytes=offset_bytes, length_bytes=length_bytes, crc32c=crc32c)
 
@@ -74,4 +74,4 @@ def decode_map_task(segment: bytes, pointer: Pointer) -> MapTask:
     try:
         return MapTask.model_validate(json.loads(segment))
     except (ValueError, RecursionError) as error:
-        raise InvariantError(f"the plan is no plan of ours at byte {pointer.offset_bytes}") from error
+        raise InvariantError(f"the plan is not valid at byte {pointer.offset_bytes}: s3mr did not write it") from error

@@ -1,4 +1,4 @@
-"""What travels between coordinator and workers: the request of an attempt, and its report."""
+"""Define the messages between coordinator and workers: the request of an attempt, and its report."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ Token = Annotated[str, Field(max_length=64)]  # of `attempt_token`
 
 
 class TaskRequest(FrozenModel):
-    """Everything a worker needs for one attempt. It carries pointers, never data."""
+    """Everything that a worker needs for one attempt. It has pointers to data, never data."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     spec: JobSpec
@@ -24,14 +24,14 @@ class TaskRequest(FrozenModel):
     task: int = Field(ge=0)
     attempt: int = Field(ge=1)
     token: str
-    start_by: float  # seconds since the epoch: what begins later could outlive its lease, and does nothing
+    start_by: float  # seconds since the epoch; an attempt that starts later does nothing: it could outlive its lease
     plan: Pointer | None = None  # map only
 
 
 class Report(FrozenModel):
-    """What became of one execution of an attempt: a manifest or a failure.
+    """The result of one execution of an attempt: a manifest or a failure.
 
-    ``worker`` is None where the worker died before it could speak for itself.
+    ``worker`` is None if the worker died before it could report.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -48,25 +48,25 @@ class Report(FrozenModel):
     @model_validator(mode="after")
     def _exactly_one_outcome(self) -> Self:
         if (self.manifest is None) == (self.failure is None):
-            raise ValueError("a report carries either a manifest or a failure")
+            raise ValueError("a report must have either a manifest or a failure")
         return self
 
     def answers(self, request: TaskRequest) -> bool:
-        """Whether this is the report of that attempt."""
+        """Return whether this is a report for ``request``."""
         asked = (request.spec.job_id, request.phase, request.task, request.attempt, request.token)
         return asked == (self.job_id, self.phase, self.task, self.attempt, self.token)
 
     def marked(self, key: str) -> Self:
-        """Return this report with the mark of those who hold ``key``: HMAC-SHA256 of all the rest, hex."""
+        """Return this report with a mark that proves knowledge of ``key``: HMAC-SHA256 of all other fields, hex."""
         bare = self.model_copy(update={"mark": None}).model_dump_json().encode("utf-8", "surrogatepass")
         return self.model_copy(update={"mark": hmac.new(key.encode(), bare, hashlib.sha256).hexdigest()})
 
     def is_marked(self, key: str) -> bool:
-        """Whether that mark is on it."""
+        """Return whether this report has the mark of ``key``."""
         return self.mark is not None and hmac.compare_digest(self.mark, self.marked(key).mark or "")
 
 
 def attempt_token(secret: str, *, phase: Phase, task: int, attempt: int) -> str:
-    """Return the token with which an attempt proves that it may speak for itself: HMAC-SHA256, hex."""
+    """Return the token that proves that a report comes from this attempt: HMAC-SHA256, hex."""
     message = f"{phase}|{task}|{attempt}".encode()
     return hmac.new(bytes.fromhex(secret), message, hashlib.sha256).hexdigest()

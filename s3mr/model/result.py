@@ -1,4 +1,4 @@
-"""What a job came to."""
+"""Define the result of a job."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,26 +11,26 @@ from s3mr.model.statistics import Counters
 
 
 class JobResult(FrozenModel):
-    """A job that succeeded: where its output is, and what was done for it."""
+    """The result of a job that succeeded: its output, counters and cost."""
 
     job_id: JobId
     output: str  # a folder or s3:// URI
     parts: int
     counters: Counters
-    requests: Requests  # counted; of a stack, those of its workers alone: its coordinator keeps no count
-    aws_cost: Cost  # estimated, in US dollars: what the same job costs on AWS, wherever this one ran
+    requests: Requests  # exact; on a stack, only those of its workers, because its coordinator does not count
+    aws_cost: Cost  # estimate in US dollars for the same job on AWS, wherever this one ran
     input_objects: int
-    skipped_objects: int  # hidden by a name that begins with _ or .
+    skipped_objects: int  # their names begin with _ or .
     map_tasks: int
     reducers: int
     attempts: int
-    retried: int  # attempts begun because an earlier one had failed
+    retried: int  # attempts launched because an earlier one had failed
     duplicates_ignored: int
     elapsed_s: float
 
     @classmethod
     def of(cls, job: JobState, *, requests: Mapping[str, int] | None = None) -> Self:
-        """Return what a job that has succeeded came to; ``requests``: those that its coordinator sent, if known."""
+        """Return the result of a job that succeeded. ``requests`` are those of its coordinator, if known."""
         counters = job.counters + Counters(requests=dict(requests or {}))
         return cls(
             job_id=job.spec.job_id,
@@ -50,17 +50,17 @@ class JobResult(FrozenModel):
         )
 
     def part_files(self) -> list[Path]:
-        """The parts of an output folder, in order.
+        """Return the files of an output folder, in order.
 
         Raises:
-            ValueError: the output is in S3; read it from there.
+            ValueError: the output is in S3. Read it from there.
         """
         if self.output.startswith("s3://"):
-            raise ValueError(f"the output is in S3, not in a folder: {self.output}")
+            raise ValueError(f"the output is in S3, not in a folder: read it from {self.output}")
         return sorted(Path(self.output).glob("part-*"))
 
     def lines(self) -> Iterator[str]:
-        """Yield the output's lines, ``key<TAB>value``, part by part; bytes that are no UTF-8 as surrogate escapes."""
+        """Yield the output's lines, ``key<TAB>value``, part by part. Invalid UTF-8 becomes surrogate escapes."""
         for path in self.part_files():
             with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as part:
                 for line in part:

@@ -1,4 +1,4 @@
-"""Counts of work done, added up over tasks."""
+"""Count the work of tasks, and add the counts up."""
 
 from typing import Annotated, Final
 
@@ -12,12 +12,12 @@ OTHERS: Final = "other:Operations"
 
 
 class Counters(FrozenModel):
-    """What was read, carried across the shuffle, and written; the sum over tasks is the job's."""
+    """What was read, shuffled and written. The counters of a job are the sum over its tasks."""
 
     records_in: int = 0
-    bytes_in: int = 0  # of input objects, compressed where they are
+    bytes_in: int = 0  # of input objects, as stored: compressed if they are
     pairs_mapped: int = 0  # yielded by map
-    shuffle_records: int = 0  # pairs that crossed, after combine
+    shuffle_records: int = 0  # shuffled pairs, after combine
     shuffle_bytes: int = 0  # as stored
     records_out: int = 0
     bytes_out: int = 0
@@ -26,14 +26,14 @@ class Counters(FrozenModel):
 
     @property
     def of_one_task(self) -> bool:
-        """Whether one task may have counted so: nothing below zero, nothing beyond what can be added up."""
+        """Whether one task can have these counts: none is negative, and sums over all tasks stay exact."""
         counts = self.model_dump()
         return all(0 <= count <= limits.COUNT_MAX for count in (*counts.pop("requests").values(), *counts.values()))
 
     def __add__(self, other: "Counters") -> "Counters":
         mine, theirs = self.model_dump(), other.model_dump()
         requests = mine.pop("requests")
-        for name, count in theirs.pop("requests").items():  # any number of tasks may have made names up
+        for name, count in theirs.pop("requests").items():  # user code may have made names up in any number of tasks
             kept = name if name in requests or len(requests) < limits.REQUEST_NAMES_MAX - 1 else OTHERS
             requests[kept] = requests.get(kept, 0) + count
         return Counters(**{name: mine[name] + theirs[name] for name in mine}, requests=requests)

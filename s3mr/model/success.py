@@ -1,4 +1,4 @@
-"""``_SUCCESS``: what a committed output says of itself. The commit writes it, and `verifying` believes none of it."""
+"""Encode and decode ``_SUCCESS``, the description of a committed output."""
 
 import json
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ from s3mr.model.statistics import Counters
 
 
 class _Exact(FrozenModel):
-    """A value whose JSON must have the very types: no number as a text, no fraction that is whole."""
+    """A value whose JSON must have the exact types: a number is not text, and 1.0 is not an integer."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Totals(_Exact):
-    """Those of a job's counters that are a function of its input and its code alone."""
+    """The counters of a job that depend only on its input and its code."""
 
     records_in: int
     bytes_in: int
@@ -61,23 +61,23 @@ class Success(_Exact):
         return cls(job_id=job_id, counters=Totals.of(counters), parts=tuple(parts))
 
     def encode(self) -> bytes:
-        """Return the file; the same value, the same bytes."""
+        """Return the content of the file. Equal values give equal bytes."""
         return json.dumps(self.model_dump(), indent=1).encode() + b"\n"
 
     @classmethod
     def decode(cls, encoded: bytes) -> Self:
-        """Return what `encode` has written. Parts are named by their numbers, without a gap.
+        """Parse what `encode` wrote. The names of parts must be their numbers, without a gap.
 
         Raises:
-            ValueError: it has not; the text says in one line what is wrong.
+            ValueError: `encode` cannot have written it. The message says in one line what is wrong.
         """
         try:
             read = cls.model_validate_json(encoded)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            place = ascii(".".join(map(str, first["loc"])))[1:-1]  # a name that should not be there may hold anything
+            place = ascii(".".join(map(str, first["loc"])))[1:-1]  # an unknown field can have any name
             raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
         for number, part in enumerate(read.parts):
             if part.name != object_names.part(number):
-                raise ValueError(f"part {number} is named {part.name!r}")
+                raise ValueError(f"part {number} must be named {object_names.part(number)!r}, not {part.name!r}")
         return read

@@ -1,10 +1,10 @@
-"""What became of verifying an output: what was read, and what differed."""
+"""Define the result of verifying an output: what was read, and what differed."""
 
 from s3mr.model.frozen_model import FrozenModel
 
 
 class Difference(FrozenModel):
-    """One thing that is not as it should be: of which object, what about it, and both sides."""
+    """One difference: the object, what differs, and both values."""
 
     name: str  # below the output
     what: str  # existence, size_bytes, records, crc32c; of _SUCCESS: content, job_id, parts, or a counter
@@ -13,12 +13,12 @@ class Difference(FrozenModel):
 
 
 class Proof(FrozenModel):
-    """What was read of an output, and every difference, up to a bound."""
+    """What was read of an output, and the differences, up to a maximum number."""
 
-    job_id: str | None  # as ``_SUCCESS`` says, if it can be read
+    job_id: str | None  # from ``_SUCCESS``, if it can be read
     proven: bool
-    parts: int  # read to their ends
+    parts: int  # read completely
     records: int
     size_bytes: int
     differences: tuple[Difference, ...]
-    differences_count: int  # also those that are not among them
+    differences_count: int  # including those that are not listed

@@ -1,1 +1,1 @@
-"""A stack on AWS as its user sees it: found by its name, given jobs, watched."""
+"""Use a stack on AWS: find it by its name, submit jobs to it, and watch them."""

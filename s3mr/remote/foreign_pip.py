@@ -1,8 +1,8 @@
-"""pip, told that it resolves for another machine: ``python -m s3mr.remote.foreign_pip MARKERS install …``.
+"""Run pip for another machine: ``python -m s3mr.remote.foreign_pip MARKERS install …``.
 
-pip's ``--platform`` and ``--python-version`` choose wheels, but environment markers (``; python_version < "3.12"``) are
-answered by the Python that runs pip (pypa/pip issue 11664). So this answers them with MARKERS, a JSON object, before
-pip starts. It runs in a process of its own, in which nothing else happens.
+pip's ``--platform`` and ``--python-version`` choose wheels, but pip evaluates environment markers
+(``; python_version < "3.12"``) with the Python that runs it (pypa/pip issue 11664). This module replaces the marker
+environment with MARKERS, a JSON object, before pip starts. It runs in a separate process.
 """
 
 import json

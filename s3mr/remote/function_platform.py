@@ -1,4 +1,4 @@
-"""The platform of a stack's functions: which wheels fit it, and which compiled files."""
+"""The platform of a stack's functions, and the wheels and compiled files that run on it."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 from s3mr.errors import RequestError
 
 _RUNTIME: Final = re.compile(r"python3\.([0-9]{1,2})")
-_MACHINES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}  # as AWS says it, as Linux does
+_MACHINES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}  # AWS's name: Linux's name
 _ELF: Final = {"aarch64": 183, "x86_64": 62}  # e_machine
 _AL2023_SINCE: Final = 12  # runtimes up to python3.11 run on Amazon Linux 2
 _GLIBC_AL2, _GLIBC_AL2023 = 26, 34  # 2.26, 2.34
@@ -26,7 +26,7 @@ class Platform:
 
     def __post_init__(self) -> None:
         if not _RUNTIME.fullmatch(self.runtime) or self.architecture not in _MACHINES:
-            raise RequestError(f"no runtime of Lambda that this version knows: {self}")
+            raise RequestError(f"this version of s3mr does not support the Lambda runtime {self}")
 
     def __str__(self) -> str:
         return f"{self.runtime} on Linux {self.architecture}"
@@ -43,12 +43,12 @@ class Platform:
 
     @property
     def elf_machine(self) -> int:
-        """The number by which a compiled file says that it is for this architecture."""
+        """The ``e_machine`` number of this architecture in an ELF header."""
         return _ELF[self.machine]
 
     @property
     def wheel_tags(self) -> tuple[str, ...]:
-        """The platform tags of wheels that run there, the newest first."""
+        """The platform tags of the wheels that run there, newest first."""
         newest = _GLIBC_AL2023 if self.version[1] >= _AL2023_SINCE else _GLIBC_AL2
         legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
         tags = []
@@ -59,7 +59,7 @@ class Platform:
 
     @property
     def markers(self) -> dict[str, str]:
-        """What environment markers mean there. The patch number is 0: what is chosen serves every patch."""
+        """The values of environment markers there. The patch number is 0, so the choice suits every patch release."""
         version = f"3.{self.version[1]}"
         return {
             "implementation_name": "cpython",

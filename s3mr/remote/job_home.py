@@ -1,4 +1,4 @@
-"""Where jobs live on when the command that submitted them has ended: a deployed stack, or services at an endpoint."""
+"""The places where a job outlives the command that submitted it: a deployed stack, or services at an endpoint."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from s3mr.wiring import Stack
 
 
 class Ports(Protocol):
-    """What is needed of a place to look after the jobs in it."""
+    """The ports that the commands use to look after jobs."""
 
     @property
     def store(self) -> JobStore: ...
@@ -28,29 +28,29 @@ class Ports(Protocol):
 
 
 class JobHome(Protocol):
-    """What the commands for jobs that live on need of the place where these do."""
+    """A place of jobs, as the commands that look after them need it."""
 
     @property
     def option(self) -> str:
-        """What a person types to come here: ``--stack NAME``."""
+        """The option that names this place: ``--stack NAME``."""
 
     @property
     def stack(self) -> Ports:
         """The ports."""
 
     def has_coordinator(self, job_id: str) -> bool | None:
-        """Whether a coordinator runs for a job; None where that cannot be seen from here."""
+        """Whether a coordinator runs for a job; None if that cannot be seen from here."""
 
     def carry_on(self, job_id: str) -> None:
-        """See to it, as far as that is possible from here, that a job has a coordinator."""
+        """Make sure, if possible from here, that a job has a coordinator."""
 
     def bring_to_its_end(self, job_id: str) -> None:
-        """See to it that the wish for a job's end is heard, and that it gives up what it holds."""
+        """Make sure that a request to cancel a job takes effect, and that the job releases what it holds."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployed stack, as it is just now. Its jobs go on by themselves."""
+    """A deployed stack, as it is now. Its jobs need no command to run."""
 
     description: StackDescription
     stack: Stack
@@ -84,7 +84,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Services:
-    """S3 and DynamoDB at an endpoint. The workers of their jobs are those of a command, here or elsewhere."""
+    """S3 and DynamoDB at an endpoint. The workers of a job there belong to a command, on this machine or another."""
 
     endpoint_url: str
     stack: Stack
@@ -94,10 +94,10 @@ class Services:
         return f"--endpoint-url {self.endpoint_url}"
 
     def has_coordinator(self, job_id: str) -> None:
-        """It is a command's, here or elsewhere: nobody knows."""
+        """Return None: the coordinator is part of a command, maybe on another machine, so this cannot be known."""
 
     def carry_on(self, job_id: str) -> None:
-        """Do nothing: the job goes on where its workers are; without any, ``s3mr resume`` takes it up."""
+        """Do nothing: the job continues where its workers run. If there are none, ``s3mr resume`` continues it."""
 
     def bring_to_its_end(self, job_id: str) -> None:
         from s3mr.local.endpoint_service import end
@@ -106,10 +106,10 @@ class Services:
 
 
 def open_deployment(name: str, *, to_submit: bool = False) -> Deployment:
-    """Look a stack up; ``to_submit``: only when no deploy is under way.
+    """Look a stack up. With ``to_submit``, refuse it while a deploy is in progress.
 
     Raises:
-        RequestError: there is none of that name that this version of s3mr could work with.
+        RequestError: the stack does not exist, or this version of s3mr does not work with it.
     """
     meter = clients.Meter()
     description = describe_stack(
@@ -120,10 +120,10 @@ def open_deployment(name: str, *, to_submit: bool = False) -> Deployment:
 
 
 def open_to_submit(name: str) -> Deployment:
-    """Look a stack up that is to be given a job.
+    """Look up a stack to submit a job to.
 
     Raises:
-        RequestError: likewise, or a deploy is under way, or the stack is out of reach: nothing was started.
+        RequestError: likewise, or a deploy is in progress, or the stack cannot be reached; nothing was started.
     """
     try:
         return open_deployment(name, to_submit=True)
@@ -132,10 +132,10 @@ def open_to_submit(name: str) -> Deployment:
 
 
 def open_services(endpoint_url: str) -> Services:
-    """Look for jobs at an endpoint.
+    """Open the jobs at an endpoint.
 
     Raises:
-        RequestError: none was ever run there.
+        RequestError: no job was ever run there.
     """
     from s3mr.local.endpoint_service import open_service
 
@@ -146,7 +146,7 @@ def job_in(home: JobHome, job_id: str) -> JobState:
     """Return a job.
 
     Raises:
-        RequestError: there is none of that id.
+        RequestError: the job does not exist.
     """
     job = home.stack.store.read_job(job_id)
     if job is None:
@@ -155,5 +155,5 @@ def job_in(home: JobHome, job_id: str) -> JobState:
 
 
 def no_job(home: JobHome, job_id: str) -> RequestError:
-    """Return what to say where there is no such job."""
-    return RequestError(f"there is no job {job_id} here: s3mr ls {home.option} shows which there are")
+    """Return the error that a job does not exist."""
+    return RequestError(f"there is no job {job_id} here: list the jobs with s3mr ls {home.option}")

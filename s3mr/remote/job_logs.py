@@ -1,4 +1,4 @@
-"""What the functions have logged of a job: what user code has printed, and what became of each attempt."""
+"""Read the functions' logs of a job: the output of user code, and the outcome of each attempt."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,19 @@ from s3mr.remote.job_home import Deployment, job_in
 WORKERS = ("map", "reduce")
 EVERYTHING = ("tick", "record", *WORKERS)
 QUIET = ("DEBUG", "INFO")
-CLOCKS_S = 60.0  # by which clocks may differ, and a function's last lines may come after its job's end
-LATE_S = 30.0  # by which CloudWatch may show a line after one that is younger
+CLOCKS_S = 60.0  # clocks may differ this much, and a function may log this long after its job ended
+LATE_S = 30.0  # CloudWatch may show a line this long after a newer one
 FOLLOW_S = 2.0
-LAST_S = 15.0  # after a job's end, in which CloudWatch shows its last lines, or most of them
+LAST_S = 15.0  # after a job's end: by then, CloudWatch shows its last lines, or most of them
 
 
 def log_lines(at: Deployment, about: About, *, everything: bool = False, follow: bool = False) -> Iterator[LogLine]:
-    """Yield what user code has printed, and what went wrong, in the order of time; ``everything`` that was logged.
+    """Yield the output and errors of user code in order of time; with ``everything``, all log lines.
 
-    With ``follow``, wait for more until the job has ended, and `LAST_S` longer.
+    With ``follow``, wait for more lines until `LAST_S` after the job ended.
 
     Raises:
-        RequestError: there is no such job.
+        RequestError: the job does not exist.
     """
     lines = _lines(at, about, everything=everything, follow=follow)
     yield from lines if everything else filter(_is_for_users, lines)
@@ -40,7 +40,7 @@ def _lines(at: Deployment, about: About, *, everything: bool, follow: bool) -> I
         yield from at.logs.lines(groups, about, start_at=start_at, stop_at=stop_at)
         return
     clock = at.stack.clock
-    shown: dict[str, float] = {}  # lines of the last `LATE_S`, which are read again
+    shown: dict[str, float] = {}  # lines of the last `LATE_S`, which are read repeatedly
     last_at: float | None = None  # known once the job has ended
     while True:
         if last_at is None and job_in(at, about.job_id).phase.terminal:

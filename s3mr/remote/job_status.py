@@ -1,4 +1,4 @@
-"""Where a job stands, as it is told to people and to programs. Its secret stays out."""
+"""The state of a job, for people and programs. It does not include the job's secret."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from s3mr.remote.job_home import JobHome, no_job
 
 
 class TaskCounts(FrozenModel):
-    """How far the tasks of one phase are."""
+    """The progress of the tasks of one phase."""
 
     phase: TaskPhase
     tasks: int
@@ -16,14 +16,14 @@ class TaskCounts(FrozenModel):
 
 
 class JobStatus(FrozenModel):
-    """Where a job stands. Times are seconds since 1970."""
+    """The state of a job. Times are seconds since 1970."""
 
     job_id: JobId
     phase: Phase
-    coordinator: bool | None  # whether one runs; None: nobody has looked, or it holds nothing any more
-    tasks: tuple[TaskCounts, ...]  # of each phase that has some
-    running: int  # tasks begun that have no winner yet
-    attempts: int  # begun so far
+    coordinator: bool | None  # whether one runs; None: not checked, or the job holds nothing any more
+    tasks: tuple[TaskCounts, ...]  # of each phase that has tasks
+    running: int  # tasks started that have no winner yet
+    attempts: int  # started so far
     retried: int  # of these, because an earlier one had failed
     ignored: int  # completions that came too late to count
     cancel_requested: bool
@@ -39,10 +39,10 @@ class JobStatus(FrozenModel):
 
 
 def status_of(home: JobHome, job_id: str) -> JobStatus:
-    """Return where a job stands just now.
+    """Return the current state of a job.
 
     Raises:
-        RequestError: there is no such job.
+        RequestError: the job does not exist.
     """
     seen = home.stack.store.observe(job_id)
     if seen is None:
@@ -57,7 +57,7 @@ def status_of(home: JobHome, job_id: str) -> JobStatus:
 
 
 def newest(home: JobHome, count: int) -> list[JobStatus]:
-    """Return where the newest jobs stand, the newest first, as far as the jobs themselves say."""
+    """Return the states of the newest jobs, newest first. They come from the job records alone."""
     return [describe(job, ignored=job.ignored) for job in home.stack.store.newest(count)]
 
 
@@ -69,7 +69,7 @@ def describe(
     cancel_requested: bool = False,
     coordinator: bool | None = None,
 ) -> JobStatus:
-    """Return where ``job`` stands; without its live attempts, what runs is what was begun and is not done."""
+    """Return the state of ``job``. Without its live attempts, tasks that started and are not done count as running."""
     if live is None:
         running = job.in_flight
     else:

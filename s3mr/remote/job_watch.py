@@ -1,4 +1,4 @@
-"""Watch a job that lives on by itself. Whoever watches may go away at any time: the job does not notice."""
+"""Watch a job that runs without this command. You can stop watching at any time; the job keeps running."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from s3mr.model.job import JobState, Phase
 from s3mr.model.result import JobResult
 from s3mr.remote.job_home import JobHome, no_job
 
-POLL_S = 1.0  # at first; the longer the job takes, the less a second matters
+POLL_S = 1.0  # at first; the longer the job runs, the less a second matters
 POLL_S_MAX = 5.0
 SLOWER_EVERY_S = 60.0
 RELEASE_S_MAX = 60.0
-STILL_S_MAX = 60.0  # a job that does not change for so long may have lost its coordinator
-BLIND_S_MAX = 300.0  # services that are out of reach for so long are not waited for
+STILL_S_MAX = 60.0  # a job that does not change for this long may have lost its coordinator
+BLIND_S_MAX = 300.0  # give up if the services are out of reach for this long
 
-Watch = Callable[[JobState, int], object]  # is shown the job, and how many of its tasks run
+Watch = Callable[[JobState, int], object]  # gets the job, and how many of its tasks run
 
 
 def wait(
@@ -27,13 +27,13 @@ def wait(
     watch: Watch = lambda _job, _running: None,
     keep_intermediate: Path | None = None,
 ) -> JobResult:
-    """Wait for a job, and return its result; if wanted, copy its plan and intermediate objects to a folder.
+    """Wait for a job, and return its result. Copy its plan and intermediate objects to ``keep_intermediate`` if given.
 
     Raises:
-        RequestError: its intermediates are wanted, and were not to be kept; or somebody has cleaned it away meanwhile.
-        JobFailedError: it failed or was cancelled; there is no output.
-        DetachedError: it cannot be seen any more; it goes on.
-        KeyboardInterrupt: with a text that says how to find the job again.
+        RequestError: the job was submitted without keeping its intermediates, or was cleaned meanwhile.
+        JobFailedError: the job failed or was cancelled; there is no output.
+        DetachedError: contact with the job was lost; it keeps running.
+        KeyboardInterrupt: its text says how to find the job again.
     """
     job_id = job.spec.job_id
     if keep_intermediate is not None and not job.spec.keep_intermediate:
@@ -52,9 +52,9 @@ def wait(
 
 
 def _follow(home: JobHome, job: JobState, watch: Watch) -> JobState | None:
-    """Look at the job again and again, until it has ended; return it as it is then, or None if it is gone.
+    """Poll the job until it ends, and return it as it is then, or None if it was cleaned.
 
-    See to it that it has a coordinator, at first and whenever it has not changed for a while.
+    Make sure that it has a coordinator, at first and whenever it has not changed for a while.
     """
     job_id, clock = job.spec.job_id, home.stack.clock
     began_at = seen_at = changed_at = clock.now()
@@ -83,7 +83,7 @@ def _follow(home: JobHome, job: JobState, watch: Watch) -> JobState | None:
 
 
 def _over(job: JobState, now: float) -> bool:
-    """One that has failed is waited for until it has given up its output, so that this can be used again."""
+    """Whether to stop waiting. A failed job is over once it has released its output, so you can use that again."""
     if job.phase is Phase.SUCCEEDED or job.released:
         return True
     return job.phase.terminal and now > (job.ended_at or now) + RELEASE_S_MAX
@@ -91,9 +91,9 @@ def _over(job: JobState, now: float) -> bool:
 
 @contextmanager
 def _detaching(home: JobHome, job_id: str) -> Iterator[None]:
-    """Whatever ends the watching, say that the job goes on, and how to find it again."""
+    """If an interrupt or an error ends the watching, say that the job keeps running, and how to find it again."""
     commands = "".join(f"\n  s3mr {verb} {job_id} {home.option}" for verb in ("watch", "cancel"))
-    advice = f"job {job_id} goes on; to see it again, or to end it:{commands}"
+    advice = f"job {job_id} keeps running; to follow it, or to cancel it:{commands}"
     try:
         yield
     except KeyboardInterrupt:

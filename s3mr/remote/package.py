@@ -1,6 +1,6 @@
-"""Packing a job's code for a stack: its files, what was included, its requirements, in one bundle that fits there.
+"""Pack a job's code for a stack: its own files, the included files and the requirements, in one bundle.
 
-A bundle that was packed for a stack as it was before is looked at again: it may have been deployed anew.
+A resumed job's bundle is checked again, because the stack may have been redeployed since it was packed.
 """
 
 import tempfile
@@ -19,12 +19,12 @@ from s3mr.usercode.location import Code
 def pack(
     code: Code, stack: StackDescription, *, include: Sequence[Path] = (), requirements: Path | None = None
 ) -> bytes:
-    """Return the bundle with which the functions of ``stack`` run the job.
+    """Return the bundle that the functions of ``stack`` need to run the job.
 
-    With ``requirements`` pip runs, and asks its package index: that takes seconds, or minutes.
+    With ``requirements``, this runs pip, which queries its package index. That takes seconds or minutes.
 
     Raises:
-        RequestError: something is missing, too large, or cannot be loaded by the stack's functions.
+        RequestError: a file is missing or too large, or the stack's functions cannot load it.
     """
     platform = Platform(stack.runtime, stack.architecture)
     with tempfile.TemporaryDirectory(prefix="s3mr-requirements-") as folder:
@@ -36,10 +36,10 @@ def pack(
 
 
 def check_packed(bundle: bytes, ref: BundleRef, stack: StackDescription) -> None:
-    """See that the functions of ``stack``, as it is now, can load what was packed for it before.
+    """Check that the functions of ``stack``, as it is now, can load a bundle packed for it before.
 
     Raises:
-        RequestError: they cannot: it was deployed with another Runtime or Architecture meanwhile.
+        RequestError: they cannot, because it was redeployed with another Runtime or Architecture.
         InvariantError: the bundle is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="s3mr-bundle-") as folder:
@@ -48,6 +48,5 @@ def check_packed(bundle: bytes, ref: BundleRef, stack: StackDescription) -> None
         check_loadable(
             files,
             Platform(stack.runtime, stack.architecture),
-            advice="Run the job again, which packs its code anew, or deploy the stack with the Runtime and the "
-            "Architecture that it had",
+            advice="Run the job again to repack its code, or deploy the stack with its former Runtime and Architecture",
         )

@@ -1,7 +1,7 @@
-"""Resume a job on a deployed stack: a new job that adopts what the old one's map tasks have done.
+"""Resume a job on a deployed stack: a new job adopts the results of the old job's map tasks.
 
-The stack may have been deployed anew meanwhile, so what it refuses at submit is refused here: buckets that workers may
-not touch any more, and compiled code that they cannot load.
+The stack may have been redeployed meanwhile. So the checks of submit are repeated: workers must still have access to
+the buckets, and be able to load the compiled code.
 """
 
 from s3mr.adapters.aws.s3_uri import parse_s3_uri
@@ -15,11 +15,11 @@ from s3mr.remote.stack_submission import check_places, place_facts, start_coordi
 
 
 def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobState:
-    """Return the job that goes on: a new one where the old one has ended without success, else the same.
+    """Return the job that continues: a new one if the old one has ended without success, else the same one.
 
     Raises:
-        RequestError: there is nothing to resume, what it would need is gone, or the stack's workers cannot do it any
-            more; the text says so.
+        RequestError: there is nothing to resume, something it needs is gone, or the stack's workers can no longer run
+            it; the text says which.
     """
     job = job_in(at, job_id)
     if output is not None:
@@ -30,7 +30,7 @@ def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobStat
         _check_fits(at, job.spec, spec)
         return start_coordinator(resumer.submit(spec), at)
     if output is not None:
-        raise RequestError(f"job {job_id} has not ended: it goes on with the output that it has")
+        raise RequestError(f"--output: job {job_id} has not ended; it still writes to {job.spec.output}")
     if job.phase.terminal:
         at.carry_on(job_id)
         raise RequestError(f"job {job_id} has {job.phase}, and is releasing what it holds: resume it in a minute")
@@ -40,10 +40,10 @@ def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobStat
 
 
 def _check_fits(at: Deployment, old: JobSpec, new: JobSpec) -> None:
-    """See that the stack, as it is now, can do what was asked of it before."""
+    """Check that the stack, as it is now, can still run the job."""
     place_facts(at.description, JobRequest(memory=new.memory_bytes, task_timeout_s=new.task_timeout_s))
     check_places(at.description, _an_input_of_each_bucket(at, old), new.output)
-    if new.functions != old.functions:  # a version never changes: the code has run on the old ones
+    if new.functions != old.functions:  # function versions never change, so the code works on the old ones
         bundle = b"".join(at.stack.objects.stream(object_names.bundle(old.job_id)))
         check_packed(bundle, old.bundle, at.description)
 

@@ -1,4 +1,4 @@
-"""Submit a job to a deployed stack: see that it fits there, write it down, start its coordinator."""
+"""Submit a job to a deployed stack: check that it fits, record it, start its coordinator."""
 
 import os
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from s3mr.remote.job_home import Deployment
 from s3mr.remote.package import pack
 from s3mr.usercode.location import Code
 
-WORKER_END_S = 15  # of a worker's time: to stop the child that executes, and to report
-WORKER_OWN_BYTES = 256 * limits.MIB  # of a worker's memory: Python twice, s3mr, boto3
+WORKER_END_S = 15  # part of a worker's time: to stop the child that executes, and to report
+WORKER_OWN_BYTES = 256 * limits.MIB  # part of a worker's memory: Python twice, s3mr, boto3
 
 
 def submit(job: JobDescription, code: Code, inputs: Sequence[str], options: RunOptions, to: Deployment) -> JobState:
-    """Submit a job; it goes on by itself from here.
+    """Submit a job. It then runs without this command.
 
     Raises:
         RequestError: refused; nothing was started.
@@ -49,17 +49,17 @@ def submit(job: JobDescription, code: Code, inputs: Sequence[str], options: RunO
 
 
 def start_coordinator(job: JobState, at: Deployment) -> JobState:
-    """Start the coordinator of a job that was just written down; should that fail, the job has failed."""
+    """Start the coordinator of a job that was just recorded. If that fails, mark the job as failed."""
     try:
         at.machine.start(job.spec.job_id, tick=at.description.tick)
     except BaseException as error:
-        at.stack.submitter().abandon(job, why=f"its coordinator could not be started: {error}")
+        at.stack.submitter().abandon(job, why=f"cannot start its coordinator: {error}")
         raise
     return job
 
 
 def check_places(stack: StackDescription, inputs: Sequence[str], output: str | None) -> str:
-    """Return the output by its one name, after seeing that workers of ``stack`` may read all inputs and write there.
+    """Check that workers of ``stack`` may read all inputs and write the output, and return the output's normal name.
 
     Raises:
         RequestError: they may not; the text says what to add to the stack's parameters.
@@ -67,7 +67,7 @@ def check_places(stack: StackDescription, inputs: Sequence[str], output: str | N
     for given in inputs:
         _check_place(stack, given, stack.input_buckets, folder="input/", what="input", parameter="InputBuckets")
     if output is None:
-        raise RequestError("--output is needed with --stack: name s3://bucket/prefix")
+        raise RequestError("--stack needs --output: name s3://bucket/prefix")
     _check_place(stack, output, stack.output_buckets, folder="output/", what="--output", parameter="OutputBuckets")
     return normal_output(output)
 
@@ -77,24 +77,26 @@ def _check_place(
 ) -> None:
     own = f"s3://{stack.bucket}/{folder}"
     if not is_s3(given):
-        raise RequestError(f"{what} {given}: workers on AWS reach S3 alone; copy it to {own} or to a bucket declared")
+        raise RequestError(
+            f"{what} {given}: workers on AWS can only use S3; use a place below {own} or in a declared bucket"
+        )
     uri = parse_s3_uri(given)
     if uri.bucket == stack.bucket:
         if not f"{uri.key}/".startswith(folder):
-            raise RequestError(f"{what} {given}: in the stack's own bucket, use what is below {own}")
+            raise RequestError(f"{what} {given}: in the stack's own bucket, use a place below {own}")
     elif uri.bucket not in declared:
         names = ",".join(sorted({*declared, uri.bucket}))
         raise RequestError(
-            f"{what} {given}: workers of stack {stack.name} may not touch bucket {uri.bucket}; deploy it with "
+            f"{what} {given}: workers of stack {stack.name} have no access to bucket {uri.bucket}; deploy it with "
             f"{parameter}={names} (sam deploy --parameter-overrides), or use {own}"
         )
 
 
 def place_facts(stack: StackDescription, request: JobRequest) -> PlaceFacts:
-    """Return what the stack decides of a job.
+    """Return the job settings that depend on the stack.
 
     Raises:
-        RequestError: more is asked for than its workers have.
+        RequestError: the job requests more than the stack's workers have.
     """
     return PlaceFacts(
         memory_bytes=_memory_bytes(stack, request),
@@ -105,15 +107,15 @@ def place_facts(stack: StackDescription, request: JobRequest) -> PlaceFacts:
 
 
 def _memory_bytes(stack: StackDescription, request: JobRequest) -> int:
-    """Half of what is left of a worker's memory may go into sorting: user code, and values being decoded, need some."""
+    """Return half of a worker's free memory, at most, for sorting: user code and decoded values need the rest."""
     most = (stack.memory_mb * limits.MIB - WORKER_OWN_BYTES) // 2
-    asked = most if request.memory is None else size_bytes(request.memory)
-    if asked > most or most < limits.MEMORY_BYTES_MIN:
+    requested = most if request.memory is None else size_bytes(request.memory)
+    if requested > most or most < limits.MEMORY_BYTES_MIN:
         raise RequestError(
             f"--memory: workers of stack {stack.name} have {stack.memory_mb} MB, of which at most "
-            f"{format_size(max(most, 0))} are for sorting: ask for less, or deploy it with a larger WorkerMemory"
+            f"{format_size(max(most, 0))} are for sorting: request less, or deploy it with a larger WorkerMemory"
         )
-    return asked
+    return requested
 
 
 def _task_timeout_s(stack: StackDescription, request: JobRequest) -> float:
@@ -127,9 +129,9 @@ def _task_timeout_s(stack: StackDescription, request: JobRequest) -> float:
 
 
 def _workers(stack: StackDescription, request: JobRequest) -> int | None:
-    asked = request.workers
-    if asked is not None and asked > stack.workers_max:
+    requested = request.workers
+    if requested is not None and requested > stack.workers_max:
         raise RequestError(
-            f"--workers must be a whole number from 1 to {stack.workers_max} on stack {stack.name}, not {asked}"
+            f"--workers must be a whole number from 1 to {stack.workers_max} on stack {stack.name}, not {requested}"
         )
-    return asked
+    return requested

@@ -1,4 +1,4 @@
-"""The history of one task: every attempt that is known of, and what became of it."""
+"""The history of one task: every known attempt and its outcome."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -14,10 +14,10 @@ Verdict = Literal["won", "running", "failed", "ignored", "forged", "silent"]
 
 
 class Execution(FrozenModel):
-    """One execution of an attempt; an attempt may have several. What is not known is None."""
+    """One execution of an attempt; an attempt may execute several times. Unknown values are None."""
 
     attempt: int
-    verdict: Verdict  # silent: it was begun, and nothing was ever heard of it
+    verdict: Verdict  # silent: it started, and never reported
     worker: WorkerId | None = None
     backup: bool | None = None
     launched_at: float | None = None
@@ -28,7 +28,7 @@ class Execution(FrozenModel):
 
 
 class TaskHistory(FrozenModel):
-    """All that is known of one task, by attempt."""
+    """All known executions of one task, by attempt."""
 
     job_id: JobId
     phase: TaskPhase
@@ -40,7 +40,7 @@ def history(home: JobHome, job_id: str, *, phase: TaskPhase, task: int) -> TaskH
     """Return the history of a task.
 
     Raises:
-        RequestError: there is no such job or task.
+        RequestError: the job or the task does not exist.
     """
     store = home.stack.store
     seen = store.observe(job_id)
@@ -50,44 +50,44 @@ def history(home: JobHome, job_id: str, *, phase: TaskPhase, task: int) -> TaskH
     live = [one for one in seen.live if one.phase is phase and one.task == task]
     winner = store.manifests(seen.job, phase, [task]).get(task)
     logged = store.logged(seen.job, phase, task)
-    told = sorted(executions(winner, live, logged, now=home.stack.clock.now()), key=lambda one: one.attempt)
-    return TaskHistory(job_id=job_id, phase=phase, task=task, executions=tuple(told))
+    found = sorted(executions(winner, live, logged, now=home.stack.clock.now()), key=lambda one: one.attempt)
+    return TaskHistory(job_id=job_id, phase=phase, task=task, executions=tuple(found))
 
 
 def executions(
     winner: Manifest | None, live: Sequence[LiveAttempt], logged: Sequence[Logged], *, now: float
 ) -> Iterator[Execution]:
-    """Yield what the three places that know of a task's attempts say, each execution once."""
-    begun = {one.attempt: one for one in live}
+    """Yield the executions found in the three sources of a task's attempts, each execution once."""
+    started = {one.attempt: one for one in live}
     if winner is not None:
-        yield _about(begun, attempt=winner.attempt, verdict="won", worker=winner.worker, duration_s=winner.duration_s)
+        yield _about(started, attempt=winner.attempt, verdict="won", worker=winner.worker, duration_s=winner.duration_s)
     for one in logged:
         yield _about(
-            begun,
+            started,
             attempt=one.attempt,
             verdict=one.verdict,
             worker=one.worker,
             reported_at=one.at,
             failure=one.failure,
         )
-    heard = {one.attempt for one in logged if one.verdict != "forged"} | ({winner.attempt} if winner else set())
-    for number, attempt in begun.items():
-        if number not in heard:
-            yield _about(begun, attempt=number, verdict=_unheard(attempt, now), failure=attempt.failure)
-    for number in range(1, max({*heard, *begun}, default=0)):
-        if number not in heard and number not in begun:
+    reported = {one.attempt for one in logged if one.verdict != "forged"} | ({winner.attempt} if winner else set())
+    for number, attempt in started.items():
+        if number not in reported:
+            yield _about(started, attempt=number, verdict=_unreported(attempt, now), failure=attempt.failure)
+    for number in range(1, max({*reported, *started}, default=0)):
+        if number not in reported and number not in started:
             yield Execution(attempt=number, verdict="silent")
 
 
-def _unheard(attempt: LiveAttempt, now: float) -> Verdict:
+def _unreported(attempt: LiveAttempt, now: float) -> Verdict:
     if attempt.failure is not None:
         return "failed"
     return "running" if attempt.lease_until > now else "silent"
 
 
-def _about(begun: dict[int, LiveAttempt], *, attempt: int, **known: object) -> Execution:
-    """Return an execution, with what is known of its attempt where that is still live."""
-    live = begun.get(attempt)
+def _about(started: dict[int, LiveAttempt], *, attempt: int, **known: object) -> Execution:
+    """Return an execution, with the details of its attempt if that is still live."""
+    live = started.get(attempt)
     if live is not None:
         known |= {"backup": live.backup, "launched_at": live.launched_at, "lease_until": live.lease_until}
     return Execution.model_validate({"attempt": attempt, **known})
@@ -101,10 +101,10 @@ def _check_task(job: JobState, phase: TaskPhase, task: int) -> None:
 
 
 def parse_task(text: str) -> tuple[TaskPhase, int]:
-    """Return the phase and the task that ``text`` names: ``map/3`` or ``reduce/0``.
+    """Return the phase and the task that ``text`` names, such as ``map/3`` or ``reduce/0``.
 
     Raises:
-        RequestError: it names none.
+        RequestError: it does not name a task.
     """
     phase, _, number = text.replace(":", "/").partition("/")
     if phase not in (Phase.MAP, Phase.REDUCE) or not number.isdecimal():

@@ -46,7 +46,7 @@ def test_a_function_that_was_built_for_another_machine_says_so(foreign: Path, ha
     environment = {"PYTHONPATH": str(foreign / "TickFunction"), "PYTHONDONTWRITEBYTECODE": "1"}
     tried = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert tried.returncode == 1
-    assert "give sam build and sam deploy the same Runtime and Architecture" in tried.stderr.splitlines()[-1]
+    assert "pass the same Runtime and Architecture to sam build and sam deploy" in tried.stderr.splitlines()[-1]
 
 
 def test_a_stack_says_what_a_command_needs_to_know(stack: Stack) -> None:

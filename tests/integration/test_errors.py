@@ -44,13 +44,13 @@ def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> N
         (("job.py", "missing.txt"), ["missing.txt"]),
         (("job.py", "nothing*.txt"), ["nothing*.txt"]),
         (("job.py", "empty"), ["no input"]),
-        (("nojob.py", "in.txt"), ["no job file nojob.py"]),
+        (("nojob.py", "in.txt"), ["job file nojob.py does not exist"]),
         (("broken.py", "in.txt"), ["broken.py cannot be imported", "SyntaxError", "line 2"]),
         (("raising.py", "in.txt"), ["raising.py cannot be imported", "ZeroDivisionError", "in f"]),
         (("none.py", "in.txt"), ["none.py has no Job"]),
         (("two.py", "in.txt"), ["several jobs", "two.py:a", "a, b"]),
         (("two.py:c", "in.txt"), ["no Job named 'c'", "a, b"]),
-        (("no.such.module:job", "in.txt"), ["no module no.such.module"]),
+        (("no.such.module:job", "in.txt"), ["module no.such.module does not exist"]),
         (("job", "in.txt"), ["FILE.py"]),
         (("arity.py", "in.txt"), ["map is called with (source, record)", "words(line)"]),
         (("job.py", "in.txt", "--reducers", "0"), ["--reducers", "from 1"]),
@@ -157,7 +157,9 @@ def test_requirements_are_said_to_be_for_a_stack_where_workers_use_what_is_insta
     (tmp_path / "needs.txt").write_text("none-such==1\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--requirements", "needs.txt")
     assert done.returncode == 0, done.stderr.decode()
-    said = "--requirements needs.txt is for a stack: workers on this machine use the packages that are installed here\n"
+    said = (
+        "--requirements needs.txt is ignored without --stack: workers on this machine use the packages installed here\n"
+    )
     assert done.stderr.decode().count(said) == 1
     calling = "from job import job\njob.run('in.txt', requirements='none.txt')\n"
     called = subprocess.run([sys.executable, "-c", calling], cwd=tmp_path, capture_output=True, check=False)
@@ -176,7 +178,7 @@ def test_what_cannot_be_kept_is_said_after_the_output_stands(s3mr: Run, job_file
     (tmp_path / "kept/jobs").touch()
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--keep-intermediate", "kept")
     assert done.returncode == 1
-    assert b"the job has succeeded, but its intermediates could not all be kept" in done.stderr
+    assert b"the job has succeeded, but copying its intermediates failed" in done.stderr
     assert (tmp_path / "out/_SUCCESS").is_file()
 
 

@@ -190,7 +190,7 @@ def resolved_in(folder: Path) -> None:
 
 @pytest.mark.parametrize(("runtime", "architecture"), [("nodejs22.x", "arm64"), ("python3.11", "riscv")])
 def test_a_platform_that_is_not_known_is_refused(runtime: str, architecture: str) -> None:
-    with pytest.raises(RequestError, match="no runtime of Lambda"):
+    with pytest.raises(RequestError, match="does not support the Lambda runtime"):
         Platform(runtime, architecture)
 
 
@@ -286,5 +286,5 @@ def test_compiled_wheels_are_refused_where_this_python_is_not_the_stacks(
 def test_a_module_compiled_for_another_platform_is_refused_by_its_name(code: Code) -> None:
     own = code.root / "fast.cpython-311-darwin.so"
     own.write_bytes(b"\xcf\xfa\xed\xfe")
-    with pytest.raises(RequestError, match=r"another platform .* on Linux arm64: fast.cpython-311-darwin.so"):
+    with pytest.raises(RequestError, match=r"the stack's platform, .* on Linux arm64: fast.cpython-311-darwin.so"):
         pack(code, stack(), include=[own])

@@ -35,7 +35,7 @@ def test_a_folder_that_was_committed_is_proven(s3mr: Run, out: Path) -> None:
     job_id = json.loads((out / "_SUCCESS").read_bytes())["job_id"]
     size_bytes = sum(path.stat().st_size for path in out.glob("part-*"))
     done = s3mr("verify", "out/")
-    said = f"proven: 2 parts, 4 records, {size_bytes} bytes, as job {job_id} has committed them\n"
+    said = f"verified: 2 parts, 4 records, {size_bytes} bytes, as job {job_id} committed them\n"
     assert (done.returncode, done.stdout.decode(), done.stderr) == (0, said, b"")
 
 
@@ -52,7 +52,7 @@ def test_every_difference_is_named_with_both_sides_and_the_exit_status_is_1(s3mr
         ["part-00001", "existence"],
         ["part-00002", "existence"],
     ]
-    assert " ".join(lines[-1]) == "not proven: 3 differences"
+    assert " ".join(lines[-1]) == "not verified: 3 differences"
     told = json.loads(s3mr("verify", "out", "--json").stdout)
     assert (told["output"], told["proven"], told["differences_count"]) == ("out", False, 3)
     crc32c = told["differences"][0]
@@ -70,7 +70,7 @@ def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tm
     assert s3mr("verify", "s3://B/out").stderr.startswith(b"s3mr: not an S3 URI")
     assert s3mr("verify").returncode == 2
     job = s3mr("verify", "20260102-030405-0a1b2c3d", S3MR_STACK="")
-    assert (job.returncode, job.stderr[:16]) == (2, b"s3mr: say where:")
+    assert (job.returncode, job.stderr[:24]) == (2, b"s3mr: no place is named:")
 
 
 @pytest.mark.usefixtures("out")
@@ -79,7 +79,7 @@ def test_a_prefix_is_proven_where_the_users_configuration_says_and_where_an_opti
 ) -> None:
     uri = f"s3://{bucket}/results/out"
     assert s3mr_alone("run", "job.py:job", "in.txt", "--output", uri, "--reducers", "2", "--quiet").returncode == 0
-    assert s3mr_alone("verify", uri).stdout.startswith(b"proven: 2 parts, 4 records, ")
+    assert s3mr_alone("verify", uri).stdout.startswith(b"verified: 2 parts, 4 records, ")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody listens
     assert s3mr_alone("verify", f"{uri}/", "--endpoint-url", endpoint).returncode == 0
     body = aws.get_object(Bucket=bucket, Key="results/out/part-00001")["Body"].read()

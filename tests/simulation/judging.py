@@ -199,7 +199,7 @@ def _may_be_refused(world: "World", said: str) -> bool:
 def _by_rival(world: "World", said: str, spec: JobSpec | None) -> bool:
     """Whether it is true that another job had the output, or had filled it; nothing else excuses a rival."""
     others = [job for job in world.facts.jobs.values() if spec is None or job.spec.job_id != spec.job_id]
-    held = any(f"is job {job.spec.job_id}'s" in said for job in others)
+    held = any(f"job {job.spec.job_id} writes to" in said for job in others)
     filled = "not empty" in said and any(job.spec.job_id in world.history.committed for job in others)
     return held or filled
 

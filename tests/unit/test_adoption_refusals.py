@@ -35,12 +35,12 @@ def test_an_input_that_is_not_what_it_was_is_refused_by_name(change: dict[str, b
 def test_what_cannot_be_resumed_is_refused() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     one.submit()
-    with pytest.raises(RequestError, match="let it come to its end"):
+    with pytest.raises(RequestError, match="wait until it has ended"):
         resumer(one).plan_again(one.job_id)
     finished(one)
     with pytest.raises(RequestError, match="nothing to resume"):
         resumer(one).plan_again(one.job_id)
-    with pytest.raises(RequestError, match="nothing to take up"):
+    with pytest.raises(RequestError, match="nothing to continue"):
         resumer(one).take_up(one.job_id)
     for refused in (resumer(one).plan_again, resumer(one).take_up):
         with pytest.raises(RequestError, match="there is no job nobody"):
@@ -51,7 +51,7 @@ def test_what_cannot_be_resumed_is_refused() -> None:
 def test_a_job_that_was_cleaned_cannot_be_resumed(key: Callable[[str], str]) -> None:
     one = failed(Faulty())
     del one.real_objects.objects[key(one.job_id)]
-    with pytest.raises(RequestError, match="is gone"):
+    with pytest.raises(RequestError, match="has been cleaned up or has expired"):
         resumer(one).plan_again(one.job_id)
 
 

@@ -125,8 +125,8 @@ def test_a_token_speaks_for_its_own_attempt_only() -> None:
     [
         ({"worker": "f" * 16}, "it names another attempt or worker"),
         ({"duration_s": 9.0}, None),
-        ({"counters": Counters(records_in=-1)}, "its counters are not those of one task"),
-        ({"books": Books(records=1)}, "it has books, which only a reduce task keeps"),
+        ({"counters": Counters(records_in=-1)}, "its counters are out of range for one task"),
+        ({"books": Books(records=1)}, "it has books, which only reduce tasks write"),
         ({"pieces": None}, "it does not have 3 pieces, one for each reduce task"),
         ({"pieces": b"12"}, "it does not have 3 pieces, one for each reduce task"),
         ({"part": PART}, "it has a part, which only tasks of the last phase write"),

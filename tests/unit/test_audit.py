@@ -64,7 +64,7 @@ def test_one_failure_is_the_failure_of_all_and_the_rest_is_asked_about_all_the_s
     tmp_path: Path, package: str
 ) -> None:
     done = audit(written(tmp_path, fails=package))
-    assert (done.returncode, done.stdout) == (1, "not passed\n")
+    assert (done.returncode, done.stdout) == (1, "failed\n")
     versions: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==(\S+)", "\n".join(map(Path.read_text, LOCKS)), re.MULTILINE):
         versions.setdefault(name.lower(), set()).add(version)
@@ -93,4 +93,4 @@ def test_a_line_of_a_lock_that_names_no_version_is_a_failure(tmp_path: Path, sta
         lock_file.write("requests>=2\n")
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "no package with its version: requests>=2" in done.stderr
+    assert "not a package with a version: requests>=2" in done.stderr

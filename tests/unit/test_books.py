@@ -87,8 +87,8 @@ def test_a_reducer_that_did_not_read_what_maps_wrote_for_it_or_is_not_there_stop
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda winners: consumed(winners, 1), "map tasks consumed"),
-        (lambda winners: consumed(winners, -1), "map tasks consumed"),
+        (lambda winners: consumed(winners, 1), "map tasks read"),
+        (lambda winners: consumed(winners, -1), "map tasks read"),
         (lambda winners: winners.pop(), "map tasks have a winner"),
     ],
 )

@@ -127,9 +127,9 @@ def test_a_variable_does_not_make_a_run_one_that_costs_money() -> None:
 
 
 def test_two_places_are_refused_and_so_is_none() -> None:
-    with pytest.raises(RequestError, match="name one of them"):
+    with pytest.raises(RequestError, match="exclude each other"):
         parsed(place_option, ["--stack", "a", "--endpoint-url", "u"])
-    with pytest.raises(RequestError, match=f"--stack NAME .or {options.STACK_VARIABLE}., or --endpoint-url URL"):
+    with pytest.raises(RequestError, match=f"--stack NAME .or set {options.STACK_VARIABLE}., or --endpoint-url URL"):
         Place(None, None).open()
 
 
@@ -148,14 +148,14 @@ def test_two_places_are_refused_and_so_is_none() -> None:
         (["resume", "id", "--stack", "s", "--chaos", "dup=1"], "--chaos is for workers on this machine"),
         (["resume", "id", "--endpoint-url", "u", "--detach"], "--detach needs --stack"),
         (["resume", "id", "--stack", "s", "--workers", "3"], "--workers is for workers on this machine"),
-        (["resume", "id"], "say where"),
-        (["status", "id"], "say where"),
-        (["logs", "id"], "say where"),
+        (["resume", "id"], "no place is named"),
+        (["status", "id"], "no place is named"),
+        (["logs", "id"], "no place is named"),
         (["logs", "id", "--endpoint-url", "u"], "logs needs --stack"),
         (["logs", "id", "--stack", "s", "--task", "x"], "write map/3 or reduce/0"),
         (["history", "id", "x", "--stack", "s"], "write map/3 or reduce/0"),
         (["ls", "--stack", "s", "--count", "0"], "--count must be from 1"),
-        (["doctor"], "say which stack"),
+        (["doctor"], "no stack is named"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_asked_of_aws(arguments: list[str], said: str) -> None:

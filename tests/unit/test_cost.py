@@ -92,4 +92,4 @@ def test_the_summary_says_both_and_whose_they_are() -> None:
     assert f"AWS      about ${here.aws_cost.total_usd:.5f}: Lambda $" in said
     there = ended(elapsed_s=1.0, counters=Counters(requests={"s3:GetObject": 7}))
     said = summary(JobResult.of(there), shown_output=None)
-    assert "requests S3 0 writes and lists, 7 reads (of workers alone)\n" in said
+    assert "requests S3 0 writes and lists, 7 reads (by workers only)\n" in said

@@ -66,7 +66,10 @@ def test_a_death_is_a_death_whatever_lambda_says_of_it(one: World, response: obj
 
 @pytest.mark.parametrize(
     ("condition", "why"),
-    [("EventAgeExceeded", "no room for it within 60 s"), ("ZeroReservedConcurrency", "a concurrency of 0")],
+    [
+        ("EventAgeExceeded", "no free capacity to start it within 60 s"),
+        ("ZeroReservedConcurrency", "reserved concurrency is 0"),
+    ],
 )
 def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World, condition: str, why: str) -> None:
     report, _ = receive(one.recorder, delivery(one.sent[0], condition))

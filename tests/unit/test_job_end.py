@@ -12,7 +12,7 @@ from tests.world import died
 
 def test_no_job_of_that_id_is_refused_at_once() -> None:
     for action in (status_of, cancel, clean):
-        with pytest.raises(RequestError, match="no job nobody here: s3mr ls --stack far"):
+        with pytest.raises(RequestError, match="no job nobody here: list the jobs with s3mr ls --stack far"):
             action(far(submitted()), "nobody")
 
 

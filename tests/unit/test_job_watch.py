@@ -65,7 +65,7 @@ def test_services_out_of_reach_for_a_while_are_waited_for() -> None:
 def test_services_out_of_reach_for_long_end_the_waiting_and_the_job_goes_on() -> None:
     one = submitted()
     home = replace(far(one, works=False), store=Deaf(one.real_store, range(1, 10**9)))
-    with pytest.raises(DetachedError, match=f"out of reach\njob {one.job_id} goes on"):
+    with pytest.raises(DetachedError, match=f"out of reach\njob {one.job_id} keeps running"):
         wait(home, one.state())
     assert sum(home.time.sleeps) > BLIND_S_MAX
 
@@ -97,7 +97,7 @@ def test_credentials_that_expire_end_the_waiting_with_how_to_find_the_job_again_
         wait(home, one.state())
     assert str(raised.value).splitlines() == [
         "the credentials have expired",
-        f"job {one.job_id} goes on; to see it again, or to end it:",
+        f"job {one.job_id} keeps running; to follow it, or to cancel it:",
         f"  s3mr watch {one.job_id} --stack far",
         f"  s3mr cancel {one.job_id} --stack far",
     ]
@@ -109,7 +109,7 @@ def test_a_job_that_is_cleaned_away_meanwhile_is_not_said_to_go_on() -> None:
     one.real_store.erase(job)
     with pytest.raises(RequestError, match=f"no job {one.job_id} here") as raised:
         wait(far(one, works=False), job)
-    assert "goes on" not in str(raised.value)
+    assert "keeps running" not in str(raised.value)
 
 
 def test_a_job_that_stands_still_is_given_a_coordinator_again_once_a_minute() -> None:

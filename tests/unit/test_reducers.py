@@ -124,7 +124,7 @@ def test_values_that_a_reducer_cannot_take_are_an_error_with_their_key(
 
 
 def test_a_reducer_cannot_be_a_combiner_because_its_results_are_not_values() -> None:
-    with pytest.raises(RequestError, match="leave combine out"):
+    with pytest.raises(RequestError, match="remove combine"):
         Job(map=given_pairs, combine=reducers.count, reduce=reducers.total)
     assert repr(Job(map=given_pairs, reduce=reducers.top(3)).reduce) == "s3mr.reducers.top(3)"
     with pytest.raises(ValueError, match="at least one"):

@@ -54,11 +54,11 @@ def test_outputs_in_declared_buckets_and_in_the_stacks_own_folder_are_taken(outp
     [
         ("s3://other/x", "deploy it with InputBuckets=books,logs,other "),
         ("s3://results/x", "deploy it with InputBuckets=books,logs,results "),
-        ("s3://own/inputs/x", "use what is below s3://own/input/"),
-        ("s3://own/", "use what is below s3://own/input/"),
-        ("s3://own/in*/x", "use what is below s3://own/input/"),
-        ("s3://own/jobs/x", "use what is below s3://own/input/"),
-        ("books/", "workers on AWS reach S3 alone; copy it to s3://own/input/"),
+        ("s3://own/inputs/x", "use a place below s3://own/input/"),
+        ("s3://own/", "use a place below s3://own/input/"),
+        ("s3://own/in*/x", "use a place below s3://own/input/"),
+        ("s3://own/jobs/x", "use a place below s3://own/input/"),
+        ("books/", "workers on AWS can only use S3; use a place below s3://own/input/"),
         ("s3://", "not an S3 URI"),
     ],
 )
@@ -72,10 +72,10 @@ def test_an_input_that_workers_must_not_read_is_refused_by_name(given: str, said
     ("output", "said"),
     [
         ("s3://logs/x", "deploy it with OutputBuckets=logs,results "),
-        ("s3://own/input/x", "use what is below s3://own/output/"),
-        ("s3://own/plan", "use what is below s3://own/output/"),
-        ("out/", "workers on AWS reach S3 alone"),
-        (None, "--output is needed"),
+        ("s3://own/input/x", "use a place below s3://own/output/"),
+        ("s3://own/plan", "use a place below s3://own/output/"),
+        ("out/", "workers on AWS can only use S3"),
+        (None, "--stack needs --output"),
     ],
 )
 def test_an_output_that_workers_must_not_write_is_refused_by_name(output: str | None, said: str) -> None:

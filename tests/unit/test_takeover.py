@@ -199,7 +199,7 @@ def test_what_another_coordinator_leads_is_not_launched_again() -> None:
 
     store: Any = Overtaken()
     ticker = one.ticker()
-    with pytest.raises(TransientError, match=f"another command drives job {one.job_id}"):
+    with pytest.raises(TransientError, match=f"another command is driving job {one.job_id}"):
         launch_again(replace(ticker, store=store, launcher=replace(ticker.launcher, store=store)), one.job_id)
     assert not one.sent
     launch_again(one.ticker(), one.job_id)
@@ -218,7 +218,7 @@ def test_a_write_of_the_dead_process_that_arrives_late_does_not_keep_its_attempt
 def test_a_job_that_another_command_writes_whenever_it_is_looked_at_is_left_to_that_command() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
-    with pytest.raises(S3mrError, match=f"another command drives job {one.job_id}"):
+    with pytest.raises(S3mrError, match=f"another command is driving job {one.job_id}"):
         driven(one, late_writes=TROUBLE_MAX + 1)
     assert not one.sent
     finished(one)

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import ClassVar
 
-from mrjob.job import MRJob  # type: ignore[import-not-found] # where the peers are installed
+from mrjob.job import MRJob  # type: ignore[import-not-found] # only in the environment of the peers
 
 Key = tuple[str, int]
 Totals = tuple[int, int]
 
 
-class LogTotals(MRJob):  # type: ignore[misc] # its class is not seen here
+class LogTotals(MRJob):  # type: ignore[misc] # mypy cannot see the base class
     JOBCONF: ClassVar = {"mapreduce.job.reduces": 8, "mapreduce.job.maps": 2}
 
     def mapper(self, _: None, line: str) -> Iterator[tuple[Key, Totals]]:

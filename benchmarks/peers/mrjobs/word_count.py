@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from mrjob.job import MRJob  # type: ignore[import-not-found] # where the peers are installed
+from mrjob.job import MRJob  # type: ignore[import-not-found] # only in the environment of the peers
 
 
-class WordCount(MRJob):  # type: ignore[misc] # its class is not seen here
+class WordCount(MRJob):  # type: ignore[misc] # mypy cannot see the base class
     JOBCONF: ClassVar = {"mapreduce.job.reduces": 8, "mapreduce.job.maps": 2}
 
     def mapper(self, _: None, line: str) -> Iterator[tuple[str, int]]:

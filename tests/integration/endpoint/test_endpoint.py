@@ -95,7 +95,7 @@ def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place
     (place.here / "hold").unlink()
     _, said = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
-    assert b"the job stands where it was; go on with: s3mr resume" in said
+    assert b"the job kept its progress; continue with: s3mr resume" in said
     assert len(list(place.here.glob(".out.s3mr-*"))) == 1
 
 

@@ -120,7 +120,7 @@ def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
     _, said = command.communicate(timeout=RUN_S_MAX)
     cancelled = place.newest()
     assert (command.returncode, cancelled.phase, cancelled.released) == (130, Phase.CANCELLED, True)
-    assert f"nothing was written\ngo on with: s3mr resume {cancelled.spec.job_id}" in said.decode()
+    assert f"nothing was written\ncontinue with: s3mr resume {cancelled.spec.job_id}" in said.decode()
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     (place.here / "hold").unlink()
     done = place.s3mr("resume", cancelled.spec.job_id)
@@ -205,7 +205,7 @@ def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
     assert b"has not ended" in refused.stderr
     refused = place.s3mr(*place.run("--output", "out-2"))
     assert refused.returncode == 2
-    assert f"is job {job_id}'s".encode() in refused.stderr
+    assert f"job {job_id} writes to".encode() in refused.stderr
 
 
 def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_the_next(place: Place) -> None:

@@ -54,12 +54,12 @@ def test_a_job_whose_coordinator_has_died_gets_another_from_whoever_looks_after_
 
 def test_a_status_says_whether_a_coordinator_runs_and_what_to_do_where_none_does(typed: Run, stack: MotoStack) -> None:
     job_id = submitted(typed, stack)
-    assert "\ncoordinator  runs\n" in typed("status", job_id).stdout.decode()
+    assert "\ncoordinator  running\n" in typed("status", job_id).stdout.decode()
     assert json.loads(typed("status", job_id, "--json").stdout)["coordinator"] is True
     stack.client("stepfunctions").stop_execution(executionArn=stack.executions()[0]["executionArn"])
     shown = typed("status", job_id).stdout.decode()
     advice = f"s3mr watch {job_id} --stack {stack.name}"
-    assert f"\ncoordinator  none runs: {advice} starts another one\n" in shown
+    assert f"\ncoordinator  not running: start one with {advice}\n" in shown
     assert json.loads(typed("status", job_id, "--json").stdout)["coordinator"] is False
     watching = subprocess.Popen([S3MR, *advice.split()[1:]], stderr=subprocess.DEVNULL)
     until(lambda: len(stack.executions()) == 2, "another one is started")

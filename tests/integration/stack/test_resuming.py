@@ -50,7 +50,7 @@ def test_compiled_code_that_the_stack_cannot_load_any_more_is_refused_at_resume(
     refused = typed("resume", old, "--detach")
     assert (refused.returncode, refused.stdout, refused.stderr.count(b"\n")) == (2, b"", 1)
     runtime = stack.outputs["FunctionRuntime"]
-    assert f"compiled for another platform than the stack's, {runtime} on Linux" in said(refused)
+    assert f"not compiled for the stack's platform, {runtime} on Linux" in said(refused)
     assert f"{name}. Run the job again" in said(refused)
     assert job_ids(stack) == [old]
     stack.deploy(FunctionRuntime=HERE, FunctionArchitecture="x86_64")
@@ -73,7 +73,7 @@ def test_a_bucket_that_the_stack_does_not_declare_any_more_is_refused_at_resume(
     stack.deploy(**{f"{kind}BucketNames": "-"})
     refused = typed("resume", old, "--detach")
     assert (refused.returncode, refused.stdout, refused.stderr.count(b"\n")) == (2, b"", 1)
-    assert f"may not touch bucket {bucket}; deploy it with {kind}Buckets={bucket}" in said(refused)
+    assert f"have no access to bucket {bucket}; deploy it with {kind}Buckets={bucket}" in said(refused)
     assert job_ids(stack) == [old]
     if kind == "Output":
         return

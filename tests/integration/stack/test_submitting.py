@@ -39,7 +39,7 @@ def test_a_job_whose_coordinator_cannot_be_started_has_failed_and_holds_nothing(
     (job_id,) = job_ids(stack)
     told = json.loads(typed("status", job_id, "--json").stdout)
     assert told["phase"] == "failed"
-    assert "coordinator could not be started" in told["failure"]["message"]
+    assert "cannot start its coordinator" in told["failure"]["message"]
     assert stack.stack.store.claim_output(told["output"], job_id="another") is None
     assert typed("clean", job_id).returncode == 0
     assert "no jobs yet" in typed("ls").stderr.decode()
@@ -49,10 +49,10 @@ def test_a_job_whose_coordinator_cannot_be_started_has_failed_and_holds_nothing(
 REFUSED = [
     ({"stack": "nowhere"}, "there is no stack nowhere in eu-central-1"),
     ({"input": "s3://elsewhere/x"}, "deploy it with InputBuckets=elsewhere"),
-    ({"input": "job.py"}, "workers on AWS reach S3 alone"),
+    ({"input": "job.py"}, "workers on AWS can only use S3"),
     ({"input": "s3://{bucket}/input/none"}, "no input"),
     ({"output": "s3://elsewhere/x"}, "deploy it with OutputBuckets=elsewhere"),
-    ({"output": "out/"}, "workers on AWS reach S3 alone"),
+    ({"output": "out/"}, "workers on AWS can only use S3"),
     ({"more": "--memory=1GiB"}, "--memory: workers of stack"),
     ({"more": "--task-timeout=60"}, "at most 45"),
     ({"more": "--workers=5"}, "--workers must be a whole number from 1 to 4"),

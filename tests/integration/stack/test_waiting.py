@@ -24,7 +24,7 @@ def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_n
     assert json.loads(printed)["output"] == f"s3://{stack.bucket}/output/out"
     assert said.decode().startswith(f"job      {job_id} (--stack {stack.name})\n")
     assert "duplicates ignored" in said.decode()
-    assert re.search(r"^requests S3 \d+ writes and lists, \d+ reads \(of workers alone\)$", said.decode(), re.MULTILINE)
+    assert re.search(r"^requests S3 \d+ writes and lists, \d+ reads \(by workers only\)$", said.decode(), re.MULTILINE)
     assert output(stack) == COUNTED
     assert (tmp_path / "kept/plan" / job_id / "bundle.zip").is_file()
     assert list((tmp_path / "kept/jobs" / job_id / "map").iterdir())
@@ -42,13 +42,13 @@ def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
     running.send_signal(signal.SIGINT)
     printed, said = running.communicate(timeout=60)
     assert (running.returncode, printed) == (130, b"")
-    assert f"job {job_id} goes on" in said.decode()
+    assert f"job {job_id} keeps running" in said.decode()
     assert f"  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
     assert b"Traceback" not in said
     assert not json.loads(typed("status", job_id, "--json").stdout)["cancel_requested"]
     asking = typed("cancel", job_id)
     assert (asking.returncode, asking.stdout) == (0, b"")
-    assert "(its end was asked for)" in typed("status", job_id).stdout.decode()
+    assert "(cancelling)" in typed("status", job_id).stdout.decode()
     stack.bring_to_its_end(job_id)
     watched = typed("watch", job_id)
     assert (watched.returncode, watched.stderr) == (1, f"s3mr: the job failed: {job_id} was cancelled\n".encode())
@@ -99,7 +99,7 @@ def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_g
         printed, said = running.communicate(timeout=60)
         assert (running.returncode, printed) == (75, b"")
         assert b"check the credentials in use" in said
-        assert f"\njob {job_id} goes on" in said.decode()
+        assert f"\njob {job_id} keeps running" in said.decode()
         assert f"\n  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
         assert b"the job failed" not in said
         assert typed("watch", job_id).returncode == 2
