@@ -16,7 +16,7 @@ from s3mr.coordinator.claim import claim_output
 from s3mr.coordinator.fence import FencedError, Lead
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.sweep import discard_uploads, sweep, sweep_leftovers
-from s3mr.coordinator.transitions import Progress
+from s3mr.coordinator.transitions import PhaseProgress
 from s3mr.errors import InvariantError, RequestError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduler
@@ -148,12 +148,12 @@ class Ticker:
         claim_output(self.store, job.spec)
         self.output_of(job.spec).check_empty()
 
-    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> Progress:
+    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> PhaseProgress:
         """Return the progress of the phase. ``unfinished`` attempts belong to tasks without a winner."""
         done = job.cursor - len({one.task for one in unfinished})
         sample = scheduler.median_sample(job, unfinished)
         durations = [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]
-        return Progress(
+        return PhaseProgress(
             done=max(done, job.done),
             progressed_at=now if done > job.done else job.progressed_at,
             median_s=median(durations) if durations else job.median_s,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from s3mr import limits
 from s3mr.adapters.aws.s3_uri import is_s3
-from s3mr.coordinator.adoption import launch_again
+from s3mr.coordinator.relaunch import launch_again
 from s3mr.coordinator.sweep import sweep_leftovers
 from s3mr.coordinator.ticker import Ticker
 from s3mr.errors import JobFailedError, MissingError, S3mrError, TransientError
