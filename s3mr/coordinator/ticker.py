@@ -17,13 +17,14 @@ from s3mr.coordinator.fence import FencedError, Lead
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.sweep import discard_uploads, sweep, sweep_leftovers
 from s3mr.coordinator.transitions import PhaseProgress
-from s3mr.errors import InvariantError, RequestError, UserCodeError
+from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduler
 from s3mr.ports import Clock, Entropy, JobStore, ObjectStore, Observation, Output, Parallel
 
 TICK_SOON_S = 0.0
 _WRITER_DIGITS = 16
+_END_TICKS_MAX = 60  # a cancelled job needs four; more if another process ticks it as well
 
 
 class NoSuchJobError(RequestError):
@@ -82,6 +83,19 @@ class Ticker:
         except FencedError:
             wait_s = limits.STALL_S
         return Tick(lead.job, wait_s)
+
+    def tick_to_end(self, job_id: str) -> JobState:
+        """Tick an ending job until it holds nothing.
+
+        Raises:
+            TransientError: a service is busy, or another process keeps hold of the job.
+        """
+        for _ in range(_END_TICKS_MAX):
+            tick = self.tick(job_id)
+            if tick.over:
+                return tick.job
+            self.clock.sleep(min(tick.wait_s, limits.POLL_S))
+        raise TransientError(f"job {job_id} did not end after {_END_TICKS_MAX} ticks: try again")
 
     def lead(self, job: JobState) -> Lead:
         """Return the right to write ``job``. It ends when another tick writes the job."""
