@@ -32,8 +32,8 @@ from s3mr.worker.task_handler import TaskHandler
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from s3mr.coordinator.adoption import Resumer
     from s3mr.coordinator.recorder import Recorder
+    from s3mr.coordinator.resumer import Resumer
     from s3mr.coordinator.submission import Submitter
     from s3mr.coordinator.ticker import Ticker
 
@@ -132,7 +132,7 @@ class Stack:
         )
 
     def resumer(self) -> "Resumer":
-        from s3mr.coordinator.adoption import Resumer
+        from s3mr.coordinator.resumer import Resumer
 
         return Resumer(self.submitter(), self.parallel)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from s3mr import limits
 from s3mr.batching import batched
 from s3mr.coordinator.fence import Lead
-from s3mr.coordinator.transitions import Progress, launched, launching, progressed, refused, relaunching
+from s3mr.coordinator.transitions import PhaseProgress, launched, launching, progressed, refused, relaunching
 from s3mr.errors import TransientError
 from s3mr.model import object_names
 from s3mr.model.job import AttemptId, JobState, LiveAttempt, Phase
@@ -31,7 +31,7 @@ class Launcher:
     clock: Clock
     waiting_s: float = limits.EVENT_AGE_S  # how long an attempt may wait in the invoker before it starts
 
-    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, progress: Progress) -> None:
+    def launch(self, lead: Lead, attempts: Sequence[AttemptId], *, cursor: int, progress: PhaseProgress) -> None:
         """Launch ``attempts`` in batches. The job's ``cursor`` moves past the tasks of each batch.
 
         The first write saves ``progress``, too. A lease begins with its batch. Tasks that a resumed job has adopted are

@@ -16,14 +16,15 @@ from s3mr.coordinator.claim import claim_output
 from s3mr.coordinator.fence import FencedError, Lead
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.sweep import discard_uploads, sweep, sweep_leftovers
-from s3mr.coordinator.transitions import Progress
-from s3mr.errors import InvariantError, RequestError, UserCodeError
+from s3mr.coordinator.transitions import PhaseProgress
+from s3mr.errors import InvariantError, RequestError, TransientError, UserCodeError
 from s3mr.model.job import AttemptId, Failure, FailureKind, JobSpec, JobState, LiveAttempt, Phase
 from s3mr.policy import scheduler
 from s3mr.ports import Clock, Entropy, JobStore, ObjectStore, Observation, Output, Parallel
 
 TICK_SOON_S = 0.0
 _WRITER_DIGITS = 16
+_END_TICKS_MAX = 60  # a cancelled job needs four; more if another process ticks it as well
 
 
 class NoSuchJobError(RequestError):
@@ -82,6 +83,19 @@ class Ticker:
         except FencedError:
             wait_s = limits.STALL_S
         return Tick(lead.job, wait_s)
+
+    def tick_to_end(self, job_id: str) -> JobState:
+        """Tick an ending job until it holds nothing.
+
+        Raises:
+            TransientError: a service is busy, or another process keeps hold of the job.
+        """
+        for _ in range(_END_TICKS_MAX):
+            tick = self.tick(job_id)
+            if tick.over:
+                return tick.job
+            self.clock.sleep(min(tick.wait_s, limits.POLL_S))
+        raise TransientError(f"job {job_id} did not end after {_END_TICKS_MAX} ticks: try again")
 
     def lead(self, job: JobState) -> Lead:
         """Return the right to write ``job``. It ends when another tick writes the job."""
@@ -148,12 +162,12 @@ class Ticker:
         claim_output(self.store, job.spec)
         self.output_of(job.spec).check_empty()
 
-    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> Progress:
+    def _progress(self, job: JobState, unfinished: Sequence[LiveAttempt], now: float) -> PhaseProgress:
         """Return the progress of the phase. ``unfinished`` attempts belong to tasks without a winner."""
         done = job.cursor - len({one.task for one in unfinished})
         sample = scheduler.median_sample(job, unfinished)
         durations = [one.duration_s for one in self.store.manifests(job, job.phase, sample).values()]
-        return Progress(
+        return PhaseProgress(
             done=max(done, job.done),
             progressed_at=now if done > job.done else job.progressed_at,
             median_s=median(durations) if durations else job.median_s,

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from s3mr.model.job import AttemptId, Failure, JobState, Launch, Phase
+from s3mr.model.job import AttemptId, Failure, JobState, LaunchBatch, Phase
 from s3mr.model.statistics import Counters
 
 
-class Progress(NamedTuple):
+class PhaseProgress(NamedTuple):
     """The progress of a phase: how many tasks are done, when that number last grew, and their median duration."""
 
     done: int
@@ -14,7 +14,7 @@ class Progress(NamedTuple):
     median_s: float | None
 
 
-def progressed(job: JobState, progress: Progress) -> JobState:
+def progressed(job: JobState, progress: PhaseProgress) -> JobState:
     """Return the job with this progress."""
     return job.model_copy(update=progress._asdict())
 
@@ -23,7 +23,7 @@ def launching(job: JobState, batch: tuple[AttemptId, ...], *, cursor: int, at: f
     """Return the job with ``batch`` in its launch log. ``cursor`` counts the tasks launched at least once, after it."""
     return job.model_copy(
         update={
-            "launching": Launch(phase=job.phase, at=at, attempts=batch),
+            "launching": LaunchBatch(phase=job.phase, at=at, attempts=batch),
             "cursor": cursor,
             "attempts": job.attempts + len(batch),
             "retried": job.retried + sum(one.attempt > 1 and not one.backup for one in batch),
@@ -36,7 +36,7 @@ def relaunching(job: JobState, batch: tuple[AttemptId, ...], *, at: float, lease
     """Return the job with ``batch``, which was logged before, in its launch log again, with new leases."""
     return job.model_copy(
         update={
-            "launching": Launch(phase=job.phase, at=at, attempts=batch),
+            "launching": LaunchBatch(phase=job.phase, at=at, attempts=batch),
             "last_lease_until": max(job.last_lease_until, at + lease_s),
         }
     )

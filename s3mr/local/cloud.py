@@ -5,7 +5,6 @@ persist, and so do its jobs: another process can continue a job that this one le
 """
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from s3mr.adapters.aws.overload import OverloadRetries, say_on_stderr
+from s3mr.adapters.files.temporary_output import TEMPORARY_OUTPUT, temporary_folder_of
 from s3mr.errors import InvariantError
 from s3mr.local.reaper import Reaper, start_reaper
 from s3mr.local.worker_pool import WorkerPool
@@ -24,7 +24,6 @@ from s3mr.wiring import Stack
 
 BUCKET = "s3mr-embedded"
 TABLE = "s3mr"
-TEMPORARY_OUTPUT = "s3mr-output"
 
 
 class Cloud:
@@ -161,19 +160,3 @@ def open_cloud(endpoint_url: str | None, care: Reaper | None = None) -> Cloud:
         return EmbeddedCloud(care)
     settings = Settings.at_endpoint(endpoint_url, os.environ)
     return EndpointCloud(settings, care or start_reaper(endpoint_url))
-
-
-def temporary_folder_of(spec: JobSpec) -> Path | None:
-    """Return the temporary folder made for a job's output, if there is one. It may be removed.
-
-    The job's record may come from another machine or user. So this checks that a command of this user made the folder.
-    """
-    folder = Path(spec.output).parent
-    if not (spec.printed and folder.name.startswith(f"{TEMPORARY_OUTPUT}-")):
-        return None
-    try:
-        found = folder.lstat()
-    except OSError:
-        return None
-    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-    return folder if private and found.st_uid == os.geteuid() else None

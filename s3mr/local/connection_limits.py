@@ -29,7 +29,7 @@ _HANDLER: Final = "s3mr.handler"
 
 def make_server(app: WsgiApp, listening: Listener) -> ThreadedWSGIServer:
     """Return a server of ``app``, which must call `recognise` for each client that is not a stranger."""
-    return _Server(HOST, 0, app, _Handler, fd=listening.socket.fileno())
+    return _LimitedServer(HOST, 0, app, _Handler, fd=listening.socket.fileno())
 
 
 def recognise(environ: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ def recognise(environ: Mapping[str, Any]) -> None:
     environ[_HANDLER].recognise()
 
 
-class _Server(ThreadedWSGIServer):
+class _LimitedServer(ThreadedWSGIServer):
     def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - werkzeug's
         super().__init__(*arguments, **more)
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -75,7 +75,7 @@ class _Server(ThreadedWSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    server: _Server
+    server: _LimitedServer
     timeout = SILENCE_S_MAX
 
     def setup(self) -> None:

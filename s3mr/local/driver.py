@@ -6,12 +6,11 @@ from typing import Protocol
 
 from s3mr import limits
 from s3mr.adapters.aws.s3_uri import is_s3
-from s3mr.coordinator.adoption import launch_again
+from s3mr.coordinator.relaunch import launch_again
 from s3mr.coordinator.sweep import sweep_leftovers
 from s3mr.coordinator.ticker import Ticker
 from s3mr.errors import JobFailedError, MissingError, S3mrError, TransientError
 from s3mr.local.cloud import Cloud
-from s3mr.local.endpoint_service import until_over
 from s3mr.local.worker_pool import WorkerPool
 from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
@@ -132,7 +131,7 @@ class Run:
                 stack.objects.delete([object_names.plan(self.job_id), object_names.bundle(self.job_id)])
                 return "nothing was written"
             stack.store.request_cancel(self.job_id, at=stack.clock.now())
-            job = self._over(until_over(self.ticker, self.job_id))
+            job = self._over(self.ticker.tick_to_end(self.job_id))
         except S3mrError as error:
             if self.cloud.lasting and self._is_gone():
                 self.cloud.job_is_gone()

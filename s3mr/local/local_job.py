@@ -10,15 +10,16 @@ from pathlib import Path
 
 from s3mr import limits
 from s3mr.adapters.exhaustion import check_descriptors
+from s3mr.adapters.files.intermediates_copy import copy_objects
 from s3mr.adapters.files.os_errors import make_folder
+from s3mr.adapters.files.temporary_output import temporary_folder_of
 from s3mr.adapters.output_names import normal_output
 from s3mr.coordinator.submission import JobDescription, PlaceFacts, Planned, Submission, submission_of
 from s3mr.coordinator.sweep import sweep_leftovers
+from s3mr.endpoint import end_job
 from s3mr.errors import MissingError, RequestError, TransientError
-from s3mr.local.cloud import Cloud, open_cloud, temporary_folder_of
+from s3mr.local.cloud import Cloud, open_cloud
 from s3mr.local.driver import JobView, NoView, Run
-from s3mr.local.endpoint_service import end
-from s3mr.local.intermediates_copy import copy_objects
 from s3mr.local.reaper import Reaper
 from s3mr.local.worker_pool import WorkerPool
 from s3mr.model.job import JobSpec, JobState, Phase
@@ -115,7 +116,7 @@ def _settled(stack: Stack, job_id: str) -> JobState:
     continues = seen.job.phase in (Phase.COMMITTING, Phase.SUCCEEDED) or (
         seen.job.phase.working and not seen.cancel_requested
     )
-    return seen.job if continues or seen.job.released else end(stack, job_id)
+    return seen.job if continues or seen.job.released else end_job(stack, job_id)
 
 
 def _replacement(cloud: Cloud, old: JobState, options: RunOptions) -> JobSpec:

@@ -140,7 +140,7 @@ class AttemptId(FrozenModel):
     backup: bool = False
 
 
-class Launch(FrozenModel):
+class LaunchBatch(FrozenModel):
     """A batch of attempts to launch. It is logged before the first one is launched, and repeated if a tick dies."""
 
     phase: TaskPhase
@@ -171,7 +171,7 @@ class JobState(FrozenModel):
     epoch: int = 0
     writer: str = ""  # random id of the tick that wrote it last, so that no two ticks write the same bytes
     cursor: int = 0  # tasks of this phase launched at least once; when committing: parts completed
-    launching: Launch | None = None
+    launching: LaunchBatch | None = None
     phase_started_at: float = 0.0
     progressed_at: float = 0.0  # when `done` last grew
     done: int = 0

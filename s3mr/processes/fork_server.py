@@ -145,7 +145,7 @@ def start_fork_server() -> ForkServer | None:
 
 def serve(control: socket.socket, stack: "Stack | None" = None) -> None:
     """Run as a fork server: serve requests from ``control`` until it ends. Each worker starts with ``stack``."""
-    _Server(control, stack).serve()
+    _ForkServerProcess(control, stack).serve()
 
 
 def supports_pidfd() -> bool:
@@ -173,7 +173,7 @@ def _run_forked(main: Callable[[], object]) -> NoReturn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class _ForkServerProcess:
     """The fork server process."""
 
     control: socket.socket

@@ -8,6 +8,7 @@ from s3mr.adapters.aws import clients
 from s3mr.adapters.aws.cloudformation import describe_stack
 from s3mr.adapters.aws.function_logs import FunctionLogs
 from s3mr.adapters.aws.step_functions import StateMachine
+from s3mr.endpoint import end_job, open_endpoint
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import JobState
 from s3mr.model.stack import StackDescription
@@ -100,9 +101,7 @@ class Services:
         """Do nothing: the job continues where its workers run. If there are none, ``s3mr resume`` continues it."""
 
     def bring_to_its_end(self, job_id: str) -> None:
-        from s3mr.local.endpoint_service import end
-
-        end(self.stack, job_id)
+        end_job(self.stack, job_id)
 
 
 def open_deployment(name: str, *, to_submit: bool = False) -> Deployment:
@@ -137,9 +136,7 @@ def open_services(endpoint_url: str) -> Services:
     Raises:
         RequestError: no job was ever run there.
     """
-    from s3mr.local.endpoint_service import open_service
-
-    return Services(endpoint_url, open_service(endpoint_url))
+    return Services(endpoint_url, open_endpoint(endpoint_url))
 
 
 def job_in(home: JobHome, job_id: str) -> JobState:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from s3mr.adapters.files.intermediates_copy import copy_objects
 from s3mr.errors import DetachedError, JobFailedError, RequestError, S3mrError, TransientError
-from s3mr.local.intermediates_copy import copy_objects
 from s3mr.model.job import JobState, Phase
 from s3mr.model.result import JobResult
 from s3mr.remote.job_home import JobHome, no_job

@@ -13,8 +13,8 @@ from typing import Self
 import boto3
 from mypy_boto3_s3 import S3Client
 
+from s3mr.endpoint import open_endpoint
 from s3mr.errors import RequestError
-from s3mr.local.endpoint_service import open_service
 from s3mr.model.job import JobState
 from s3mr.wiring import Stack
 from tests.chaos import jobs, oracle
@@ -63,7 +63,7 @@ class Place:
 
     @cached_property
     def stack(self) -> Stack:
-        return open_service(self.url)
+        return open_endpoint(self.url)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the command in the place."""

@@ -15,7 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from s3mr.adapters.aws import clients
 from s3mr.adapters.aws.cloudformation import describe_stack
 from s3mr.adapters.aws.function_logs import About, FunctionLogs
-from s3mr.adapters.aws.step_functions import Execution, StateMachine
+from s3mr.adapters.aws.step_functions import StateMachine, StateMachineExecution
 from s3mr.errors import RequestError, TransientError
 from s3mr.model.job import SCHEMA_VERSION
 from s3mr.model.stack import StackDescription
@@ -180,7 +180,7 @@ def test_a_coordinator_is_started_once_however_often_it_is_asked_for(aws: client
     (execution,) = deployed.executions()
     assert execution["name"] == f"{JOB}-0"
     assert json.loads(execution["input"]) == {"job_id": JOB, "tick": "tick:7", "number": 0, "answer": {"round": 0}}
-    assert jobs.latest(JOB) == Execution(0, "RUNNING", "tick:7")
+    assert jobs.latest(JOB) == StateMachineExecution(0, "RUNNING", "tick:7")
 
 
 def test_a_job_whose_coordinator_has_ended_gets_the_next_one_which_calls_the_same_version(
@@ -196,7 +196,7 @@ def test_a_job_whose_coordinator_has_ended_gets_the_next_one_which_calls_the_sam
         (f"{JOB}-0", "ABORTED", "tick:7"),
         (f"{JOB}-1", "RUNNING", "tick:7"),
     ]
-    assert jobs.latest(JOB) == Execution(1, "RUNNING", "tick:7")
+    assert jobs.latest(JOB) == StateMachineExecution(1, "RUNNING", "tick:7")
 
 
 @pytest.mark.parametrize(("count", "looks"), [(1, 2), (2, 3), (3, 5), (5, 7), (16, 9), (23, 11)])
@@ -207,7 +207,7 @@ def test_the_latest_of_many_coordinators_is_found_by_few_looks(
     for number in range(count):
         jobs.start(JOB, tick=f"tick:{number}", number=number)
     before = aws.counts()
-    assert jobs.latest(JOB) == Execution(count - 1, "RUNNING", f"tick:{count - 1}")
+    assert jobs.latest(JOB) == StateMachineExecution(count - 1, "RUNNING", f"tick:{count - 1}")
     sent = Counter(aws.counts()) - Counter(before)
     assert sum(sent.values()) == looks
 

@@ -11,9 +11,9 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, Protocol
 
-from s3mr.coordinator.adoption import launch_again
 from s3mr.coordinator.destinations import receive
 from s3mr.coordinator.recorder import Recorder
+from s3mr.coordinator.relaunch import launch_again
 from s3mr.coordinator.tick_round import perform
 from s3mr.coordinator.ticker import NoSuchJobError, Ticker
 from s3mr.errors import TransientError

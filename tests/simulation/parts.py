@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from s3mr import limits
 from s3mr.adapters.memory.memory_data import MemoryFolder, MemoryInputs, MemoryOutput
-from s3mr.coordinator.adoption import Resumer
 from s3mr.coordinator.launcher import Launcher
 from s3mr.coordinator.recorder import Recorder
+from s3mr.coordinator.resumer import Resumer
 from s3mr.coordinator.submission import Submission, Submitter
 from s3mr.coordinator.ticker import Ticker
 from s3mr.formats.registry import get_format

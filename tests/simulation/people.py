@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from s3mr.adapters.memory.memory_stores import MemoryJobStore
-from s3mr.coordinator.adoption import Resumer
+from s3mr.coordinator.resumer import Resumer
 from s3mr.coordinator.submission import Submission
 from s3mr.coordinator.sweep import sweep
 from s3mr.errors import InvariantError, RequestError, S3mrError

@@ -7,7 +7,7 @@ from typing import Any
 from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.adapters.system import InTurn
 from s3mr.api import Job
-from s3mr.coordinator.adoption import Resumer
+from s3mr.coordinator.resumer import Resumer
 from s3mr.coordinator.submission import Submitter
 from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase

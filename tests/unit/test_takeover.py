@@ -11,7 +11,8 @@ from s3mr import limits
 from s3mr.adapters.memory.memory_data import MemoryOutput
 from s3mr.adapters.memory.memory_stores import MemoryJobStore
 from s3mr.api import Job
-from s3mr.coordinator.adoption import Resumer, launch_again
+from s3mr.coordinator.relaunch import launch_again
+from s3mr.coordinator.resumer import Resumer
 from s3mr.errors import RequestError, S3mrError, TransientError
 from s3mr.local.driver import TROUBLE_MAX, NoView, Run
 from s3mr.local.prefetch import Prefetch

@@ -197,6 +197,7 @@ def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone(
     ours = {f"s3mr/{path.name}" for path in (ROOT / "s3mr").iterdir() if path.name not in ("__pycache__", "py.typed")}
     here = {
         "s3mr/cli",
+        "s3mr/endpoint.py",
         "s3mr/local",
         "s3mr/remote",
         "s3mr/verification.py",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from s3mr.adapters.files.temporary_output import TEMPORARY_OUTPUT, temporary_folder_of
 from s3mr.api import Job
-from s3mr.local.cloud import TEMPORARY_OUTPUT, temporary_folder_of
 from s3mr.model.job import JobSpec
 from tests.world import World
 

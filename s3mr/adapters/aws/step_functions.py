@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class StateMachineExecution:
     """One execution of the state machine for a job; ``tick`` is the function version that it calls."""
 
     number: int
@@ -51,7 +51,7 @@ class StateMachine:
                 if code_of(error) != "ExecutionAlreadyExists":
                     raise
 
-    def latest(self, job_id: JobId) -> Execution | None:
+    def latest(self, job_id: JobId) -> StateMachineExecution | None:
         """Return the job's execution with the highest number; None if there was none.
 
         Numbers have no gaps, so a binary search finds it: for 300 executions, with at most 19 requests.
@@ -84,7 +84,7 @@ class StateMachine:
             self.start(job_id, tick=last.tick, number=last.number + 1)
         return True
 
-    def _execution(self, job_id: JobId, number: int) -> Execution | None:
+    def _execution(self, job_id: JobId, number: int) -> StateMachineExecution | None:
         arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{job_id}-{number}"
         with translated(f"looking for the coordinator of job {job_id}"):
             try:
@@ -93,4 +93,4 @@ class StateMachine:
                 if code_of(error) != "ExecutionDoesNotExist":
                     raise
                 return None
-        return Execution(number, found["status"], json.loads(found["input"])["tick"])
+        return StateMachineExecution(number, found["status"], json.loads(found["input"])["tick"])

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from mypy_boto3_s3 import S3Client
 
-from s3mr.local.endpoint_service import open_service
+from s3mr.endpoint import open_endpoint
 from s3mr.model import object_names
 from s3mr.model.job import JobState, Phase
 from s3mr.wiring import Stack
@@ -114,7 +114,7 @@ class Place:
 
     @property
     def stack(self) -> Stack:
-        return open_service(self.url)
+        return open_endpoint(self.url)
 
     def newest(self) -> JobState:
         return self.stack.store.newest(1)[0]

@@ -8,7 +8,8 @@ _TICKING: Final = "s3mr.coordinator.ticker"
 _COMMITTING: Final = "s3mr.coordinator.commit"
 _MEMORY: Final = "s3mr.adapters.memory.memory_stores"
 _MEMORY_DATA: Final = "s3mr.adapters.memory.memory_data"
-_RESUMING: Final = "s3mr.coordinator.adoption"
+_ADOPTING: Final = "s3mr.coordinator.adoption"
+_RESUMING: Final = "s3mr.coordinator.resumer"
 _SUBMITTING: Final = "s3mr.coordinator.submission"
 
 ENDING: Final[tuple[Mutant, ...]] = (
@@ -166,14 +167,14 @@ ENDING: Final[tuple[Mutant, ...]] = (
     # Resuming.
     mutant(
         "adopt-nothing",
-        _RESUMING,
+        _ADOPTING,
         10,
-        ("batched(self._store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
+        ("batched(self.store.all_manifests(old, Phase.MAP), ADOPT_BATCH)", "batched([], ADOPT_BATCH)"),
     ),
-    mutant("adopt-what-is-cut-short", _RESUMING, 471, (" and self._objects.size(copy.target) == copy.size_bytes", "")),
+    mutant("adopt-what-is-cut-short", _ADOPTING, 471, (" and self.objects.size(copy.target) == copy.size_bytes", "")),
     mutant(
         "adopt-what-is-gone",
-        _RESUMING,
+        _ADOPTING,
         223,
         ("whole = [one for one in wanted if one.task not in missing]", "whole = wanted"),
     ),

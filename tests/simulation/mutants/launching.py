@@ -9,7 +9,7 @@ _TICKING: Final = "s3mr.coordinator.ticker"
 _LAUNCHING: Final = "s3mr.coordinator.launcher"
 _RETRYING: Final = "s3mr.policy.retries"
 _SCHEDULING: Final = "s3mr.policy.scheduler"
-_RESUMING: Final = "s3mr.coordinator.adoption"
+_RELAUNCHING: Final = "s3mr.coordinator.relaunch"
 
 LAUNCHING: Final[tuple[Mutant, ...]] = (
     mutant(
@@ -110,13 +110,13 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
     # Machines that are lost with all that ran on them.
     mutant(
         "launch-again-what-is-logged-alone",
-        _RESUMING,
+        _RELAUNCHING,
         1,
         ("for one in live if one.failure is None and", "for one in live if False and"),
     ),
     mutant(
         "launch-again-what-is-not-logged-alone",
-        _RESUMING,
+        _RELAUNCHING,
         1154,
         ("logged = job.launching.attempts if job.launching else ()", "logged = ()"),
     ),
@@ -192,6 +192,6 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
             'attempts=batch),\n            "last_lease_until": at + lease_s,',
         ),
     ),
-    mutant("launch-again-beyond-the-room", _RESUMING, 96, ("max(1, waves)", "1")),
-    mutant("launch-again-what-is-cancelled", _RESUMING, 34, (" or seen.cancel_requested:", ":")),
+    mutant("launch-again-beyond-the-room", _RELAUNCHING, 96, ("max(1, waves)", "1")),
+    mutant("launch-again-what-is-cancelled", _RELAUNCHING, 34, (" or seen.cancel_requested:", ":")),
 )

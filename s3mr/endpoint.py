@@ -3,20 +3,16 @@
 import os
 import shutil
 
-from s3mr import limits
 from s3mr.adapters.aws.overload import OverloadRetries, say_on_stderr
-from s3mr.coordinator.ticker import Ticker
+from s3mr.adapters.files.temporary_output import temporary_folder_of
 from s3mr.errors import TransientError
-from s3mr.local.cloud import temporary_folder_of
 from s3mr.model.job import JobState
 from s3mr.model.report import TaskRequest
 from s3mr.settings import Settings
 from s3mr.wiring import Stack
 
-END_TICKS_MAX = 60  # a cancelled job needs four; more if another process ticks it as well
 
-
-def open_service(endpoint_url: str) -> Stack:
+def open_endpoint(endpoint_url: str) -> Stack:
     """Return the bucket and the table at an endpoint, which a run has created. This creates nothing.
 
     Raises:
@@ -25,7 +21,7 @@ def open_service(endpoint_url: str) -> Stack:
     return Stack(Settings.at_endpoint(endpoint_url, os.environ), patience=OverloadRetries(say_on_stderr))
 
 
-def end(stack: Stack, job_id: str) -> JobState:
+def end_job(stack: Stack, job_id: str) -> JobState:
     """Cancel a job and drive it to its end, so it holds nothing. A job that is already committing succeeds.
 
     Raises:
@@ -35,20 +31,10 @@ def end(stack: Stack, job_id: str) -> JobState:
     job = stack.store.read_job(job_id)
     if job is not None and not job.phase.terminal:
         stack.store.request_cancel(job_id, at=stack.clock.now())
-    job = until_over(stack.ticker(_NoWorkers(), capacity=1), job_id)
+    job = stack.ticker(_NoWorkers(), capacity=1).tick_to_end(job_id)
     if folder := temporary_folder_of(job.spec):
         shutil.rmtree(folder, ignore_errors=True)
     return job
-
-
-def until_over(ticker: Ticker, job_id: str) -> JobState:
-    """Tick an ending job until it holds nothing."""
-    for _ in range(END_TICKS_MAX):
-        tick = ticker.tick(job_id)
-        if tick.over:
-            return tick.job
-        ticker.clock.sleep(min(tick.wait_s, limits.POLL_S))
-    raise TransientError(f"job {job_id} did not end after {END_TICKS_MAX} ticks: try again")
 
 
 class _NoWorkers:
