@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.services import services
-from tests.warm_commands import S3MR
+from tests.warm_commands import WarmCommand, WarmCommands
 
 Write = Callable[..., Path]
 GONE_S_MAX = 8.0  # promised are 2 s after the command's death; a loaded machine may not let them run so soon
@@ -73,22 +73,21 @@ def state_of(pid: int) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def run(tmp_path: Path, warm_commands: WarmCommands) -> Iterator[Callable[..., WarmCommand]]:
     """Start ``s3mr run job.py`` in ``tmp_path/here``, with its temporary files in ``tmp_path/tmp``."""
     if not Path("/proc/self/cwd").exists():
         pytest.skip("looks for processes in /proc; run on Linux")
     here, temporary = tmp_path / "here", tmp_path / "tmp"
     temporary.mkdir()
     (here / "in.txt").write_text("one\ntwo\n")
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[WarmCommand] = []
 
-    def start(*options: str) -> subprocess.Popen[bytes]:
+    def start(*options: str) -> WarmCommand:
         environment = {**os.environ, "TMPDIR": str(temporary)}
-        command = [S3MR, "run", "job.py", "in.txt", "--output", "out", "--split-size", "1", *options]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen(command, cwd=here, env=environment, **pipes)  # type: ignore[call-overload]
-        started.append(process)
-        return process  # type: ignore[no-any-return]
+        arguments = ["run", "job.py", "in.txt", "--output", "out", "--split-size", "1", *options]
+        command = warm_commands.start(arguments, folder=here, environment=environment)
+        started.append(command)
+        return command
 
     yield start
     for process in started:
@@ -125,7 +124,7 @@ def assert_nothing_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [WAITING, BUSY], ids=["waiting", "busy in C"])
 def test_kill_9_of_the_command_takes_everything_with_it(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, code: str
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, code: str
 ) -> None:
     job_file(code)
     command = run("--workers", "2")
@@ -138,7 +137,7 @@ def test_kill_9_of_the_command_takes_everything_with_it(
 
 @pytest.mark.parametrize("delay_s", [0.1, 0.25, 0.4, 0.6, 0.8, 1.1, 1.5])
 def test_kill_9_while_everything_starts_leaves_nothing(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, delay_s: float
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, delay_s: float
 ) -> None:
     job_file(WAITING)
     command = run("--workers", "2")
@@ -164,7 +163,7 @@ def test_services_whose_command_died_before_it_heard_of_them_still_remove_what_i
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_everything_with_status_130(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, asked: signal.Signals
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, asked: signal.Signals
 ) -> None:
     job_file(WAITING)
     command = run("--workers", "2")
@@ -178,7 +177,7 @@ def test_an_interrupt_ends_everything_with_status_130(
 
 
 def test_killed_workers_are_replaced_and_the_output_is_right(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
     command = run("--workers", "2", "--json")
@@ -195,7 +194,7 @@ def test_killed_workers_are_replaced_and_the_output_is_right(
 
 
 def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
     command = run("--workers", "2", "--task-timeout", "2")
@@ -208,7 +207,7 @@ def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
 
 
 def test_the_death_of_the_services_is_said_and_leaves_nothing(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
     command = run("--workers", "1")
@@ -225,7 +224,7 @@ def test_the_death_of_the_services_is_said_and_leaves_nothing(
 
 
 def test_children_of_user_code_end_with_the_command(
-    job_file: Write, run: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(
         """

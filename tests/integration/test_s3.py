@@ -1,8 +1,8 @@
 """The user's own S3 as input and output: another service than the embedded cloud, with the user's configuration."""
 
 import json
+import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mypy_boto3_s3 import S3Client
 
 from tests.integration.conftest import Finished
 from tests.integration.test_processes import until
-from tests.warm_commands import S3MR
+from tests.warm_commands import WarmCommands
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]
@@ -105,7 +105,7 @@ def test_an_upload_that_the_job_did_not_open_is_never_touched(
 
 
 def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_publishes(
-    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     job_file(
         """
@@ -126,8 +126,8 @@ def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_pub
     """
     )
     aws.put_object(Bucket=bucket, Key="in", Body=b"a\nb\n")
-    command = [str(S3MR), "run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as slow:
+    arguments = ["run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
+    with warm_commands.start(arguments, folder=tmp_path, environment=os.environ) as slow:
         until((tmp_path / "reached").exists, "reduce runs")
         mine = aws.list_multipart_uploads(Bucket=bucket)["Uploads"]
         theirs = s3mr("run", "job.py:quick", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out/", "--quiet")
@@ -168,7 +168,9 @@ def test_while_another_job_commits_nothing_is_completed(
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
 
 
-def test_an_interrupt_aborts_the_open_uploads(job_file: Write, aws: S3Client, bucket: str, tmp_path: Path) -> None:
+def test_an_interrupt_aborts_the_open_uploads(
+    job_file: Write, aws: S3Client, bucket: str, tmp_path: Path, warm_commands: WarmCommands
+) -> None:
     job_file(
         """
     import time
@@ -183,8 +185,8 @@ def test_an_interrupt_aborts_the_open_uploads(job_file: Write, aws: S3Client, bu
     """
     )
     aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
-    command = [str(S3MR), "run", "job.py", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as running:
+    arguments = ["run", "job.py", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
+    with warm_commands.start(arguments, folder=tmp_path, environment=os.environ) as running:
         until((tmp_path / "reached").exists, "reduce runs")
         assert "Uploads" in aws.list_multipart_uploads(Bucket=bucket)
         running.send_signal(signal.SIGINT)

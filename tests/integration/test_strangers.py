@@ -21,7 +21,7 @@ from s3mr.local.connection_limits import STRANGERS_BYTES_MAX, STRANGERS_MAX
 from tests.contract.test_job_store_contract import new_job
 from tests.integration.conftest import RUN_S_MAX
 from tests.integration.test_processes import until
-from tests.warm_commands import S3MR
+from tests.warm_commands import WarmCommand, WarmCommands
 
 JOB = new_job()
 BUCKET = "s3mr-embedded"
@@ -282,7 +282,7 @@ print(json.dumps({"won": won, "refused": refused, "uid": os.getuid()}))
 """
 
 
-def port_of(command: "subprocess.Popen[bytes]") -> int:
+def port_of(command: WarmCommand) -> int:
     """The port at which a command has its services listen."""
     sockets = {str(one.readlink()) for one in Path(f"/proc/{command.pid}/fd").iterdir()}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -290,7 +290,7 @@ def port_of(command: "subprocess.Popen[bytes]") -> int:
 
 
 def test_another_user_of_the_machine_reads_and_changes_nothing_of_a_job_that_runs(
-    job_file: Callable[..., Path], tmp_path: Path
+    job_file: Callable[..., Path], tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     if not Path("/proc/net/tcp").exists():
         pytest.skip("looks for ports in /proc; run on Linux")
@@ -301,11 +301,10 @@ def test_another_user_of_the_machine_reads_and_changes_nothing_of_a_job_that_run
     with tempfile.TemporaryDirectory(prefix="anybody-") as temporary:  # not below `tmp_path`, which is private
         Path(temporary).chmod(0o1777)
         (script := Path(temporary, "attack.py")).write_text(ATTACK)
-        with subprocess.Popen(
-            [S3MR, "run", "job.py", "in.txt", "--output", "out"],
-            cwd=tmp_path,
-            env={**os.environ, "TMPDIR": temporary},
-            stderr=subprocess.PIPE,
+        with warm_commands.start(
+            ["run", "job.py", "in.txt", "--output", "out"],
+            folder=tmp_path,
+            environment={**os.environ, "TMPDIR": temporary},
         ) as command:
             until((tmp_path / "runs").exists, "a map runs")
             attack = [sys.executable, str(script), str(other), str(own), str(port_of(command)), temporary]

@@ -20,7 +20,7 @@ from s3mr.wiring import Stack
 from tests.integration.conftest import RUN_S_MAX, Finished
 from tests.integration.test_processes import GONE_S_MAX, processes_of, until
 from tests.services import services
-from tests.warm_commands import S3MR, WarmCommands
+from tests.warm_commands import WarmCommand, WarmCommands
 
 # Says what it does in `log`; waits where the file `hold` names it, raises where the file `broken` does.
 JOB = """
@@ -78,20 +78,19 @@ class Place:
     tmp: Path
     url: str
     commands: WarmCommands
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    running: list[WarmCommand] = field(default_factory=list)
 
     def start(
         self, *arguments: str, folder: Path | None = None, stdout: int | IO[bytes] = subprocess.PIPE
-    ) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [S3MR, *arguments, "--endpoint-url", self.url],
-            cwd=folder or self.here,
-            env={**os.environ, "TMPDIR": str(self.tmp)},
+    ) -> WarmCommand:
+        command = self.commands.start(
+            [*arguments, "--endpoint-url", self.url],
+            folder=folder or self.here,
+            environment={**os.environ, "TMPDIR": str(self.tmp)},
             stdout=stdout,
-            stderr=subprocess.PIPE,
         )
-        self.running.append(process)
-        return process
+        self.running.append(command)
+        return command
 
     def s3mr(self, *arguments: str, folder: Path | None = None) -> Finished:
         return self.commands.run(

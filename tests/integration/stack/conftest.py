@@ -1,6 +1,6 @@
 """A stack in moto whose functions the test plays, and the commands for it, as a person types them."""
 
-import subprocess
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
@@ -11,7 +11,7 @@ import pytest
 from tests.integration.conftest import Finished
 from tests.integration.moto_stack import KEYS, MotoStack
 from tests.integration.test_processes import until
-from tests.warm_commands import S3MR
+from tests.warm_commands import WarmCommand, WarmCommands
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]
@@ -103,9 +103,9 @@ def job_ids(stack: MotoStack) -> list[str]:
     return [job.spec.job_id for job in stack.stack.store.newest(10)]
 
 
-def start(stack: MotoStack, tmp_path: Path, *more: str, **what: str) -> "subprocess.Popen[bytes]":
+def start(commands: WarmCommands, stack: MotoStack, folder: Path, *more: str, **what: str) -> WarmCommand:
     """Start ``s3mr run --stack``; return when its job has been submitted."""
-    command = [str(S3MR), "run", *asked(stack, **what), "--stack", stack.name, *more]
-    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    arguments = ["run", *asked(stack, **what), "--stack", stack.name, *more]
+    running = commands.start(arguments, folder=folder, environment=os.environ)
     until(lambda: bool(job_ids(stack) and stack.executions()), "the job is submitted")
     return running

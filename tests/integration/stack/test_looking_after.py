@@ -1,14 +1,14 @@
 """Looking after jobs that live on: where they stand, what they have logged, their coordinators, their resumption."""
 
 import json
-import subprocess
+import os
 from pathlib import Path
 from typing import Any
 
 from tests.integration.moto_stack import MotoStack
 from tests.integration.stack.conftest import COUNTED, Run, output, submitted
 from tests.integration.test_processes import until
-from tests.warm_commands import S3MR
+from tests.warm_commands import WarmCommands
 
 
 def test_a_job_is_followed_from_its_submission_to_nothing(typed: Run, stack: MotoStack) -> None:
@@ -52,7 +52,9 @@ def test_a_job_whose_coordinator_has_died_gets_another_from_whoever_looks_after_
     assert len(stack.executions()) == 2
 
 
-def test_a_status_says_whether_a_coordinator_runs_and_what_to_do_where_none_does(typed: Run, stack: MotoStack) -> None:
+def test_a_status_says_whether_a_coordinator_runs_and_what_to_do_where_none_does(
+    typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
+) -> None:
     job_id = submitted(typed, stack)
     assert "\ncoordinator  running\n" in typed("status", job_id).stdout.decode()
     assert json.loads(typed("status", job_id, "--json").stdout)["coordinator"] is True
@@ -61,15 +63,16 @@ def test_a_status_says_whether_a_coordinator_runs_and_what_to_do_where_none_does
     advice = f"s3mr watch {job_id} --stack {stack.name}"
     assert f"\ncoordinator  not running: start one with {advice}\n" in shown
     assert json.loads(typed("status", job_id, "--json").stdout)["coordinator"] is False
-    watching = subprocess.Popen([S3MR, *advice.split()[1:]], stderr=subprocess.DEVNULL)
+    watching = warm_commands.start(advice.split()[1:], folder=tmp_path, environment=os.environ)
     until(lambda: len(stack.executions()) == 2, "another one is started")
     stack.bring_to_its_end(job_id)
-    assert watching.wait(60) == 0
+    _, said = watching.communicate(60)
+    assert watching.returncode == 0, said.decode()
     assert "coordinator" not in typed("status", job_id).stdout.decode()
 
 
 def test_logs_are_those_of_a_job_or_a_task_and_follow_it_to_its_end(
-    typed: Run, stack: MotoStack, tmp_path: Path
+    typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     job_id = submitted(typed, stack)
     at = stack.stack.clock.now()
@@ -89,9 +92,8 @@ def test_logs_are_those_of_a_job_or_a_task_and_follow_it_to_its_end(
     assert [json.loads(text)["message"] for text in one] == ["mapping a"]
     assert typed("logs", job_id, "--task", "reduce/0").stdout == b""
 
-    command = [str(S3MR), "logs", job_id, "--task", "map/2", "--follow", "--stack", stack.name]
-    following = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
-    assert following.stdout is not None
+    arguments = ["logs", job_id, "--task", "map/2", "--follow", "--stack", stack.name]
+    following = warm_commands.start(arguments, folder=tmp_path, environment=os.environ)
     stack.log("map", line(2, "first", **user), at=at + 3)
     assert following.stdout.readline().endswith(b"first\n")
     stack.log("map", line(2, "second", **user), at=at + 4)

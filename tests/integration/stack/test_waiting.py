@@ -11,12 +11,13 @@ from pathlib import Path
 from tests.integration.conftest import Finished
 from tests.integration.moto_stack import MotoStack
 from tests.integration.stack.conftest import COUNTED, Run, asked, job_ids, output, start, submitted
+from tests.warm_commands import WarmCommands
 
 
 def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_no_variable(
-    typed: Run, stack: MotoStack, tmp_path: Path
+    typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
-    running = start(stack, tmp_path, "--json", "--keep-intermediate", "kept")
+    running = start(warm_commands, stack, tmp_path, "--json", "--keep-intermediate", "kept")
     (job_id,) = job_ids(stack)
     stack.bring_to_its_end(job_id)
     printed, said = running.communicate(timeout=60)
@@ -34,9 +35,9 @@ def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_n
 
 
 def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
-    typed: Run, stack: MotoStack, tmp_path: Path
+    typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
-    running = start(stack, tmp_path)
+    running = start(warm_commands, stack, tmp_path)
     (job_id,) = job_ids(stack)
     stack.tick(job_id)
     running.send_signal(signal.SIGINT)
@@ -57,9 +58,9 @@ def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
 
 
 def test_a_user_exception_ends_the_command_with_their_traceback_and_none_of_ours(
-    typed: Run, stack: MotoStack, tmp_path: Path
+    typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
-    running = start(stack, tmp_path, job="fails")
+    running = start(warm_commands, stack, tmp_path, job="fails")
     (job_id,) = job_ids(stack)
     stack.bring_to_its_end(job_id)
     printed, said = running.communicate(timeout=60)
@@ -91,9 +92,13 @@ def test_a_reader_of_json_gets_it_while_two_threads_watch(typed: Run, stack: Mot
 
 
 def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_goes_on(
-    typed: Run, stack: MotoStack, tmp_path: Path, no_credentials: Callable[[], AbstractContextManager[None]]
+    typed: Run,
+    stack: MotoStack,
+    tmp_path: Path,
+    no_credentials: Callable[[], AbstractContextManager[None]],
+    warm_commands: WarmCommands,
 ) -> None:
-    running = start(stack, tmp_path)
+    running = start(warm_commands, stack, tmp_path)
     (job_id,) = job_ids(stack)
     with no_credentials():
         printed, said = running.communicate(timeout=60)
