@@ -65,7 +65,7 @@ nightly-chaos:
 	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
 
 nightly-slow:
-	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --timeout 7200 tests \
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 7200 tests \
 	  --ignore tests/emulator --ignore tests/deployed
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q --timeout 7200 tests/deployed
 

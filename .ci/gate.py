@@ -31,7 +31,7 @@ CHECKS: Final[Track] = {
 }
 DEPLOYED: Final[Track] = {"deployed-tests": (*PYTEST, "tests/deployed")}
 OTHERS: Final[Track] = {
-    "other-tests": (*PYTEST, "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder",
+    "other-tests": (*PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder",
                       "--ignore", "tests/deployed", "--ignore", "tests/emulator"),
 }  # fmt: skip
 

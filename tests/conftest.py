@@ -1,5 +1,6 @@
 """What tests of all kinds share."""
 
+import logging
 import signal
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from tests.warm_commands import WarmCommands
 
 EXAMPLES: Final = 100  # for a property that asks for no number of its own
 TESTS: Final = Path(__file__).parent
-ORDER: Final = ("simulation", "docs", "contract", "unit", "integration", "chaos")
+ORDER: Final = ("chaos", "simulation", "docs", "integration", "contract", "unit")
 
 
 def pytest_configure() -> None:
@@ -25,21 +26,15 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request costs as much as the request
     # A busy machine is no error: what takes long is for the test to bound.
     hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES), deadline=None)
     hypothesis.settings.load_profile("s3mr")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, so that what they share is made once: for ``-n 2 --dist loadgroup``.
-
-    First come those that need one core, then those that start workers, because the deployed tests run meanwhile.
-    """
+    """Run the files in an order in which two processes that share them end at the same time: short files come last."""
     items.sort(key=lambda item: _place(item.path))
-    for item in items:
-        if "deployed" not in item.path.parts:  # all of them are one group
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def _place(path: Path) -> tuple[int, str]:

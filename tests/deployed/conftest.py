@@ -25,13 +25,9 @@ BOOKS_MAX = 8
 BUCKETS = {"InputBuckets": INPUTS, "OutputBuckets": f"{OUTPUTS},{ROOT_OUTPUT}"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The test that looks back on all others comes last."""
     items.sort(key=lambda item: item.name == LAST)
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("deployed"))  # one process: they share a cloud, and its memory
 
 
 @pytest.fixture(scope="session")
