@@ -1,6 +1,6 @@
-"""The template as `sam build` makes it, and what an environment needs beside the package: an interpreter, AWS's client.
+"""Build the template with `sam build`, and what an environment also needs: an interpreter and AWS's runtime client.
 
-Everything is kept below ``build/deployed`` and made again only when its sources have changed.
+Results are kept below ``build/deployed`` and rebuilt only if their sources change.
 """
 
 import compileall
@@ -31,10 +31,10 @@ NOBODY: Final = {
 
 
 def sam(*arguments: str | Path, environment: Mapping[str, str] = NOBODY) -> str:
-    """Run the SAM CLI, with these variables added, and return what it printed; without any, it cannot ask AWS anything.
+    """Run the SAM CLI with these extra variables, and return its output. Without any, it cannot access AWS.
 
     Raises:
-        AssertionError: it has failed; the message is what it said.
+        AssertionError: it failed; the message is its output.
     """
     ran = subprocess.run(
         [_sam_path(), *map(str, arguments)],
@@ -71,9 +71,9 @@ def _build(architecture: str, runtime: str) -> Path:
 
 @cache
 def package(folder: Path) -> tuple[str, Path]:
-    """A copy of a built function's folder that nobody changes, and the SHA-256 of its content that names it.
+    """Return a read-only copy of a built function's folder, and the SHA-256 of its content, which names it.
 
-    The folder itself is read once in a process.
+    Each folder is read once per process.
     """
     sha = fingerprint((path, path.relative_to(folder)) for path in _files(folder))
     kept = BUILD / "packages" / sha
@@ -86,13 +86,13 @@ def _keep(folder: Path, kept: Path) -> None:
     if not kept.exists():
         making = kept.with_suffix(f".{os.getpid()}")
         shutil.copytree(folder, making)
-        # As if Lambda's environments had a cache: importing does not compile anew in each.
+        # Compile once, so that importing does not compile again in each environment.
         compileall.compile_dir(making, quiet=2, workers=0, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
         making.rename(kept)
 
 
 def interpreter() -> Path:
-    """A Python with nothing installed."""
+    """Return a Python without installed packages."""
     folder = BUILD / "runtime" / f"{RUNTIME}-empty"
     with _alone():
         if not folder.exists():
@@ -101,7 +101,7 @@ def interpreter() -> Path:
 
 
 def runtime_client() -> Path:
-    """A folder with AWS's runtime client, and what that needs, alone."""
+    """Return a folder with only AWS's runtime client and its dependencies."""
     folder = BUILD / "runtime" / f"awslambdaric-{importlib.metadata.version('awslambdaric')}-{RUNTIME}"
     with _alone():
         if not folder.exists():
@@ -125,7 +125,7 @@ def _copy_client(folder: Path) -> None:
 
 
 def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
-    """The SHA-256 of files and their names, in an order of its own."""
+    """Return the SHA-256 of files and their names, in a fixed order."""
     digest = hashlib.sha256()
     for path, name in sorted(files, key=lambda pair: pair[1].as_posix()):
         digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
@@ -134,7 +134,7 @@ def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody else makes anything below ``build/deployed`` meanwhile."""
+    """Hold the lock on ``build/deployed``, so that only one process builds there."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

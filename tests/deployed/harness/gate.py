@@ -1,6 +1,6 @@
-"""The door of the cloud, a WSGI application: every request is read, judged by IAM, and answered in turn.
+"""The entrance of the cloud, a WSGI application: each request is parsed, authorized by IAM and answered in turn.
 
-moto is exact for one request at a time only. Lambda's requests are answered by our own service, and hold nobody up.
+moto is exact only for one request at a time. Our own service answers Lambda's requests, and blocks no other request.
 """
 
 import json
@@ -16,17 +16,17 @@ from tests.deployed.harness.lambda_api import Answer, LambdaApi
 from tests.deployed.harness.needs import Need, needs_of
 from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.resources import BUCKET_POLICIES, encryption_key
-from tests.deployed.harness.s3_needs import is_batch_delete, key_action, keys_to_delete, place_of
+from tests.deployed.harness.s3_needs import bucket_and_key, is_batch_delete, key_action, keys_to_delete
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class Gate:
-    """Lets in who may, to moto's ``application`` or to Lambda.
+    """Forwards authorized requests to moto's ``application`` or to Lambda.
 
-    ``encrypted`` says what transport requests count as. The answer of a request that ``loses`` names is lost: it is
-    done, and the caller hears of an error of the service.
+    ``encrypted`` is whether requests count as sent over TLS. The response to a request that ``loses`` selects is lost:
+    the request takes effect, and the caller gets a server error.
     """
 
     def __init__(self, application: Wsgi, access: Access, functions: LambdaApi) -> None:
@@ -60,7 +60,7 @@ class Gate:
         if call.service != "s3":
             self._access.check(principal, needs_of(call))
             return self._forward(call)
-        bucket, key = place_of(call)
+        bucket, key = bucket_and_key(call)
         if is_batch_delete(call):
             return self._delete_several(call, principal, bucket)
         for need in self._s3_needs(call, bucket):
@@ -88,7 +88,7 @@ class Gate:
         return self._access.allows(principal, Need(action, resource), resource_policy=BUCKET_POLICIES.get(bucket))
 
     def _delete_several(self, call: Call, principal: Principal, bucket: str) -> Answer:
-        """DeleteObjects: each key is judged by itself, and the answer says which were refused."""
+        """Answer DeleteObjects: each key is authorized by itself, and the response lists the refused ones."""
         keys = keys_to_delete(call)
         refused = []
         for key in keys:
@@ -110,7 +110,7 @@ class Gate:
         return Answer(200, body.encode(), {"Content-Type": "application/xml"})
 
     def _lost_upload(self, call: Call, bucket: str) -> Answer | None:
-        """moto answers HTTP 500, or completes once more, where S3 says NoSuchUpload."""
+        """Return NoSuchUpload, as S3 does where moto answers HTTP 500 or completes again."""
         from moto.s3.models import s3_backends
 
         upload = call.query.get("uploadId")
@@ -138,7 +138,7 @@ class Gate:
 
 
 def refusal(call: Call, kind: str, message: str) -> Answer:
-    """A refusal in the words of the service that was asked."""
+    """Return a refusal in the format of the called service."""
     status = HTTPStatus.FORBIDDEN
     if call.service == "s3":
         code = "AccessDenied" if kind == "AccessDeniedException" else "InvalidAccessKeyId"
@@ -154,7 +154,7 @@ def refusal(call: Call, kind: str, message: str) -> Answer:
 
 
 def s3_error(status: int, code: str, message: str) -> Answer:
-    """An error of S3's."""
+    """Return an error in S3's format."""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
     )

@@ -1,4 +1,4 @@
-"""Lambda's API over HTTP: what clients of it ask for here, and the right that each question needs."""
+"""Lambda's API over HTTP: the operations that clients use here, and the permission that each one needs."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ _PATH: Final = re.compile(
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer over HTTP."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
@@ -40,18 +40,18 @@ class Answer:
 
 
 class LambdaApi:
-    """Answers requests of the service ``lambda``."""
+    """Answers requests to the service ``lambda``."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
 
     def needs(self, call: Call) -> list[Need]:
-        """What the caller must be allowed."""
+        """Return the permissions that the caller must have."""
         operation, resource = _asked(call)
         return [Need(f"lambda:{operation}", resource)]
 
     def answer(self, call: Call) -> Answer:
-        """Answer a request that is allowed."""
+        """Answer an authorized request."""
         match = _PATH.fullmatch(call.path)
         try:
             if match and match["account"]:

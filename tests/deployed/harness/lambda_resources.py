@@ -1,4 +1,4 @@
-"""Lambda's resources as CloudFormation makes, changes and deletes them: kept in our own `Functions`, not in moto."""
+"""Lambda's resources for CloudFormation to create, update and delete: kept in our own `Functions`, not in moto."""
 
 import contextlib
 from typing import Any, Final, Self
@@ -108,11 +108,11 @@ class AliasResource(Made, CloudFormationModel):  # type: ignore[misc]
         return cls.create_from_cloudformation_json("", cloudformation_json)
 
     def delete(self, *_: str) -> None:
-        """Gone with its function."""
+        """Do nothing: it is deleted with its function."""
 
 
 class InvokeConfigResource(Made, CloudFormationModel):  # type: ignore[misc]
-    """Its properties that name it, FunctionName and Qualifier, replace it; what is replaced may be retained."""
+    """A change of FunctionName or Qualifier replaces it; the replaced one may be retained."""
 
     @staticmethod
     def cloudformation_type() -> str:
@@ -123,13 +123,13 @@ class InvokeConfigResource(Made, CloudFormationModel):  # type: ignore[misc]
         properties = made_of["Properties"]
         function, _qualifier = FUNCTIONS.find(properties["FunctionName"])
         qualifier = str(properties["Qualifier"])
-        function.version(qualifier)  # as AWS: it must exist
-        told = properties.get("DestinationConfig", {})
+        function.version(qualifier)  # as on AWS: it must exist
+        destinations = properties.get("DestinationConfig", {})
         function.invoke_configs[qualifier] = InvokeConfig(
             retries_max=int(properties.get("MaximumRetryAttempts", RETRIES_DEFAULT)),
             event_age_s_max=int(properties.get("MaximumEventAgeInSeconds", EVENT_AGE_S_DEFAULT)),
-            on_success=told.get("OnSuccess", {}).get("Destination"),
-            on_failure=told.get("OnFailure", {}).get("Destination"),
+            on_success=destinations.get("OnSuccess", {}).get("Destination"),
+            on_failure=destinations.get("OnFailure", {}).get("Destination"),
         )
         return cls(f"{function.name}|{qualifier}")
 

@@ -1,7 +1,7 @@
-"""AWS Lambda: invocations, synchronous and asynchronous, as AWS documents them.
+"""AWS Lambda: synchronous and asynchronous invocations, as AWS documents them.
 
-Asynchronous delivery is at least once: a test can ask for doubled and for late events. Retries, event age, throttling,
-destinations and dead letters follow the settings of the qualifier that was invoked; the right to send is the sender's.
+Asynchronous delivery is at least once: a test can ask for duplicate and late events. Retries, event age, throttling,
+destinations and dead letters follow the settings of the invoked qualifier; the function's own role sends the records.
 Source: Lambda Developer Guide, "Invoking a function asynchronously", "Capturing records of asynchronous invocations".
 """
 
@@ -31,12 +31,12 @@ THROTTLED_S: Final = 0.2  # AWS: one second, growing to five minutes
 
 
 class Throttled(Exception):  # noqa: N818 - it is an answer to a request
-    """No concurrency is left."""
+    """All concurrency is in use."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How unkindly events are delivered: chances of a double and of a delay, which is up to ``late_s_max``."""
+    """How badly events are delivered: the chances of a duplicate and of a delay of at most ``late_s_max``."""
 
     seed: int = 0
     doubled: float = 0.0
@@ -46,7 +46,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Event:
-    """An asynchronous invocation that has been accepted."""
+    """An accepted asynchronous invocation."""
 
     request_id: str
     function: Function
@@ -63,7 +63,7 @@ class Event:
 
 @dataclass
 class LambdaService:
-    """All functions of the cloud, and their invocations. ``client`` makes a client with a role's rights."""
+    """All functions of the cloud, and their invocations. ``client`` makes a client with a role's permissions."""
 
     functions: Functions
     environments: Environments
@@ -91,7 +91,7 @@ class LambdaService:
         return version, outcome
 
     def accept(self, function: Function, qualifier: str, payload: bytes) -> str:
-        """Accept an event, to be delivered at least once; return its request id.
+        """Accept an event for delivery at least once; return its request ID.
 
         Raises:
             NoSuchFunction
@@ -110,7 +110,7 @@ class LambdaService:
         return event.request_id
 
     def settle(self, within_s: float) -> None:
-        """Wait until every event that was accepted has been dealt with.
+        """Wait until every accepted event is processed.
 
         Raises:
             TimeoutError: that takes longer.
@@ -193,7 +193,7 @@ class LambdaService:
 
 
 def record_of(event: Event, condition: str, tries: int, outcome: Outcome | None) -> bytes:
-    """The record that a destination is sent; without the payloads where it would be too large."""
+    """Return the record for a destination, without the payloads if it would be too large."""
     context = {
         "requestId": event.request_id,
         "functionArn": event.arn,

@@ -1,7 +1,7 @@
-"""What a request needs: actions on resources, service by service.
+"""Which permissions a request needs: actions on resources, service by service.
 
-Source: the Service Authorization Reference. An operation that is not written down here needs its own action on ``*``,
-which only a policy for everything has.
+Source: the Service Authorization Reference. An operation that is not listed here needs its own action on ``*``, which
+only a policy for everything allows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ IAM_NAMES = {"monitoring": "cloudwatch"}
 
 @dataclass(frozen=True)
 class Need:
-    """One action on one resource, with what conditions may ask about it."""
+    """One action on one resource, with the context for conditions."""
 
     action: str
     resource: str
@@ -26,13 +26,13 @@ class Need:
 
 
 def needs_of(call: Call) -> tuple[Need, ...]:
-    """All that the caller must be allowed to do."""
+    """Return all permissions that the caller must have."""
     finder = _FINDERS.get(call.service)
     return tuple(finder(call)) if finder else (_plain(call, "*"),)
 
 
 def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
-    """The name of a resource of this account."""
+    """Return the ARN of a resource in this account."""
     return f"arn:{PARTITION}:{service}:{region}:{account}:{resource}"
 
 
@@ -131,7 +131,7 @@ def _iam(call: Call) -> Iterator[Need]:
 
 
 def _sts(call: Call) -> Iterator[Need]:
-    if call.operation != "GetCallerIdentity":  # which is always allowed
+    if call.operation != "GetCallerIdentity":  # always allowed
         yield _plain(call, call.parameters.get("RoleArn", "*"))
 
 

@@ -33,15 +33,15 @@ _OBJECT_QUESTIONS = {
 }
 
 
-def place_of(call: Call) -> tuple[str, str | None]:
-    """The bucket, and the key where one is named."""
+def bucket_and_key(call: Call) -> tuple[str, str | None]:
+    """Return the bucket, and the key if the request names one."""
     bucket, _, key = call.path.lstrip("/").partition("/")
     return bucket, key or None
 
 
 def s3_needs(call: Call) -> Iterator[S3Need]:
-    """All actions, each with bucket, key and context."""
-    bucket, key = place_of(call)
+    """Yield all actions, each with bucket, key and context."""
+    bucket, key = bucket_and_key(call)
     if not bucket:
         yield "s3:ListAllMyBuckets", "*", None, {}
     elif key is None:
@@ -51,7 +51,7 @@ def s3_needs(call: Call) -> Iterator[S3Need]:
 
 
 def keys_to_delete(call: Call) -> list[str]:
-    """The keys of a DeleteObjects request: each is judged by itself."""
+    """Return the keys of a DeleteObjects request: each is authorized by itself."""
     return [
         element.text or ""
         for element in ET.fromstring(call.body).iter()  # noqa: S314 - of our own tests
@@ -60,13 +60,13 @@ def keys_to_delete(call: Call) -> list[str]:
 
 
 def is_batch_delete(call: Call) -> bool:
-    """Whether this is DeleteObjects."""
+    """Check if this is DeleteObjects."""
     return call.method == "POST" and "delete" in call.query
 
 
 def key_action(call: Call) -> str | None:
-    """The action on the bucket's KMS key that S3 takes on the caller's behalf, if the bucket has such a key."""
-    if place_of(call)[1] is None:
+    """Return the action on the bucket's KMS key that S3 takes on the caller's behalf, if the bucket has such a key."""
+    if bucket_and_key(call)[1] is None:
         return None
     if call.method == "GET":
         return "kms:Decrypt" if not call.query.keys() & {"tagging", "acl", "uploadId"} else None
@@ -77,7 +77,7 @@ def key_action(call: Call) -> str | None:
 
 def _bucket_needs(call: Call, bucket: str) -> Iterator[S3Need]:
     if is_batch_delete(call):
-        return  # key by key
+        return  # authorized key by key
     if call.method == "HEAD":
         yield "s3:ListBucket", bucket, None, {}
     elif call.method == "GET":
