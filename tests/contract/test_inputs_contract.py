@@ -18,7 +18,7 @@ from s3mr.ports import Inputs
 
 @dataclass(frozen=True)
 class World:
-    """A place that holds objects below ``root``."""
+    """Input storage with objects below ``root``."""
 
     inputs: Inputs
     root: str
@@ -79,7 +79,7 @@ def test_an_object_is_found_by_its_name_with_its_size(world: World) -> None:
     assert found.skipped == 0
 
 
-def test_a_folder_is_everything_below_sorted_by_the_whole_name(world: World) -> None:
+def test_a_folder_has_all_objects_below_it_sorted_by_full_name(world: World) -> None:
     expected = ["B", "a-b/x", "a.txt", "a/b/c", "a/x", "a0", "ü/%20 +.txt"]
     for name in reversed(expected):
         world.put(name, b"x")
@@ -87,14 +87,14 @@ def test_a_folder_is_everything_below_sorted_by_the_whole_name(world: World) -> 
     assert names(world, "/") == expected
 
 
-def test_a_folder_means_whole_components(world: World) -> None:
+def test_a_folder_matches_only_whole_path_components(world: World) -> None:
     for name in ("logs/a", "logs-old/b", "logs.txt"):
         world.put(name, b"x")
     assert names(world, "/logs") == ["logs/a"]
     assert names(world, "/logs/") == ["logs/a"]
 
 
-def test_hidden_names_are_skipped_and_counted_below_a_folder_but_not_by_name(world: World) -> None:
+def test_hidden_names_are_skipped_and_counted_unless_they_are_named(world: World) -> None:
     for name in ("a", "_SUCCESS", ".hidden", "_temporary/x", "b/.c/d", "b/e_.f"):
         world.put(name, b"x")
     found = world.inputs.find([world.root])
@@ -103,7 +103,7 @@ def test_hidden_names_are_skipped_and_counted_below_a_folder_but_not_by_name(wor
     assert names(world, "/_SUCCESS", "/_temporary/") == ["_SUCCESS", "_temporary/x"]
 
 
-def test_an_object_named_twice_counts_once_at_its_first_place(world: World) -> None:
+def test_an_object_that_is_named_twice_counts_once_at_its_first_position(world: World) -> None:
     for name in ("a", "b", "_c"):
         world.put(name, b"x")
     assert names(world, "/b", "", "/a") == ["b", "a"]
@@ -116,13 +116,13 @@ def test_empty_objects_are_found(world: World) -> None:
     assert [each.size_bytes for each in found.objects] == [0]
 
 
-def test_what_is_not_there_is_refused_by_its_name(world: World) -> None:
+def test_a_missing_object_is_refused_by_its_name(world: World) -> None:
     world.put("a", b"x")
     with pytest.raises(RequestError, match=r"/missing"):
         world.inputs.find([world.root, f"{world.root}/missing"])
 
 
-def test_nothing_but_skipped_names_is_no_input(world: World) -> None:
+def test_an_input_with_only_skipped_names_is_refused(world: World) -> None:
     world.put("_a", b"x")
     with pytest.raises(RequestError, match=r"no input.*1 skipped"):
         world.inputs.find([world.root])
@@ -138,7 +138,7 @@ def test_any_range_is_streamed_in_small_blocks(world: World) -> None:
         assert all(0 < len(block) <= limits.MIB for block in blocks)
 
 
-def test_a_stream_may_be_left_early(world: World) -> None:
+def test_a_stream_can_be_closed_early(world: World) -> None:
     world.put("a", bytes(3 * limits.MIB))
     etag = world.inputs.find([world.root]).objects[0].etag
     assert next(world.inputs.stream(f"{world.root}/a", etag=etag, start=0, stop=3 * limits.MIB))
@@ -183,7 +183,9 @@ def globbing(request: pytest.FixtureRequest, tmp_path: Path) -> World:
         ("/*/y", ["x/y/b.txt", "x/y/c.md"]),
     ],
 )
-def test_globs_match_components_alike_everywhere(globbing: World, pattern: str, expected: list[str]) -> None:
+def test_globs_match_path_components_the_same_way_in_every_storage(
+    globbing: World, pattern: str, expected: list[str]
+) -> None:
     assert names(globbing, pattern) == expected
 
 
@@ -196,7 +198,7 @@ def test_a_glob_that_matches_nothing_says_so(globbing: World) -> None:
         globbing.inputs.find([f"{globbing.root}/*.gz"])
 
 
-def test_an_object_is_looked_up_as_it_was_found_and_as_it_is_now(world: World) -> None:
+def test_looking_up_an_object_returns_its_current_version(world: World) -> None:
     for name in ("a", "a-longer", "dir [1]/b*"):
         world.put(name, b"12")
     for found in world.inputs.find([world.root]).objects:

@@ -17,7 +17,7 @@ from s3mr.ports import Published
 
 @dataclass(frozen=True)
 class Place:
-    """An output that everybody can write to."""
+    """An output that any process can write to."""
 
     published: Published
     put: Callable[[str, bytes], object]
@@ -40,7 +40,7 @@ def folder_place(folder: Path) -> Place:
 
 def s3_place(client: S3Client) -> Place:
     client.put_object(Bucket="bucket", Key="out-of-the-way/part-00000", Body=b"a neighbour's")
-    client.put_object(Bucket="bucket", Key="out/", Body=b"")  # as the console makes a folder
+    client.put_object(Bucket="bucket", Key="out/", Body=b"")  # a folder made in the S3 console
     return Place(
         S3Published(client, "s3://bucket/out"),
         lambda name, data: client.put_object(Bucket="bucket", Key=f"out/{name}", Body=data),
@@ -62,13 +62,13 @@ def content(place: Place, name: str) -> bytes | None:
     return None if blocks is None else b"".join(blocks)
 
 
-def test_what_lies_there_is_named_and_what_lies_deeper_is_one_name(place: Place) -> None:
+def test_objects_are_named_and_deeper_ones_as_one_name(place: Place) -> None:
     for name in ("part-00001", "part-00000", "_SUCCESS", "deeper/a", "deeper/b/c", "é"):
         place.put(name, b"x")
     assert list(place.published.names()) == ["_SUCCESS", "deeper/", "part-00000", "part-00001", "é"]
 
 
-def test_an_object_is_read_whole_in_blocks_of_a_mebibyte_at_most(place: Place) -> None:
+def test_an_object_is_read_whole_in_blocks_of_at_most_a_mebibyte(place: Place) -> None:
     data = os.urandom(2 * limits.MIB + 5)
     place.put("part-00000", data)
     blocks = place.published.stream("part-00000")
@@ -82,25 +82,25 @@ def test_an_object_is_read_whole_in_blocks_of_a_mebibyte_at_most(place: Place) -
     assert max(sizes) <= limits.MIB
 
 
-def test_an_empty_object_is_one(place: Place) -> None:
+def test_an_empty_object_exists(place: Place) -> None:
     place.put("part-00000", b"")
     assert content(place, "part-00000") == b""
 
 
-def test_what_is_not_there_is_none_and_so_is_what_is_no_object(place: Place) -> None:
+def test_a_missing_or_non_file_name_is_none(place: Place) -> None:
     place.put("part-00000/inside", b"x")
     assert content(place, "part-00000") is None
     assert content(place, "part-00001") is None
 
 
-def test_what_was_removed_is_there_no_more(place: Place) -> None:
+def test_a_removed_object_is_gone(place: Place) -> None:
     place.put("part-00000", b"x")
     place.remove("part-00000")
     assert content(place, "part-00000") is None
     assert list(place.published.names()) == []
 
 
-def test_in_memory_what_vanishes_under_the_reading_cannot_be_read() -> None:
+def test_in_memory_an_object_that_vanishes_while_it_is_read_is_an_error() -> None:
     place = memory_place()
     place.put("part-00000", bytes(2 * limits.MIB))
     blocks = place.published.stream("part-00000")
@@ -111,7 +111,7 @@ def test_in_memory_what_vanishes_under_the_reading_cannot_be_read() -> None:
         next(blocks)
 
 
-def test_a_bucket_that_is_not_there_and_a_file_that_must_not_be_read_are_refused(s3: S3Client, tmp_path: Path) -> None:
+def test_a_missing_bucket_and_an_unreadable_file_are_refused(s3: S3Client, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="there is no such bucket"):
         S3Published(s3, "s3://another/out").stream("_SUCCESS")
     with pytest.raises(RequestError, match="no such file or directory"):
