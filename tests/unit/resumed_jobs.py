@@ -1,4 +1,4 @@
-"""Jobs over honest fakes that have failed, to be resumed: what tests of resuming share."""
+"""Failed jobs over honest fakes, for tests of resuming."""
 
 import io
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Faulty:
 
 
 def resumer(one: World) -> Resumer:
-    """What a new process would make."""
+    """Return a resumer as a new process would create it."""
     submitter = Submitter(
         inputs_of=lambda _: one.reader,
         objects=one.objects,
@@ -51,7 +51,7 @@ def resumer(one: World) -> Resumer:
 
 
 def failed(faulty: Faulty, **order: Any) -> World:
-    """A world in which the job has failed, and is no longer broken."""
+    """Return a world whose job has failed, and would now succeed."""
     one = World(faulty.job(), TEXT)
     one.submit(**order)
     assert one.finish().phase is Phase.FAILED

@@ -1,4 +1,4 @@
-"""Resuming over honest fakes: what is adopted, and what runs again."""
+"""Resuming over honest fakes: which results are adopted, and which tasks run again."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from tests.world import World, died
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
-def test_a_resumed_job_runs_only_the_map_tasks_that_had_no_winner_and_every_reduce(layout: str) -> None:
+def test_a_resumed_job_runs_only_map_tasks_without_a_winner_and_all_reduce_tasks(layout: str) -> None:
     one = failed(Faulty(), layout=layout)
     old, had = one.state(), map_winners(one, one.job_id)
     assert 0 < len(had) < old.spec.map_tasks
@@ -31,7 +31,7 @@ def test_a_resumed_job_runs_only_the_map_tasks_that_had_no_winner_and_every_redu
     assert finished(one).attempts == len(run)
 
 
-def test_a_resumed_job_comes_to_what_a_fresh_run_comes_to() -> None:
+def test_a_resumed_job_has_the_same_counters_as_a_fresh_run() -> None:
     fresh = World(Job(map=words, reduce=total), TEXT)
     fresh.submit()
     wanted = finished(fresh).counters.model_dump(exclude={"busy_s", "requests"})
@@ -42,7 +42,7 @@ def test_a_resumed_job_comes_to_what_a_fresh_run_comes_to() -> None:
     assert (state.retried, state.ignored) == (0, 0)
 
 
-def test_a_job_that_failed_in_reduce_maps_nothing_again() -> None:
+def test_a_job_that_failed_in_reduce_runs_no_map_task_again() -> None:
     one = failed(Faulty(Phase.REDUCE))
     state = resumed(one)
     assert (state.cursor, state.done) == (state.spec.map_tasks, state.spec.map_tasks)
@@ -50,7 +50,7 @@ def test_a_job_that_failed_in_reduce_maps_nothing_again() -> None:
     assert finished(one).attempts == state.spec.reducers
 
 
-def test_a_cancelled_job_is_resumed_from_where_it_was() -> None:
+def test_a_cancelled_job_resumes_where_it_stopped() -> None:
     one = World(Job(map=words, reduce=total), TEXT, capacity=2)
     one.submit()
     one.tick()
@@ -82,7 +82,7 @@ def test_adopted_tasks_do_not_make_a_tick_wait_while_nothing_runs() -> None:
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
 @pytest.mark.parametrize("damage", ["gone", "longer"])
-def test_a_task_whose_object_is_gone_or_not_what_it_was_runs_again(layout: str, damage: str) -> None:
+def test_a_task_whose_object_is_missing_or_changed_runs_again(layout: str, damage: str) -> None:
     one = failed(Faulty(Phase.REDUCE), layout=layout)
     key = stored(one, one.job_id)[0]
     if damage == "gone":
@@ -96,7 +96,7 @@ def test_a_task_whose_object_is_gone_or_not_what_it_was_runs_again(layout: str, 
     finished(one)
 
 
-def test_a_resumed_job_needs_nothing_of_the_old_one() -> None:
+def test_a_resumed_job_does_not_need_the_old_one() -> None:
     one = failed(Faulty())
     old = one.state()
     resumed(one)
@@ -106,7 +106,7 @@ def test_a_resumed_job_needs_nothing_of_the_old_one() -> None:
     finished(one)
 
 
-def test_the_old_job_and_what_it_wrote_stay_as_they_are() -> None:
+def test_the_old_job_and_its_objects_do_not_change() -> None:
     one = failed(Faulty())
     old, objects = one.state(), stored(one, one.job_id)
     resumed(one)
@@ -115,7 +115,7 @@ def test_the_old_job_and_what_it_wrote_stay_as_they_are() -> None:
     assert stored(one, old.spec.job_id) == objects
 
 
-def test_a_resumed_job_that_fails_is_resumed_with_all_that_was_won_by_then() -> None:
+def test_a_resumed_job_that_fails_can_be_resumed_with_all_its_winners() -> None:
     faulty = Faulty()
     one = failed(faulty)
     faulty.broken = True
@@ -128,7 +128,7 @@ def test_a_resumed_job_that_fails_is_resumed_with_all_that_was_won_by_then() -> 
     finished(one)
 
 
-def test_a_job_without_reduce_starts_anew() -> None:
+def test_a_job_without_reduce_starts_from_the_beginning() -> None:
     fails = [True]
 
     def mapping(source: str, line: str) -> Iterator[tuple[str, str]]:
@@ -147,7 +147,7 @@ def test_a_job_without_reduce_starts_anew() -> None:
     assert one.output().splitlines() == lines
 
 
-def test_the_output_and_the_functions_may_be_named_anew_and_nothing_else_changes() -> None:
+def test_resuming_can_change_only_the_output_and_the_functions() -> None:
     one = failed(Faulty())
     old, functions = one.state().spec, WorkerFunctions(map="m:8", reduce="r:8")
     new = resumer(one).plan(old.job_id, output="mem://other", functions=functions)
@@ -157,7 +157,7 @@ def test_the_output_and_the_functions_may_be_named_anew_and_nothing_else_changes
     assert resumer(one).plan(old.job_id).output == old.output
 
 
-def test_a_zombies_upload_is_left_alone_where_another_job_writes_by_then() -> None:
+def test_a_zombies_upload_is_kept_while_another_job_writes_to_the_output() -> None:
     faulty = Faulty()
     one = failed(faulty)
     old = one.job_id
@@ -165,7 +165,7 @@ def test_a_zombies_upload_is_left_alone_where_another_job_writes_by_then() -> No
     while one.state().phase is not Phase.REDUCE or not one.sent:
         one.work()
         one.tick()
-    report = one.execute(one.sent.popleft())  # uploaded, and not yet recorded
+    report = one.execute(one.sent.popleft())  # uploaded, but not recorded yet
     one.clock.sleep(10 * limits.lease_s(state.spec.task_timeout_s))
     assert one.ticker().tick(old).swept
     assert one.folder.uploads
@@ -173,7 +173,7 @@ def test_a_zombies_upload_is_left_alone_where_another_job_writes_by_then() -> No
     finished(one)
 
 
-def test_an_adopted_manifest_is_the_old_one_to_the_letter() -> None:
+def test_an_adopted_manifest_is_identical_to_the_old_one() -> None:
     one = failed(Faulty(Phase.REDUCE))
     old = one.state()
     new = resumed(one)

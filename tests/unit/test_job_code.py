@@ -1,4 +1,4 @@
-"""The code that a worker loads is verified, and is never the code of another job."""
+"""A worker verifies code before it loads it, and never runs the code of another job."""
 
 import hashlib
 import sys
@@ -30,7 +30,7 @@ first, second = Job(map=one), Job(map=two)
 
 
 class World:
-    """Bundles and the jobs that need them, with a worker that has loaded none."""
+    """Bundles and the jobs that need them, with a worker that has not loaded any."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ def test_a_module_that_reads_parameters_at_import_sees_those_of_its_own_job(worl
     assert seen == [("1", "1"), ("2", "2"), ("-", "-"), ("1", "1")]
 
 
-def test_code_finds_what_was_included_beside_its_own_file(world: World) -> None:
+def test_code_finds_included_files_beside_its_own_file(world: World) -> None:
     reading = """
 from pathlib import Path
 from s3mr import Job
@@ -100,7 +100,7 @@ first = Job(map=lambda source, record: TABLE)
     assert world.call(world.job({"jobs.py": reading, "data/table.json": "[1]"})) == "[1]"
 
 
-def test_a_format_of_the_jobs_own_module_is_that_of_the_job_that_runs(world: World) -> None:
+def test_a_job_uses_the_format_that_its_own_module_registered(world: World) -> None:
     declaring = """
 from s3mr import Job
 from s3mr.formats import register_format
@@ -127,7 +127,7 @@ def test_the_same_job_is_imported_once(world: World) -> None:
     assert world.code.load(job.model_copy(update={"job_id": "another"}), world.objects).folder
 
 
-def test_a_job_does_not_see_what_another_bundle_had_beside_it(world: World) -> None:
+def test_a_job_does_not_see_the_files_of_another_bundle(world: World) -> None:
     world.call(world.job({"jobs.py": TWO_JOBS, "beside.py": ""}))
     lonely = world.job({"jobs.py": TWO_JOBS})
     with pytest.raises(UserCodeError, match="No module named 'beside'"):
@@ -153,7 +153,7 @@ def test_a_module_that_failed_is_imported_again(world: World) -> None:
             world.call(job)
 
 
-def test_no_code_of_a_bundle_runs_before_its_checksum_is_verified(world: World, tmp_path: Path) -> None:
+def test_code_of_a_bundle_runs_only_after_its_checksum_is_verified(world: World, tmp_path: Path) -> None:
     job = world.job({"jobs.py": f"open({str(tmp_path / 'ran')!r}, 'w')"})
     forged = job.model_copy(update={"bundle": job.bundle.model_copy(update={"sha256": "0" * 64})})
     with pytest.raises(InvariantError, match="SHA-256"):
@@ -161,7 +161,7 @@ def test_no_code_of_a_bundle_runs_before_its_checksum_is_verified(world: World, 
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_endless_object_instead_of_a_bundle_is_not_read_to_its_end(world: World) -> None:
+def test_an_endless_object_in_place_of_a_bundle_is_not_read_to_its_end(world: World) -> None:
     job = world.job({"jobs.py": TWO_JOBS})
     world.objects.put(object_names.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
     with pytest.raises(InvariantError, match="too large"):

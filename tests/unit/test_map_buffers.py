@@ -1,4 +1,4 @@
-"""The three buffers of map: pairs, groups for a combiner, or values folded by a ready-made reducer."""
+"""The three buffers of map: pairs, groups for a combiner, or values folded by a built-in reducer."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +43,7 @@ class Files:
 def taken_in(
     fills: Iterable[Iterable[Any]], *, files: Files | None = None, memory_bytes: int = 10**6, **more: Any
 ) -> Pairs:
-    """Take in the pairs of each fill, and return what comes out of it."""
+    """Add the pairs of each fill, and return the result."""
     given = {"partition": by_hash(1), "combine": None, "frame_bytes": 1000, "scratch": files or Files()}
     with SortBuffer(**{**given, "memory_bytes": memory_bytes, **more}) as buffer:
         for pairs in fills:
@@ -115,7 +115,7 @@ def test_the_values_of_a_key_keep_the_order_of_their_yields(how: str, memory_byt
     alike=st.lists(st.tuples(st.sampled_from("abc"), st.just(7)), max_size=20),
     others=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([7, 8, "7", 7.0, True, None, [7]])), max_size=20),
 )
-def test_equal_values_at_first_keep_their_order_among_others(
+def test_equal_first_values_keep_their_order_among_others(
     how: str, memory_bytes: int, alike: Pairs, others: Pairs
 ) -> None:
     out = taken_in([alike, others, alike], memory_bytes=memory_bytes, **HOW[how])
@@ -160,7 +160,7 @@ def test_a_combiner_is_not_called_for_one_value() -> None:
 
 
 @pytest.mark.parametrize("constant", [1, "x", None, (1, "a")])
-def test_counting_starts_again_after_a_spill(constant: Any) -> None:
+def test_counting_restarts_after_a_spill(constant: Any) -> None:
     held = CombineBuffer(
         BufferSettings(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))]
     )
@@ -171,7 +171,7 @@ def test_counting_starts_again_after_a_spill(constant: Any) -> None:
 
 
 @any_way
-def test_memory_counts_over_many_small_fills(how: str) -> None:
+def test_memory_is_counted_over_many_small_fills(how: str) -> None:
     files = Files()
     pairs = [(f"{number % 9}", f"{number:06}" * 9) for number in range(1_000)]
     taken_in([[pair] for pair in pairs], files=files, memory_bytes=40_000, **HOW[how])
@@ -207,7 +207,7 @@ def test_keys_with_equal_counts_of_one_value_are_folded_once() -> None:
     pairs = [(f"{number:04}", 1) for number in (*range(600), *range(100), *range(600))]
     out = taken_in([pairs], folding=Folding(added, lambda _key, states: sum(states)))
     assert out == [(f"{number:04}", 3 if number < 100 else 2) for number in range(600)]
-    assert sorted(folded) == [1, 2, 3]  # the very first value is held apart from those that are counted
+    assert sorted(folded) == [1, 2, 3]  # the first value is kept apart from those that are counted
 
 
 @pytest.mark.parametrize(("reducer", "state"), [(reducers.total, 4_999_950_000), (reducers.maximum, 99_999)])
@@ -254,7 +254,7 @@ def test_keys_without_values_after_the_combiner_take_no_memory() -> None:
     assert files.made == 0
 
 
-def test_an_int_keeps_its_place_among_equal_values_of_other_types() -> None:
+def test_an_int_keeps_its_position_among_equal_values_of_other_types() -> None:
     minimum = reducers.minimum
     folding = Folding(lambda _key, values: minimum.fold(values), lambda _key, states: minimum.merge(states), min)
     for came in ([2, 1, True, 1], [2, True, 1], [True, 2, 1], [2, 1.0, 1, True], [2, 3, 1, 1.0]):
@@ -291,7 +291,7 @@ def passing(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("function", [swallowing, passing])
-def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_with_it(
+def test_an_internal_error_in_the_values_stays_one_even_if_the_function_catches_it(
     function: Callable[..., Any],
 ) -> None:
     code = UserCode(Functions(map=passing, reduce=function, combine=function))
@@ -303,7 +303,7 @@ def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_wi
 
 
 @pytest.mark.parametrize(("key", "own"), [(1, True), (1, 1.0), (1.0, 1), ("a", "b"), ((1,), (True, 2))])
-def test_a_combiner_must_yield_its_own_key_also_in_type(key: Any, own: Any) -> None:
+def test_a_combiner_must_yield_its_own_key_with_its_own_type(key: Any, own: Any) -> None:
     code = UserCode(Functions(map=passing, reduce=passing, combine=lambda _key, _values: [(own, 1)]))
     assert code.combine is not None
     with pytest.raises(UserCodeError, match="must yield the key that it was called with"):

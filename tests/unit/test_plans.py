@@ -1,4 +1,4 @@
-"""A worker reads its plan ahead, and serves one job after another."""
+"""A worker reads its plan ahead, for one job after another."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ class Counted(MemoryObjectStore):
 
 
 def planned(store: MemoryObjectStore, job_id: str, sources: list[str]) -> tuple[JobSpec, list[Pointer]]:
-    """Write the plan of a job, a task a source, and return its spec and the pointers to its tasks."""
+    """Write a job's plan with one task per source; return its spec and the pointers to its tasks."""
     tasks = [MapTask(splits=(Split(source=one, size_bytes=1, etag="e", start=0, stop=1),)) for one in sources]
     plan = bytearray()
     summary = encode_plan(tasks, plan.extend)
@@ -55,7 +55,7 @@ def test_a_long_plan_is_read_in_a_few_requests_and_every_task_is_right() -> None
     assert read(reader, store, spec, pointers[0]) == sources[0]
 
 
-def test_the_plan_of_another_job_is_read_again_even_at_the_same_offset() -> None:
+def test_the_plan_of_another_job_is_read_even_at_the_same_offset() -> None:
     store, reader = Counted(), PlanReader()
     one, at_one = planned(store, "one", ["a", "b"])
     two, at_two = planned(store, "two", ["c", "d"])

@@ -1,4 +1,4 @@
-"""What a command has left is removed, whatever user code has put in its place, and nothing else is."""
+"""The reaper removes what a command left, even if user code replaced it, and nothing else."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,9 @@ def laid_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("lay", [laid_folder, laid_link, os.mkfifo, Path.touch])
-def test_what_stands_there_is_removed_and_a_link_is_not_followed(tmp_path: Path, lay: Callable[[Path], object]) -> None:
+def test_a_file_folder_or_link_at_the_path_is_removed_and_links_are_not_followed(
+    tmp_path: Path, lay: Callable[[Path], object]
+) -> None:
     laid_folder(tmp_path / "theirs")
     lay(tmp_path / "ours")
     remove_folder(str(tmp_path / "ours"))
@@ -27,5 +29,5 @@ def test_what_stands_there_is_removed_and_a_link_is_not_followed(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["gone", "gone\0", "x" * 300])
-def test_what_is_not_there_needs_no_removal(tmp_path: Path, name: str) -> None:
+def test_a_missing_path_is_not_an_error(tmp_path: Path, name: str) -> None:
     remove_folder(f"{tmp_path}/{name}")

@@ -1,4 +1,4 @@
-"""A task context in memory for executions, and a minimal coordinator that runs one job."""
+"""An in-memory task context for executions, and a minimal coordinator that runs one job."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +55,7 @@ class Writer:
 
 
 class Folder:
-    """As much of an output as workers use."""
+    """The part of an output that workers use."""
 
     def __init__(self) -> None:
         self.parts: dict[str, bytes] = {}
@@ -93,7 +93,7 @@ class Counting:
 
 
 class Cloud:
-    """A job's context, and its coordinator in ten lines."""
+    """A job's context, with its coordinator in ten lines."""
 
     def __init__(self, texts: Texts, functions: Functions, *, reducers: int = 3, layout: str = "packed") -> None:
         self.texts, self.functions = texts, functions
