@@ -1,4 +1,4 @@
-"""Run many seeds, on some processes, and tell what was found."""
+"""Run many seeds, on several processes, and report the findings."""
 
 import hashlib
 import multiprocessing
@@ -12,13 +12,13 @@ from tests.simulation.drawing import draw
 from tests.simulation.shrinking import shrink
 from tests.simulation.world import Outcome, World
 
-TOLD_MAX: Final = 3  # violations that are shrunk and told in full
+TOLD_MAX: Final = 3  # violations that are shrunk and reported in full
 TRACE_LINES_MAX: Final = 150
 CHUNK_SEEDS: Final = 25
 
 
 def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
-    """Run ``seeds``, print violations (the first ones as stories) and a summary; return how many there were."""
+    """Run ``seeds``, print violations (the first ones as stories) and a summary; return the number of violations."""
     began_at = time.perf_counter()
     jobs: Counter[str] = Counter()
     faults = operations = violations = 0
@@ -44,7 +44,7 @@ def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
 
 
 def story(seed: int) -> Iterator[str]:
-    """Yield the lines that tell how a seed fails, with as few faults as are needed."""
+    """Yield lines that report how a seed fails, with as few faults as needed."""
     scenario = draw(seed)
     small = shrink(scenario, World(scenario, keeps_trace=True).run())
     yield f"  with {counted(len(small.strikes), 'fault')}: {small.violation}"

@@ -1,4 +1,4 @@
-"""Make a failure small: find few of the faults that struck that are enough for the same invariant to break.
+"""Shrink a failure: find a small set of faults that still breaks the same invariant.
 
 Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002), the ddmin algorithm.
 """
@@ -31,7 +31,7 @@ def shrink(scenario: Scenario, outcome: Outcome) -> Outcome:
 
 
 def _ddmin(numbers: list[int], breaks: Callable[[list[int]], bool], go_on: Callable[[], bool]) -> None:
-    """Call ``breaks`` with ever smaller subsets of ``numbers``; keep a subset for which it says yes."""
+    """Call ``breaks`` with smaller and smaller subsets of ``numbers``; keep a subset for which it returns true."""
     if breaks([]):
         return
     parts = 2
