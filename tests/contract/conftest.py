@@ -12,7 +12,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_s3 import S3Client
 
 from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
-from tests.contract.misbehaving import Fault, Misbehaving, none
+from tests.contract.misbehaving import Fault, MisbehavingApp, none
 from tests.serving import application, serving
 
 BUCKET, TABLE = "bucket", "table"
@@ -58,7 +58,7 @@ def s3(s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Clien
 class Services:
     """S3 and DynamoDB behind a fault, over real connections. Clients do not retry."""
 
-    app: Misbehaving
+    app: MisbehavingApp
     s3: S3Client
     dynamodb: DynamoDBClient
 
@@ -75,7 +75,7 @@ class Services:
 @pytest.fixture(scope="session")
 def served() -> Iterator[Services]:
     """Services that tests share; each test gets its own state."""
-    app = Misbehaving(application())
+    app = MisbehavingApp(application())
     once = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={})
     with serving(app) as url:
         known: dict[str, Any] = {

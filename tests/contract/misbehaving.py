@@ -51,7 +51,7 @@ def none(call: Call, ask: Ask) -> Answer:
 
 
 @dataclass(slots=True)
-class Misbehaving:
+class MisbehavingApp:
     """An application that answers for ``app`` with the current ``fault``."""
 
     app: WsgiApp

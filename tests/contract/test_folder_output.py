@@ -240,8 +240,8 @@ def test_a_link_that_replaces_the_target_while_the_job_runs_is_not_followed(tmp_
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
-    """What was made durable: a file of so many bytes, or a folder with these names."""
+class Sync:
+    """One sync: of a file with this many bytes, or of a folder with these names."""
 
     inode: int
     holds: int | tuple[str, ...]
@@ -249,44 +249,44 @@ class Synced:
 
 
 @pytest.fixture
-def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Synced]:
+def syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sync]:
     """Record what this process syncs, with its content at that moment."""
-    seen: list[Synced] = []
+    seen: list[Sync] = []
     fsync = os.fsync
 
     def recording(descriptor: int) -> None:
         found = os.fstat(descriptor)
         names = tuple(sorted(os.listdir(descriptor))) if stat.S_ISDIR(found.st_mode) else found.st_size
-        seen.append(Synced(found.st_ino, names, (tmp_path / "out").exists()))
+        seen.append(Sync(found.st_ino, names, (tmp_path / "out").exists()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", recording)
     return seen
 
 
-def test_a_part_is_durable_before_it_is_reported(tmp_path: Path, synced: list[Synced]) -> None:
+def test_a_part_is_durable_before_it_is_reported(tmp_path: Path, syncs: list[Sync]) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     writer = output.open_part("part-00000", worker=WORKER, announce=len)
     writer.write(b"content")
     writer.finish(records=1)
     inode = writer.path.stat().st_ino
-    assert synced == [Synced(inode, len(b"content"), published=False)]
+    assert syncs == [Sync(inode, len(b"content"), published=False)]
 
 
 def test_the_whole_output_is_durable_before_it_appears_and_its_name_once_it_is_published(
-    tmp_path: Path, synced: list[Synced]
+    tmp_path: Path, syncs: list[Sync]
 ) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     output.publish(b"{}", {"part-00000"})
     inodes = [(tmp_path / name).stat().st_ino for name in ("out/part-00000", "out/_SUCCESS", "out", ".")]
-    assert synced == [
-        Synced(inodes[0], 1, published=False),
-        Synced(inodes[1], 2, published=False),
-        Synced(inodes[2], ("_SUCCESS", "part-00000"), published=False),
-        Synced(inodes[3], ("out",), published=True),
+    assert syncs == [
+        Sync(inodes[0], 1, published=False),
+        Sync(inodes[1], 2, published=False),
+        Sync(inodes[2], ("_SUCCESS", "part-00000"), published=False),
+        Sync(inodes[3], ("out",), published=True),
     ]
 
 

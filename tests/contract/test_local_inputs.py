@@ -119,7 +119,7 @@ def test_a_name_that_is_not_utf8_is_kept_in_the_plan() -> None:
     try:
         put(name, b"content")
     except OSError:
-        pytest.skip("this file system has only names in UTF-8")
+        pytest.skip("this file system allows only UTF-8 names")
     found = LocalInputs().find(["."]).objects
     written = bytearray()
     tasks = plan_splits(found, split_size_bytes=100, splittable=lambda _: True)
@@ -188,7 +188,7 @@ def test_local_files_need_no_client_and_no_boto3() -> None:
     put("a")
 
     def never() -> LocalInputs:
-        raise AssertionError("no s3:// source was named")
+        raise AssertionError("no client is needed without an s3:// source")
 
     assert [each.source for each in AnyInputs(LocalInputs(), never).find(["a"]).objects] == ["a"]
     code = "import sys, s3mr.adapters.files.file_inputs, s3mr.adapters.all_inputs; sys.exit('botocore' in sys.modules)"

@@ -9,7 +9,7 @@ from mypy_boto3_s3 import S3Client
 
 from s3mr.adapters.published_output import S3Published
 from s3mr.errors import InvariantError, RequestError, TransientError
-from tests.contract.test_s3_adapters import Breaking
+from tests.contract.test_s3_adapters import BreakingClient
 
 DATA = bytes(range(250)) * 40
 KEY = "out/part-00000"
@@ -18,7 +18,7 @@ KEY = "out/part-00000"
 def breaking_stream(client: S3Client, *, times: int) -> Iterator[bytes]:
     """Return a stream over a connection that breaks ``times`` after a thousand bytes."""
     client.put_object(Bucket="bucket", Key=KEY, Body=DATA)
-    breaking = cast("S3Client", Breaking(client, after_bytes=1001, times=times))
+    breaking = cast("S3Client", BreakingClient(client, after_bytes=1001, times=times))
     blocks = S3Published(breaking, "s3://bucket/out").stream("part-00000")
     assert blocks is not None
     return blocks

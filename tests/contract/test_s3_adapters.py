@@ -22,7 +22,7 @@ from s3mr.model.object_names import OpenedPart
 WORKER = "0123456789abcdef"
 
 
-class Breaking:
+class BreakingClient:
     """A client whose responses break after some bytes, a given number of times."""
 
     def __init__(self, client: S3Client, *, after_bytes: int, times: int, quietly: bool = False) -> None:
@@ -65,7 +65,7 @@ def stream(client: object, data: bytes) -> bytes:
 @pytest.mark.parametrize("quietly", [False, True])
 def test_reading_resumes_after_a_broken_connection(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
     data = bytes(range(250)) * 40
-    breaking = Breaking(s3, after_bytes=1001, times=4, quietly=quietly)
+    breaking = BreakingClient(s3, after_bytes=1001, times=4, quietly=quietly)
     assert stream(breaking, data) == data[3:]
     assert breaking.times_left == 0
 
@@ -73,7 +73,7 @@ def test_reading_resumes_after_a_broken_connection(s3: S3Client, quietly: bool) 
 @pytest.mark.parametrize("quietly", [False, True])
 def test_a_fifth_broken_connection_is_transient(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
     with pytest.raises(TransientError, match="reading s3://bucket/a"):
-        stream(Breaking(s3, after_bytes=10, times=5, quietly=quietly), bytes(1000))
+        stream(BreakingClient(s3, after_bytes=10, times=5, quietly=quietly), bytes(1000))
 
 
 def more_than_a_page() -> list[str]:
@@ -179,8 +179,8 @@ def test_another_executions_object_of_the_same_size_is_not_accepted_as_ours(s3: 
 
 
 def test_withdrawing_keeps_an_object_that_replaces_ours_meanwhile(s3: S3Client) -> None:
-    class Replacing:
-        """A client whose object is replaced right after it has looked."""
+    class ReplacingClient:
+        """A client whose object is replaced right after it was looked up."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(s3, name)
@@ -190,7 +190,7 @@ def test_withdrawing_keeps_an_object_that_replaces_ours_meanwhile(s3: S3Client) 
             s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"theirs")
             return seen
 
-    output = S3Output(cast("S3Client", Replacing()), "s3://bucket/out", "job-1")
+    output = S3Output(cast("S3Client", ReplacingClient()), "s3://bucket/out", "job-1")
     part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
     output.complete(part)
     output.withdraw([part])

@@ -20,7 +20,7 @@ def error(code: str, status: int, operation: str = "AnyOperation") -> ClientErro
     return ClientError(answer, operation)
 
 
-class Guarded:
+class GuardedClient:
     """A client of a bucket whose owner refuses some operations and whose listing reports some objects as restored.
 
     moto does not support Requester Pays, ExpectedBucketOwner, or restores in a listing.
@@ -67,7 +67,7 @@ class Guarded:
 class Pages:
     """One page, filtered by the guard."""
 
-    def __init__(self, client: Guarded, name: str) -> None:
+    def __init__(self, client: GuardedClient, name: str) -> None:
         self._ask = getattr(client, name)
 
     def paginate(self, **arguments: Any) -> list[Any]:
@@ -112,23 +112,23 @@ def test_restored_objects_are_read_and_objects_still_being_restored_are_refused(
     put(s3, "in/tiered", "INTELLIGENT_TIERING")
     s3.restore_object(Bucket="bucket", Key="in/a", RestoreRequest={"Days": 1})
     done: dict[str, Any] = {"IsRestoreInProgress": False, "RestoreExpiryDate": EXPIRES}
-    assert len(inputs(Guarded(s3, restored={"in/a": done})).find(["s3://bucket/in"]).objects) == 2
+    assert len(inputs(GuardedClient(s3, restored={"in/a": done})).find(["s3://bucket/in"]).objects) == 2
     for key in ("in/a", "in/tiered"):
         under_way: dict[str, dict[str, Any]] = {"in/a": done, key: {"IsRestoreInProgress": True}}
         with pytest.raises(RequestError, match=f"1 of the inputs .*: s3://bucket/{key}"):
-            inputs(Guarded(s3, restored=under_way)).find(["s3://bucket/in"])
+            inputs(GuardedClient(s3, restored=under_way)).find(["s3://bucket/in"])
 
 
 def test_a_bucket_that_can_be_listed_but_not_read_is_refused_during_planning(s3: S3Client) -> None:
     put(s3, "in/empty", body=b"")
     put(s3, "in/full")
-    guarded = Guarded(s3, denied="get_object")
+    guarded = GuardedClient(s3, denied="get_object")
     with pytest.raises(RequestError, match=r"reading s3://bucket/in/full: access denied.*--requester-pays reads it"):
         inputs(guarded).find(["s3://bucket/in"])
 
 
 def test_without_list_permission_a_missing_input_is_reported_as_denied_or_missing(s3: S3Client) -> None:
-    guarded = Guarded(s3, denied="get_object")  # S3's answer to callers who cannot list the bucket
+    guarded = GuardedClient(s3, denied="get_object")  # S3's answer to callers who cannot list the bucket
     with pytest.raises(
         RequestError, match=r"s3://bucket/in/gone: access denied, or the object does not exist .*run the job again"
     ):
@@ -136,7 +136,7 @@ def test_without_list_permission_a_missing_input_is_reported_as_denied_or_missin
 
 
 def test_objects_encrypted_with_a_customer_provided_key_are_refused_during_planning(s3: S3Client) -> None:
-    class Encrypted(Guarded):
+    class Encrypted(GuardedClient):
         def get_object(self, **_arguments: Any) -> Any:
             raise error("InvalidRequest", 400)
 
@@ -150,7 +150,7 @@ def test_one_byte_of_one_object_per_bucket_is_read_to_check_access(s3: S3Client)
     for bucket in ("bucket", "second-bucket"):
         for key in "abc":
             s3.put_object(Bucket=bucket, Key=key, Body=b"content")
-    guarded = Guarded(s3)
+    guarded = GuardedClient(s3)
     inputs(guarded).find(["s3://bucket/", "s3://second-bucket/", "s3://bucket/a"])
     reads = [arguments for name, arguments in guarded.asked if name == "get_object"]
     assert [(one["Bucket"], one["Key"], one["Range"]) for one in reads] == [
@@ -163,14 +163,14 @@ def test_a_requester_pays_bucket_names_its_option_and_works_with_it(s3: S3Client
     put(s3, "in/a")
     for argument in ("s3://bucket/in", "s3://bucket/in/a", "s3://bucket/in/*"):
         with pytest.raises(RequestError, match=r"bucket bucket .* Requester Pays, --requester-pays reads it"):
-            inputs(Guarded(s3, pays=True)).find([argument])
-        assert inputs(Guarded(s3, pays=True), requester_pays=True).find([argument]).objects
+            inputs(GuardedClient(s3, pays=True)).find([argument])
+        assert inputs(GuardedClient(s3, pays=True), requester_pays=True).find([argument]).objects
 
 
 def test_a_denied_requester_who_pays_is_referred_to_the_buckets_owner(s3: S3Client) -> None:
     put(s3, "in/a")
     with pytest.raises(RequestError, match="its owner must allow you") as refused:
-        inputs(Guarded(s3, denied="get_object"), requester_pays=True).find(["s3://bucket/in"])
+        inputs(GuardedClient(s3, denied="get_object"), requester_pays=True).find(["s3://bucket/in"])
     assert "--requester-pays" not in str(refused.value)
 
 
@@ -181,7 +181,7 @@ def check(
 
 
 def test_an_output_in_another_accounts_bucket_is_refused_by_name(s3: S3Client) -> None:
-    guarded = Guarded(s3, owner="222222222222")
+    guarded = GuardedClient(s3, owner="222222222222")
     with pytest.raises(RequestError, match="bucket bucket belongs to another account than the stack, 111111111111"):
         check(guarded, account="111111111111")
     check(guarded, account="222222222222")
@@ -190,7 +190,7 @@ def test_an_output_in_another_accounts_bucket_is_refused_by_name(s3: S3Client) -
 
 def test_an_output_that_cannot_be_listed_is_not_reported_as_another_accounts(s3: S3Client) -> None:
     with pytest.raises(RequestError, match="access denied") as refused:
-        check(Guarded(s3, denied="list_objects_v2"), account="111111111111")
+        check(GuardedClient(s3, denied="list_objects_v2"), account="111111111111")
     assert "another account" not in str(refused.value)
 
 
@@ -203,7 +203,7 @@ def rule(days: int | None, **more: Any) -> dict[str, Any]:
     return {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}, **action, **more}
 
 
-class Ruled(Guarded):
+class ClientWithRules(GuardedClient):
     """A client of a bucket with these lifecycle rules."""
 
     def __init__(self, client: S3Client, *rules: dict[str, Any]) -> None:
@@ -234,8 +234,8 @@ def test_a_deadline_later_than_a_rule_for_open_uploads_is_refused_with_the_rules
     with pytest.raises(
         RequestError, match=r"--deadline 2 d 1 h: bucket bucket aborts uploads 2 d .*'tidy'.* at most 2d"
     ):
-        check(Ruled(s3, rule(6), applying), deadline_s=2 * DAY_S + 3600)
-    check(Ruled(s3, rule(6), applying), deadline_s=2 * DAY_S)
+        check(ClientWithRules(s3, rule(6), applying), deadline_s=2 * DAY_S + 3600)
+    check(ClientWithRules(s3, rule(6), applying), deadline_s=2 * DAY_S)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_deadline_later_than_a_rule_for_open_uploads_is_refused_with_the_rules
     ids=str,
 )
 def test_a_rule_that_does_not_affect_the_outputs_uploads_is_ignored(s3: S3Client, idle: dict[str, Any]) -> None:
-    check(Ruled(s3, idle), deadline_s=6 * DAY_S)
+    check(ClientWithRules(s3, idle), deadline_s=6 * DAY_S)
 
 
 def test_a_bucket_without_rules_allows_any_deadline(s3: S3Client) -> None:
@@ -260,19 +260,19 @@ def test_a_bucket_without_rules_allows_any_deadline(s3: S3Client) -> None:
 
 
 def test_a_deadline_of_a_day_needs_no_access_to_lifecycle_rules(s3: S3Client) -> None:
-    ruled = Ruled(s3, rule(1))
+    ruled = ClientWithRules(s3, rule(1))
     check(ruled, deadline_s=DAY_S)
     assert "get_bucket_lifecycle_configuration" not in [name for name, _ in ruled.asked]
-    check(Guarded(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S)
+    check(GuardedClient(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S)
 
 
 def test_a_longer_deadline_needs_access_to_lifecycle_rules(s3: S3Client) -> None:
     with pytest.raises(RequestError, match=r"--deadline of at most 1d, or ask .* s3:GetLifecycleConfiguration"):
-        check(Guarded(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S + 1)
+        check(GuardedClient(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S + 1)
 
 
 def test_an_unexpected_error_about_rules_is_raised(s3: S3Client) -> None:
-    class Broken(Guarded):
+    class Broken(GuardedClient):
         def get_bucket_lifecycle_configuration(self, **_arguments: Any) -> Any:
             raise error("Strange", 400)
 

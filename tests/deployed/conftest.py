@@ -10,9 +10,9 @@ import pytest
 
 from tests.deployed.harness.building import build
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import REGION
 from tests.deployed.harness.lambda_service import Delivery
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
 from tests.deployed.harness.waiting import TaskGate
 from tests.deployed.run import INPUTS, OUTPUTS, WORKERS, prepare

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from tests.deployed.harness.building import build
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import REGION
 from tests.deployed.harness.person import environment
-from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
 from tests.warm_commands import S3MR
 
@@ -29,28 +29,28 @@ FAILURES: Final = ("[ERROR]", "Task timed out", "Runtime exited")  # in the word
 def main(arguments: list[str]) -> int:
     """Deploy, upload, run, download; return the command's exit status."""
     if len(arguments) < 3:
-        return _wrong("make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='OPTION …']")
+        return _usage_error("make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='OPTION …']")
     job, given, wanted, *options = arguments
     inputs, output = Path(given), Path(wanted)
     if not inputs.exists():
-        return _wrong(f"there is no input {inputs}")
+        return _usage_error(f"the input {inputs} does not exist")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        return _wrong(f"the output {output} exists, and is no empty folder")
-    _say("building the template")
+        return _usage_error(f"the output {output} exists and is not an empty folder: choose another one")
+    _print("building the template")
     built = build()
     with Cloud() as cloud:
         stack = prepare(cloud, built)
         count = upload(cloud.administrators("s3"), inputs)
-        _say(f"deployed as stack {stack.name}; {count} objects uploaded")
+        _print(f"deployed as stack {stack.name}; {count} objects uploaded")
         submitter = cloud.add_user("submitter", stack.resource("SubmitPolicy"))
         places = (f"s3://{INPUTS}/{PREFIX}/", "--output", f"s3://{OUTPUTS}/{PREFIX}/", "--stack", stack.name)
         command = [str(S3MR), "run", job, *places, *options]
         status = subprocess.run(command, env=environment(submitter), check=False).returncode
         if status == 0:
             fetch(cloud.administrators("s3"), output)
-            _say(f"the output is in {output}")
+            _print(f"the output is in {output}")
         for line in problems(cloud, stack):
-            _say(line)
+            _print(line)
     return status
 
 
@@ -64,7 +64,7 @@ def prepare(cloud: Cloud, built: Path, name: str = "s3mr", **parameters: str) ->
 
 
 def problems(cloud: Cloud, stack: Stack) -> Iterator[str]:
-    """Yield what helps to debug the template or a handler: denied permissions, failed deliveries and functions."""
+    """Yield problems to debug in the template or a handler: denied permissions, failed deliveries and functions."""
     for refusal in cloud.access.refusals:
         yield f"refused: {refusal.principal} {refusal.action} {refusal.resource}"
     yield from (f"not delivered: {what}" for what in cloud.service.undelivered)
@@ -93,12 +93,12 @@ def fetch(s3: Any, output: Path, prefix: str = PREFIX) -> None:
             s3.download_file(OUTPUTS, found["Key"], str(output / found["Key"].removeprefix(f"{prefix}/")))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(f"deployed: {text}\n")
 
 
-def _wrong(text: str) -> int:
-    _say(text)
+def _usage_error(text: str) -> int:
+    _print(text)
     return WRONG
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployed.harness.building import build, interpreter, sam
-from tests.deployed.harness.place import ARCHITECTURE, ROOT
+from tests.deployed.harness.constants import ARCHITECTURE, ROOT
 from tests.deployed.harness.stack import Stack
 from tests.slow import slow
 

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ACCOUNT, ARCHITECTURE, REGION, RUNTIME
 from tests.deployed.harness.functions import LATEST, Function, InvokeConfig, Version
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import Delivery, LambdaService
-from tests.deployed.harness.place import ACCOUNT, ARCHITECTURE, REGION, RUNTIME
 from tests.deployed.harness.waiting import until
 
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}

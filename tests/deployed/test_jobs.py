@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.waiting import until
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"

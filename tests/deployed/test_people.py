@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.run import OUTPUTS
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"

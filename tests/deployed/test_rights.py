@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from s3mr.model.job import SCHEMA_VERSION
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import REGION
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import REGION
 from tests.deployed.run import INPUTS, OUTPUTS
 
 UNDECLARED = "undeclared"

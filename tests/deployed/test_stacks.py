@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tests.deployed.conftest import VAULT
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.stack import deploy
 from tests.deployed.run import INPUTS
 from tests.warm_commands import WarmCommands

@@ -28,7 +28,7 @@ def test_every_permission_of_every_role_is_used_by_a_test(
     aws: Cloud, stack: Stack, encrypted: Stack, request: pytest.FixtureRequest
 ) -> None:
     if not _all_tests_are_run(request):
-        pytest.skip("it looks back on all tests of this folder: run them all")
+        pytest.skip("it checks all tests of this folder: run the whole folder")
     ever_used = set().union(*aws.access.used.values())
     given, used = set(), set()
     for one in (stack, encrypted):
@@ -48,10 +48,7 @@ def _rights(stack: Stack) -> Iterator[tuple[Place, Right]]:
 
 
 def _kind(resource: str, bucket: str) -> str:
-    """Return a resource without what differs between stacks, and between buckets that are declared alike.
-
-    Some actions of Lambda are authorized with a qualifier and some without: a policy for people names both.
-    """
+    """Return a resource without the parts that differ between stacks, and between buckets that are declared alike."""
     for name, kind in (
         (bucket, "{own}"),
         *((one, "{outputs}") for one in (OUTPUTS, ROOT_OUTPUT, VAULT)),

@@ -21,7 +21,7 @@ import botocore.session
 import pytest
 
 from tests.deployed.harness.building import build, sam
-from tests.deployed.harness.place import ARCHITECTURE, ROOT
+from tests.deployed.harness.constants import ARCHITECTURE, ROOT
 
 PYTHON: Final = ROOT / ".venv" / "emulator" / "bin" / "python"
 S3MR: Final = Path(sys.executable).with_name("s3mr")

@@ -15,7 +15,7 @@ import botocore.exceptions
 import pytest
 
 from tests.deployed.harness.building import sam
-from tests.deployed.harness.place import ROOT
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.waiting import until
 from tests.emulator.conftest import OUTPUTS, REGION, STACK, Emulator
 

@@ -58,7 +58,7 @@ def mutated(source: str, mutant: Mutant) -> str:
     """
     for before, after in mutant.changes:
         if source.count(before) != 1:
-            raise ValueError(f"mutant {mutant.name}: {before!r} stands in {mutant.module} {source.count(before)} times")
+            raise ValueError(f"mutant {mutant.name}: {before!r} occurs in {mutant.module} {source.count(before)} times")
         source = source.replace(before, after)
     return source
 

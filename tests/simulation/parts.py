@@ -31,7 +31,7 @@ OUTPUT: Final = "mem://out"
 CLAIMED_ELSEWHERE: Final = "mem://out?table=another"  # the same output, for a job in another table
 
 
-class Injected(Exception):  # noqa: N818 - what a user's function raises
+class InjectedError(Exception):
     """Raised by a user's function."""
 
 
@@ -138,7 +138,7 @@ class Parts:
                 poisoned = function is good.map and scenario.poison and second == oracle.POISON
                 if poisoned or self.faults.strikes("raise", where):
                     self.history.raised.add(attempt_of(request))
-                    raise Injected("poison" if poisoned else "by chance")
+                    raise InjectedError("poison" if poisoned else "by chance")
                 return function(first, second)
 
             return function and call

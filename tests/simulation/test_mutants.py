@@ -56,5 +56,5 @@ def test_mutants_differ() -> None:
 
 
 def test_a_mutant_that_no_longer_matches_the_code_is_an_error() -> None:
-    with pytest.raises(ValueError, match="stands in nowhere 2 times"):
+    with pytest.raises(ValueError, match="occurs in nowhere 2 times"):
         mutated("a a", Mutant("lost", "nowhere", 1, (("a", "b"),)))

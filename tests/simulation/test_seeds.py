@@ -24,7 +24,7 @@ SCHEDULED = (
 
 
 @dataclass
-class Seen:
+class Results:
     """The results of some seeds."""
 
     broken: dict[int, str] = field(default_factory=dict)
@@ -33,9 +33,9 @@ class Seen:
 
 
 @cache
-def seen(seeds: range) -> Seen:
+def seen(seeds: range) -> Results:
     """Run the seeds once for all tests."""
-    found = Seen()
+    found = Results()
     for seed in seeds:
         outcome = World(draw(seed)).run()
         if outcome.violation:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from samtranslator.yaml_helper import yaml_parse
 
-from tests.deployed.harness.place import ACCOUNT, REGION, ROOT
+from tests.deployed.harness.constants import ACCOUNT, REGION, ROOT
 from tests.deployed.harness.transforming import transform
 
 Template = dict[str, Any]

@@ -15,7 +15,7 @@ from tests.unit.word_count import TEXT, expected_counts, total, words
 from tests.world import World
 
 
-class Faulty:
+class FaultyJob:
     """A job that raises while it is broken: for some records in map, or for every key in reduce."""
 
     def __init__(self, phase: Phase = Phase.MAP) -> None:
@@ -50,7 +50,7 @@ def resumer(one: World) -> Resumer:
     return Resumer(submitter, InTurn())
 
 
-def failed(faulty: Faulty, **order: Any) -> World:
+def failed(faulty: FaultyJob, **order: Any) -> World:
     """Return a world whose job has failed, and would now succeed."""
     one = World(faulty.job(), TEXT)
     one.submit(**order)

@@ -186,7 +186,7 @@ def test_a_dynamodb_request_with_another_body_than_the_signed_one_is_refused() -
     assert answer(request)[::2] == (403, [])
 
 
-class Unread(io.BytesIO):
+class UnreadBody(io.BytesIO):
     """A body that must not be read."""
 
     def read(self, _size: int | None = -1) -> bytes:
@@ -203,7 +203,7 @@ class Unread(io.BytesIO):
     ],
 )
 def test_a_body_is_not_read_before_its_sender_is_known(request_of: Callable[[], Environ]) -> None:
-    request = {**request_of(), "CONTENT_LENGTH": "5000000000", "wsgi.input": Unread()}
+    request = {**request_of(), "CONTENT_LENGTH": "5000000000", "wsgi.input": UnreadBody()}
     assert answer(request)[::2] == (403, [])
 
 
@@ -218,7 +218,7 @@ def test_a_body_is_not_read_before_its_sender_is_known(request_of: Callable[[], 
     ],
 )
 def test_a_body_without_a_length_or_over_the_limit_is_refused_unread(change: Environ, status: int) -> None:
-    assert answer({**dynamodb(), "wsgi.input": Unread(), **change})[::2] == (status, [])
+    assert answer({**dynamodb(), "wsgi.input": UnreadBody(), **change})[::2] == (status, [])
 
 
 def test_a_truncated_body_is_refused() -> None:

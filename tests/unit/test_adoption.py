@@ -10,14 +10,14 @@ from s3mr.coordinator.recorder import Verdict
 from s3mr.model import object_names
 from s3mr.model.job import Phase, WorkerFunctions
 from s3mr.model.manifest import unpack_pieces
-from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer, stored
+from tests.unit.resumed_jobs import FaultyJob, failed, finished, map_winners, resumed, resumer, stored
 from tests.unit.word_count import TEXT, total, words
 from tests.world import World, died
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
 def test_a_resumed_job_runs_only_map_tasks_without_a_winner_and_all_reduce_tasks(layout: str) -> None:
-    one = failed(Faulty(), layout=layout)
+    one = failed(FaultyJob(), layout=layout)
     old, had = one.state(), map_winners(one, one.job_id)
     assert 0 < len(had) < old.spec.map_tasks
     state = resumed(one)
@@ -35,7 +35,7 @@ def test_a_resumed_job_has_the_same_counters_as_a_fresh_run() -> None:
     fresh = World(Job(map=words, reduce=total), TEXT)
     fresh.submit()
     wanted = finished(fresh).counters.model_dump(exclude={"busy_s", "requests"})
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     resumed(one)
     state = finished(one)
     assert state.counters.model_dump(exclude={"busy_s", "requests"}) == wanted
@@ -43,7 +43,7 @@ def test_a_resumed_job_has_the_same_counters_as_a_fresh_run() -> None:
 
 
 def test_a_job_that_failed_in_reduce_runs_no_map_task_again() -> None:
-    one = failed(Faulty(Phase.REDUCE))
+    one = failed(FaultyJob(Phase.REDUCE))
     state = resumed(one)
     assert (state.cursor, state.done) == (state.spec.map_tasks, state.spec.map_tasks)
     assert one.tick().job.phase is Phase.REDUCE
@@ -63,7 +63,7 @@ def test_a_cancelled_job_resumes_where_it_stopped() -> None:
 
 
 def test_adopted_tasks_do_not_make_a_tick_wait_while_nothing_runs() -> None:
-    faulty = Faulty()
+    faulty = FaultyJob()
     one = failed(faulty)
     adopted = map_winners(one, one.job_id)
     hole = min(adopted)
@@ -83,7 +83,7 @@ def test_adopted_tasks_do_not_make_a_tick_wait_while_nothing_runs() -> None:
 @pytest.mark.parametrize("layout", ["split", "packed"])
 @pytest.mark.parametrize("damage", ["gone", "longer"])
 def test_a_task_whose_object_is_missing_or_changed_runs_again(layout: str, damage: str) -> None:
-    one = failed(Faulty(Phase.REDUCE), layout=layout)
+    one = failed(FaultyJob(Phase.REDUCE), layout=layout)
     key = stored(one, one.job_id)[0]
     if damage == "gone":
         del one.real_objects.objects[key]
@@ -97,7 +97,7 @@ def test_a_task_whose_object_is_missing_or_changed_runs_again(layout: str, damag
 
 
 def test_a_resumed_job_does_not_need_the_old_one() -> None:
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     old = one.state()
     resumed(one)
     for prefix in (object_names.plan_prefix(old.spec.job_id), object_names.job_prefix(old.spec.job_id)):
@@ -107,7 +107,7 @@ def test_a_resumed_job_does_not_need_the_old_one() -> None:
 
 
 def test_the_old_job_and_its_objects_do_not_change() -> None:
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     old, objects = one.state(), stored(one, one.job_id)
     resumed(one)
     finished(one)
@@ -116,7 +116,7 @@ def test_the_old_job_and_its_objects_do_not_change() -> None:
 
 
 def test_a_resumed_job_that_fails_can_be_resumed_with_all_its_winners() -> None:
-    faulty = Faulty()
+    faulty = FaultyJob()
     one = failed(faulty)
     faulty.broken = True
     resumed(one)
@@ -148,7 +148,7 @@ def test_a_job_without_reduce_starts_from_the_beginning() -> None:
 
 
 def test_resuming_can_change_only_the_output_and_the_functions() -> None:
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     old, functions = one.state().spec, WorkerFunctions(map="m:8", reduce="r:8")
     new = resumer(one).plan(old.job_id, output="mem://other", functions=functions)
     changed = {"job_id": new.job_id, "output": "mem://other", "functions": functions, "resumed_from": old.job_id}
@@ -158,7 +158,7 @@ def test_resuming_can_change_only_the_output_and_the_functions() -> None:
 
 
 def test_a_zombies_upload_is_kept_while_another_job_writes_to_the_output() -> None:
-    faulty = Faulty()
+    faulty = FaultyJob()
     one = failed(faulty)
     old = one.job_id
     state = resumed(one)
@@ -174,7 +174,7 @@ def test_a_zombies_upload_is_kept_while_another_job_writes_to_the_output() -> No
 
 
 def test_an_adopted_manifest_is_identical_to_the_old_one() -> None:
-    one = failed(Faulty(Phase.REDUCE))
+    one = failed(FaultyJob(Phase.REDUCE))
     old = one.state()
     new = resumed(one)
     ours, theirs = (list(one.real_store.all_manifests(job, Phase.MAP)) for job in (new, old))

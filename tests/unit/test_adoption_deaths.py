@@ -5,13 +5,13 @@ import pytest
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from tests.claims import holder_of
-from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer
+from tests.unit.resumed_jobs import FaultyJob, failed, finished, map_winners, resumed, resumer
 from tests.world import Killed, World
 
 
 def killed_at(call: int, *, after: bool) -> tuple[World, str] | None:
     """Return a resume that died at its ``call``-th call, or None if it had fewer."""
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     old, one.switch.calls = one.job_id, 0
     one.switch.at, one.switch.after = call, after
     try:

@@ -9,7 +9,7 @@ from s3mr.errors import RequestError
 from s3mr.model import object_names
 from s3mr.model.job import Phase
 from tests.claims import holder_of
-from tests.unit.resumed_jobs import Faulty, failed, finished, resumer
+from tests.unit.resumed_jobs import FaultyJob, failed, finished, resumer
 from tests.unit.word_count import TEXT, total, words
 from tests.world import World
 
@@ -22,7 +22,7 @@ from tests.world import World
     ],
 )
 def test_a_changed_input_is_refused_by_name(change: dict[str, bytes], message: str) -> None:
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     del one.reader.objects["b.txt"]
     one.reader.objects.update(change)
     before = dict(one.real_objects.objects)
@@ -49,14 +49,14 @@ def test_a_job_that_cannot_be_resumed_is_refused() -> None:
 
 @pytest.mark.parametrize("key", [object_names.plan, object_names.bundle])
 def test_a_job_that_was_cleaned_cannot_be_resumed(key: Callable[[str], str]) -> None:
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     del one.real_objects.objects[key(one.job_id)]
     with pytest.raises(RequestError, match="has been cleaned up or has expired"):
         resumer(one).plan_again(one.job_id)
 
 
 def test_a_full_or_claimed_output_is_refused_and_the_new_job_holds_nothing() -> None:
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     one.folder.objects["theirs"] = b""
     with pytest.raises(RequestError, match="not empty"):
         resumer(one).plan_again(one.job_id)

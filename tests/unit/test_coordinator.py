@@ -104,7 +104,7 @@ def test_books_that_do_not_balance_stop_the_job_and_keep_the_evidence(phase: Pha
             request = one.sent.popleft()
             report = one.execute(request)
             if request.phase is phase and request.task == 1:
-                report = cooked(report)
+                report = with_wrong_books(report)
             one.record(report)
     state = one.state()
     assert state.phase is Phase.FAILED
@@ -114,7 +114,7 @@ def test_books_that_do_not_balance_stop_the_job_and_keep_the_evidence(phase: Pha
     assert_nothing_held(one)
 
 
-def cooked(report: Report) -> Report:
+def with_wrong_books(report: Report) -> Report:
     manifest = report.manifest
     assert manifest is not None
     counters = manifest.counters.model_copy(update={"bytes_in": manifest.counters.bytes_in + 1})
@@ -210,14 +210,14 @@ def test_a_stale_tick_cannot_write_after_another_has_started() -> None:
     one.tick()
     launched = len(one.sent)
 
-    class Stale:
+    class StaleStore:
         """A store whose reader paused: it returns what was true before the other tick."""
 
         def __getattr__(self, name: str) -> object:
             return (lambda _job_id: seen) if name == "observe" else getattr(stale, name)
 
     paused = type(kept)(
-        store=Stale(),  # type: ignore[arg-type]
+        store=StaleStore(),  # type: ignore[arg-type]
         objects=kept.objects,
         output_of=kept.output_of,
         launcher=kept.launcher,
@@ -240,7 +240,7 @@ def test_a_commit_that_resumes_after_its_job_ended_does_not_touch_the_next_jobs_
         one.work()
     theirs: set[str] = set()
 
-    class Paused(MemoryOutput):
+    class PausedOutput(MemoryOutput):
         """An output whose committer pauses once all parts are complete."""
 
         def discard_open(self, opened: Iterable[OpenedPart]) -> None:
@@ -253,7 +253,7 @@ def test_a_commit_that_resumes_after_its_job_ended_does_not_touch_the_next_jobs_
             theirs.update(one.folder.uploads)
             super().discard_open(opened)
 
-    replace(one.ticker(), output_of=lambda spec: Paused(one.folder, spec.job_id)).tick(mine)
+    replace(one.ticker(), output_of=lambda spec: PausedOutput(one.folder, spec.job_id)).tick(mine)
     assert one.job_id != mine
     assert len(theirs) == one.state().spec.map_tasks
     assert set(one.folder.uploads) == theirs

@@ -134,14 +134,14 @@ def test_an_output_is_checked_only_until_the_first_attempt_is_launched() -> None
     one.submit()
     asked = []
 
-    class Watched(MemoryOutput):
+    class WatchedOutput(MemoryOutput):
         def check_empty(self) -> None:
             asked.append(one.state().attempts)
             if len(asked) == 1:
                 raise TransientError("503")
             super().check_empty()
 
-    ticker = replace(one.ticker(), output_of=lambda spec: Watched(one.folder, spec.job_id))
+    ticker = replace(one.ticker(), output_of=lambda spec: WatchedOutput(one.folder, spec.job_id))
     with pytest.raises(TransientError):
         ticker.tick(one.job_id)
     while not ticker.tick(one.job_id).over:

@@ -162,7 +162,7 @@ def test_any_change_of_a_column_of_the_index_raises_an_invariant_error(data: st.
         for (worker, (piece,)), entry in zip(tasks, decode_column(column, tasks=len(tasks)), strict=True)
     ]
     assert decode_column(column, tasks=len(tasks)) == expected
-    changed = changed_anyhow(column, data)
+    changed = arbitrarily_changed(column, data)
     if changed != column:
         with pytest.raises(InvariantError):
             decode_column(changed, tasks=len(tasks))
@@ -186,7 +186,7 @@ plans = st.lists(st.builds(lambda found: MapTask(splits=found), st.lists(splits,
 def test_any_change_of_a_plan_raises_an_invariant_error(tasks: list[MapTask], data: st.DataObject) -> None:
     segments, index = planned(tasks)
     assert list(decode_plan(index, [segments])) == tasks
-    changed = changed_anyhow(segments, data)
+    changed = arbitrarily_changed(segments, data)
     if changed[: len(segments)] != segments:
         with pytest.raises(InvariantError):
             list(decode_plan(index, [changed]))
@@ -206,7 +206,7 @@ def test_any_pointer_and_segment_give_a_task_or_an_invariant_error(pointer: byte
         decode_map_task(segment, decode_pointer(pointer))
 
 
-def changed_anyhow(whole: bytes, data: st.DataObject) -> bytes:
+def arbitrarily_changed(whole: bytes, data: st.DataObject) -> bytes:
     start, stop = sorted(data.draw(st.tuples(st.integers(0, len(whole)), st.integers(0, len(whole)))))
     return whole[:start] + data.draw(st.binary(max_size=20)) + whole[stop:]
 

@@ -28,7 +28,7 @@ def mapped(**changes: str) -> World:
 RIGHT = sorted(["be\t6", "not\t6", "or\t3", "to\t9", "yield\t3"])
 
 
-def right_or_clear(made: World, names: set[str]) -> None:
+def assert_right_or_clear(made: World, names: set[str]) -> None:
     state = made.finish()
     if state.phase is Phase.SUCCEEDED:
         assert sorted(made.output().splitlines()) == RIGHT
@@ -59,10 +59,10 @@ def test_a_job_with_changed_intermediates_is_right_or_fails_with_the_cause(layou
         objects[name], objects[other] = objects[other], whole
     else:
         del objects[name]
-    right_or_clear(made, {"map/worker-", "index", "books", "reduce task"})
+    assert_right_or_clear(made, {"map/worker-", "index", "books", "reduce task"})
 
 
-class Jumping(ManualClock):
+class JumpingClock(ManualClock):
     """A clock that jumps by the next of these steps at every ``every``-th read."""
 
     def __init__(self, jumps: list[float], every: int = 1) -> None:
@@ -91,7 +91,7 @@ def ended(clock: ManualClock) -> JobState:
 def test_a_clock_that_goes_backwards_changes_no_answer_and_gives_no_negative_duration(
     back_s: float, every: int
 ) -> None:
-    state = ended(Jumping([-back_s] * 50, every))
+    state = ended(JumpingClock([-back_s] * 50, every))
     assert state.phase is Phase.SUCCEEDED
     assert state.counters.busy_s >= 0
 
@@ -101,7 +101,7 @@ def test_a_clock_that_goes_backwards_changes_no_answer_and_gives_no_negative_dur
 def test_a_clock_with_any_jumps_gives_a_right_answer_or_a_failure_that_names_the_lease(
     jumps: list[float], every: int
 ) -> None:
-    state = ended(Jumping(jumps, every))
+    state = ended(JumpingClock(jumps, every))
     assert state.phase is Phase.SUCCEEDED or (
         state.failure is not None
         and any(

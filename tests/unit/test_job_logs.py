@@ -31,7 +31,7 @@ class LateLogs:
 
 
 @dataclass
-class WithLogs:
+class StackWithLogs:
     """A remote stack with logs."""
 
     stack: RemoteHome
@@ -41,13 +41,13 @@ class WithLogs:
         return function
 
 
-def followed(late_s: float) -> tuple[list[str], WithLogs, float]:
+def followed(late_s: float) -> tuple[list[str], StackWithLogs, float]:
     """Return the lines seen of a job that logs before and at its end, and how long it was followed after its end."""
     home = home_of(submitted())
     logs = LateLogs(home, late_s)
     logs.log("first")
     ended_at = None
-    at = WithLogs(home, logs)
+    at = StackWithLogs(home, logs)
     ticking = home.time.sleep
 
     def sleep(seconds: float) -> None:
@@ -83,5 +83,7 @@ def test_logs_of_an_ended_job_are_read_once() -> None:
         home.time.sleep(1.0)
     logs = LateLogs(home, 0.0)
     slept = len(home.time.sleeps)
-    assert not list(log_lines(cast("Deployment", WithLogs(home, logs)), About(job_id=home.one.job_id), follow=True))
+    assert not list(
+        log_lines(cast("Deployment", StackWithLogs(home, logs)), About(job_id=home.one.job_id), follow=True)
+    )
     assert (logs.reads, len(home.time.sleeps)) == (1, slept)

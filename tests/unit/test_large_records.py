@@ -24,7 +24,7 @@ from tests.slow import examples
 MIB = limits.MIB
 
 
-class Endless:
+class EndlessInputs:
     """Inputs that are generated as they are read: ``x`` at every byte, with newlines at given positions."""
 
     def __init__(self, *newlines: int) -> None:
@@ -41,7 +41,7 @@ class Endless:
             yield bytes(block)
 
 
-class Given:
+class GivenInputs:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
@@ -50,7 +50,7 @@ class Given:
 
 
 def lengths(
-    inputs: Endless | Given,
+    inputs: EndlessInputs | GivenInputs,
     *,
     size: int,
     start: int = 0,
@@ -65,7 +65,7 @@ def lengths(
 
 
 def test_a_line_of_a_terabyte_is_refused_after_some_megabytes_with_its_source_and_position() -> None:
-    inputs = Endless(5 * MIB)
+    inputs = EndlessInputs(5 * MIB)
     with pytest.raises(RequestError, match=r"more than 4MiB in a\.txt, at about byte 6,291,456 of it: .* --memory"):
         lengths(inputs, size=2**40)
     assert inputs.read_bytes < 14 * MIB
@@ -73,7 +73,7 @@ def test_a_line_of_a_terabyte_is_refused_after_some_megabytes_with_its_source_an
 
 def test_a_line_that_begins_in_a_later_split_is_refused_with_its_position_in_the_object() -> None:
     with pytest.raises(RequestError, match=r"a\.txt, at about byte 2[012],\d{3},\d{3} of it"):
-        lengths(Endless(20 * MIB), size=2**40, start=19 * MIB, stop=30 * MIB)
+        lengths(EndlessInputs(20 * MIB), size=2**40, start=19 * MIB, stop=30 * MIB)
 
 
 @settings(max_examples=examples(20), deadline=None)
@@ -84,31 +84,31 @@ def test_lines_of_the_maximum_length_are_read_at_any_position(length: int, befor
     for start in (0, max(before - MIB, 0)):
         if before > 4 * MIB and not start:
             continue  # the first line itself would be too long
-        found = lengths(Endless(*newlines), size=size, start=start)
+        found = lengths(EndlessInputs(*newlines), size=size, start=start)
         assert found[-2:] == [length, 4 * MIB - 1]
 
 
 def test_splits_without_a_line_start_may_ignore_a_line_that_is_refused_elsewhere() -> None:
     with pytest.raises(RequestError, match="a record of more than"):
-        lengths(Endless(), size=2**40, start=MIB, stop=100 * MIB)
+        lengths(EndlessInputs(), size=2**40, start=MIB, stop=100 * MIB)
 
 
 @pytest.mark.parametrize("name", ["text", "whole"])
 def test_a_small_gzip_that_expands_to_one_record_is_refused_with_the_decompressed_position(name: str) -> None:
     data = gzip.compress(bytes(40 * MIB))
     with pytest.raises(RequestError, match=r"in a\.gz, at about byte 0 of its decompressed content"):
-        lengths(Given(data), size=len(data), source="a.gz", name=name)
+        lengths(GivenInputs(data), size=len(data), source="a.gz", name=name)
 
 
 def test_a_small_gzip_that_expands_to_many_records_is_read() -> None:
     data = gzip.compress((b"x" * 99 + b"\n") * 400_000)
-    assert lengths(Given(data), size=len(data), source="a.gz") == [99] * 400_000
+    assert lengths(GivenInputs(data), size=len(data), source="a.gz") == [99] * 400_000
 
 
 def test_a_whole_object_has_the_same_limit_as_a_line() -> None:
     with pytest.raises(RequestError, match="a record of more than 4MiB"):
-        lengths(Endless(), size=2**40, name="whole")
-    assert lengths(Endless(), size=4 * MIB, name="whole") == [4 * MIB]
+        lengths(EndlessInputs(), size=2**40, name="whole")
+    assert lengths(EndlessInputs(), size=4 * MIB, name="whole") == [4 * MIB]
 
 
 def test_a_record_of_a_hundred_megabytes_fits_the_default_memory() -> None:

@@ -15,7 +15,7 @@ from cfripper.rule_processor import RuleProcessor
 from cfripper.rules import DEFAULT_RULES
 from pydantic import PydanticDeprecatedSince20
 
-from tests.deployed.harness.place import REGION, ROOT
+from tests.deployed.harness.constants import REGION, ROOT
 from tests.unit.policies import Template, policies_of
 
 _ARN_WITH_PARTITION = "I3042"  # an ARN with its partition, as references are resolved here

@@ -9,21 +9,21 @@ import pytest
 from s3mr.local.reaper_process import remove_folder
 
 
-def laid_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
     (path / "deep").mkdir(parents=True)
     (path / "deep/file").touch()
 
 
-def laid_link(path: Path) -> None:
+def make_link(path: Path) -> None:
     path.symlink_to("theirs")
 
 
-@pytest.mark.parametrize("lay", [laid_folder, laid_link, os.mkfifo, Path.touch])
+@pytest.mark.parametrize("make", [make_folder, make_link, os.mkfifo, Path.touch])
 def test_a_file_folder_or_link_at_the_path_is_removed_and_links_are_not_followed(
-    tmp_path: Path, lay: Callable[[Path], object]
+    tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
-    laid_folder(tmp_path / "theirs")
-    lay(tmp_path / "ours")
+    make_folder(tmp_path / "theirs")
+    make(tmp_path / "ours")
     remove_folder(str(tmp_path / "ours"))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "file", "theirs"]
 

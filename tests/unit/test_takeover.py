@@ -190,7 +190,7 @@ def test_attempts_of_another_coordinator_are_not_relaunched() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
 
-    class Overtaken:
+    class OvertakenStore:
         def __getattr__(self, name: str) -> Any:
             if name == "replace":
                 one.tick()
@@ -198,7 +198,7 @@ def test_attempts_of_another_coordinator_are_not_relaunched() -> None:
                 one.tick()
             return getattr(one.store, name)
 
-    store: Any = Overtaken()
+    store: Any = OvertakenStore()
     ticker = one.ticker()
     with pytest.raises(TransientError, match=f"another command is driving job {one.job_id}"):
         launch_again(replace(ticker, store=store, launcher=replace(ticker.launcher, store=store)), one.job_id)
@@ -237,11 +237,11 @@ def driven(one: World, *, late_writes: int) -> JobState:
             one.clock.sleep(max(wait_s, 0.01))
 
     pool: Any = SimpleNamespace(running=0, left=0, pace=Prefetch(1), close=lambda: None, wait=wait)
-    ticker = replace(one.ticker(), store=LateWrites(one.real_store, late_writes))
+    ticker = replace(one.ticker(), store=StoreWithLateWrites(one.real_store, late_writes))
     return Run(cloud, pool, ticker, one.job_id, NoView()).to_its_end(lambda: None, again=True)
 
 
-class LateWrites:
+class StoreWithLateWrites:
     """A store in which another coordinator writes right after each of the first looks at the job."""
 
     def __init__(self, store: Any, number: int) -> None:
@@ -303,7 +303,7 @@ def test_a_coordinator_that_pauses_at_any_call_and_continues_after_another_has_f
     one.submit()
     slow = one.ticker()
 
-    class Pausing:
+    class PausingPort:
         """A port whose caller is overtaken during one of its calls."""
 
         calls = 0
@@ -316,12 +316,12 @@ def test_a_coordinator_that_pauses_at_any_call_and_continues_after_another_has_f
             return (lambda *args, **kwargs: self._call(value, *args, **kwargs)) if callable(value) else value
 
         def _call(self, value: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            Pausing.calls += 1
-            if Pausing.calls == call:
+            PausingPort.calls += 1
+            if PausingPort.calls == call:
                 assert one.finish().phase is Phase.SUCCEEDED
             return value(*args, **kwargs)
 
-    store, objects = Pausing(slow.store), Pausing(slow.objects)
+    store, objects = PausingPort(slow.store), PausingPort(slow.objects)
     launcher = replace(slow.launcher, store=store, objects=objects)
     paused = replace(slow, store=store, objects=objects, launcher=launcher)
     while not paused.tick(one.job_id).over:

@@ -141,7 +141,7 @@ def test_an_upload_of_a_zombie_after_the_end_is_aborted_once_all_leases_have_exp
     assert not one.folder.uploads
 
 
-class Picky:
+class RefusingInvoker:
     """An invoker that refuses tasks with odd numbers while ``refuses`` is set."""
 
     def __init__(self, one: World) -> None:
@@ -156,12 +156,12 @@ class Picky:
 
 def test_only_the_refused_attempts_of_a_batch_are_launched_again() -> None:
     one = world(split_size=13)
-    picky = Picky(one)
-    one.invoke = picky.invoke  # type: ignore[method-assign]
+    invoker = RefusingInvoker(one)
+    one.invoke = invoker.invoke  # type: ignore[method-assign]
     with pytest.raises(TransientError):
         one.tick()
     assert [request.task for request in one.sent] == [0, 2, 4]
-    picky.refuses = False
+    invoker.refuses = False
     one.tick()
     assert [request.task for request in one.sent] == [0, 2, 4, 1, 3, 5]
     assert {request.attempt for request in one.sent} == {1}

@@ -71,7 +71,7 @@ class OneByOne:
         return map(function, items)
 
 
-class Ticking:
+class TickingClock:
     def __init__(self) -> None:
         self._now = 0.0
 
@@ -83,7 +83,7 @@ class Ticking:
         raise AssertionError(seconds)
 
 
-class Counting:
+class CountingDigits:
     def __init__(self) -> None:
         self._drawn = 0
 
@@ -99,7 +99,7 @@ class Cloud:
         self.texts, self.functions = texts, functions
         self.store, self.output = MemoryObjectStore(), Folder()
         self.scratch: Callable[[], BinaryIO] = io.BytesIO
-        self.entropy = Counting()
+        self.entropy = CountingDigits()
         self.spec = some_spec(map_tasks=len(texts), reducers=reducers, layout=layout, task_timeout_s=9.0, output="out")
 
     def request(self, phase: Phase, task: int, *, start_by: float = 1e10) -> TaskRequest:
@@ -111,7 +111,7 @@ class Cloud:
             store=self.store,
             output=self.output,  # type: ignore[arg-type] # workers only open parts
             parallel=OneByOne(),
-            clock=Ticking(),
+            clock=TickingClock(),
             entropy=self.entropy,
             scratch=self.scratch,
             open_records=lambda asked: Records(self.texts[asked.task]),

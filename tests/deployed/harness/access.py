@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.needs import Need
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.policies import Right, Statement, judge, read
 
 
@@ -113,7 +113,7 @@ class Access:
         role = iam_backends[ACCOUNT][PARTITION].get_role_by_arn(role_arn)
         source = {} if service == "lambda.amazonaws.com" else {"aws:sourceaccount": (ACCOUNT,)}  # Lambda: none
         if not self.lets(service, role.assume_role_policy_document, Need("sts:AssumeRole", role_arn, source)):
-            raise Refused(f"{service} may not assume {role_arn}")
+            raise Refused(f"{service} cannot assume {role_arn}")
         taken = sts_backends[ACCOUNT][PARTITION].assume_role(REGION, session, role_arn, None, 43_200, None)
         return {
             "AWS_ACCESS_KEY_ID": taken.access_key_id,

@@ -1,7 +1,4 @@
-"""Build the template with `sam build`, and what an environment also needs: an interpreter and AWS's runtime client.
-
-Results are kept below ``build/deployed`` and rebuilt only if their sources change.
-"""
+"""Build the template with `sam build`, and the rest of an environment: an interpreter and AWS's runtime client."""
 
 import compileall
 import fcntl
@@ -19,7 +16,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Final
 
-from tests.deployed.harness.place import ARCHITECTURE, BUILD, ROOT, RUNTIME
+from tests.deployed.harness.constants import ARCHITECTURE, BUILD, ROOT, RUNTIME
 
 SOURCES: Final = ("template.yaml", "lambdas", "s3mr")
 CLIENT: Final = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
@@ -45,15 +42,15 @@ def sam(*arguments: str | Path, environment: Mapping[str, str] = NOBODY) -> str:
         check=False,
         timeout=600,
     )
-    said = ran.stdout + ran.stderr
+    printed = ran.stdout + ran.stderr
     if ran.returncode:
-        raise AssertionError(f"sam {' '.join(map(str, arguments))}: {said}")
-    return said
+        raise AssertionError(f"sam {' '.join(map(str, arguments))}: {printed}")
+    return printed
 
 
 def build(architecture: str = ARCHITECTURE, runtime: str = RUNTIME) -> Path:
     """Build the template for an architecture, and return the built template's path."""
-    with _alone():
+    with _locked():
         return _build(architecture, runtime)
 
 
@@ -77,7 +74,7 @@ def package(folder: Path) -> tuple[str, Path]:
     """
     sha = fingerprint((path, path.relative_to(folder)) for path in _files(folder))
     kept = BUILD / "packages" / sha
-    with _alone():
+    with _locked():
         _keep(folder, kept)
     return sha, kept
 
@@ -94,7 +91,7 @@ def _keep(folder: Path, kept: Path) -> None:
 def interpreter() -> Path:
     """Return a Python without installed packages."""
     folder = BUILD / "runtime" / f"{RUNTIME}-empty"
-    with _alone():
+    with _locked():
         if not folder.exists():
             venv.create(folder, symlinks=True, with_pip=False)
     return folder / "bin" / "python"
@@ -103,7 +100,7 @@ def interpreter() -> Path:
 def runtime_client() -> Path:
     """Return a folder with only AWS's runtime client and its dependencies."""
     folder = BUILD / "runtime" / f"awslambdaric-{importlib.metadata.version('awslambdaric')}-{RUNTIME}"
-    with _alone():
+    with _locked():
         if not folder.exists():
             _copy_client(folder)
     return folder
@@ -133,7 +130,7 @@ def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _locked() -> Iterator[None]:
     """Hold the lock on ``build/deployed``, so that only one process builds there."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
@@ -156,5 +153,5 @@ def _sam_path() -> str:
     given, ours = os.environ.get("S3MR_SAM"), ROOT / ".venv" / "sam" / "bin" / "sam"
     found = given or (str(ours) if ours.exists() else shutil.which("sam"))
     if not found:
-        raise AssertionError("there is no SAM CLI: `make .venv/sam/.done` installs one, or S3MR_SAM names it")
+        raise AssertionError("the SAM CLI was not found: install it with `make .venv/sam/.done`, or set S3MR_SAM")
     return found

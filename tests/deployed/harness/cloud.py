@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from tests.deployed.harness.access import Access
 from tests.deployed.harness.building import interpreter, runtime_client
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.environment import Environment, EnvironmentSettings
 from tests.deployed.harness.environments import Environments
 from tests.deployed.harness.events import Rules
@@ -25,7 +26,6 @@ from tests.deployed.harness.lambda_api import LambdaApi
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import LambdaService
 from tests.deployed.harness.logs import LogStream
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.resources import register
 
 EVERYTHING: Final = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.deployed.harness.constants import BUILD, REGION
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.logs import LogStream
-from tests.deployed.harness.place import BUILD, REGION
 from tests.deployed.harness.processes import family, kill_all, private_bytes, send
 from tests.deployed.harness.runtime_api import Invocation, RuntimeApi, RuntimeEvent
 

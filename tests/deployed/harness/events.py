@@ -14,9 +14,9 @@ from moto.events.models import events_backends
 from moto.sqs.models import sqs_backends
 
 from tests.deployed.harness.access import Access
+from tests.deployed.harness.constants import ACCOUNT, REGION
 from tests.deployed.harness.executions import Client, Event
 from tests.deployed.harness.needs import Need
-from tests.deployed.harness.place import ACCOUNT, REGION
 from tests.deployed.harness.resources import QUEUE_POLICIES
 
 SERVICE: Final = "events.amazonaws.com"

@@ -23,7 +23,7 @@ from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from tests.deployed.harness.place import ACCOUNT, REGION
+from tests.deployed.harness.constants import ACCOUNT, REGION
 
 RETRY_FACTOR: Final = 0.02
 _parse: Final = AmazonStateLanguageParser.parse
@@ -31,7 +31,7 @@ Client = Callable[[str, str, str], Any]  # (role ARN, the service that assumes t
 Event = dict[str, Any]
 
 
-class StartsExecutions:
+class StepFunctionsClient:
     """A client of Step Functions that accepts an integration's parameters, which begin with capitals."""
 
     def __init__(self, client: Any) -> None:
@@ -53,9 +53,9 @@ class ShortSleeps:
 class Executions:
     """Gives the interpreter its clients, and publishes the end of every execution."""
 
-    def __init__(self, client: Client, tell: Callable[[Event], None]) -> None:
+    def __init__(self, client: Client, publish: Callable[[Event], None]) -> None:
         self._client = client
-        self._told = tell
+        self._publish = publish
         lambda_eval_utils.boto_client_for = self._client_for
         state_task_service_sfn.boto_client_for = self._client_for
         self._terminated = BaseExecutionWorkerCommunication.terminated
@@ -81,13 +81,13 @@ class Executions:
     def _client_for(self, region: str, service: str, state_credentials: Any) -> Any:
         assert region == REGION
         client = self._client(state_credentials.role_arn, "states.amazonaws.com", service)
-        return StartsExecutions(client) if service == "stepfunctions" else client
+        return StepFunctionsClient(client) if service == "stepfunctions" else client
 
     def _ended(self, ended: BaseExecutionWorkerCommunication) -> None:
         if ended.execution.exec_status is not ExecutionStatus.RUNNING:
             return  # it was stopped before its task ended
         self._terminated(ended)
-        self._tell(ended.execution)
+        self._publish_end(ended.execution)
 
     def _stopped(self, execution: Execution, *, stop_date: dt.datetime, error: str | None, cause: str | None) -> None:
         """Stop at once, even while its task runs: moto waits for the task."""
@@ -95,10 +95,10 @@ class Executions:
             return
         self._stop(execution, stop_date, error, cause)
         execution.exec_status, execution.stop_date = ExecutionStatus.ABORTED, stop_date
-        self._tell(execution)
+        self._publish_end(execution)
 
-    def _tell(self, execution: Execution) -> None:
-        threading.Thread(target=self._told, args=(event_of(execution),), name="event", daemon=True).start()
+    def _publish_end(self, execution: Execution) -> None:
+        threading.Thread(target=self._publish, args=(event_of(execution),), name="event", daemon=True).start()
 
 
 @cache

@@ -12,9 +12,9 @@ from xml.sax.saxutils import escape
 
 from tests.deployed.harness.access import Access, Principal, Refused, UnknownCaller
 from tests.deployed.harness.calls import Call, read_call
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.lambda_api import Answer, LambdaApi
 from tests.deployed.harness.needs import Need, needs_of
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.resources import BUCKET_POLICIES, encryption_key
 from tests.deployed.harness.s3_needs import bucket_and_key, is_batch_delete, key_action, keys_to_delete
 
@@ -72,7 +72,7 @@ class Gate:
             answer = s3_error(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.")
         missing = answer.status == HTTPStatus.NOT_FOUND and key is not None and call.method in {"GET", "HEAD"}
         if missing and not self._may(principal, "s3:ListBucket", bucket, None):
-            raise Refused(f"{principal.caller} may not know whether {key} exists")
+            raise Refused(f"{principal.caller} cannot find out if {key} exists")
         return answer
 
     def _s3_needs(self, call: Call, bucket: str) -> Iterable[Need]:
@@ -110,7 +110,7 @@ class Gate:
         return Answer(200, body.encode(), {"Content-Type": "application/xml"})
 
     def _lost_upload(self, call: Call, bucket: str) -> Answer | None:
-        """Return NoSuchUpload, as S3 does where moto answers HTTP 500 or completes again."""
+        """Return NoSuchUpload as S3 does; moto answers HTTP 500 or completes again."""
         from moto.s3.models import s3_backends
 
         upload = call.query.get("uploadId")

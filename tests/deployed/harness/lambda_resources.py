@@ -5,6 +5,7 @@ from typing import Any, Final, Self
 
 from moto.core.common_models import CloudFormationModel
 
+from tests.deployed.harness.created_resource import CreatedResource
 from tests.deployed.harness.functions import (
     EVENT_AGE_S_DEFAULT,
     LATEST,
@@ -15,12 +16,11 @@ from tests.deployed.harness.functions import (
     NoSuchFunction,
     Version,
 )
-from tests.deployed.harness.made import Made
 
 FUNCTIONS: Final = Functions()
 
 
-class FunctionResource(Made, CloudFormationModel):  # type: ignore[misc]
+class FunctionResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_name_type() -> str:
         return "FunctionName"
@@ -74,7 +74,7 @@ def _latest(name: str, properties: dict[str, Any]) -> Version:
     )
 
 
-class VersionResource(Made, CloudFormationModel):  # type: ignore[misc]
+class VersionResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::Lambda::Version"
@@ -91,7 +91,7 @@ class VersionResource(Made, CloudFormationModel):  # type: ignore[misc]
             function.versions.pop(number)
 
 
-class AliasResource(Made, CloudFormationModel):  # type: ignore[misc]
+class AliasResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::Lambda::Alias"
@@ -111,7 +111,7 @@ class AliasResource(Made, CloudFormationModel):  # type: ignore[misc]
         """Do nothing: it is deleted with its function."""
 
 
-class InvokeConfigResource(Made, CloudFormationModel):  # type: ignore[misc]
+class InvokeConfigResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     """A change of FunctionName or Qualifier replaces it; the replaced one may be retained."""
 
     @staticmethod

@@ -117,7 +117,7 @@ class LambdaService:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: not self._pending, within_s):
-                raise TimeoutError(f"{self._pending} events are still under way")
+                raise TimeoutError(f"{self._pending} events are still being processed")
 
     @contextlib.contextmanager
     def _concurrency(self, function: Function) -> Iterator[None]:
@@ -155,20 +155,22 @@ class LambdaService:
                 continue
             tries += 1
             if not outcome.failed:
-                return self._tell(event, event.config.on_success, "Success", tries, outcome)
+                return self._send_record(event, event.config.on_success, "Success", tries, outcome)
             if tries > event.config.retries_max:
                 return self._give_up(event, "RetriesExhausted", tries, outcome)
             time.sleep(RETRY_S)
 
     def _give_up(self, event: Event, condition: str, tries: int, outcome: Outcome | None) -> None:
-        self._tell(event, event.config.on_failure, condition, tries, outcome)
+        self._send_record(event, event.config.on_failure, condition, tries, outcome)
         if event.version.dead_letters:
             attributes = {"RequestID": event.request_id, "ErrorCode": "200"}
             if outcome:
                 attributes["ErrorMessage"] = str(json.loads(outcome.payload).get("errorMessage", ""))[:1024]
             self._queue(event, event.version.dead_letters, event.payload.decode(), attributes)
 
-    def _tell(self, event: Event, destination: str | None, condition: str, tries: int, outcome: Outcome | None) -> None:
+    def _send_record(
+        self, event: Event, destination: str | None, condition: str, tries: int, outcome: Outcome | None
+    ) -> None:
         if destination is None:
             return
         record = record_of(event, condition, tries, outcome)

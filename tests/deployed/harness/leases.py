@@ -28,4 +28,4 @@ def run_last_round(person: Person, job_id: str) -> None:
     payload = json.dumps({"job_id": job_id, "round": 1})
     answer = json.loads(cloud.administrators("lambda").invoke(FunctionName=name, Payload=payload)["Payload"].read())
     if not answer.get("done"):
-        raise AssertionError(f"the last round of {job_id} has swept nothing: {answer}")
+        raise AssertionError(f"the last round of {job_id} did not sweep: {answer}")

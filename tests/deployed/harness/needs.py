@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.deployed.harness.calls import Call
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.policies import Context
 from tests.deployed.harness.s3_needs import s3_needs
 

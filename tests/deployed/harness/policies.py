@@ -91,10 +91,10 @@ def read(policy: str, document: str) -> tuple[Statement, ...]:
 def _statement(policy: str, number: int, given: Mapping[str, Any]) -> Statement:
     known = {"Sid", "Effect", "Action", "Resource", "Condition", "Principal"}
     if unknown := given.keys() - known:
-        raise NotImplementedError(f"{policy}: {sorted(unknown)} of a statement is not judged here")
+        raise NotImplementedError(f"{policy}: {sorted(unknown)} of a statement is not supported here")
     resources = _texts(given.get("Resource", ()))
     if any("${" in resource for resource in resources):
-        raise NotImplementedError(f"{policy}: policy variables are not judged here")
+        raise NotImplementedError(f"{policy}: policy variables are not supported here")
     return Statement(
         policy=policy,
         name=given.get("Sid", f"#{number}"),
@@ -147,7 +147,7 @@ def _key_holds(operator: str, wanted: Sequence[Any], given: Sequence[str] | None
     if plain == "Null":
         return (given is None) == (str(wanted[0]).lower() == "true")
     if plain not in _OPERATORS or quantifier not in ("", "ForAllValues", "ForAnyValue"):
-        raise NotImplementedError(f"condition operator {operator} is not judged here")
+        raise NotImplementedError(f"condition operator {operator} is not supported here")
     negated = "Not" in plain
     if given is None:  # absent: only negations, IfExists and ForAllValues are met
         return negated or plain != name or quantifier == "ForAllValues"

@@ -13,8 +13,8 @@ from moto.iam.models import Role
 from moto.logs.models import LogGroup
 from moto.s3.models import FakeBucket, s3_backends
 
-from tests.deployed.harness.made import Made
-from tests.deployed.harness.place import ACCOUNT, PARTITION
+from tests.deployed.harness.constants import ACCOUNT, PARTITION
+from tests.deployed.harness.created_resource import CreatedResource
 
 BUCKET_POLICIES: Final[dict[str, str]] = {}  # not in moto: moto would deny what a condition allows
 QUEUE_POLICIES: Final[dict[str, str]] = {}  # by queue URL
@@ -27,7 +27,7 @@ def register() -> None:
     LogGroup.get_cfn_attribute = lambda group, _name: f"{group.arn}:*"  # as on AWS; moto omits the end
 
 
-class StateMachineResource(Made, CloudFormationModel):  # type: ignore[misc]
+class StateMachineResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::StepFunctions::StateMachine"
@@ -108,7 +108,7 @@ def _lifecycle(properties: dict[str, Any]) -> list[dict[str, Any]]:
     return rules
 
 
-class BucketPolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
+class BucketPolicyResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::S3::BucketPolicy"
@@ -123,7 +123,7 @@ class BucketPolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
         BUCKET_POLICIES.pop(self.physical_resource_id, None)
 
 
-class QueuePolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
+class QueuePolicyResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::SQS::QueuePolicy"
@@ -168,7 +168,7 @@ class RoleResource(CloudFormationModel):  # type: ignore[misc]
         Role.delete_from_cloudformation_json(name, made_of, account, region)
 
 
-class AlarmResource(Made, CloudFormationModel):  # type: ignore[misc]
+class AlarmResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     """Only its name is kept: nothing is measured here."""
 
     @staticmethod

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from tests.deployed.harness.building import package
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ARCHITECTURE, RUNTIME
 from tests.deployed.harness.lambda_resources import FUNCTIONS
-from tests.deployed.harness.place import ARCHITECTURE, RUNTIME
 from tests.deployed.harness.transforming import Template, transform
 
 ARTIFACTS: Final = "artifacts"

@@ -11,7 +11,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
 Template = dict[str, Any]

@@ -22,7 +22,7 @@ def until(found: Callable[[], T | None], within_s: float = 60.0) -> T:
         if answer:
             return answer
         time.sleep(PAUSE_S)
-    raise TimeoutError(f"not within {within_s} s")
+    raise TimeoutError(f"the condition was not true within {within_s} s")
 
 
 WAITS: Final = """

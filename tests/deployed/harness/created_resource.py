@@ -1,7 +1,7 @@
 """What moto's CloudFormation expects of a resource, and what a template can read from it."""
 
 
-class Made:
+class CreatedResource:
     """A created resource, with its Ref and GetAtt values."""
 
     def __init__(self, physical_id: str, **attributes: str) -> None:
