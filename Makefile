@@ -65,8 +65,9 @@ nightly-chaos:
 	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
 
 nightly-slow:
-	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --timeout 7200 tests/unit tests/integration/hostile \
-	  tests/deployed/test_built_template.py
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --timeout 7200 tests \
+	  --ignore tests/emulator --ignore tests/deployed
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q --timeout 7200 tests/deployed
 
 browser: .venv/dev  ## Test with Chromium that web pages cannot reach the embedded cloud.
 	@$(MAKE) --no-print-directory nightly-browser

@@ -15,7 +15,7 @@ from tests.simulation.drawing import draw
 from tests.simulation.scenario import IO_FAULTS, OTHER_FAULTS
 from tests.simulation.world import World
 
-SEEDS = 1_000  # 100,000 at night
+SEEDS = 500  # 100,000 at night
 RANGES = [range(first, first + 250) for first in range(1, SEEDS, 250)]
 SCHEDULED = (
     "clock-step", "second-coordinator", "stop", "change-input", "lose-object", "shorten-object", "lose-upload",

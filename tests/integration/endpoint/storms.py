@@ -1,5 +1,6 @@
 """A proxy before services at an endpoint, which answers in their place that they are busy, when it is told to."""
 
+import contextlib
 import http.client
 import threading
 from collections.abc import Callable, Iterator
@@ -50,8 +51,9 @@ class Proxy:
                 self.send_response(status)
                 for name, value in [*headers, ("Connection", "close")]:
                     self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(ConnectionError):  # the client may have been killed
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None: ...
 

@@ -1,9 +1,9 @@
 """``s3mr resume --endpoint-url``: what a command has left, another one brings to its end."""
 
-import contextlib
 import signal
-import subprocess
 from collections import Counter
+from itertools import count
+from threading import Event
 
 import pytest
 from mypy_boto3_s3 import S3Client
@@ -13,13 +13,22 @@ from s3mr.model import object_names
 from s3mr.model.job import Phase
 from tests.integration.conftest import RUN_S_MAX
 from tests.integration.endpoint.conftest import EXPECTED, INPUTS, Place, lines_in, lines_of
+from tests.integration.endpoint.storms import proxy_of
 from tests.integration.test_processes import GONE_S_MAX, until
+from tests.slow import slow
 
 
 @pytest.mark.parametrize(
-    ("phase", "held"), [(Phase.MAP, "map c.txt"), (Phase.REDUCE, "reduce both")], ids=["in map", "in reduce"]
+    ("phase", "held", "output"),
+    [
+        (Phase.MAP, "map c.txt", "a folder"),
+        (Phase.REDUCE, "reduce both", "S3"),
+        (Phase.REDUCE, "reduce both", "standard output"),
+        pytest.param(Phase.REDUCE, "reduce both", "a folder", marks=slow),
+        pytest.param(Phase.MAP, "map c.txt", "S3", marks=slow),
+        pytest.param(Phase.MAP, "map c.txt", "standard output", marks=slow),
+    ],
 )
-@pytest.mark.parametrize("output", ["a folder", "S3", "standard output"])
 def test_what_kill_9_has_stopped_is_taken_up_and_only_the_rest_runs(
     place: Place, s3: S3Client, bucket: str, phase: Phase, held: str, output: str
 ) -> None:
@@ -47,24 +56,38 @@ def with_(held: str) -> set[str]:
     return {f"reduce {word}" for word in "abcdef"} if held.startswith("reduce") else set()
 
 
-@pytest.mark.parametrize("delay_s", [0.3, 0.6, 0.8, 1.0, 1.2, 1.6])
-def test_whenever_the_command_is_killed_the_job_is_not_there_or_can_be_taken_up(place: Place, delay_s: float) -> None:
-    command = place.start(*place.run("--output", "out", "--quiet"))
-    with contextlib.suppress(subprocess.TimeoutExpired):  # it may have been quicker
-        command.wait(delay_s)
-    command.kill()
-    command.communicate()
+@pytest.mark.parametrize("at", [1, 12, 30, 50, 65, 78])
+def test_a_command_killed_at_any_request_leaves_nothing_or_a_job_that_can_be_resumed(
+    place: Place, endpoint: str, at: int
+) -> None:
+    requests, reached, killed = count(1), Event(), Event()
+
+    def wait_to_be_killed(_operation: str) -> bool:
+        if next(requests) == at:
+            reached.set()
+            killed.wait(RUN_S_MAX)
+        return False
+
+    with proxy_of(endpoint) as proxy:
+        proxy.busy = wait_to_be_killed
+        place.url = proxy.url
+        command = place.start(*place.run("--output", "out", "--quiet"))
+        until(reached.is_set, f"the command has sent {at} requests")
+        command.kill()
+        killed.set()
+        command.communicate()
+    place.url = endpoint
     place.assert_no_process()
     until(lambda: not list(place.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
     try:
-        standing = place.stack.store.newest(1)
+        existing = place.stack.store.newest(1)
     except RequestError:  # there is no table yet
-        standing = []
-    if not standing:
+        existing = []
+    if not existing:
         assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
         return
-    if not standing[0].released:
-        done = place.s3mr("resume", standing[0].spec.job_id, "--quiet")
+    if not existing[0].released:
+        done = place.s3mr("resume", existing[0].spec.job_id, "--quiet")
         assert done.returncode == 0, done.stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
     place.assert_nothing_left()
