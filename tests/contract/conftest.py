@@ -55,7 +55,7 @@ def s3(s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Clien
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class FaultyServices:
     """S3 and DynamoDB behind a fault, over real connections. Clients do not retry."""
 
     app: MisbehavingApp
@@ -73,7 +73,7 @@ class Services:
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[Services]:
+def served() -> Iterator[FaultyServices]:
     """Services that tests share; each test gets its own state."""
     app = MisbehavingApp(application())
     once = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={})
@@ -86,11 +86,11 @@ def served() -> Iterator[Services]:
             "config": once,
         }
         session = boto3.session.Session()
-        yield Services(app, session.client("s3", **known), session.client("dynamodb", **known))
+        yield FaultyServices(app, session.client("s3", **known), session.client("dynamodb", **known))
 
 
 @pytest.fixture
-def services(served: Services) -> Iterator[Services]:
+def services(served: FaultyServices) -> Iterator[FaultyServices]:
     """Services with an empty bucket and a table, and without a fault yet."""
     served.meet(none)
     served.app.calls.clear()

@@ -14,7 +14,7 @@ from s3mr.model.report import Report
 from s3mr.model.statistics import Counters
 from s3mr.ports import Commit, JobStore
 from tests.claims import holder_of
-from tests.contract.conftest import Services
+from tests.contract.conftest import FaultyServices
 from tests.contract.misbehaving import all_of, half_of_each_batch, one_item_a_page, stale_reads
 from tests.submissions import some_spec
 
@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest) -> JobStore:
     if request.param == "memory":
         return MemoryJobStore()
     if request.param == "at its worst":
-        services: Services = request.getfixturevalue("services")
+        services: FaultyServices = request.getfixturevalue("services")
         services.meet(all_of(half_of_each_batch, stale_reads, one_item_a_page))
         return services.store
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")

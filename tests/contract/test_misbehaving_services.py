@@ -15,7 +15,7 @@ from s3mr.model.object_names import OpenedPart
 from s3mr.model.report import Report
 from s3mr.ports import Commit
 from tests.claims import holder_of
-from tests.contract.conftest import BUCKET, TABLE, Services
+from tests.contract.conftest import BUCKET, TABLE, FaultyServices
 from tests.contract.misbehaving import (
     Fault,
     all_of,
@@ -35,7 +35,7 @@ SLOW_DOWN = refused("503 Slow Down", "SlowDown")
 
 
 @pytest.fixture
-def store(services: Services) -> DynamoDBJobStore:
+def store(services: FaultyServices) -> DynamoDBJobStore:
     return services.store
 
 
@@ -58,7 +58,7 @@ def released(store: DynamoDBJobStore, job: JobState) -> None:
 
 
 def test_one_of_two_concurrent_jobs_takes_over_a_void_claim(
-    services: Services, store: DynamoDBJobStore, job: JobState
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     first, second, output = created(store), created(store), f"{OUT}-{job.spec.job_id}"
     store.claim_output(output, job_id=job.spec.job_id)
@@ -82,7 +82,7 @@ def test_exactly_one_of_many_concurrent_jobs_gets_a_void_claim(store: DynamoDBJo
 
 
 def test_a_claim_that_changes_hands_during_the_check_of_its_holder_belongs_to_the_new_holder(
-    services: Services, store: DynamoDBJobStore, job: JobState
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     first, second, output = created(store), created(store), f"{OUT}-{job.spec.job_id}"
     store.claim_output(output, job_id=job.spec.job_id)
@@ -101,7 +101,7 @@ def test_a_claim_that_changes_hands_during_the_check_of_its_holder_belongs_to_th
 
 
 def test_repeating_a_write_whose_response_was_lost_counts_as_done(
-    services: Services, store: DynamoDBJobStore, job: JobState
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     fresh, new, moved = new_job(), new_job(), job.model_copy(update={"epoch": 1, "cursor": 1})
     output = f"{OUT}-{job.spec.job_id}"
@@ -127,7 +127,7 @@ def test_repeating_a_write_whose_response_was_lost_counts_as_done(
 
 
 def test_a_failure_whose_response_was_lost_is_kept_and_not_recorded_twice(
-    services: Services, store: DynamoDBJobStore, job: JobState
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     store.begin(job.spec.job_id, [live(1)])
 
@@ -149,7 +149,7 @@ def test_a_failure_whose_response_was_lost_is_kept_and_not_recorded_twice(
 
 
 def test_a_batch_that_is_never_completed_is_a_transient_error(
-    services: Services, store: DynamoDBJobStore, job: JobState
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     store.commit(job, manifest(1))
     services.meet(nothing_of_any_batch)
@@ -167,7 +167,7 @@ def test_a_batch_that_is_never_completed_is_a_transient_error(
 
 
 def test_a_busy_service_is_a_transient_error_for_every_call(
-    services: Services, store: DynamoDBJobStore, job: JobState
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     objects, output = S3ObjectStore(services.s3, BUCKET), S3Output(services.s3, OUT, "job-1")
     failure = Failure(kind=FailureKind.CRASH, message="gone")
@@ -225,7 +225,7 @@ def test_a_busy_service_is_a_transient_error_for_every_call(
 # Erased jobs.
 
 
-def test_erasing_a_job_deletes_its_items_in_every_slice(services: Services, store: DynamoDBJobStore) -> None:
+def test_erasing_a_job_deletes_its_items_in_every_slice(services: FaultyServices, store: DynamoDBJobStore) -> None:
     job = new_job(map_tasks=3000)
     assert job.spec.slices > 1
     store.create(job)

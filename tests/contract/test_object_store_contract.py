@@ -9,7 +9,7 @@ from s3mr.adapters.memory.memory_stores import MemoryObjectStore
 from s3mr.errors import InvariantError
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.ports import ObjectStore
-from tests.contract.conftest import BUCKET, Services
+from tests.contract.conftest import BUCKET, FaultyServices
 from tests.contract.misbehaving import one_entry_a_page
 
 
@@ -18,7 +18,7 @@ def objects(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "memory":
         return MemoryObjectStore()
     if request.param == "key by key":
-        services: Services = request.getfixturevalue("services")
+        services: FaultyServices = request.getfixturevalue("services")
         services.meet(one_entry_a_page)
         return S3ObjectStore(services.s3, BUCKET)
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")

@@ -16,7 +16,7 @@ from s3mr.ports import Published
 
 
 @dataclass(frozen=True)
-class Place:
+class PublishedStorage:
     """An output that any process can write to."""
 
     published: Published
@@ -24,24 +24,24 @@ class Place:
     remove: Callable[[str], object]
 
 
-def memory_place() -> Place:
+def memory_place() -> PublishedStorage:
     folder = MemoryFolder()
-    return Place(MemoryPublished(folder), folder.objects.__setitem__, folder.objects.__delitem__)
+    return PublishedStorage(MemoryPublished(folder), folder.objects.__setitem__, folder.objects.__delitem__)
 
 
-def folder_place(folder: Path) -> Place:
+def folder_place(folder: Path) -> PublishedStorage:
     def put(name: str, data: bytes) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
 
     folder.mkdir()
-    return Place(FolderPublished(str(folder)), put, lambda name: (folder / name).unlink())
+    return PublishedStorage(FolderPublished(str(folder)), put, lambda name: (folder / name).unlink())
 
 
-def s3_place(client: S3Client) -> Place:
+def s3_place(client: S3Client) -> PublishedStorage:
     client.put_object(Bucket="bucket", Key="out-of-the-way/part-00000", Body=b"a neighbour's")
     client.put_object(Bucket="bucket", Key="out/", Body=b"")  # a folder made in the S3 console
-    return Place(
+    return PublishedStorage(
         S3Published(client, "s3://bucket/out"),
         lambda name, data: client.put_object(Bucket="bucket", Key=f"out/{name}", Body=data),
         lambda name: client.delete_object(Bucket="bucket", Key=f"out/{name}"),
@@ -49,7 +49,7 @@ def s3_place(client: S3Client) -> Place:
 
 
 @pytest.fixture(params=["memory", "folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> PublishedStorage:
     if request.param == "memory":
         return memory_place()
     if request.param == "folder":
@@ -57,18 +57,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return s3_place(request.getfixturevalue("s3"))
 
 
-def content(place: Place, name: str) -> bytes | None:
+def content(place: PublishedStorage, name: str) -> bytes | None:
     blocks = place.published.stream(name)
     return None if blocks is None else b"".join(blocks)
 
 
-def test_objects_are_named_and_deeper_ones_as_one_name(place: Place) -> None:
+def test_objects_are_named_and_deeper_ones_as_one_name(place: PublishedStorage) -> None:
     for name in ("part-00001", "part-00000", "_SUCCESS", "deeper/a", "deeper/b/c", "é"):
         place.put(name, b"x")
     assert list(place.published.names()) == ["_SUCCESS", "deeper/", "part-00000", "part-00001", "é"]
 
 
-def test_an_object_is_read_whole_in_blocks_of_at_most_a_mebibyte(place: Place) -> None:
+def test_an_object_is_read_whole_in_blocks_of_at_most_a_mebibyte(place: PublishedStorage) -> None:
     data = os.urandom(2 * limits.MIB + 5)
     place.put("part-00000", data)
     blocks = place.published.stream("part-00000")
@@ -82,18 +82,18 @@ def test_an_object_is_read_whole_in_blocks_of_at_most_a_mebibyte(place: Place) -
     assert max(sizes) <= limits.MIB
 
 
-def test_an_empty_object_exists(place: Place) -> None:
+def test_an_empty_object_exists(place: PublishedStorage) -> None:
     place.put("part-00000", b"")
     assert content(place, "part-00000") == b""
 
 
-def test_a_missing_or_non_file_name_is_none(place: Place) -> None:
+def test_a_missing_or_non_file_name_is_none(place: PublishedStorage) -> None:
     place.put("part-00000/inside", b"x")
     assert content(place, "part-00000") is None
     assert content(place, "part-00001") is None
 
 
-def test_a_removed_object_is_gone(place: Place) -> None:
+def test_a_removed_object_is_gone(place: PublishedStorage) -> None:
     place.put("part-00000", b"x")
     place.remove("part-00000")
     assert content(place, "part-00000") is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployed.conftest import ROOT_OUTPUT
-from tests.deployed.harness.calls import Call
+from tests.deployed.harness.calls import AwsCall
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_service import Delivery, Event
 from tests.deployed.harness.leases import SETTLE_S, run_last_round
@@ -159,7 +159,7 @@ class LosesFirstResponse:
     def __init__(self) -> None:
         self._lost: set[str] = set()
 
-    def __call__(self, call: Call) -> bool:
+    def __call__(self, call: AwsCall) -> bool:
         completes = call.method == "POST" and "uploadId" in call.query
         publishes = call.method == "PUT" and call.path.endswith("/_SUCCESS")
         if not (completes or publishes) or call.path in self._lost:

@@ -33,7 +33,7 @@ TAKE_OVER_AGAIN_S: Final = 0.5
 START_MARGIN_S: Final = 15.0  # how long after an invocation's age an attempt may start
 
 
-class Witness(Protocol):
+class CloudWitness(Protocol):
     """Receives events of attempts and jobs, to judge their failures."""
 
     def unheard(self, request: TaskRequest) -> None: ...
@@ -71,7 +71,7 @@ class Cloud:
         scenario: Scenario,
         loop: Loop,
         faults: Faults,
-        witness: Witness,
+        witness: CloudWitness,
         *,
         ticker: Callable[["Cloud"], Ticker],
         recorder: Callable[[], Recorder],

@@ -15,7 +15,7 @@ from greenlet import getcurrent, greenlet
 START: float = 1_700_000_000.0  # start of every simulation, in seconds since the epoch
 
 
-class Killed(BaseException):
+class ProcessKilled(BaseException):
     """Raised in a process that dies. Its cleanup has no effect, because ports refuse the calls of dead processes."""
 
 
@@ -50,11 +50,11 @@ class Process:
             self._loop.current = None
 
     def kill(self) -> None:
-        """End it now. A process never calls this for itself: it raises `Killed`."""
+        """End it now. A process never calls this for itself: it raises `ProcessKilled`."""
         if self.alive:
             self.alive = False
             if self.greenlet:
-                self.greenlet.throw(Killed)
+                self.greenlet.throw(ProcessKilled)
             else:
                 self.killed_early()
 
@@ -90,7 +90,7 @@ class Loop:
         def run() -> None:
             try:
                 end = End(value=body())
-            except Killed:
+            except ProcessKilled:
                 end = End(killed=True)
             except Exception as error:  # noqa: BLE001 - whoever started it judges the error
                 end = End(error=error)
@@ -106,14 +106,14 @@ class Loop:
         """Pause the current process.
 
         Raises:
-            Killed: it was killed meanwhile.
+            ProcessKilled: it was killed meanwhile.
         """
         process = self.current
         assert process is not None
         heappush(self._heap, (self.now + delay_s, next(self._order), process.resume))
         self._hub.switch()
         if not process.alive:
-            raise Killed
+            raise ProcessKilled
 
     def step(self) -> bool:
         """Run the next event; return False if there is none."""

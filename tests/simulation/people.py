@@ -16,7 +16,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import End, Loop, Process
 
 
-class Witness(Protocol):
+class PersonWitness(Protocol):
     """Receives the results of what people do."""
 
     def resumed(self, job: JobState) -> None: ...
@@ -43,7 +43,7 @@ class Person:
         *,
         resumes: bool,
         drives: bool,
-        witness: Witness,
+        witness: PersonWitness,
     ) -> None:
         self.jobs: list[str] = []  # the newest last
         self.refused: S3mrError | None = None

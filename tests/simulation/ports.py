@@ -15,7 +15,7 @@ from s3mr.batching import batched
 from s3mr.errors import S3mrError, TransientError
 from s3mr.ports import Observation
 from tests.simulation.faults import Faults
-from tests.simulation.loop import START, Killed, Loop, Process
+from tests.simulation.loop import START, Loop, Process, ProcessKilled
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -86,7 +86,7 @@ class Operations:
         """Carry out one operation for the current process."""
         process = self._loop.current
         if process is None or not process.alive:
-            raise Killed
+            raise ProcessKilled
         self.count += 1
         where = f"{process.name} {port}.{method}"
         args = tuple(_repeatable(one) for one in args)
@@ -236,11 +236,11 @@ class AnyOrder:
 
 def _die(process: Process) -> None:
     process.alive = False
-    raise Killed
+    raise ProcessKilled
 
 
 def _quietly(effect: Callable[[], Any]) -> None:
-    with suppress(S3mrError, Killed):  # the caller has already been told that it may not have happened
+    with suppress(S3mrError, ProcessKilled):  # the caller has already been told that it may not have happened
         effect()
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.simulation.drawing import draw
 from tests.simulation.shrinking import shrink
-from tests.simulation.world import Outcome, World
+from tests.simulation.world import SeedOutcome, World
 
 TOLD_MAX: Final = 3  # violations that are shrunk and reported in full
 TRACE_LINES_MAX: Final = 150
@@ -59,7 +59,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[Outcome]:
+def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[SeedOutcome]:
     """Yield outcomes in the order of the seeds."""
     if processes == 1:
         yield from map(_simulate, seeds)
@@ -68,10 +68,10 @@ def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[Outcome]:
         yield from pool.imap(_simulate, seeds, chunksize=CHUNK_SEEDS)
 
 
-def _simulate(seed: int) -> Outcome:
+def _simulate(seed: int) -> SeedOutcome:
     return World(draw(seed)).run()
 
 
-def first_violation(seeds: Iterable[int]) -> Outcome | None:
+def first_violation(seeds: Iterable[int]) -> SeedOutcome | None:
     """Return the outcome of the first seed that breaks an invariant."""
     return next(islice((one for one in map(_simulate, seeds) if one.violation is not None), 1), None)

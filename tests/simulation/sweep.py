@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.simulation.ports import Deaths
 from tests.simulation.scenario import Scenario
-from tests.simulation.world import Outcome, World
+from tests.simulation.world import SeedOutcome, World
 
 WAYS: Final = ("die-before", "die-after")
 _TEXT: Final = b"k0\nk1\nk2\nk3\nk0\nk1\n"
@@ -42,17 +42,17 @@ def points() -> list[tuple[int, str]]:
     return [(number, way) for number in range(1, operations() + 1) for way in WAYS]
 
 
-def singles() -> Iterator[Outcome]:
+def singles() -> Iterator[SeedOutcome]:
     """Yield the job's outcome for each single death."""
     return map(_with_deaths, ([point] for point in points()))
 
 
-def pairs(*, processes: int) -> Iterator[Outcome]:
+def pairs(*, processes: int) -> Iterator[SeedOutcome]:
     """Yield the job's outcome for each pair of deaths. The second is counted in the run after the first."""
     chosen: Iterable[list[tuple[int, str]]] = map(list, combinations(points(), 2))
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         yield from pool.imap_unordered(_with_deaths, chosen, chunksize=50)
 
 
-def _with_deaths(chosen: list[tuple[int, str]]) -> Outcome:
+def _with_deaths(chosen: list[tuple[int, str]]) -> SeedOutcome:
     return World(JOB, deaths=Deaths(dict(chosen))).run()

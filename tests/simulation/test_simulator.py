@@ -8,7 +8,7 @@ from s3mr.model.job import Phase
 from tests.simulation import judging, oracle
 from tests.simulation.drawing import draw
 from tests.simulation.faults import Faults
-from tests.simulation.loop import START, End, Killed, Loop
+from tests.simulation.loop import START, End, Loop, ProcessKilled
 from tests.simulation.sweep import JOB
 from tests.simulation.world import World
 
@@ -37,14 +37,14 @@ def test_a_killed_process_does_nothing_more_and_is_marked_as_killed() -> None:
         try:
             loop.suspend(10.0)
         finally:
-            with pytest.raises(Killed):
+            with pytest.raises(ProcessKilled):
                 world_port()
         seen.append("alive")
 
     def world_port() -> None:
         process = loop.current
         if process is None or not process.alive:
-            raise Killed
+            raise ProcessKilled
 
     ends: list[End] = []
     process = loop.spawn("worker", body, ends.append)

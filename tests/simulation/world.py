@@ -30,7 +30,7 @@ LATE_S: Final = 10.0  # between the log of a launch and the launch
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SeedOutcome:
     """The result of one seed."""
 
     seed: int
@@ -96,14 +96,14 @@ class World:
         self.writes = 0  # writes of jobs, by coordinators
         self.verdicts: Counter[str] = Counter()
 
-    def run(self) -> Outcome:
+    def run(self) -> SeedOutcome:
         """Run the scenario, heal the world, and return the result."""
         batch, segment = self.scenario.batch, self.scenario.segment
         small = patch.multiple(limits, LAUNCH_BATCH=batch, COMMIT_BATCH=batch, INDEX_SEGMENT_TASKS=segment)
         with small, patch.object(adoption, "ADOPT_BATCH", batch):
             return self._run()
 
-    def _run(self) -> Outcome:
+    def _run(self) -> SeedOutcome:
         scenario = self.scenario
         self.people[0].begin()
         if scenario.rival_at_s is not None:
@@ -128,7 +128,7 @@ class World:
         finally:
             self.loop.close()
         violation = self.facts.violation or judging.judge(self)
-        return Outcome(
+        return SeedOutcome(
             seed=scenario.seed,
             violation=violation,
             digest=self.operations.digest,

@@ -32,7 +32,7 @@ class Records:
 
 
 class Writer:
-    def __init__(self, output: "Folder", name: str, worker: str) -> None:
+    def __init__(self, output: "WritableOutput", name: str, worker: str) -> None:
         self._output, self._name, self._worker, self._data = output, name, worker, b""
 
     def write(self, data: bytes) -> None:
@@ -54,7 +54,7 @@ class Writer:
         self._output.abandoned.append(self._name)
 
 
-class Folder:
+class WritableOutput:
     """The part of an output that workers use."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Folder:
         return Writer(self, name, worker)
 
 
-class OneByOne:
+class Sequential:
     def map(self, function: Callable[[Any], Any], items: Iterable[Any], *, width: int) -> Iterator[Any]:
         assert width > 0
         return map(function, items)
@@ -97,7 +97,7 @@ class Cloud:
 
     def __init__(self, texts: Texts, functions: Functions, *, reducers: int = 3, layout: str = "packed") -> None:
         self.texts, self.functions = texts, functions
-        self.store, self.output = MemoryObjectStore(), Folder()
+        self.store, self.output = MemoryObjectStore(), WritableOutput()
         self.scratch: Callable[[], BinaryIO] = io.BytesIO
         self.entropy = CountingDigits()
         self.spec = some_spec(map_tasks=len(texts), reducers=reducers, layout=layout, task_timeout_s=9.0, output="out")
@@ -110,7 +110,7 @@ class Cloud:
         context = TaskContext(
             store=self.store,
             output=self.output,  # type: ignore[arg-type] # workers only open parts
-            parallel=OneByOne(),
+            parallel=Sequential(),
             clock=TickingClock(),
             entropy=self.entropy,
             scratch=self.scratch,

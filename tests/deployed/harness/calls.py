@@ -14,7 +14,7 @@ _TARGETED = "HTTP_X_AMZ_TARGET"
 
 
 @dataclass(frozen=True)
-class Call:
+class AwsCall:
     """One request."""
 
     environ: dict[str, Any]
@@ -58,17 +58,17 @@ class Call:
             return {name: values[0] for name, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
         return {}
 
-    def with_body(self, body: bytes) -> "Call":
+    def with_body(self, body: bytes) -> "AwsCall":
         """Return the same request with another body."""
         environ = {**self.environ, "CONTENT_LENGTH": str(len(body))}
-        return Call(environ, body, self.key_id, self.token, self.region, self.service, self.query)
+        return AwsCall(environ, body, self.key_id, self.token, self.region, self.service, self.query)
 
     def for_application(self) -> dict[str, Any]:
         """Return the request as a new WSGI environment."""
         return {**self.environ, "wsgi.input": io.BytesIO(self.body), "CONTENT_LENGTH": str(len(self.body))}
 
 
-def read_call(environ: dict[str, Any]) -> Call:
+def read_call(environ: dict[str, Any]) -> AwsCall:
     """Read a request to its end, so that a slow sender blocks no other request."""
     if environ.get("HTTP_TRANSFER_ENCODING") == "chunked":
         body = environ["wsgi.input"].read()
@@ -80,7 +80,7 @@ def read_call(environ: dict[str, Any]) -> Call:
     }
     scope, token = _signed(environ, query)
     key_id, _, region, service = (*scope.split("/"), "", "", "", "")[:4]
-    return Call(environ, body, key_id, token, region, service, query)
+    return AwsCall(environ, body, key_id, token, region, service, query)
 
 
 def _signed(environ: dict[str, Any], query: dict[str, str]) -> tuple[str, str]:

@@ -30,7 +30,7 @@ IDLE_S_MAX: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class InvocationOutcome:
     """The result of an invocation: the function's response, or its error with AWS's ``errorType``."""
 
     payload: bytes
@@ -88,7 +88,7 @@ class Environment:
     def pid(self) -> int:
         return self._process.pid
 
-    def invoke(self, invocation: Invocation) -> Outcome:
+    def invoke(self, invocation: Invocation) -> InvocationOutcome:
         """Run one invocation to its end."""
         request_id = invocation.request_id
         if self._fresh:
@@ -105,7 +105,7 @@ class Environment:
         if event is None or event.kind not in ("response", "error"):
             outcome = self._ended(request_id, event, self.version.timeout_s)
         else:
-            outcome = Outcome(event.body, failed=event.kind == "error", alive=True)
+            outcome = InvocationOutcome(event.body, failed=event.kind == "error", alive=True)
             self._freeze()
         self._printed(f"END RequestId: {request_id}")
         spent_ms = (time.monotonic() - started) * 1000
@@ -150,7 +150,7 @@ class Environment:
         if ready and ready.kind == "ready":
             send(family(self.pid), signal.SIGSTOP)
 
-    def _ended(self, request_id: str, event: RuntimeEvent | None, limit_s: float) -> Outcome:
+    def _ended(self, request_id: str, event: RuntimeEvent | None, limit_s: float) -> InvocationOutcome:
         self._kill()
         self._reader.join(IDLE_S_MAX)
         if event is None:
@@ -158,12 +158,12 @@ class Environment:
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._printed(f"{at} {request_id} Task timed out after {limit_s:.2f} seconds")
         elif event.kind == "init_error":
-            return Outcome(event.body, failed=True, alive=False)
+            return InvocationOutcome(event.body, failed=True, alive=False)
         else:
             why, kind = f"Error: Runtime exited with error: {event.body.decode()}", "Runtime.ExitError"
         self._printed(f"RequestId: {request_id} {why} {kind}")
         body = {"errorType": kind, "errorMessage": f"RequestId: {request_id} {why}"}
-        return Outcome(json.dumps(body).encode(), failed=True, alive=False)
+        return InvocationOutcome(json.dumps(body).encode(), failed=True, alive=False)
 
     def _wait(self) -> None:
         status = self._process.wait()

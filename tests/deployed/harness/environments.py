@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from tests.deployed.harness.environment import Environment, Outcome
+from tests.deployed.harness.environment import Environment, InvocationOutcome
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.processes import children
 from tests.deployed.harness.runtime_api import Invocation
@@ -35,7 +35,7 @@ class Environments:
         self._closed = threading.Event()
         threading.Thread(target=self._watch_memory, name="memory", daemon=True).start()
 
-    def invoke(self, version: Version, invocation: Callable[[], Invocation]) -> Outcome:
+    def invoke(self, version: Version, invocation: Callable[[], Invocation]) -> InvocationOutcome:
         """Run an invocation in an environment of ``version``. ``made`` is called when one is free.
 
         Raises:

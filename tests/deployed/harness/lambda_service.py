@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from tests.deployed.harness.environment import Outcome, until_deadline_ms
+from tests.deployed.harness.environment import InvocationOutcome, until_deadline_ms
 from tests.deployed.harness.environments import Closed, Environments
 from tests.deployed.harness.functions import Function, Functions, InvokeConfig, Version
 from tests.deployed.harness.runtime_api import Invocation
@@ -76,7 +76,9 @@ class LambdaService:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def invoke(self, function: Function, qualifier: str, payload: bytes, request_id: str) -> tuple[Version, Outcome]:
+    def invoke(
+        self, function: Function, qualifier: str, payload: bytes, request_id: str
+    ) -> tuple[Version, InvocationOutcome]:
         """Invoke and wait for the outcome.
 
         Raises:
@@ -160,7 +162,7 @@ class LambdaService:
                 return self._give_up(event, "RetriesExhausted", tries, outcome)
             time.sleep(RETRY_S)
 
-    def _give_up(self, event: Event, condition: str, tries: int, outcome: Outcome | None) -> None:
+    def _give_up(self, event: Event, condition: str, tries: int, outcome: InvocationOutcome | None) -> None:
         self._send_record(event, event.config.on_failure, condition, tries, outcome)
         if event.version.dead_letters:
             attributes = {"RequestID": event.request_id, "ErrorCode": "200"}
@@ -169,7 +171,7 @@ class LambdaService:
             self._queue(event, event.version.dead_letters, event.payload.decode(), attributes)
 
     def _send_record(
-        self, event: Event, destination: str | None, condition: str, tries: int, outcome: Outcome | None
+        self, event: Event, destination: str | None, condition: str, tries: int, outcome: InvocationOutcome | None
     ) -> None:
         if destination is None:
             return
@@ -194,7 +196,7 @@ class LambdaService:
             self.undelivered.append(f"{event.arn} → {queue_arn}: {error}")
 
 
-def record_of(event: Event, condition: str, tries: int, outcome: Outcome | None) -> bytes:
+def record_of(event: Event, condition: str, tries: int, outcome: InvocationOutcome | None) -> bytes:
     """Return the record for a destination, without the payloads if it would be too large."""
     context = {
         "requestId": event.request_id,

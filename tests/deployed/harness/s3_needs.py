@@ -8,7 +8,7 @@ object), S3 User Guide; KMS actions of multipart uploads: re:Post,
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from tests.deployed.harness.calls import Call
+from tests.deployed.harness.calls import AwsCall
 from tests.deployed.harness.policies import Context
 
 S3Need = tuple[str, str, str | None, Context]
@@ -33,13 +33,13 @@ _OBJECT_QUESTIONS = {
 }
 
 
-def bucket_and_key(call: Call) -> tuple[str, str | None]:
+def bucket_and_key(call: AwsCall) -> tuple[str, str | None]:
     """Return the bucket, and the key if the request names one."""
     bucket, _, key = call.path.lstrip("/").partition("/")
     return bucket, key or None
 
 
-def s3_needs(call: Call) -> Iterator[S3Need]:
+def s3_needs(call: AwsCall) -> Iterator[S3Need]:
     """Yield all actions, each with bucket, key and context."""
     bucket, key = bucket_and_key(call)
     if not bucket:
@@ -50,7 +50,7 @@ def s3_needs(call: Call) -> Iterator[S3Need]:
         yield from _object_needs(call, bucket, key)
 
 
-def keys_to_delete(call: Call) -> list[str]:
+def keys_to_delete(call: AwsCall) -> list[str]:
     """Return the keys of a DeleteObjects request: each is authorized by itself."""
     return [
         element.text or ""
@@ -59,12 +59,12 @@ def keys_to_delete(call: Call) -> list[str]:
     ]
 
 
-def is_batch_delete(call: Call) -> bool:
+def is_batch_delete(call: AwsCall) -> bool:
     """Check if this is DeleteObjects."""
     return call.method == "POST" and "delete" in call.query
 
 
-def key_action(call: Call) -> str | None:
+def key_action(call: AwsCall) -> str | None:
     """Return the action on the bucket's KMS key that S3 takes on the caller's behalf, if the bucket has such a key."""
     if bucket_and_key(call)[1] is None:
         return None
@@ -75,7 +75,7 @@ def key_action(call: Call) -> str | None:
     return "kms:GenerateDataKey" if call.method in ("PUT", "POST") and "tagging" not in call.query else None
 
 
-def _bucket_needs(call: Call, bucket: str) -> Iterator[S3Need]:
+def _bucket_needs(call: AwsCall, bucket: str) -> Iterator[S3Need]:
     if is_batch_delete(call):
         return  # authorized key by key
     if call.method == "HEAD":
@@ -89,7 +89,7 @@ def _bucket_needs(call: Call, bucket: str) -> Iterator[S3Need]:
         yield f"s3:{call.method.capitalize()}Bucket{what.capitalize()}", bucket, None, {}
 
 
-def _object_needs(call: Call, bucket: str, key: str) -> Iterator[S3Need]:
+def _object_needs(call: AwsCall, bucket: str, key: str) -> Iterator[S3Need]:
     source = call.header("x-amz-copy-source")
     if source:
         from_bucket, _, from_key = source.lstrip("/").partition("/")
