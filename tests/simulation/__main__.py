@@ -30,8 +30,8 @@ def main() -> int:
         from tests.simulation import seeds
 
         chosen = range(asked.seed, asked.seed + asked.seeds)
-        told_max = 0 if asked.brief else seeds.TOLD_MAX
-        return min(1, seeds.run(chosen, processes=asked.processes, told_max=told_max))
+        stories_max = 0 if asked.brief else seeds.STORIES_MAX
+        return min(1, seeds.run(chosen, processes=asked.processes, stories_max=stories_max))
     return _sweep(asked.what, asked.processes)
 
 

@@ -87,7 +87,7 @@ class Cloud:
         self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: running executions
         self._numbers: Iterator[int] = count()
         self._holding: set[int] = set()  # executions that need not claim their job's output
-        self._machine = 0  # how many machines were lost: actions planned on an earlier one are dropped
+        self._machine = 0  # its number; actions planned on a lost machine are dropped
         self.swept: set[str] = set()  # jobs that no longer need a coordinator
 
     # Workers.

@@ -12,12 +12,12 @@ from tests.simulation.drawing import draw
 from tests.simulation.shrinking import shrink
 from tests.simulation.world import SeedOutcome, World
 
-TOLD_MAX: Final = 3  # violations that are shrunk and reported in full
+STORIES_MAX: Final = 3  # violations that are shrunk and reported in full
 TRACE_LINES_MAX: Final = 150
 CHUNK_SEEDS: Final = 25
 
 
-def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
+def run(seeds: range, *, processes: int = 1, stories_max: int = STORIES_MAX) -> int:
     """Run ``seeds``, print violations (the first ones as stories) and a summary; return the number of violations."""
     began_at = time.perf_counter()
     jobs: Counter[str] = Counter()
@@ -31,7 +31,7 @@ def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
         if outcome.violation is not None:
             violations += 1
             print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
-            if violations <= told_max:
+            if violations <= stories_max:
                 print("\n".join(story(outcome.seed)), flush=True)
     took_s = time.perf_counter() - began_at
     ends = ", ".join(f"{count:,} {phase}" for phase, count in sorted(jobs.items()))

@@ -88,7 +88,7 @@ def test_lines_of_the_maximum_length_are_read_at_any_position(length: int, befor
         assert found[-2:] == [length, 4 * MIB - 1]
 
 
-def test_splits_without_a_line_start_may_ignore_a_line_that_is_refused_elsewhere() -> None:
+def test_a_split_without_a_line_start_is_refused_if_its_line_is_too_long() -> None:
     with pytest.raises(RequestError, match="a record of more than"):
         lengths(EndlessInputs(), size=2**40, start=MIB, stop=100 * MIB)
 

@@ -36,7 +36,7 @@ class Environments:
         threading.Thread(target=self._watch_memory, name="memory", daemon=True).start()
 
     def invoke(self, version: Version, invocation: Callable[[], Invocation]) -> InvocationOutcome:
-        """Run an invocation in an environment of ``version``. ``made`` is called when one is free.
+        """Run an invocation in an environment of ``version``. ``invocation`` is called when one is free.
 
         Raises:
             Closed: the cloud is closing.

@@ -1,4 +1,4 @@
-"""Step Functions: moto's interpreter, with the permissions of roles; EventBridge hears of every end of an execution.
+"""Step Functions: moto's interpreter, with the permissions of roles; EventBridge gets an event for every end.
 
 moto's interpreter runs the state machine. Its calls of Lambda and of Step Functions go through the cloud's own endpoint
 under the state machine's role. This module corrects what moto gets wrong (see docs/operating.md).

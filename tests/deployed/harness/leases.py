@@ -20,7 +20,7 @@ def expire_leases(person: Person, job_id: str) -> None:
 
 
 def run_last_round(person: Person, job_id: str) -> None:
-    """Abort uploads of attempts that outlived their job, once none of them can run any more."""
+    """Sweep leftovers of attempts that outlived their job, once they can no longer run."""
     cloud = person.stack.cloud
     cloud.service.settle(SETTLE_S)
     expire_leases(person, job_id)
