@@ -61,7 +61,8 @@ class JobRequest:
     A job's spec embeds it, next to the values that were decided at submit, such as the number of reducers.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, which this module does not import
+    # Read by pydantic, which this module does not import. With a limit, it refuses text that is not valid UTF-8.
+    __pydantic_config__ = {"extra": "forbid", "str_max_length": limits.ITEM_BYTES_MAX}  # noqa: RUF012
 
     reducers: int | None = option(
         None,

@@ -1,4 +1,4 @@
-"""Services of the user's own, that outlive a command: the embedded cloud's server, with the user's access key."""
+"""Services that outlive a command, as a user's own would: the embedded cloud's server, with the user's access key."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ USERS_OWN = AccessKey("users", "own")
 
 @dataclass(frozen=True)
 class Services:
-    """Services that run; ``process`` is theirs."""
+    """Running services and their ``process``."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -34,7 +34,7 @@ def services(*, stdout: int = subprocess.PIPE, stderr: int | None = None) -> Ite
         pass_fds=[listening.socket.fileno()],
     ) as process:
         url = f"http://{listening.address}"
-        listening.socket.close()  # so that nobody answers in the place of services that have ended
+        listening.socket.close()  # so that requests fail once the services have ended
         yield Services(url, process)
         if process.stdin and not process.stdin.closed:
             process.communicate()

@@ -1,4 +1,4 @@
-"""An application that serves from this process for a while, over real connections."""
+"""Serve an application from this process for a while, over real connections."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def application() -> WsgiApp:
-    """Return S3 and DynamoDB as one application, which admits everybody."""
+    """Return S3 and DynamoDB as one application that admits every caller."""
     apps = services()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -27,7 +27,7 @@ def application() -> WsgiApp:
 
 @contextmanager
 def serving(app: WsgiApp) -> Iterator[str]:
-    """Serve ``app`` on this machine; give its address."""
+    """Serve ``app`` on this machine; yield its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

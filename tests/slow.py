@@ -1,4 +1,4 @@
-"""What takes minutes runs where it is asked for."""
+"""Scale the effort of slow tests: small in the gate, large at night."""
 
 import os
 
@@ -9,5 +9,5 @@ slow = pytest.mark.skipif(not SLOW, reason="takes minutes: make nightly, or S3MR
 
 
 def examples(count: int) -> int:
-    """How many examples a property is tried on: a third of ``count`` in the gate, a hundred times it at night."""
+    """Return how many examples a property test tries: ``count`` / 3 in the gate, ``count`` * 100 at night."""
     return count * 100 if SLOW else count // 3

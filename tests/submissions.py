@@ -1,4 +1,4 @@
-"""Submissions and specs of jobs, for tests that name only what matters to them."""
+"""Submissions and specs of jobs, for tests that set only the fields they need."""
 
 from dataclasses import fields
 from typing import Any
@@ -8,12 +8,12 @@ from s3mr.coordinator.submission import PlaceFacts, Submission
 from s3mr.model.job import BundleRef, JobSpec
 from s3mr.options import JobRequest
 
-REQUEST = {one.name for one in fields(JobRequest)} - {"memory", "workers", "task_timeout_s"}  # places decide these
+REQUEST = {one.name for one in fields(JobRequest)} - {"memory", "workers", "task_timeout_s"}  # set by the job's place
 PLACE = {one.name for one in fields(PlaceFacts)}
 
 
 def submission(**given: Any) -> Submission:
-    """Return a submission; ``given`` are fields of it, of its request and of its place."""
+    """Return a submission. ``given`` are fields of it, of its request and of its place."""
     request: dict[str, Any] = {"split_size": 10, "attempts": 4, "input_format": "text"}
     place: dict[str, Any] = {"memory_bytes": 2**24, "task_timeout_s": 60.0}
     rest: dict[str, Any] = {"bundle": b"", "module": "job.py", "name": "job", "output": "mem://out"}
@@ -23,7 +23,7 @@ def submission(**given: Any) -> Submission:
 
 
 def some_spec(**given: Any) -> JobSpec:
-    """Return the spec of a job; ``given`` are fields of it, and of its request."""
+    """Return the spec of a job. ``given`` are fields of it and of its request."""
     request = {name: given.pop(name) for name in REQUEST - JobSpec.model_fields.keys() if name in given}
     spec = {
         "job_id": "job",

@@ -1,7 +1,7 @@
-"""A whole s3mr in one process, over the honest fakes: coordinator and workers are the real ones.
+"""All of s3mr in one process, with real coordinator and workers on honest fakes.
 
-Nothing runs by itself: a test ticks, executes invocations and delivers reports, in the order it wants, as often as it
-wants. Any port can be told to fail or to "kill" its caller at a given call.
+Nothing runs by itself: a test ticks, executes invocations and delivers reports, in any order and as often as it wants.
+A test can make any port fail or "kill" its caller at a given call.
 """
 
 import io
@@ -34,16 +34,16 @@ from tests.submissions import submission
 
 
 class Killed(BaseException):
-    """Thrown where a test kills a process."""
+    """Raised where a test kills a process."""
 
 
 class Switch:
-    """Counts the calls of all ports and interrupts the one that a test has chosen."""
+    """Counts the calls of all ports, and interrupts the one that a test selects."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.at: int | None = None
-        self.after = False  # whether the chosen call takes effect before its caller dies
+        self.after = False  # whether the selected call takes effect before its caller dies
 
     def wrap(self, port: Any) -> Any:
         return _Switched(port, self)
@@ -74,7 +74,7 @@ class _Switched:
 
 @dataclass
 class ManualClock:
-    """Time that passes when a test says so."""
+    """Time passes only when a test advances it."""
 
     time: float = 1_000_000.0
 
@@ -89,7 +89,7 @@ class ManualClock:
 
 @dataclass
 class CountingEntropy:
-    """Numbers, one after the other, instead of chance."""
+    """Return consecutive numbers instead of random ones."""
 
     number: int = 0
 
@@ -100,7 +100,7 @@ class CountingEntropy:
 
 @dataclass
 class World:
-    """See the module."""
+    """Submit and drive jobs: see the module."""
 
     job: Job
     inputs: dict[str, bytes]
@@ -122,13 +122,13 @@ class World:
         self.job_id = ""
 
     def invoke(self, request: TaskRequest) -> None:
-        """The invoker: keeps what was sent for the test to execute; refuses what is more than it accepts."""
+        """Keep each invocation for the test to execute; refuse more than ``accepts_max`` (the `Invoker` port)."""
         if self.accepts_max is not None and len(self.sent) >= self.accepts_max:
             raise TransientError("429")
         self.sent.append(request)
 
     def submit(self, **changes: Any) -> JobState:
-        """Submit the job; ``changes`` are what `submission` takes."""
+        """Submit the job. ``changes`` are what `submission` takes."""
         asked = {"inputs": sorted(self.inputs), "reduces": self.job.reduce is not None, **changes}
         if asked["reduces"]:
             asked.setdefault("reducers", 3)
@@ -146,7 +146,7 @@ class World:
         return state
 
     def ticker(self) -> Ticker:
-        """A coordinator as a new process would make it: it knows nothing."""
+        """Return a coordinator as a new process would create it, without any state."""
         return Ticker(
             store=self.store,
             objects=self.objects,
@@ -182,14 +182,14 @@ class World:
         return self.recorder.record(report)
 
     def work(self) -> list[Verdict]:
-        """Execute everything that was sent, and record it."""
+        """Execute and record everything that was sent."""
         verdicts = []
         while self.sent:
             verdicts.append(self.record(self.execute(self.sent.popleft())))
         return verdicts
 
     def finish(self, ticks_max: int = 200) -> JobState:
-        """Tick and work until the job is over."""
+        """Tick and work until the job has ended."""
         for _ in range(ticks_max):
             tick = self.tick()
             if tick.over:
@@ -204,7 +204,7 @@ class World:
         return state
 
     def output(self) -> str:
-        """All lines of the output, part by part."""
+        """Return all lines of the output, part by part."""
         parts = {name: data for name, data in self.folder.objects.items() if name != object_names.SUCCESS}
         return b"".join(parts[name] for name in sorted(parts)).decode()
 
@@ -217,7 +217,7 @@ class World:
 
 
 def open_noted(one: World, *, worker: str) -> PartWriter:
-    """Open the first part of the job, as a worker does that is then heard of no more."""
+    """Open the first part of the job, as a worker that then falls silent."""
     name = object_names.part(0)
 
     def note(upload: str) -> None:
@@ -227,7 +227,7 @@ def open_noted(one: World, *, worker: str) -> PartWriter:
 
 
 def died(request: TaskRequest, kind: FailureKind = FailureKind.CRASH) -> Report:
-    """The report of a worker's death, as the runtime sends it."""
+    """Return the report of a worker's death, as the runtime sends it."""
     failure = Failure(kind=kind, message="died", phase=request.phase, task=request.task, attempt=request.attempt)
     return Report(
         job_id=request.spec.job_id,

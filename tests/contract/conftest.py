@@ -12,14 +12,14 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_s3 import S3Client
 
 from s3mr.adapters.aws.dynamodb import DynamoDBJobStore
-from tests.contract.misbehaving import Fault, Misbehaving, none
+from tests.contract.misbehaving import Fault, MisbehavingApp, none
 from tests.serving import application, serving
 
 BUCKET, TABLE = "bucket", "table"
 
 
 def _answering_no_such_upload(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer as AWS does where moto 5.2 raises KeyError."""
+    """Answer as AWS does; moto 5.2 raises KeyError."""
 
     def answering(backend: S3Backend, bucket: str, upload: str, *arguments: Any) -> Any:
         if upload not in backend.get_bucket(bucket).multiparts:
@@ -31,7 +31,7 @@ def _answering_no_such_upload(operation: Callable[..., Any]) -> Callable[..., An
 
 @pytest.fixture(scope="session")
 def s3_client() -> S3Client:
-    """A client without retries; moto answers it while a `mock_aws` is active, and nothing else ever does."""
+    """A client without retries. moto answers it while a `mock_aws` is active, and no real service ever does."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             patch.delenv(name, raising=False)
@@ -46,7 +46,7 @@ def s3_client() -> S3Client:
 
 @pytest.fixture
 def s3(s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
-    """An S3 in this process, with one bucket named "bucket" and nothing in it."""
+    """An S3 in this process, with one empty bucket named "bucket"."""
     for operation in ("complete_multipart_upload", "upload_part"):
         monkeypatch.setattr(S3Backend, operation, _answering_no_such_upload(getattr(S3Backend, operation)))
     with moto.mock_aws():
@@ -55,27 +55,27 @@ def s3(s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Clien
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """S3 and DynamoDB behind a fault, over real connections; clients try once."""
+class FaultyServices:
+    """S3 and DynamoDB behind a fault, over real connections. Clients do not retry."""
 
-    app: Misbehaving
+    app: MisbehavingApp
     s3: S3Client
     dynamodb: DynamoDBClient
 
     @property
     def store(self) -> DynamoDBJobStore:
-        """The table."""
+        """The job store in the table."""
         return DynamoDBJobStore(self.dynamodb, TABLE)
 
     def meet(self, fault: Fault) -> None:
-        """Let ``fault`` strike from now on."""
+        """Inject ``fault`` from now on."""
         self.app.fault = fault
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[Services]:
-    """Services that are shared; their state is not."""
-    app = Misbehaving(application())
+def served() -> Iterator[FaultyServices]:
+    """Services that tests share; each test gets its own state."""
+    app = MisbehavingApp(application())
     once = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, proxies={})
     with serving(app) as url:
         known: dict[str, Any] = {
@@ -86,12 +86,12 @@ def served() -> Iterator[Services]:
             "config": once,
         }
         session = boto3.session.Session()
-        yield Services(app, session.client("s3", **known), session.client("dynamodb", **known))
+        yield FaultyServices(app, session.client("s3", **known), session.client("dynamodb", **known))
 
 
 @pytest.fixture
-def services(served: Services) -> Iterator[Services]:
-    """Services with an empty bucket and a table, which do not misbehave yet."""
+def services(served: FaultyServices) -> Iterator[FaultyServices]:
+    """Services with an empty bucket and a table, and without a fault yet."""
     served.meet(none)
     served.app.calls.clear()
     served.store.create_table()

@@ -1,8 +1,8 @@
-"""Services that misbehave in the ways that AWS documents, in front of moto's services, which never do.
+"""Put faults in front of moto's services: all the misbehavior that AWS documents, which moto never shows.
 
-A fault sees each call, may pass it on (as it is, changed, or in part), and answers it. Sources: DynamoDB API reference,
-BatchGetItem and BatchWriteItem (unprocessed parts), "Read consistency"; S3 API reference, DeleteObjects (errors by
-key), ListObjectsV2 and ListMultipartUploads (pages), "Error responses".
+A fault sees each call, may forward it (unchanged, changed, or in part), and answers it.
+Sources: DynamoDB API reference, BatchGetItem and BatchWriteItem (unprocessed parts), "Read consistency"; S3 API
+reference, DeleteObjects (errors by key), ListObjectsV2 and ListMultipartUploads (pages), "Error responses".
 """
 
 import io
@@ -22,7 +22,7 @@ NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. ``name`` is the operation's in DynamoDB; S3's method and what it asks for: "POST delete"."""
+    """One request. ``name`` is DynamoDB's operation, or S3's method with its subresource: "POST delete"."""
 
     name: str
     path: str
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``cut``: so many bytes of the body arrive, and then the connection closes. ``lost``: nothing arrives at all."""
+    """A response. ``cut``: the connection closes after that many bytes of the body. ``lost``: nothing arrives."""
 
     status: str
     headers: dict[str, str]
@@ -46,17 +46,17 @@ Fault = Callable[[Call, Ask], Answer]
 
 
 def none(call: Call, ask: Ask) -> Answer:
-    """No fault."""
+    """Inject no fault."""
     return ask(call)
 
 
 @dataclass(slots=True)
-class Misbehaving:
-    """An application that answers for ``app``, with the ``fault`` of the moment."""
+class MisbehavingApp:
+    """An application that answers for ``app`` with the current ``fault``."""
 
     app: WsgiApp
     fault: Fault = none
-    calls: list[str] = field(default_factory=list)  # the names of all of them
+    calls: list[str] = field(default_factory=list)  # the names of all calls
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         call = _call(environ)
@@ -70,13 +70,13 @@ class Misbehaving:
     def _ask(self, environ: dict[str, Any], call: Call) -> Answer:
         passed = {**environ, "wsgi.input": io.BytesIO(call.body), "CONTENT_LENGTH": str(len(call.body))}
         passed["QUERY_STRING"] = urlencode(call.query)
-        told: list[Any] = []
+        started: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
-            told.extend((status, dict(headers)))
+            started.extend((status, dict(headers)))
 
         body = b"".join(self.app(passed, start))
-        return Answer(told[0], told[1], body)
+        return Answer(started[0], started[1], body)
 
 
 def _call(environ: dict[str, Any]) -> Call:
@@ -87,7 +87,7 @@ def _call(environ: dict[str, Any]) -> Call:
     return Call(name, environ["PATH_INFO"], query, environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
 
 
-def _told(answer: Answer, body: Any) -> Answer:
+def _with_body(answer: Answer, body: Any) -> Answer:
     """Return ``answer`` with another body, JSON or bytes."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     kept = {
@@ -113,21 +113,21 @@ def half_of_each_batch(call: Call, ask: Ask) -> Answer:
 
     answer = ask(replace(call, body=json.dumps({**asked, "RequestItems": part(now)}).encode()))
     name = "UnprocessedItems" if call.name == "BatchWriteItem" else "UnprocessedKeys"
-    return _told(answer, {**json.loads(answer.body), name: part(left) if left else {}})
+    return _with_body(answer, {**json.loads(answer.body), name: part(left) if left else {}})
 
 
 def nothing_of_any_batch(call: Call, ask: Ask) -> Answer:
-    """Leave every batch unprocessed as a whole."""
+    """Leave every batch completely unprocessed."""
     answer = ask(call)
     if call.name not in ("BatchWriteItem", "BatchGetItem"):
         return answer
     wanted = json.loads(call.body)["RequestItems"]
     nothing = {"Responses": {table: [] for table in wanted}, "UnprocessedKeys": wanted}
-    return _told(answer, {"UnprocessedItems": wanted} if call.name == "BatchWriteItem" else nothing)
+    return _with_body(answer, {"UnprocessedItems": wanted} if call.name == "BatchWriteItem" else nothing)
 
 
 def stale_reads(call: Call, ask: Ask) -> Answer:
-    """Answer what does not ask for consistency as it was before anything was written."""
+    """Answer reads that are not consistent from before the first write."""
     answer = ask(call)
     if call.name not in ("GetItem", "BatchGetItem", "Query"):
         return answer
@@ -136,7 +136,7 @@ def stale_reads(call: Call, ask: Ask) -> Answer:
     if call.name == "BatchGetItem":
         ((table, asked),) = asked["RequestItems"].items()
         nothing = {"Responses": {table: []}, "UnprocessedKeys": {}}
-    return answer if asked.get("ConsistentRead") else _told(answer, nothing)
+    return answer if asked.get("ConsistentRead") else _with_body(answer, nothing)
 
 
 def one_item_a_page(call: Call, ask: Ask) -> Answer:
@@ -168,7 +168,7 @@ def one_entry_a_page(call: Call, ask: Ask) -> Answer:
         listed.append(uploads[number])
         _set(listed, NextKeyMarker=key, NextUploadIdMarker=upload)
     _set(listed, IsTruncated="true" if len(left) > 1 else "false")
-    return _told(answer, ET.tostring(listed))
+    return _with_body(answer, ET.tostring(listed))
 
 
 def _text(element: ET.Element, name: str) -> str:
@@ -183,14 +183,14 @@ def _set(element: ET.Element, **texts: str) -> None:
 
 
 def first_key_is_not_deleted(call: Call, ask: Ask) -> Answer:
-    """Answer DeleteObjects with 200, and with an error for its first key, which stays."""
+    """Answer DeleteObjects with 200 and an error for its first key, which is not deleted."""
     if call.name != "POST delete":
         return ask(call)
     entry = re.search(rb"<Object>.*?</Object>", call.body)
     assert entry is not None
     answer = ask(replace(call, body=call.body.replace(entry[0], b"", 1)))
     error = entry[0].replace(b"Object>", b"Error>").replace(b"</Error>", b"<Code>InternalError</Code></Error>")
-    return _told(
+    return _with_body(
         answer,
         re.sub(rb"/>$|</DeleteResult>$", b"</DeleteResult>", answer.body).replace(
             b"</DeleteResult>", error + b"</DeleteResult>"
@@ -199,7 +199,7 @@ def first_key_is_not_deleted(call: Call, ask: Ask) -> Answer:
 
 
 def cut_short(after_bytes: int) -> Fault:
-    """Close the connection after so many bytes of each object."""
+    """Close the connection after ``after_bytes`` of each object."""
 
     def fault(call: Call, ask: Ask) -> Answer:
         answer = ask(call)
@@ -212,7 +212,7 @@ def cut_short(after_bytes: int) -> Fault:
 
 
 def refused(status: str, code: str, *, of: str = "") -> Fault:
-    """Refuse every call, or those of one name, with S3's error ``code``; nothing happens."""
+    """Refuse every call, or those of one name, with S3's error ``code``; the calls have no effect."""
     body = f"<Error><Code>{code}</Code><Message>Not now.</Message></Error>".encode()
 
     def fault(call: Call, ask: Ask) -> Answer:
@@ -224,7 +224,7 @@ def refused(status: str, code: str, *, of: str = "") -> Fault:
 
 
 def answer_lost(of: str, *, number: int = 1) -> Fault:
-    """Carry out a call of one name, the first or another, and close the connection in place of an answer."""
+    """Carry out a call of one name, the first or a later one, and close the connection instead of answering."""
     met: list[Call] = []
 
     def fault(call: Call, ask: Ask) -> Answer:
@@ -238,7 +238,7 @@ def answer_lost(of: str, *, number: int = 1) -> Fault:
 
 
 def meanwhile(of: str, action: Callable[[], object]) -> Fault:
-    """Have something happen after the first call of one name took effect, and before its answer comes."""
+    """Run ``action`` after the first call of one name took effect, before its response arrives."""
     done: list[Call] = []
 
     def fault(call: Call, ask: Ask) -> Answer:
@@ -252,7 +252,7 @@ def meanwhile(of: str, action: Callable[[], object]) -> Fault:
 
 
 def all_of(*faults: Fault) -> Fault:
-    """Let several faults strike, the first of them nearest to the caller."""
+    """Inject several faults, the first of them nearest to the caller."""
     if not faults:
         return none
     first, rest = faults[0], all_of(*faults[1:])

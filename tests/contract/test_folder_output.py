@@ -35,7 +35,7 @@ def test_the_whole_output_appears_by_one_rename(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["_SUCCESS", "out", "part-00000"]
 
 
-def test_an_empty_folder_is_replaced_also_through_a_link(tmp_path: Path) -> None:
+def test_an_empty_folder_is_replaced_even_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")
     output = FolderOutput(Path(normal_output(str(tmp_path / "out"))), "job-1")
@@ -46,14 +46,14 @@ def test_an_empty_folder_is_replaced_also_through_a_link(tmp_path: Path) -> None
     assert (tmp_path / "real/part-00000").read_bytes() == b"x"
 
 
-def test_a_relative_name_with_a_slash_at_its_end_is_the_same_folder(
+def test_a_relative_name_with_a_trailing_slash_is_the_same_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert FolderOutput(Path("out/"), "j").staging == tmp_path.resolve() / ".out.s3mr-j"
 
 
-def test_a_folder_that_filled_up_meanwhile_is_left_alone_and_nothing_of_ours_stays(tmp_path: Path) -> None:
+def test_a_folder_that_was_filled_meanwhile_is_not_touched_and_our_files_are_removed(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
@@ -92,7 +92,7 @@ def test_a_mount_point_is_refused_because_it_cannot_be_renamed() -> None:
         FolderOutput(Path("/"), "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
-def test_a_folder_that_must_not_be_written_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o555)
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
@@ -112,7 +112,7 @@ def test_a_folder_that_must_not_be_written_is_refused_by_its_name(tmp_path: Path
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 @pytest.mark.parametrize("size", [1, 10_000_000])
-def test_a_full_disk_is_reported_and_the_partial_file_removed(tmp_path: Path, size: int) -> None:
+def test_a_full_disk_is_reported_and_the_partial_file_is_removed(tmp_path: Path, size: int) -> None:
     partial = tmp_path / f"part-00000.{WORKER}"
     partial.touch()
     full = Path("/dev/full").open("wb")  # noqa: SIM115 - the writer closes it
@@ -124,7 +124,7 @@ def test_a_full_disk_is_reported_and_the_partial_file_removed(tmp_path: Path, si
 
 
 @pytest.mark.parametrize("upload", ["../../../etc/passwd", f"part-00001.{WORKER}", "part-00000", "/etc/passwd", ""])
-def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: str) -> None:
+def test_a_report_cannot_make_the_commit_complete_another_file(tmp_path: Path, upload: str) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     writer = output.open_part("part-00000", worker=WORKER, announce=len)
@@ -135,7 +135,7 @@ def test_a_report_cannot_name_another_file_to_complete(tmp_path: Path, upload: s
         output.complete(part.model_copy(update={"name": "../part-00000", "upload": f"../part-00000.{WORKER}"}))
 
 
-def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path: Path) -> None:
+def test_a_part_with_another_length_than_reported_is_not_completed(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
@@ -143,7 +143,7 @@ def test_a_part_that_is_not_as_long_as_it_was_reported_is_not_completed(tmp_path
         output.complete(part.model_copy(update={"size_bytes": 5}))
 
 
-def test_a_zombies_file_that_slipped_into_the_output_is_swept_by_publishing_again(tmp_path: Path) -> None:
+def test_publishing_again_removes_a_zombies_file_from_the_output(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     output.publish(b"{}", ())
@@ -160,7 +160,7 @@ def test_a_zombies_file_is_not_published(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_SUCCESS"]
 
 
-def test_what_user_code_writes_into_the_staging_folder_is_not_published(tmp_path: Path) -> None:
+def test_files_that_user_code_writes_into_the_staging_folder_are_not_published(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
@@ -174,7 +174,7 @@ def test_what_user_code_writes_into_the_staging_folder_is_not_published(tmp_path
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_an_output_of_which_a_part_was_removed_is_not_published(tmp_path: Path, *, replaced: bool) -> None:
+def test_an_output_with_a_removed_part_is_not_published(tmp_path: Path, *, replaced: bool) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
@@ -191,7 +191,7 @@ def link_to_zeros(path: Path) -> None:
 
 
 @pytest.mark.parametrize("lay", [os.mkfifo, Path.mkdir, link_to_zeros])
-def test_what_stands_at_the_name_of_a_part_and_is_no_file_fails_the_commit_at_once(
+def test_a_commit_fails_at_once_if_the_name_of_a_part_is_not_a_file(
     tmp_path: Path, lay: Callable[[Path], object]
 ) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
@@ -203,9 +203,7 @@ def test_what_stands_at_the_name_of_a_part_and_is_no_file_fails_the_commit_at_on
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_what_has_taken_the_place_of_the_staging_folder_is_removed_and_not_looked_into(
-    tmp_path: Path, *, link: bool
-) -> None:
+def test_a_replaced_staging_folder_is_removed_without_following_links(tmp_path: Path, *, link: bool) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / f"part-00000.{WORKER}").write_text("x")
     output = FolderOutput(tmp_path / "out", "job-1")
@@ -228,7 +226,7 @@ def test_what_has_taken_the_place_of_the_staging_folder_is_removed_and_not_looke
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == [f"part-00000.{WORKER}"]
 
 
-def test_a_link_that_is_laid_at_the_target_while_the_job_runs_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_that_replaces_the_target_while_the_job_runs_is_not_followed(tmp_path: Path) -> None:
     worker = FolderOutput(tmp_path / "out", "job-1")
     worker.check(deadline_s=limits.DEADLINE_S)
     part = worker.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
@@ -242,57 +240,57 @@ def test_a_link_that_is_laid_at_the_target_while_the_job_runs_is_not_followed(tm
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
-    """What was made durable: a file of so many bytes, or a folder with these names in it."""
+class Sync:
+    """One sync: of a file with this many bytes, or of a folder with these names."""
 
     inode: int
     holds: int | tuple[str, ...]
-    published: bool  # whether the output was there by then
+    published: bool  # whether the output existed by then
 
 
 @pytest.fixture
-def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Synced]:
-    """What this process asks the system to make durable, as it stands at that moment."""
-    seen: list[Synced] = []
+def syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sync]:
+    """Record what this process syncs, with its content at that moment."""
+    seen: list[Sync] = []
     fsync = os.fsync
 
     def recording(descriptor: int) -> None:
         found = os.fstat(descriptor)
         names = tuple(sorted(os.listdir(descriptor))) if stat.S_ISDIR(found.st_mode) else found.st_size
-        seen.append(Synced(found.st_ino, names, (tmp_path / "out").exists()))
+        seen.append(Sync(found.st_ino, names, (tmp_path / "out").exists()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", recording)
     return seen
 
 
-def test_a_part_is_durable_before_it_is_reported(tmp_path: Path, synced: list[Synced]) -> None:
+def test_a_part_is_durable_before_it_is_reported(tmp_path: Path, syncs: list[Sync]) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     writer = output.open_part("part-00000", worker=WORKER, announce=len)
     writer.write(b"content")
     writer.finish(records=1)
     inode = writer.path.stat().st_ino
-    assert synced == [Synced(inode, len(b"content"), published=False)]
+    assert syncs == [Sync(inode, len(b"content"), published=False)]
 
 
-def test_an_output_is_durable_as_a_whole_before_it_appears_and_its_name_is_when_it_is_published(
-    tmp_path: Path, synced: list[Synced]
+def test_the_whole_output_is_durable_before_it_appears_and_its_name_once_it_is_published(
+    tmp_path: Path, syncs: list[Sync]
 ) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     written(output, "part-00000")
     output.publish(b"{}", {"part-00000"})
     inodes = [(tmp_path / name).stat().st_ino for name in ("out/part-00000", "out/_SUCCESS", "out", ".")]
-    assert synced == [
-        Synced(inodes[0], 1, published=False),
-        Synced(inodes[1], 2, published=False),
-        Synced(inodes[2], ("_SUCCESS", "part-00000"), published=False),
-        Synced(inodes[3], ("out",), published=True),
+    assert syncs == [
+        Sync(inodes[0], 1, published=False),
+        Sync(inodes[1], 2, published=False),
+        Sync(inodes[2], ("_SUCCESS", "part-00000"), published=False),
+        Sync(inodes[3], ("out",), published=True),
     ]
 
 
-def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fails(tmp_path: Path) -> None:
+def test_two_concurrent_coordinators_publish_one_output_and_neither_fails(tmp_path: Path) -> None:
     for number in range(20):
         target = tmp_path / f"out-{number}"
         workers = FolderOutput(target, "job-1")
@@ -316,7 +314,7 @@ def test_two_coordinators_that_commit_at_once_publish_one_output_and_neither_fai
         assert not workers.staging.exists()
 
 
-def test_a_folder_that_was_made_again_beside_a_published_output_is_removed(tmp_path: Path) -> None:
+def test_a_staging_folder_recreated_beside_a_published_output_is_removed(tmp_path: Path) -> None:
     output = FolderOutput(tmp_path / "out", "job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     writer = output.open_part("part-00000", worker=WORKER, announce=len)

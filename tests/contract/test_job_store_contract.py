@@ -14,7 +14,7 @@ from s3mr.model.report import Report
 from s3mr.model.statistics import Counters
 from s3mr.ports import Commit, JobStore
 from tests.claims import holder_of
-from tests.contract.conftest import Services
+from tests.contract.conftest import FaultyServices
 from tests.contract.misbehaving import all_of, half_of_each_batch, one_item_a_page, stale_reads
 from tests.submissions import some_spec
 
@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest) -> JobStore:
     if request.param == "memory":
         return MemoryJobStore()
     if request.param == "at its worst":
-        services: Services = request.getfixturevalue("services")
+        services: FaultyServices = request.getfixturevalue("services")
         services.meet(all_of(half_of_each_batch, stale_reads, one_item_a_page))
         return services.store
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")
@@ -66,7 +66,7 @@ def manifest(task: int, worker: str = WORKER, attempt: int = 1) -> Manifest:
     )
 
 
-def test_a_job_is_created_once_and_read_as_it_was_written(store: JobStore, job: JobState) -> None:
+def test_a_job_is_created_once_and_read_back_unchanged(store: JobStore, job: JobState) -> None:
     assert not store.create(job.model_copy(update={"secret": "11" * 32}))
     assert store.read_job(job.spec.job_id) == job
     seen = store.observe(job.spec.job_id)
@@ -79,7 +79,7 @@ def test_a_job_that_does_not_exist_is_none(store: JobStore) -> None:
     assert store.observe("nobody") is None
 
 
-def test_only_the_tick_that_knows_the_epoch_replaces_the_job(store: JobStore, job: JobState) -> None:
+def test_a_job_is_replaced_only_by_a_tick_that_knows_its_epoch(store: JobStore, job: JobState) -> None:
     ours = job.model_copy(update={"epoch": 1, "cursor": 1})
     stale = job.model_copy(update={"epoch": 1, "cursor": 2})
     assert store.replace(ours, epoch=0)
@@ -87,7 +87,7 @@ def test_only_the_tick_that_knows_the_epoch_replaces_the_job(store: JobStore, jo
     assert store.read_job(job.spec.job_id) == ours
 
 
-def test_a_replacement_sent_again_by_its_own_writer_counts_as_done(store: JobStore, job: JobState) -> None:
+def test_repeating_a_replacement_counts_as_done(store: JobStore, job: JobState) -> None:
     ours = job.model_copy(update={"epoch": 1})
     assert store.replace(ours, epoch=0)
     assert store.replace(ours, epoch=0)
@@ -97,7 +97,7 @@ def test_replacing_a_job_that_does_not_exist_is_refused(store: JobStore) -> None
     assert not store.replace(new_job(), epoch=0)
 
 
-def test_the_wish_to_cancel_is_seen(store: JobStore, job: JobState) -> None:
+def test_a_cancel_request_is_observed(store: JobStore, job: JobState) -> None:
     store.request_cancel(job.spec.job_id, at=1.0)
     seen = store.observe(job.spec.job_id)
     assert seen is not None
@@ -128,7 +128,7 @@ def test_100_live_attempts_are_written_at_once(store: JobStore, job: JobState) -
     assert_live(store, job, attempts)
 
 
-def test_only_a_live_attempt_fails_and_only_once(store: JobStore, job: JobState) -> None:
+def test_only_a_live_attempt_can_fail_and_only_once(store: JobStore, job: JobState) -> None:
     failure = Failure(kind=FailureKind.CRASH, message="gone", phase=Phase.MAP, task=1, attempt=1)
 
     def fail(task: int, text: str = "gone") -> bool:
@@ -147,7 +147,7 @@ def test_only_a_live_attempt_fails_and_only_once(store: JobStore, job: JobState)
     assert_live(store, job, [live(1).model_copy(update={"failure": failure, "failed_at": 3.5})])
 
 
-def test_the_first_manifest_of_a_task_wins_and_every_other_loses(store: JobStore, job: JobState) -> None:
+def test_the_first_manifest_of_a_task_wins_and_all_others_lose(store: JobStore, job: JobState) -> None:
     assert store.commit(job, manifest(1)) is Commit.WON
     assert store.commit(job, manifest(1, RIVAL)) is Commit.LOST
     assert store.commit(job, manifest(1, attempt=2)) is Commit.LOST
@@ -157,7 +157,7 @@ def test_the_first_manifest_of_a_task_wins_and_every_other_loses(store: JobStore
     assert store.manifests(job, Phase.MAP, []) == {}
 
 
-def test_of_many_manifests_at_once_exactly_one_wins(store: JobStore, job: JobState) -> None:
+def test_exactly_one_of_many_concurrent_manifests_wins(store: JobStore, job: JobState) -> None:
     rivals = [manifest(0, f"{number:016x}") for number in range(24)]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda one: store.commit(job, one), rivals))
@@ -175,7 +175,7 @@ def test_nothing_is_committed_to_a_sealed_task(store: JobStore, job: JobState) -
     assert list(store.all_manifests(job, Phase.MAP)) == [manifest(0)]
 
 
-def test_all_manifests_come_in_the_order_of_their_tasks_from_every_slice(store: JobStore) -> None:
+def test_all_manifests_come_in_task_order_from_every_slice(store: JobStore) -> None:
     job = new_job(map_tasks=3000)
     assert job.spec.slices > 1
     store.create(job)
@@ -187,7 +187,7 @@ def test_all_manifests_come_in_the_order_of_their_tasks_from_every_slice(store: 
     assert set(store.manifests(job, Phase.MAP, range(1100))) == {0, 5, 6, 7, 123, 1000}
 
 
-def test_jobs_whose_ids_begin_alike_do_not_see_each_other(store: JobStore, job: JobState) -> None:
+def test_jobs_whose_ids_share_a_prefix_do_not_see_each_other(store: JobStore, job: JobState) -> None:
     longer = job.model_copy(update={"spec": job.spec.model_copy(update={"job_id": job.spec.job_id + "0"})})
     store.create(longer)
     store.begin(longer.spec.job_id, [live(0)])
@@ -213,7 +213,7 @@ def test_an_output_is_claimed_by_one_job_at_a_time(store: JobStore, job: JobStat
     assert store.claim_output(output, job_id=rival.spec.job_id) is None
 
 
-def test_the_claim_of_a_job_is_free_when_it_has_ended_and_is_released(
+def test_a_jobs_claim_is_free_once_the_job_has_ended_and_is_released(
     store: JobStore, job: JobState, output: str
 ) -> None:
     rival = new_job()
@@ -242,7 +242,7 @@ def test_ignored_completions_are_counted_and_other_verdicts_are_not(
     assert store.count_ignored(job) == 2
 
 
-def test_what_was_logged_of_an_execution_first_stands(
+def test_the_first_log_entry_of_an_execution_is_kept(
     store: JobStore, job: JobState, completion: Callable[[str], Report], died: Report
 ) -> None:
     for report, verdicts in ((died, ("failed", "ignored")), (completion(WORKER), ("ignored", "ignored"))):
@@ -252,7 +252,7 @@ def test_what_was_logged_of_an_execution_first_stands(
     assert store.count_ignored(job) == 1
 
 
-def test_a_forgery_writes_over_nothing_that_was_logged(store: JobStore, job: JobState, died: Report) -> None:
+def test_a_forged_report_does_not_overwrite_log_entries(store: JobStore, job: JobState, died: Report) -> None:
     forged = died.model_copy(update={"failure": died.failure and died.failure.model_copy(update={"message": "lies"})})
     store.log_attempt(job, died, verdict="failed", at=1.0)
     store.log_attempt(job, forged, verdict="forged", at=2.0)
@@ -261,7 +261,7 @@ def test_a_forgery_writes_over_nothing_that_was_logged(store: JobStore, job: Job
     assert {one.failure.message for one in logged if one.failure and one.verdict == "failed"} == {"gone"}
 
 
-def test_a_claim_whose_job_has_been_forgotten_is_free(store: JobStore, job: JobState) -> None:
+def test_the_claim_of_an_erased_job_is_free(store: JobStore, job: JobState) -> None:
     output = f"s3://b/{job.spec.job_id}"
     store.claim_output(output, job_id=job.spec.job_id)
     store.erase(job.model_copy(update={"spec": job.spec.model_copy(update={"output": "s3://b/elsewhere"})}))
@@ -270,14 +270,14 @@ def test_a_claim_whose_job_has_been_forgotten_is_free(store: JobStore, job: JobS
     assert store.claim_output(output, job_id=rival.spec.job_id) is None
 
 
-def test_a_job_that_is_forgotten_claims_nothing_any_more(store: JobStore, job: JobState) -> None:
+def test_an_erased_job_has_no_claims(store: JobStore, job: JobState) -> None:
     store.claim_output(job.spec.output, job_id=job.spec.job_id)
     store.erase(job)
     store.create(job)
     assert holder_of(store, job.spec.output) is None
 
 
-def test_a_job_that_is_released_holds_nothing_whatever_it_claims(store: JobStore, job: JobState) -> None:
+def test_a_released_job_holds_no_output_even_if_it_claims_one(store: JobStore, job: JobState) -> None:
     output = f"s3://b/{job.spec.job_id}"
     ended = job.model_copy(update={"epoch": 1, "phase": Phase.FAILED})
     store.replace(ended, epoch=0)

@@ -31,7 +31,7 @@ def sources(*arguments: str) -> list[str]:
     return [each.source for each in LocalInputs().find(arguments).objects]
 
 
-def test_a_source_is_the_path_as_it_was_given_or_found() -> None:
+def test_a_source_is_the_given_or_found_path() -> None:
     put("books/a.txt")
     put("books/sub/b.txt")
     assert sources("books/a.txt") == ["books/a.txt"]
@@ -76,7 +76,7 @@ def test_pipes_and_devices_are_refused_and_never_opened() -> None:
             sources(argument)
 
 
-def test_a_pattern_that_is_the_name_of_a_file_is_that_file() -> None:
+def test_a_pattern_that_is_also_the_name_of_a_file_means_that_file() -> None:
     put("[ab].txt")
     put("a.txt")
     assert sources("[ab].txt") == ["[ab].txt"]
@@ -89,7 +89,7 @@ def test_a_folder_that_a_pattern_matches_is_read_as_a_folder() -> None:
     assert sources("y*") == ["y1/a", "y2/b/c"]
 
 
-def test_an_empty_folder_beside_a_file_is_no_error_but_alone_it_is() -> None:
+def test_an_empty_folder_is_refused_unless_there_is_another_input() -> None:
     Path("empty").mkdir()
     put("a")
     assert sources("empty", "a") == ["a"]
@@ -114,12 +114,12 @@ def test_an_unreadable_file_is_refused_by_its_name(folder: Path) -> None:
     assert done.stderr.strip() == "permission denied: in/secret"
 
 
-def test_a_name_that_is_no_utf8_travels_through_the_plan() -> None:
+def test_a_name_that_is_not_utf8_is_kept_in_the_plan() -> None:
     name = os.fsdecode(b"caf\xe9.txt")
     try:
         put(name, b"content")
     except OSError:
-        pytest.skip("this file system has only names in UTF-8")
+        pytest.skip("this file system allows only UTF-8 names")
     found = LocalInputs().find(["."]).objects
     written = bytearray()
     tasks = plan_splits(found, split_size_bytes=100, splittable=lambda _: True)
@@ -130,7 +130,7 @@ def test_a_name_that_is_no_utf8_travels_through_the_plan() -> None:
     assert b"".join(LocalInputs().stream(split.source, etag=split.etag, start=0, stop=7)) == b"content"
 
 
-def test_a_file_that_became_shorter_while_it_is_read_is_refused() -> None:
+def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:
     path = put("a", bytes(3 * 2**20))
     (found,) = LocalInputs().find(["a"]).objects
     blocks = LocalInputs().stream("a", etag=found.etag, start=0, stop=3 * 2**20)
@@ -153,7 +153,7 @@ def test_a_file_rewritten_in_place_while_it_is_read_is_refused() -> None:
 
 
 @pytest.mark.parametrize("reading", [False, True])
-def test_a_file_edited_in_place_whose_time_was_put_back_is_refused(*, reading: bool) -> None:
+def test_a_file_edited_in_place_with_its_old_time_restored_is_refused(*, reading: bool) -> None:
     path = put("a", bytes(3 * 2**20))
     (found,) = LocalInputs().find(["a"]).objects
     blocks = LocalInputs().stream("a", etag=found.etag, start=0, stop=3 * 2**20)
@@ -170,7 +170,7 @@ def test_a_file_edited_in_place_whose_time_was_put_back_is_refused(*, reading: b
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("device", ["pipe", "/dev/zero", "folder"])
-def test_what_has_taken_a_files_place_is_refused_at_once(device: str) -> None:
+def test_a_file_that_was_replaced_by_something_else_is_refused_at_once(device: str) -> None:
     path = put("a", b"content")
     (found,) = LocalInputs().find(["a"]).objects
     path.unlink()
@@ -188,7 +188,7 @@ def test_local_files_need_no_client_and_no_boto3() -> None:
     put("a")
 
     def never() -> LocalInputs:
-        raise AssertionError("no s3:// source was named")
+        raise AssertionError("no client is needed without an s3:// source")
 
     assert [each.source for each in AnyInputs(LocalInputs(), never).find(["a"]).objects] == ["a"]
     code = "import sys, s3mr.adapters.files.file_inputs, s3mr.adapters.all_inputs; sys.exit('botocore' in sys.modules)"
@@ -200,7 +200,7 @@ def test_files_and_objects_keep_the_order_of_the_arguments() -> None:
         put(name)
 
     class LeftoverFiles(LocalInputs):
-        """Stands for S3: `s3://in/c` is a path too."""
+        """In place of S3: `s3://in/c` is also a valid path."""
 
     found = AnyInputs(LocalInputs(), LeftoverFiles).find(["b", "s3://in/c", "./b", "a"])
     assert [each.source for each in found.objects] == ["b", "s3://in/c", "a"]

@@ -10,7 +10,7 @@ from s3mr.adapters.aws.s3_output import S3Output
 from s3mr.adapters.aws.s3_store import S3ObjectStore
 from s3mr.errors import InvariantError, RequestError, TransientError
 from s3mr.model.manifest import Part
-from tests.contract.conftest import BUCKET, Services
+from tests.contract.conftest import BUCKET, FaultyServices
 from tests.contract.misbehaving import (
     Answer,
     Ask,
@@ -30,7 +30,7 @@ SLOW_DOWN = refused("503 Slow Down", "SlowDown")
 # Objects.
 
 
-def test_no_request_deletes_more_keys_than_s3_takes(services: Services) -> None:
+def test_a_request_never_deletes_more_keys_than_s3_allows(services: FaultyServices) -> None:
     asked: list[int] = []
 
     def counted(call: Call, ask: Ask) -> Answer:
@@ -42,8 +42,8 @@ def test_no_request_deletes_more_keys_than_s3_takes(services: Services) -> None:
     assert asked == [1_000, 1]
 
 
-def test_an_object_that_is_larger_than_s3_takes_at_once_is_refused_before_it_is_sent(
-    services: Services, tmp_path: Path
+def test_an_object_that_is_too_large_for_one_request_is_refused_before_it_is_sent(
+    services: FaultyServices, tmp_path: Path
 ) -> None:
     with (tmp_path / "large").open("w+b") as file:
         file.truncate(limits.PUT_BYTES_MAX + 1)
@@ -53,7 +53,7 @@ def test_an_object_that_is_larger_than_s3_takes_at_once_is_refused_before_it_is_
     assert not services.app.calls
 
 
-def test_keys_that_s3_did_not_delete_are_told(services: Services) -> None:
+def test_keys_that_s3_did_not_delete_are_reported(services: FaultyServices) -> None:
     objects = S3ObjectStore(services.s3, BUCKET)
     for key in ("a", "b", "c"):
         objects.put(key, b"x")
@@ -67,7 +67,7 @@ def test_keys_that_s3_did_not_delete_are_told(services: Services) -> None:
 
 
 @pytest.mark.parametrize("after_bytes", [0, 1, 99_999])
-def test_an_object_that_breaks_off_is_never_taken_for_whole(services: Services, after_bytes: int) -> None:
+def test_a_truncated_object_is_never_accepted_as_complete(services: FaultyServices, after_bytes: int) -> None:
     objects = S3ObjectStore(services.s3, BUCKET)
     objects.put("a", bytes(100_000))
     services.meet(cut_short(after_bytes))
@@ -87,7 +87,7 @@ def uploaded(output: S3Output, data: bytes = b"content") -> Part:
     return writer.finish(records=1)
 
 
-def test_a_completion_whose_answer_was_lost_is_done_when_it_is_sent_again(services: Services) -> None:
+def test_repeating_a_completion_whose_response_was_lost_counts_as_done(services: FaultyServices) -> None:
     output = S3Output(services.s3, OUT, "job-1")
     part = uploaded(output)
     services.meet(answer_lost("POST uploadId"))
@@ -102,7 +102,7 @@ def test_a_completion_whose_answer_was_lost_is_done_when_it_is_sent_again(servic
     assert services.s3.get_object(Bucket=BUCKET, Key="out/_SUCCESS")["Body"].read() == b"{}"
 
 
-def test_a_conflict_with_another_request_that_is_under_way_says_nothing_of_who_wins(services: Services) -> None:
+def test_a_conflict_with_a_concurrent_request_does_not_decide_the_winner(services: FaultyServices) -> None:
     output = S3Output(services.s3, OUT, "job-1")
     part = uploaded(output)
     writes: Sequence[tuple[str, Callable[[], object]]] = (
@@ -117,7 +117,7 @@ def test_a_conflict_with_another_request_that_is_under_way_says_nothing_of_who_w
         write()
 
 
-def test_an_object_with_our_name_on_it_but_of_another_size_is_not_taken_for_ours(services: Services) -> None:
+def test_an_object_with_our_name_but_another_size_is_not_accepted_as_ours(services: FaultyServices) -> None:
     output = S3Output(services.s3, OUT, "job-1")
     part = uploaded(output)
     output.complete(part)
@@ -129,7 +129,7 @@ def test_an_object_with_our_name_on_it_but_of_another_size_is_not_taken_for_ours
     assert services.s3.get_object(Bucket=BUCKET, Key="out/part-00000")["Body"].read() == b"cont"
 
 
-def test_an_execution_that_lost_is_not_taken_for_the_winner_where_its_bytes_are_the_same(services: Services) -> None:
+def test_a_losing_execution_with_the_same_bytes_is_not_accepted_as_the_winner(services: FaultyServices) -> None:
     output = S3Output(services.s3, OUT, "job-1")
     part = uploaded(output)
     output.complete(part)

@@ -15,7 +15,7 @@ from s3mr.model.object_names import OpenedPart
 from s3mr.model.report import Report
 from s3mr.ports import Commit
 from tests.claims import holder_of
-from tests.contract.conftest import BUCKET, TABLE, Services
+from tests.contract.conftest import BUCKET, TABLE, FaultyServices
 from tests.contract.misbehaving import (
     Fault,
     all_of,
@@ -35,7 +35,7 @@ SLOW_DOWN = refused("503 Slow Down", "SlowDown")
 
 
 @pytest.fixture
-def store(services: Services) -> DynamoDBJobStore:
+def store(services: FaultyServices) -> DynamoDBJobStore:
     return services.store
 
 
@@ -57,8 +57,8 @@ def released(store: DynamoDBJobStore, job: JobState) -> None:
 # Claims.
 
 
-def test_of_two_that_see_at_once_that_a_claim_is_void_one_takes_it_over(
-    services: Services, store: DynamoDBJobStore, job: JobState
+def test_one_of_two_concurrent_jobs_takes_over_a_void_claim(
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     first, second, output = created(store), created(store), f"{OUT}-{job.spec.job_id}"
     store.claim_output(output, job_id=job.spec.job_id)
@@ -70,7 +70,7 @@ def test_of_two_that_see_at_once_that_a_claim_is_void_one_takes_it_over(
     assert holder_of(store, output) == second.spec.job_id
 
 
-def test_of_many_that_want_a_void_claim_at_once_exactly_one_gets_it(store: DynamoDBJobStore, job: JobState) -> None:
+def test_exactly_one_of_many_concurrent_jobs_gets_a_void_claim(store: DynamoDBJobStore, job: JobState) -> None:
     output, rivals = f"{OUT}-{job.spec.job_id}", [created(store).spec.job_id for _ in range(8)]
     store.claim_output(output, job_id=job.spec.job_id)
     released(store, job)
@@ -81,8 +81,8 @@ def test_of_many_that_want_a_void_claim_at_once_exactly_one_gets_it(store: Dynam
     assert {answer for answer in answers if answer is not None} == {winner}
 
 
-def test_a_claim_that_was_given_up_and_taken_while_its_holder_was_looked_at_is_its_new_holders(
-    services: Services, store: DynamoDBJobStore, job: JobState
+def test_a_claim_that_changes_hands_during_the_check_of_its_holder_belongs_to_the_new_holder(
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     first, second, output = created(store), created(store), f"{OUT}-{job.spec.job_id}"
     store.claim_output(output, job_id=job.spec.job_id)
@@ -97,11 +97,11 @@ def test_a_claim_that_was_given_up_and_taken_while_its_holder_was_looked_at_is_i
     assert holder_of(store, output) == second.spec.job_id
 
 
-# Answers that are lost: a client that tries again gets its own write in the way.
+# Lost responses: a client that retries finds its own write.
 
 
-def test_a_write_whose_answer_was_lost_counts_as_done_when_it_is_sent_again(
-    services: Services, store: DynamoDBJobStore, job: JobState
+def test_repeating_a_write_whose_response_was_lost_counts_as_done(
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     fresh, new, moved = new_job(), new_job(), job.model_copy(update={"epoch": 1, "cursor": 1})
     output = f"{OUT}-{job.spec.job_id}"
@@ -109,8 +109,8 @@ def test_a_write_whose_answer_was_lost_counts_as_done_when_it_is_sent_again(
         (answer_lost("PutItem"), lambda: store.replace(moved, epoch=0), True),
         (answer_lost("PutItem"), lambda: store.claim_output(output, job_id=job.spec.job_id), None),
         (answer_lost("PutItem"), lambda: store.commit(job, manifest(1)), Commit.REPEATED),
-        (answer_lost("PutItem", number=1), lambda: store.create(fresh), True),  # its entry in the list …
-        (answer_lost("PutItem", number=2), lambda: store.create(new), True),  # … and the job itself
+        (answer_lost("PutItem", number=1), lambda: store.create(fresh), True),  # its entry in the list
+        (answer_lost("PutItem", number=2), lambda: store.create(new), True),  # and the job itself
         (answer_lost("DeleteItem"), lambda: store.release_output(output, job_id=job.spec.job_id), None),
         (answer_lost("BatchWriteItem"), lambda: store.begin(job.spec.job_id, [live(0), live(1)]), None),
     )
@@ -126,8 +126,8 @@ def test_a_write_whose_answer_was_lost_counts_as_done_when_it_is_sent_again(
     assert holder_of(store, output) is None
 
 
-def test_a_failure_whose_answer_was_lost_stands_and_is_not_noted_twice(
-    services: Services, store: DynamoDBJobStore, job: JobState
+def test_a_failure_whose_response_was_lost_is_kept_and_not_recorded_twice(
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     store.begin(job.spec.job_id, [live(1)])
 
@@ -145,11 +145,11 @@ def test_a_failure_whose_answer_was_lost_stands_and_is_not_noted_twice(
     assert [one.failure.message for one in seen.live if one.failure] == ["gone"]
 
 
-# Batches of which the rest is never done.
+# Batches that are never completed.
 
 
-def test_a_batch_whose_rest_is_never_done_is_not_taken_for_done(
-    services: Services, store: DynamoDBJobStore, job: JobState
+def test_a_batch_that_is_never_completed_is_a_transient_error(
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     store.commit(job, manifest(1))
     services.meet(nothing_of_any_batch)
@@ -163,11 +163,11 @@ def test_a_batch_whose_rest_is_never_done_is_not_taken_for_done(
         store.newest(1)
 
 
-# Services that are busy.
+# Busy services.
 
 
-def test_a_busy_service_is_a_transient_error_for_every_call_and_never_an_answer(
-    services: Services, store: DynamoDBJobStore, job: JobState
+def test_a_busy_service_is_a_transient_error_for_every_call(
+    services: FaultyServices, store: DynamoDBJobStore, job: JobState
 ) -> None:
     objects, output = S3ObjectStore(services.s3, BUCKET), S3Output(services.s3, OUT, "job-1")
     failure = Failure(kind=FailureKind.CRASH, message="gone")
@@ -222,10 +222,10 @@ def test_a_busy_service_is_a_transient_error_for_every_call_and_never_an_answer(
     output.complete(part)
 
 
-# What is forgotten.
+# Erased jobs.
 
 
-def test_of_a_job_that_is_forgotten_no_item_is_left_in_any_slice(services: Services, store: DynamoDBJobStore) -> None:
+def test_erasing_a_job_deletes_its_items_in_every_slice(services: FaultyServices, store: DynamoDBJobStore) -> None:
     job = new_job(map_tasks=3000)
     assert job.spec.slices > 1
     store.create(job)

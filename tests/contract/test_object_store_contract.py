@@ -9,7 +9,7 @@ from s3mr.adapters.memory.memory_stores import MemoryObjectStore
 from s3mr.errors import InvariantError
 from s3mr.local.cloud import EmbeddedCloud
 from s3mr.ports import ObjectStore
-from tests.contract.conftest import BUCKET, Services
+from tests.contract.conftest import BUCKET, FaultyServices
 from tests.contract.misbehaving import one_entry_a_page
 
 
@@ -18,7 +18,7 @@ def objects(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "memory":
         return MemoryObjectStore()
     if request.param == "key by key":
-        services: Services = request.getfixturevalue("services")
+        services: FaultyServices = request.getfixturevalue("services")
         services.meet(one_entry_a_page)
         return S3ObjectStore(services.s3, BUCKET)
     cloud: EmbeddedCloud = request.getfixturevalue("cloud")
@@ -30,7 +30,7 @@ def read(objects: ObjectStore, key: str, start: int = 0, stop: int | None = None
     return b"".join(objects.stream(key, start=start, stop=stop))
 
 
-def test_what_was_put_is_read_whole_or_by_range(objects: ObjectStore) -> None:
+def test_an_object_can_be_read_whole_or_by_range(objects: ObjectStore) -> None:
     objects.put("a", b"0123456789")
     assert read(objects, "a") == b"0123456789"
     assert read(objects, "a", 3, 7) == b"3456"
@@ -38,7 +38,7 @@ def test_what_was_put_is_read_whole_or_by_range(objects: ObjectStore) -> None:
     assert read(objects, "a", 5, 5) == b""
 
 
-def test_a_file_is_put_from_its_start(objects: ObjectStore) -> None:
+def test_a_file_is_stored_from_its_start(objects: ObjectStore) -> None:
     file = io.BytesIO(b"abc")
     file.seek(2)
     objects.put("a", file)
@@ -53,13 +53,15 @@ def test_a_large_object_comes_in_blocks_of_at_most_a_mebibyte(objects: ObjectSto
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 4), (2, 3)])
-def test_an_object_that_is_missing_is_an_invariant_broken(objects: ObjectStore, start: int, stop: int | None) -> None:
+def test_a_missing_object_raises_an_invariant_error(objects: ObjectStore, start: int, stop: int | None) -> None:
     with pytest.raises(InvariantError, match="missing"):
         read(objects, "missing", start, stop)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 4), (2, 9), (3, 5), (7, 8)])
-def test_an_object_shorter_than_the_range_is_an_invariant_broken(objects: ObjectStore, start: int, stop: int) -> None:
+def test_an_object_shorter_than_the_range_raises_an_invariant_error(
+    objects: ObjectStore, start: int, stop: int
+) -> None:
     objects.put("a", b"abc")
     with pytest.raises(InvariantError, match="shorter"):
         read(objects, "a", start, stop)
@@ -74,19 +76,19 @@ def test_keys_are_listed_sorted_below_their_prefix_and_deleted(objects: ObjectSt
     assert list(objects.list("many")) == ["many-others"]
 
 
-def test_deleting_what_is_not_there_is_no_error(objects: ObjectStore) -> None:
+def test_deleting_a_missing_object_is_not_an_error(objects: ObjectStore) -> None:
     objects.delete(["nothing"])
     objects.delete([])
     assert list(objects.list("")) == []
 
 
-def test_an_object_has_the_size_of_what_was_put(objects: ObjectStore) -> None:
+def test_the_size_of_an_object_is_that_of_its_content(objects: ObjectStore) -> None:
     objects.put("a", b"abc")
     objects.put("empty", b"")
     assert [objects.size(key) for key in ("a", "empty", "missing")] == [3, 0, None]
 
 
-def test_a_copy_is_an_object_of_its_own(objects: ObjectStore) -> None:
+def test_a_copy_is_a_separate_object(objects: ObjectStore) -> None:
     objects.put("a b%/é+?", b"abc")
     assert objects.copy("a b%/é+?", "b")
     assert objects.copy("a b%/é+?", "b")
@@ -94,6 +96,6 @@ def test_a_copy_is_an_object_of_its_own(objects: ObjectStore) -> None:
     assert read(objects, "b") == b"abc"
 
 
-def test_what_is_not_there_is_not_copied(objects: ObjectStore) -> None:
+def test_a_missing_object_cannot_be_copied(objects: ObjectStore) -> None:
     assert not objects.copy("missing", "b")
     assert objects.size("b") is None

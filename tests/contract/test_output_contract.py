@@ -1,4 +1,4 @@
-"""The contract of `Output`: in memory, in a folder, on S3, and on an S3 that lists entry by entry."""
+"""The contract of `Output`: in memory, in a folder, on S3, and on an S3 that lists one entry at a time."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +17,7 @@ from s3mr.errors import InvariantError, RequestError, S3mrError, TransientError
 from s3mr.model.manifest import Part
 from s3mr.model.object_names import OpenedPart
 from s3mr.ports import Output, PartWriter
-from tests.contract.conftest import Services
+from tests.contract.conftest import FaultyServices
 from tests.contract.misbehaving import one_entry_a_page
 
 DAY_S = 24 * 3600.0
@@ -25,19 +25,19 @@ W1, W2, W3 = "1" * 16, "2" * 16, "3" * 16
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where outputs appear: makes an `Output` for a job, shows what everybody sees, and writes there unasked."""
+class OutputStorage:
+    """Storage for outputs: makes a job's `Output`, shows what is visible, and writes as another process would."""
 
     output: Callable[[str], Output]
     seen: Callable[[], dict[str, bytes]]
     meddle: Callable[[str, bytes], object]
     left_open: Callable[[], int]
-    keep_uploads: Callable[[int], object]  # for so many days, and no longer
+    keep_uploads: Callable[[int], object]  # for this many days
 
 
-def memory_place() -> Place:
+def memory_place() -> OutputStorage:
     folder = MemoryFolder()
-    return Place(
+    return OutputStorage(
         output=lambda job_id: MemoryOutput(folder, job_id),
         seen=lambda: dict(folder.objects),
         meddle=folder.objects.__setitem__,
@@ -46,7 +46,7 @@ def memory_place() -> Place:
     )
 
 
-def folder_place(target: Path) -> Place:
+def folder_place(target: Path) -> OutputStorage:
     def seen() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in target.iterdir()} if target.exists() else {}
 
@@ -57,10 +57,12 @@ def folder_place(target: Path) -> Place:
     def left_open() -> int:
         return sum(1 for path in target.parent.rglob("part-*.*"))
 
-    return Place(lambda job_id: FolderOutput(target, job_id), seen, meddle, left_open, keep_uploads=lambda _days: None)
+    return OutputStorage(
+        lambda job_id: FolderOutput(target, job_id), seen, meddle, left_open, keep_uploads=lambda _days: None
+    )
 
 
-def s3_place(client: S3Client) -> Place:
+def s3_place(client: S3Client) -> OutputStorage:
     client.put_object(Bucket="bucket", Key="out-of-the-way/part-00000", Body=b"a neighbour's")
 
     def seen() -> dict[str, bytes]:
@@ -75,7 +77,7 @@ def s3_place(client: S3Client) -> Place:
         pages = client.get_paginator("list_multipart_uploads").paginate(Bucket="bucket")
         return sum(len(page.get("Uploads", [])) for page in pages)
 
-    return Place(
+    return OutputStorage(
         output=lambda job_id: S3Output(client, "s3://bucket/out", job_id),
         seen=seen,
         meddle=lambda name, data: client.put_object(Bucket="bucket", Key=f"out/{name}", Body=data),
@@ -97,11 +99,11 @@ def s3_place(client: S3Client) -> Place:
 
 
 @pytest.fixture(params=["memory", "folder", "s3", "s3, entry by entry"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> OutputStorage:
     if request.param == "memory":
         return memory_place()
     if request.param == "s3, entry by entry":
-        services: Services = request.getfixturevalue("services")
+        services: FaultyServices = request.getfixturevalue("services")
         services.meet(one_entry_a_page)
         return s3_place(services.s3)
     if request.param == "folder":
@@ -110,7 +112,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def output(place: Place) -> Output:
+def output(place: OutputStorage) -> Output:
     output = place.output("job-1")
     output.check(deadline_s=limits.DEADLINE_S)
     return output
@@ -135,11 +137,11 @@ def committed(output: Output, *parts: Part) -> None:
 
 
 def of(*parts: Part) -> list[OpenedPart]:
-    """The uploads in which these parts lie."""
+    """Return the uploads of these parts."""
     return [OpenedPart(part.name, part.worker, part.upload) for part in parts]
 
 
-def test_a_job_writes_its_parts_and_success_last(place: Place, output: Output) -> None:
+def test_a_job_writes_its_parts_and_success_last(place: OutputStorage, output: Output) -> None:
     parts = [upload(output, "part-00000", b"zero"), upload(output, "part-00001", b"one", worker=W2)]
     output.begin_commit()
     for part in parts:
@@ -150,13 +152,13 @@ def test_a_job_writes_its_parts_and_success_last(place: Place, output: Output) -
     assert place.left_open() == 0
 
 
-def test_a_part_says_what_was_written(output: Output) -> None:
+def test_a_part_describes_what_was_written(output: Output) -> None:
     part = upload(output, "part-00003", b"content")
     assert (part.name, part.worker, part.size_bytes, part.records) == ("part-00003", W1, 7, 7)
     assert part.crc32c == google_crc32c.value(b"content")
 
 
-def test_empty_parts_are_parts(place: Place, output: Output) -> None:
+def test_a_part_can_be_empty(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"")
     assert (part.size_bytes, part.crc32c) == (0, 0)
     output.complete(part)
@@ -164,7 +166,7 @@ def test_empty_parts_are_parts(place: Place, output: Output) -> None:
     assert place.seen() == {"part-00000": b"", "_SUCCESS": b"{}"}
 
 
-def test_nothing_is_seen_before_it_is_completed(place: Place, output: Output) -> None:
+def test_a_part_is_not_visible_before_it_is_completed(place: OutputStorage, output: Output) -> None:
     writer = begin(output, "part-00000", worker=W1)
     writer.write(b"x")
     upload(output, "part-00001", b"y")
@@ -172,7 +174,7 @@ def test_nothing_is_seen_before_it_is_completed(place: Place, output: Output) ->
     writer.abandon()
 
 
-def test_two_workers_on_one_part_never_touch_each_others_bytes(place: Place, output: Output) -> None:
+def test_two_workers_can_write_the_same_part_independently(place: OutputStorage, output: Output) -> None:
     first, second = begin(output, "part-00000", worker=W1), begin(output, "part-00000", worker=W2)
     first.write(b"first")
     second.write(b"second")
@@ -185,7 +187,7 @@ def test_two_workers_on_one_part_never_touch_each_others_bytes(place: Place, out
     assert place.left_open() == 0
 
 
-def test_completing_and_publishing_again_is_harmless(place: Place, output: Output) -> None:
+def test_completing_and_publishing_are_idempotent(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"content")
     for _ in range(2):
         output.begin_commit()
@@ -199,14 +201,14 @@ def test_completing_and_publishing_again_is_harmless(place: Place, output: Outpu
     assert place.seen() == {"part-00000": b"content", "_SUCCESS": b"{}"}
 
 
-def test_an_abandoned_part_leaves_nothing(place: Place, output: Output) -> None:
+def test_an_abandoned_part_leaves_nothing(place: OutputStorage, output: Output) -> None:
     writer = begin(output, "part-00000", worker=W1)
     writer.write(b"x")
     writer.abandon()
     assert place.left_open() == 0
 
 
-def test_an_upload_that_was_discarded_is_lost(place: Place, output: Output) -> None:
+def test_an_upload_that_was_discarded_is_lost(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"content")
     output.discard_open(of(part))
     with pytest.raises(InvariantError, match="the upload is lost"):
@@ -214,7 +216,7 @@ def test_an_upload_that_was_discarded_is_lost(place: Place, output: Output) -> N
     assert place.seen() == {}
 
 
-def test_a_second_winner_of_a_part_is_in_the_way(place: Place, output: Output) -> None:
+def test_a_second_winner_cannot_replace_a_completed_part(place: OutputStorage, output: Output) -> None:
     first, second = (upload(output, "part-00000", data, worker=w) for data, w in ((b"one", W1), (b"two", W2)))
     output.complete(first)
     with pytest.raises(InvariantError, match="another object is in the way"):
@@ -223,7 +225,7 @@ def test_a_second_winner_of_a_part_is_in_the_way(place: Place, output: Output) -
     assert place.seen()["part-00000"] == b"one"
 
 
-def test_uploads_are_announced_before_any_data_is_sent_to_them(place: Place, output: Output) -> None:
+def test_uploads_are_announced_before_any_data_is_sent_to_them(place: OutputStorage, output: Output) -> None:
     told: list[str] = []
     writer = output.open_part("part-00000", worker=W1, announce=told.append)
     assert (told == []) == isinstance(output, FolderOutput)
@@ -233,7 +235,7 @@ def test_uploads_are_announced_before_any_data_is_sent_to_them(place: Place, out
     assert place.left_open() == 0
 
 
-def test_an_upload_that_cannot_be_announced_is_not_left_open(place: Place, output: Output) -> None:
+def test_an_upload_that_cannot_be_announced_is_not_left_open(place: OutputStorage, output: Output) -> None:
     def refuse(upload: str) -> None:
         raise TransientError(upload)
 
@@ -242,7 +244,7 @@ def test_an_upload_that_cannot_be_announced_is_not_left_open(place: Place, outpu
     assert place.left_open() == 0
 
 
-def test_discarding_touches_nothing_but_the_jobs_own_uploads(place: Place, output: Output) -> None:
+def test_discarding_touches_only_the_jobs_own_uploads(place: OutputStorage, output: Output) -> None:
     theirs = place.output("job-2")
     theirs.check(deadline_s=1.0)
     kept = upload(theirs, "part-00000", b"theirs")
@@ -255,7 +257,7 @@ def test_discarding_touches_nothing_but_the_jobs_own_uploads(place: Place, outpu
     assert place.seen() == {"part-00000": b"theirs", "_SUCCESS": b"{}"}
 
 
-def test_discarding_again_or_nothing_is_harmless(place: Place, output: Output) -> None:
+def test_discarding_is_idempotent(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"x")
     for _ in range(2):
         output.discard_open(of(part))
@@ -263,7 +265,7 @@ def test_discarding_again_or_nothing_is_harmless(place: Place, output: Output) -
     assert place.left_open() == 0
 
 
-def test_a_withdrawn_job_leaves_nothing_open_or_completed(place: Place, output: Output) -> None:
+def test_a_withdrawn_job_leaves_nothing_open_or_completed(place: OutputStorage, output: Output) -> None:
     completed, open_one = upload(output, "part-00000", b"completed"), upload(output, "part-00001", b"open")
     output.begin_commit()
     output.complete(completed)
@@ -274,13 +276,13 @@ def test_a_withdrawn_job_leaves_nothing_open_or_completed(place: Place, output: 
     assert place.left_open() == 0
 
 
-def test_of_two_jobs_that_know_nothing_of_each_other_one_commits(place: Place, output: Output) -> None:
+def test_only_one_of_two_independent_jobs_commits(place: OutputStorage, output: Output) -> None:
     theirs = place.output("job-2")
     theirs.check(deadline_s=1.0)
     mine, other = upload(output, "part-00000", b"mine"), upload(theirs, "part-00000", b"theirs")
     others = upload(theirs, "part-00001", b"more of theirs")
     output.begin_commit()
-    if not isinstance(theirs, FolderOutput):  # into folders of their own, both may: the first to publish wins
+    if not isinstance(theirs, FolderOutput):  # separate staging folders: both may begin, the first to publish wins
         with pytest.raises(InvariantError):
             theirs.begin_commit()
     output.complete(mine)
@@ -293,7 +295,7 @@ def test_of_two_jobs_that_know_nothing_of_each_other_one_commits(place: Place, o
     assert place.left_open() == 0
 
 
-def test_a_part_of_somebody_else_is_not_published(place: Place, output: Output) -> None:
+def test_a_part_of_another_job_is_not_published(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"ours")
     output.complete(part)
     place.meddle("part-00077", b"somebody else's")
@@ -303,7 +305,7 @@ def test_a_part_of_somebody_else_is_not_published(place: Place, output: Output) 
     assert place.seen() == {"part-00077": b"somebody else's"}
 
 
-def test_what_comes_after_the_end_does_not_bring_it_back(place: Place, output: Output) -> None:
+def test_publishing_again_after_the_end_keeps_later_objects(place: OutputStorage, output: Output) -> None:
     output.complete(upload(output, "part-00000", b"ours"))
     output.publish(b"{}", {"part-00000"})
     place.meddle("part-00077", b"somebody else's")
@@ -311,14 +313,14 @@ def test_what_comes_after_the_end_does_not_bring_it_back(place: Place, output: O
     assert place.seen() == {"part-00000": b"ours", "part-00077": b"somebody else's", "_SUCCESS": b"{}"}
 
 
-def test_withdrawing_never_deletes_what_is_not_ours(place: Place, output: Output) -> None:
+def test_withdrawing_deletes_only_our_own_objects(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"ours")
     place.meddle("part-00000", b"another job's")
     output.withdraw([part])
     assert place.seen() == {"part-00000": b"another job's"}
 
 
-def test_an_output_that_is_not_empty_is_refused(place: Place) -> None:
+def test_an_output_that_is_not_empty_is_refused(place: OutputStorage) -> None:
     place.meddle("notes.txt", b"mine")
     with pytest.raises(RequestError, match="not empty"):
         place.output("job-1").check(deadline_s=limits.DEADLINE_S)
@@ -327,35 +329,35 @@ def test_an_output_that_is_not_empty_is_refused(place: Place) -> None:
     assert place.seen() == {"notes.txt": b"mine"}
 
 
-def test_a_look_whether_an_output_is_empty_makes_nothing(place: Place, tmp_path: Path) -> None:
+def test_checking_that_an_output_is_empty_creates_nothing(place: OutputStorage, tmp_path: Path) -> None:
     place.output("job-1").check_empty()
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("days", [1, 3])
-def test_a_job_may_take_as_long_as_the_place_keeps_open_uploads(place: Place, days: int) -> None:
+def test_a_job_may_take_as_long_as_open_uploads_are_kept(place: OutputStorage, days: int) -> None:
     place.keep_uploads(days)
     place.output("job-1").check(deadline_s=days * DAY_S)
 
 
-def test_a_job_that_may_take_longer_than_the_place_keeps_open_uploads_is_refused(place: Place) -> None:
+def test_a_job_that_may_take_longer_than_open_uploads_are_kept_is_refused(place: OutputStorage) -> None:
     place.keep_uploads(3)
     output = place.output("job-1")
-    if isinstance(output, FolderOutput):  # it keeps what is in it
+    if isinstance(output, FolderOutput):  # a folder keeps them
         output.check(deadline_s=limits.DEADLINE_S_MAX)
         return
     with pytest.raises(RequestError, match="--deadline"):
         output.check(deadline_s=3 * DAY_S + 1)
 
 
-def test_a_foreign_success_is_in_the_way(place: Place, output: Output) -> None:
+def test_a_job_cannot_publish_over_another_jobs_success(place: OutputStorage, output: Output) -> None:
     place.meddle("_SUCCESS", b"another job's")
     with pytest.raises(InvariantError):
         output.publish(b"{}", ())
     assert place.seen() == {"_SUCCESS": b"another job's"}
 
 
-def test_checking_again_is_harmless(place: Place, output: Output) -> None:
+def test_checking_is_idempotent(place: OutputStorage, output: Output) -> None:
     part = upload(output, "part-00000", b"x")
     place.output("job-1").check(deadline_s=limits.DEADLINE_S)
     output.complete(part)
@@ -363,7 +365,7 @@ def test_checking_again_is_harmless(place: Place, output: Output) -> None:
     assert place.seen()["part-00000"] == b"x"
 
 
-def test_a_zombie_that_goes_on_after_the_end_is_never_seen(place: Place, output: Output) -> None:
+def test_output_of_a_zombie_after_the_end_is_never_visible(place: OutputStorage, output: Output) -> None:
     winner = upload(output, "part-00000", b"winner", worker=W1)
     told: list[str] = []
     zombie = output.open_part("part-00000", worker=W2, announce=told.append)
@@ -371,7 +373,7 @@ def test_a_zombie_that_goes_on_after_the_end_is_never_seen(place: Place, output:
     output.complete(winner)
     output.discard_open(OpenedPart("part-00000", W2, one) for one in told)
     output.publish(b"{}", {"part-00000"})
-    with suppress(S3mrError):  # it may be told
+    with suppress(S3mrError):  # it may get an error
         zombie.write(b"more")
         zombie.finish(records=1)
         upload(output, "part-00000", b"another zombie", worker=W3)

@@ -16,32 +16,32 @@ from s3mr.ports import Published
 
 
 @dataclass(frozen=True)
-class Place:
-    """An output that everybody can write to."""
+class PublishedStorage:
+    """An output that any process can write to."""
 
     published: Published
     put: Callable[[str, bytes], object]
     remove: Callable[[str], object]
 
 
-def memory_place() -> Place:
+def memory_place() -> PublishedStorage:
     folder = MemoryFolder()
-    return Place(MemoryPublished(folder), folder.objects.__setitem__, folder.objects.__delitem__)
+    return PublishedStorage(MemoryPublished(folder), folder.objects.__setitem__, folder.objects.__delitem__)
 
 
-def folder_place(folder: Path) -> Place:
+def folder_place(folder: Path) -> PublishedStorage:
     def put(name: str, data: bytes) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
 
     folder.mkdir()
-    return Place(FolderPublished(str(folder)), put, lambda name: (folder / name).unlink())
+    return PublishedStorage(FolderPublished(str(folder)), put, lambda name: (folder / name).unlink())
 
 
-def s3_place(client: S3Client) -> Place:
+def s3_place(client: S3Client) -> PublishedStorage:
     client.put_object(Bucket="bucket", Key="out-of-the-way/part-00000", Body=b"a neighbour's")
-    client.put_object(Bucket="bucket", Key="out/", Body=b"")  # as the console makes a folder
-    return Place(
+    client.put_object(Bucket="bucket", Key="out/", Body=b"")  # a folder made in the S3 console
+    return PublishedStorage(
         S3Published(client, "s3://bucket/out"),
         lambda name, data: client.put_object(Bucket="bucket", Key=f"out/{name}", Body=data),
         lambda name: client.delete_object(Bucket="bucket", Key=f"out/{name}"),
@@ -49,7 +49,7 @@ def s3_place(client: S3Client) -> Place:
 
 
 @pytest.fixture(params=["memory", "folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> PublishedStorage:
     if request.param == "memory":
         return memory_place()
     if request.param == "folder":
@@ -57,18 +57,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return s3_place(request.getfixturevalue("s3"))
 
 
-def content(place: Place, name: str) -> bytes | None:
+def content(place: PublishedStorage, name: str) -> bytes | None:
     blocks = place.published.stream(name)
     return None if blocks is None else b"".join(blocks)
 
 
-def test_what_lies_there_is_named_and_what_lies_deeper_is_one_name(place: Place) -> None:
+def test_objects_are_named_and_deeper_ones_as_one_name(place: PublishedStorage) -> None:
     for name in ("part-00001", "part-00000", "_SUCCESS", "deeper/a", "deeper/b/c", "é"):
         place.put(name, b"x")
     assert list(place.published.names()) == ["_SUCCESS", "deeper/", "part-00000", "part-00001", "é"]
 
 
-def test_an_object_is_read_whole_in_blocks_of_a_mebibyte_at_most(place: Place) -> None:
+def test_an_object_is_read_whole_in_blocks_of_at_most_a_mebibyte(place: PublishedStorage) -> None:
     data = os.urandom(2 * limits.MIB + 5)
     place.put("part-00000", data)
     blocks = place.published.stream("part-00000")
@@ -82,25 +82,25 @@ def test_an_object_is_read_whole_in_blocks_of_a_mebibyte_at_most(place: Place) -
     assert max(sizes) <= limits.MIB
 
 
-def test_an_empty_object_is_one(place: Place) -> None:
+def test_an_empty_object_exists(place: PublishedStorage) -> None:
     place.put("part-00000", b"")
     assert content(place, "part-00000") == b""
 
 
-def test_what_is_not_there_is_none_and_so_is_what_is_no_object(place: Place) -> None:
+def test_a_missing_or_non_file_name_is_none(place: PublishedStorage) -> None:
     place.put("part-00000/inside", b"x")
     assert content(place, "part-00000") is None
     assert content(place, "part-00001") is None
 
 
-def test_what_was_removed_is_there_no_more(place: Place) -> None:
+def test_a_removed_object_is_gone(place: PublishedStorage) -> None:
     place.put("part-00000", b"x")
     place.remove("part-00000")
     assert content(place, "part-00000") is None
     assert list(place.published.names()) == []
 
 
-def test_in_memory_what_vanishes_under_the_reading_cannot_be_read() -> None:
+def test_in_memory_an_object_that_vanishes_while_it_is_read_is_an_error() -> None:
     place = memory_place()
     place.put("part-00000", bytes(2 * limits.MIB))
     blocks = place.published.stream("part-00000")
@@ -111,7 +111,7 @@ def test_in_memory_what_vanishes_under_the_reading_cannot_be_read() -> None:
         next(blocks)
 
 
-def test_a_bucket_that_is_not_there_and_a_file_that_must_not_be_read_are_refused(s3: S3Client, tmp_path: Path) -> None:
+def test_a_missing_bucket_and_an_unreadable_file_are_refused(s3: S3Client, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="there is no such bucket"):
         S3Published(s3, "s3://another/out").stream("_SUCCESS")
     with pytest.raises(RequestError, match="no such file or directory"):

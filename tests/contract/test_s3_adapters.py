@@ -22,8 +22,8 @@ from s3mr.model.object_names import OpenedPart
 WORKER = "0123456789abcdef"
 
 
-class Breaking:
-    """A client whose answers break after some bytes, so many times."""
+class BreakingClient:
+    """A client whose responses break after some bytes, a given number of times."""
 
     def __init__(self, client: S3Client, *, after_bytes: int, times: int, quietly: bool = False) -> None:
         self._client = client
@@ -63,21 +63,21 @@ def stream(client: object, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("quietly", [False, True])
-def test_a_broken_connection_is_taken_up_where_it_broke(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
+def test_reading_resumes_after_a_broken_connection(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
     data = bytes(range(250)) * 40
-    breaking = Breaking(s3, after_bytes=1001, times=4, quietly=quietly)
+    breaking = BreakingClient(s3, after_bytes=1001, times=4, quietly=quietly)
     assert stream(breaking, data) == data[3:]
     assert breaking.times_left == 0
 
 
 @pytest.mark.parametrize("quietly", [False, True])
-def test_a_connection_that_breaks_for_the_fifth_time_is_transient(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
+def test_a_fifth_broken_connection_is_transient(s3: S3Client, quietly: bool) -> None:  # noqa: FBT001
     with pytest.raises(TransientError, match="reading s3://bucket/a"):
-        stream(Breaking(s3, after_bytes=10, times=5, quietly=quietly), bytes(1000))
+        stream(BreakingClient(s3, after_bytes=10, times=5, quietly=quietly), bytes(1000))
 
 
 def more_than_a_page() -> list[str]:
-    """Keys of objects in the bucket."""
+    """Return keys of objects in the bucket, more than fit in a page."""
     inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # a thousand requests would take seconds
     keys = [f"many/{number:04}" for number in range(1_005)]
     for key in keys:
@@ -91,7 +91,7 @@ def test_more_than_a_page_of_keys_is_found(s3: S3Client) -> None:
     assert [each.source for each in found] == [f"s3://bucket/{key}" for key in keys]
 
 
-def test_more_keys_than_a_page_holds_are_listed_sorted_below_their_prefix_and_deleted(s3: S3Client) -> None:
+def test_a_listing_of_several_pages_is_sorted_below_its_prefix_and_can_be_deleted(s3: S3Client) -> None:
     keys, store = more_than_a_page(), S3ObjectStore(s3, "bucket")
     store.put("many-others", b"")
     assert list(store.list("many/")) == keys
@@ -99,7 +99,7 @@ def test_more_keys_than_a_page_holds_are_listed_sorted_below_their_prefix_and_de
     assert list(store.list("many")) == ["many-others"]
 
 
-def test_the_whole_bucket_can_be_named_and_folder_markers_are_no_input(s3: S3Client) -> None:
+def test_a_whole_bucket_can_be_an_input_and_folder_markers_are_skipped(s3: S3Client) -> None:
     for key, body in (("a", b"1"), ("dir/", b""), ("dir/b", b"2"), ("dir/not-empty/", b"3"), ("_hidden/", b"")):
         s3.put_object(Bucket="bucket", Key=key, Body=body)
     expected = ["s3://bucket/a", "s3://bucket/dir/b", "s3://bucket/dir/not-empty/"]
@@ -109,14 +109,14 @@ def test_the_whole_bucket_can_be_named_and_folder_markers_are_no_input(s3: S3Cli
         assert found.skipped == 0
 
 
-def test_an_object_and_a_prefix_of_one_name_are_told_apart_by_the_slash(s3: S3Client) -> None:
+def test_a_trailing_slash_distinguishes_a_prefix_from_an_object_of_the_same_name(s3: S3Client) -> None:
     for key in ("logs", "logs/a"):
         s3.put_object(Bucket="bucket", Key=key, Body=b"x")
     assert [each.source for each in S3Inputs(s3).find(["s3://bucket/logs"]).objects] == ["s3://bucket/logs"]
     assert [each.source for each in S3Inputs(s3).find(["s3://bucket/logs/"]).objects] == ["s3://bucket/logs/a"]
 
 
-def test_a_pattern_that_cannot_be_one_is_refused(s3: S3Client) -> None:
+def test_an_invalid_pattern_is_refused(s3: S3Client) -> None:
     with pytest.raises(RequestError, match="not a pattern"):
         S3Inputs(s3).find(["s3://bucket/[z-a]"])
 
@@ -124,7 +124,7 @@ def test_a_pattern_that_cannot_be_one_is_refused(s3: S3Client) -> None:
 @pytest.mark.parametrize(
     "uri", ["s3://", "s3:///key", "s3://UPPER/key", "s3://b", "s3://bucket/\udcff", "/a", "s3://bucket/" + "k" * 1025]
 )
-def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+def test_an_invalid_s3_uri_is_refused(uri: str) -> None:
     with pytest.raises(RequestError, match="not an S3"):
         parse_s3_uri(uri)
 
@@ -141,14 +141,14 @@ def test_an_empty_folder_made_in_the_console_is_an_empty_output(s3: S3Client) ->
     S3Output(s3, "s3://bucket/out/", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
-def test_a_prefix_with_a_longer_neighbour_is_an_empty_output(s3: S3Client) -> None:
+def test_an_output_is_empty_despite_a_longer_prefix_beside_it(s3: S3Client) -> None:
     s3.put_object(Bucket="bucket", Key="output/x", Body=b"")
     S3Output(s3, "s3://bucket/out", "job-1").check(deadline_s=limits.DEADLINE_S)
     with pytest.raises(RequestError, match="not empty: s3://bucket/;"):
         S3Output(s3, "s3://bucket", "job-1").check(deadline_s=limits.DEADLINE_S)
 
 
-def test_a_large_part_travels_in_several_upload_parts(s3: S3Client) -> None:
+def test_a_large_part_is_sent_in_several_upload_parts(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     writer = output.open_part("part-00000", worker=WORKER, announce=len)
     block = bytes(range(256)) * 4096
@@ -160,14 +160,14 @@ def test_a_large_part_travels_in_several_upload_parts(s3: S3Client) -> None:
     assert s3.head_object(Bucket="bucket", Key="out/part-00000")["ContentLength"] == part.size_bytes
 
 
-def test_the_upload_parts_that_s3_allows_carry_its_largest_object() -> None:
+def test_the_upload_parts_that_s3_allows_suffice_for_its_largest_object() -> None:
     assert upload_part_bytes(0) == upload_part_bytes(149) == limits.UPLOAD_PART_BYTES
     sizes = [upload_part_bytes(number) for number in range(limits.UPLOAD_PARTS_MAX)]
     assert sum(sizes) > 5 * 1024 * limits.GIB
     assert max(sizes) <= limits.PUT_BYTES_MAX
 
 
-def test_another_executions_object_of_the_same_size_is_not_taken_for_ours(s3: S3Client) -> None:
+def test_another_executions_object_of_the_same_size_is_not_accepted_as_ours(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
     identity = f"job-1/part-00000/{'f' * 16}"
@@ -178,9 +178,9 @@ def test_another_executions_object_of_the_same_size_is_not_taken_for_ours(s3: S3
     assert s3.head_object(Bucket="bucket", Key="out/part-00000")["Metadata"] == {"s3mr-part": identity}
 
 
-def test_an_object_that_replaces_ours_while_we_withdraw_stays(s3: S3Client) -> None:
-    class Replacing:
-        """A client for whom somebody writes right after it has looked."""
+def test_withdrawing_keeps_an_object_that_replaces_ours_meanwhile(s3: S3Client) -> None:
+    class ReplacingClient:
+        """A client whose object is replaced right after it was looked up."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(s3, name)
@@ -190,21 +190,21 @@ def test_an_object_that_replaces_ours_while_we_withdraw_stays(s3: S3Client) -> N
             s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"theirs")
             return seen
 
-    output = S3Output(cast("S3Client", Replacing()), "s3://bucket/out", "job-1")
+    output = S3Output(cast("S3Client", ReplacingClient()), "s3://bucket/out", "job-1")
     part = output.open_part("part-00000", worker=WORKER, announce=len).finish(records=0)
     output.complete(part)
     output.withdraw([part])
     assert s3.get_object(Bucket="bucket", Key="out/part-00000")["Body"].read() == b"theirs"
 
 
-def test_an_output_to_which_a_job_commits_is_refused_by_that(s3: S3Client) -> None:
+def test_an_output_to_which_another_job_commits_is_refused_for_that_reason(s3: S3Client) -> None:
     S3Output(s3, "s3://bucket/out", "job-1").begin_commit()
     s3.put_object(Bucket="bucket", Key="out/part-00000", Body=b"")
     with pytest.raises(RequestError, match="a job is committing to s3://bucket/out/, or has died"):
         S3Output(s3, "s3://bucket/out", "job-2").check_empty()
 
 
-def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -> None:
+def test_a_missing_upload_that_was_completed_counts_as_done(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     writer = output.open_part("part-00000", worker=WORKER, announce=len)
     writer.write(b"content")
@@ -216,7 +216,7 @@ def test_an_upload_that_is_gone_because_it_was_completed_is_done(s3: S3Client) -
         output.complete(part)
 
 
-def test_writing_into_an_aborted_upload_is_told(s3: S3Client) -> None:
+def test_writing_into_an_aborted_upload_is_reported(s3: S3Client) -> None:
     output = S3Output(s3, "s3://bucket/out", "job-1")
     told: list[str] = []
     writer = output.open_part("part-00000", worker=WORKER, announce=told.append)

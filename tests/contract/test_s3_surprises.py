@@ -1,4 +1,4 @@
-"""Buckets and objects that cannot be used as they are: refused at planning, by name, with advice."""
+"""Buckets and objects that cannot be used as they are: refused during planning, by name, with advice."""
 
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -20,10 +20,10 @@ def error(code: str, status: int, operation: str = "AnyOperation") -> ClientErro
     return ClientError(answer, operation)
 
 
-class Guarded:
-    """A client of a bucket whose owner refuses some operations, and that says of some objects that they are restored.
+class GuardedClient:
+    """A client of a bucket whose owner refuses some operations and whose listing reports some objects as restored.
 
-    moto knows no Requester Pays and no ExpectedBucketOwner, and shows no restores in a listing.
+    moto does not support Requester Pays, ExpectedBucketOwner, or restores in a listing.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Guarded:
 
 
 class Pages:
-    """One page, through the guard."""
+    """One page, filtered by the guard."""
 
-    def __init__(self, client: Guarded, name: str) -> None:
+    def __init__(self, client: GuardedClient, name: str) -> None:
         self._ask = getattr(client, name)
 
     def paginate(self, **arguments: Any) -> list[Any]:
@@ -84,21 +84,21 @@ def put(s3: S3Client, key: str, storage_class: Any = "STANDARD", body: bytes = b
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
 @pytest.mark.parametrize("argument", ["s3://bucket/in", "s3://bucket/in/*", "s3://bucket/in/b"])
-def test_archived_objects_are_refused_by_name_with_what_to_do(s3: S3Client, storage_class: str, argument: str) -> None:
+def test_archived_objects_are_refused_by_name_with_advice(s3: S3Client, storage_class: str, argument: str) -> None:
     put(s3, "in/a")
     put(s3, "in/b", storage_class)
     with pytest.raises(RequestError, match=r"1 of the inputs must be restored .*: s3://bucket/in/b\. Restore them"):
         inputs(s3).find([argument])
 
 
-def test_of_many_archived_objects_the_first_are_named_and_all_counted(s3: S3Client) -> None:
+def test_many_archived_objects_are_counted_and_the_first_ones_named(s3: S3Client) -> None:
     for number in range(5):
         put(s3, f"in/{number}", "GLACIER")
     with pytest.raises(RequestError, match=r"5 of the inputs .*: s3://bucket/in/0, .*/1, .*/2 and 2 more"):
         inputs(s3).find(["s3://bucket/in", "s3://bucket/in/1"])
 
 
-def test_archived_objects_that_are_not_read_are_no_matter(s3: S3Client) -> None:
+def test_archived_objects_that_are_not_read_are_ignored(s3: S3Client) -> None:
     put(s3, "in/a")
     put(s3, "in/_hidden", "GLACIER")
     put(s3, "in/empty", "GLACIER", b"")
@@ -107,36 +107,36 @@ def test_archived_objects_that_are_not_read_are_no_matter(s3: S3Client) -> None:
     assert [each.source.rpartition("/")[2] for each in found.objects] == ["a", "empty", "instant"]
 
 
-def test_objects_that_have_been_restored_are_read_and_those_under_way_are_not(s3: S3Client) -> None:
+def test_restored_objects_are_read_and_objects_still_being_restored_are_refused(s3: S3Client) -> None:
     put(s3, "in/a", "GLACIER")
     put(s3, "in/tiered", "INTELLIGENT_TIERING")
     s3.restore_object(Bucket="bucket", Key="in/a", RestoreRequest={"Days": 1})
     done: dict[str, Any] = {"IsRestoreInProgress": False, "RestoreExpiryDate": EXPIRES}
-    assert len(inputs(Guarded(s3, restored={"in/a": done})).find(["s3://bucket/in"]).objects) == 2
+    assert len(inputs(GuardedClient(s3, restored={"in/a": done})).find(["s3://bucket/in"]).objects) == 2
     for key in ("in/a", "in/tiered"):
         under_way: dict[str, dict[str, Any]] = {"in/a": done, key: {"IsRestoreInProgress": True}}
         with pytest.raises(RequestError, match=f"1 of the inputs .*: s3://bucket/{key}"):
-            inputs(Guarded(s3, restored=under_way)).find(["s3://bucket/in"])
+            inputs(GuardedClient(s3, restored=under_way)).find(["s3://bucket/in"])
 
 
-def test_a_bucket_that_may_be_listed_but_not_read_is_refused_when_the_job_is_planned(s3: S3Client) -> None:
+def test_a_bucket_that_can_be_listed_but_not_read_is_refused_during_planning(s3: S3Client) -> None:
     put(s3, "in/empty", body=b"")
     put(s3, "in/full")
-    guarded = Guarded(s3, denied="get_object")
+    guarded = GuardedClient(s3, denied="get_object")
     with pytest.raises(RequestError, match=r"reading s3://bucket/in/full: access denied.*--requester-pays reads it"):
         inputs(guarded).find(["s3://bucket/in"])
 
 
-def test_a_worker_that_may_not_list_says_of_an_input_that_is_gone_that_it_may_be(s3: S3Client) -> None:
-    guarded = Guarded(s3, denied="get_object")  # as S3 answers who may not list the bucket
+def test_without_list_permission_a_missing_input_is_reported_as_denied_or_missing(s3: S3Client) -> None:
+    guarded = GuardedClient(s3, denied="get_object")  # S3's answer to callers who cannot list the bucket
     with pytest.raises(
         RequestError, match=r"s3://bucket/in/gone: access denied, or the object does not exist .*run the job again"
     ):
         list(inputs(guarded).stream("s3://bucket/in/gone", etag='"1"', start=0, stop=1))
 
 
-def test_objects_that_are_encrypted_with_their_owners_own_key_are_refused_when_the_job_is_planned(s3: S3Client) -> None:
-    class Encrypted(Guarded):
+def test_objects_encrypted_with_a_customer_provided_key_are_refused_during_planning(s3: S3Client) -> None:
+    class Encrypted(GuardedClient):
         def get_object(self, **_arguments: Any) -> Any:
             raise error("InvalidRequest", 400)
 
@@ -145,12 +145,12 @@ def test_objects_that_are_encrypted_with_their_owners_own_key_are_refused_when_t
         inputs(Encrypted(s3)).find(["s3://bucket/in"])
 
 
-def test_one_byte_of_one_object_of_a_bucket_is_read_to_see_that_it_can_be(s3: S3Client) -> None:
+def test_one_byte_of_one_object_per_bucket_is_read_to_check_access(s3: S3Client) -> None:
     s3.create_bucket(Bucket="second-bucket")
     for bucket in ("bucket", "second-bucket"):
         for key in "abc":
             s3.put_object(Bucket=bucket, Key=key, Body=b"content")
-    guarded = Guarded(s3)
+    guarded = GuardedClient(s3)
     inputs(guarded).find(["s3://bucket/", "s3://second-bucket/", "s3://bucket/a"])
     reads = [arguments for name, arguments in guarded.asked if name == "get_object"]
     assert [(one["Bucket"], one["Key"], one["Range"]) for one in reads] == [
@@ -159,18 +159,18 @@ def test_one_byte_of_one_object_of_a_bucket_is_read_to_see_that_it_can_be(s3: S3
     ]
 
 
-def test_requester_pays_is_asked_for_by_name_and_then_served(s3: S3Client) -> None:
+def test_a_requester_pays_bucket_names_its_option_and_works_with_it(s3: S3Client) -> None:
     put(s3, "in/a")
     for argument in ("s3://bucket/in", "s3://bucket/in/a", "s3://bucket/in/*"):
         with pytest.raises(RequestError, match=r"bucket bucket .* Requester Pays, --requester-pays reads it"):
-            inputs(Guarded(s3, pays=True)).find([argument])
-        assert inputs(Guarded(s3, pays=True), requester_pays=True).find([argument]).objects
+            inputs(GuardedClient(s3, pays=True)).find([argument])
+        assert inputs(GuardedClient(s3, pays=True), requester_pays=True).find([argument]).objects
 
 
-def test_who_pays_and_is_denied_all_the_same_hears_of_the_buckets_owner_alone(s3: S3Client) -> None:
+def test_a_denied_requester_who_pays_is_referred_to_the_buckets_owner(s3: S3Client) -> None:
     put(s3, "in/a")
     with pytest.raises(RequestError, match="its owner must allow you") as refused:
-        inputs(Guarded(s3, denied="get_object"), requester_pays=True).find(["s3://bucket/in"])
+        inputs(GuardedClient(s3, denied="get_object"), requester_pays=True).find(["s3://bucket/in"])
     assert "--requester-pays" not in str(refused.value)
 
 
@@ -180,17 +180,17 @@ def check(
     S3Output(cast("S3Client", client), uri, "job-1", account=account).check(deadline_s=deadline_s)
 
 
-def test_an_output_in_a_bucket_of_another_account_is_refused_by_name(s3: S3Client) -> None:
-    guarded = Guarded(s3, owner="222222222222")
+def test_an_output_in_another_accounts_bucket_is_refused_by_name(s3: S3Client) -> None:
+    guarded = GuardedClient(s3, owner="222222222222")
     with pytest.raises(RequestError, match="bucket bucket belongs to another account than the stack, 111111111111"):
         check(guarded, account="111111111111")
     check(guarded, account="222222222222")
     check(guarded)
 
 
-def test_an_output_that_must_not_be_listed_is_not_said_to_be_of_another_account(s3: S3Client) -> None:
+def test_an_output_that_cannot_be_listed_is_not_reported_as_another_accounts(s3: S3Client) -> None:
     with pytest.raises(RequestError, match="access denied") as refused:
-        check(Guarded(s3, denied="list_objects_v2"), account="111111111111")
+        check(GuardedClient(s3, denied="list_objects_v2"), account="111111111111")
     assert "another account" not in str(refused.value)
 
 
@@ -203,7 +203,7 @@ def rule(days: int | None, **more: Any) -> dict[str, Any]:
     return {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}, **action, **more}
 
 
-class Ruled(Guarded):
+class ClientWithRules(GuardedClient):
     """A client of a bucket with these lifecycle rules."""
 
     def __init__(self, client: S3Client, *rules: dict[str, Any]) -> None:
@@ -228,14 +228,14 @@ class Ruled(Guarded):
     ],
     ids=str,
 )
-def test_a_deadline_beyond_a_rule_for_open_uploads_is_refused_with_the_rules_name(
+def test_a_deadline_later_than_a_rule_for_open_uploads_is_refused_with_the_rules_name(
     s3: S3Client, applying: dict[str, Any]
 ) -> None:
     with pytest.raises(
         RequestError, match=r"--deadline 2 d 1 h: bucket bucket aborts uploads 2 d .*'tidy'.* at most 2d"
     ):
-        check(Ruled(s3, rule(6), applying), deadline_s=2 * DAY_S + 3600)
-    check(Ruled(s3, rule(6), applying), deadline_s=2 * DAY_S)
+        check(ClientWithRules(s3, rule(6), applying), deadline_s=2 * DAY_S + 3600)
+    check(ClientWithRules(s3, rule(6), applying), deadline_s=2 * DAY_S)
 
 
 @pytest.mark.parametrize(
@@ -251,28 +251,28 @@ def test_a_deadline_beyond_a_rule_for_open_uploads_is_refused_with_the_rules_nam
     ],
     ids=str,
 )
-def test_a_rule_that_is_not_about_the_outputs_uploads_is_no_matter(s3: S3Client, idle: dict[str, Any]) -> None:
-    check(Ruled(s3, idle), deadline_s=6 * DAY_S)
+def test_a_rule_that_does_not_affect_the_outputs_uploads_is_ignored(s3: S3Client, idle: dict[str, Any]) -> None:
+    check(ClientWithRules(s3, idle), deadline_s=6 * DAY_S)
 
 
-def test_a_bucket_without_rules_keeps_uploads_for_ever(s3: S3Client) -> None:
+def test_a_bucket_without_rules_allows_any_deadline(s3: S3Client) -> None:
     check(s3, deadline_s=6 * DAY_S)
 
 
-def test_a_deadline_of_a_day_asks_for_no_rules_and_needs_no_right_to_them(s3: S3Client) -> None:
-    ruled = Ruled(s3, rule(1))
+def test_a_deadline_of_a_day_needs_no_access_to_lifecycle_rules(s3: S3Client) -> None:
+    ruled = ClientWithRules(s3, rule(1))
     check(ruled, deadline_s=DAY_S)
     assert "get_bucket_lifecycle_configuration" not in [name for name, _ in ruled.asked]
-    check(Guarded(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S)
+    check(GuardedClient(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S)
 
 
-def test_rules_that_must_not_be_read_are_asked_for_where_they_could_matter(s3: S3Client) -> None:
+def test_a_longer_deadline_needs_access_to_lifecycle_rules(s3: S3Client) -> None:
     with pytest.raises(RequestError, match=r"--deadline of at most 1d, or ask .* s3:GetLifecycleConfiguration"):
-        check(Guarded(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S + 1)
+        check(GuardedClient(s3, denied="get_bucket_lifecycle_configuration"), deadline_s=DAY_S + 1)
 
 
-def test_an_answer_about_rules_that_nobody_expects_is_passed_on(s3: S3Client) -> None:
-    class Broken(Guarded):
+def test_an_unexpected_error_about_rules_is_raised(s3: S3Client) -> None:
+    class Broken(GuardedClient):
         def get_bucket_lifecycle_configuration(self, **_arguments: Any) -> Any:
             raise error("Strange", 400)
 

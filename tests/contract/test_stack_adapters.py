@@ -21,7 +21,7 @@ from s3mr.model.job import SCHEMA_VERSION
 from s3mr.model.stack import StackDescription
 from tests.integration.moto_stack import KEYS, REGION, MotoStack
 
-NOW = int(time.time())  # CloudWatch takes no lines that are older than two weeks
+NOW = int(time.time())  # CloudWatch accepts no lines that are older than two weeks
 JOB = "20260102-030405-0a1b2c3d"
 
 
@@ -52,7 +52,7 @@ def set_status(name: str, status: str) -> None:
     stack.status = status
 
 
-def test_a_stack_says_what_it_is_and_names_the_versions_that_are_live(aws: clients.Meter, deployed: MotoStack) -> None:
+def test_a_stack_describes_itself_and_its_live_versions(aws: clients.Meter, deployed: MotoStack) -> None:
     found = described(aws, to_submit=True)
     function = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:s3mr-"
     assert (found.tick, found.functions.map, found.functions.reduce) == (
@@ -71,18 +71,18 @@ def test_a_stack_says_what_it_is_and_names_the_versions_that_are_live(aws: clien
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_stack_that_is_named_by_its_arn_is_called_by_its_name(aws: clients.Meter) -> None:
+def test_a_stack_given_by_its_arn_is_shown_by_its_name(aws: clients.Meter) -> None:
     arn = clients.cloudformation_client(aws).describe_stacks(StackName="s3mr")["Stacks"][0]["StackId"]
     assert described(aws, arn).name == "s3mr"
 
 
 @pytest.mark.parametrize("name", ["other", "no such name!"])
-def test_no_such_stack_is_refused_with_the_region_that_was_looked_in(aws: clients.Meter, name: str) -> None:
+def test_a_missing_stack_is_refused_with_the_region_that_was_searched(aws: clients.Meter, name: str) -> None:
     with pytest.raises(RequestError, match=f"no stack {name} in {REGION} .*check --stack, AWS_REGION and AWS_PROFILE"):
         described(aws, name)
 
 
-def test_a_stack_of_another_kind_is_refused(aws: clients.Meter) -> None:
+def test_a_stack_that_is_not_s3mrs_is_refused(aws: clients.Meter) -> None:
     template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
     clients.cloudformation_client(aws).create_stack(StackName="other", TemplateBody=template)
     with pytest.raises(RequestError, match="was not deployed from s3mr's template"):
@@ -90,7 +90,7 @@ def test_a_stack_of_another_kind_is_refused(aws: clients.Meter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         ("CREATE_IN_PROGRESS", "still being created"),
         ("REVIEW_IN_PROGRESS", "still being created"),
@@ -103,18 +103,18 @@ def test_a_stack_of_another_kind_is_refused(aws: clients.Meter) -> None:
     ],
 )
 @pytest.mark.usefixtures("deployed")
-def test_a_stack_that_is_not_whole_is_refused_with_its_status_and_what_to_do(
-    aws: clients.Meter, status: str, said: str
+def test_an_incomplete_stack_is_refused_with_its_status_and_advice(
+    aws: clients.Meter, status: str, message: str
 ) -> None:
     set_status("s3mr", status)
     for to_submit in (False, True):
-        with pytest.raises(RequestError, match=said) as refused:
+        with pytest.raises(RequestError, match=message) as refused:
             described(aws, to_submit=to_submit)
         assert f"({status})" in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         ("UPDATE_IN_PROGRESS", "being deployed .*submit again when that has ended"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "being deployed .*submit again when that has ended"),
@@ -123,19 +123,19 @@ def test_a_stack_that_is_not_whole_is_refused_with_its_status_and_what_to_do(
     ],
 )
 @pytest.mark.usefixtures("deployed")
-def test_while_a_deploy_is_under_way_or_has_failed_jobs_are_looked_after_but_none_is_submitted(
-    aws: clients.Meter, status: str, said: str
+def test_during_or_after_a_failed_deploy_only_existing_jobs_are_served(
+    aws: clients.Meter, status: str, message: str
 ) -> None:
     set_status("s3mr", status)
     assert described(aws).name == "s3mr"
-    with pytest.raises(RequestError, match=said) as refused:
+    with pytest.raises(RequestError, match=message) as refused:
         described(aws, to_submit=True)
     assert f"({status})" in str(refused.value)
 
 
 @pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"])
 @pytest.mark.usefixtures("deployed")
-def test_a_stack_whose_deploy_has_ended_well_or_was_taken_back_takes_jobs(aws: clients.Meter, status: str) -> None:
+def test_a_stack_accepts_jobs_after_a_complete_or_rolled_back_deploy(aws: clients.Meter, status: str) -> None:
     set_status("s3mr", status)
     assert described(aws, to_submit=True).name == "s3mr"
 
@@ -147,21 +147,19 @@ def test_a_stack_whose_deploy_has_ended_well_or_was_taken_back_takes_jobs(aws: c
         (SCHEMA_VERSION + 1, "install s3mr 9.9 here"),
     ],
 )
-def test_a_stack_of_another_schema_is_refused_and_the_older_side_is_to_be_updated(
+def test_a_stack_with_another_schema_is_refused_and_the_older_side_must_be_updated(
     aws: clients.Meter, deployed: MotoStack, schema: int, advice: str
 ) -> None:
     deployed.deploy(SchemaVersion=str(schema), S3mrVersion="9.9")
-    said = rf"is of s3mr 9.9 .schema {schema}., but this command has schema {SCHEMA_VERSION}: {advice}"
-    with pytest.raises(RequestError, match=said):
+    message = rf"is of s3mr 9.9 .schema {schema}., but this command has schema {SCHEMA_VERSION}: {advice}"
+    with pytest.raises(RequestError, match=message):
         described(aws)
 
 
 @pytest.mark.parametrize(
     ("output", "value"), [("WorkerMemoryMb", "much"), ("WorkerTimeoutS", "-5"), ("MapArn", "arn:aws:lambda:x:map")]
 )
-def test_outputs_that_cannot_be_read_are_refused(
-    aws: clients.Meter, deployed: MotoStack, output: str, value: str
-) -> None:
+def test_unreadable_outputs_are_refused(aws: clients.Meter, deployed: MotoStack, output: str, value: str) -> None:
     deployed.deploy(**{output: value})
     with pytest.raises(RequestError, match=r"outputs that cannot be read .*deploy it again"):
         described(aws)
@@ -171,7 +169,7 @@ def machine(meter: clients.Meter, deployed: MotoStack) -> StateMachine:
     return StateMachine(clients.step_functions_client(meter), deployed.outputs["JobsArn"])
 
 
-def test_a_coordinator_is_started_once_however_often_it_is_asked_for(aws: clients.Meter, deployed: MotoStack) -> None:
+def test_a_coordinator_is_started_once_even_if_it_is_requested_again(aws: clients.Meter, deployed: MotoStack) -> None:
     jobs = machine(aws, deployed)
     assert jobs.latest(JOB) is None
     jobs.start(JOB, tick="tick:7")
@@ -183,14 +181,14 @@ def test_a_coordinator_is_started_once_however_often_it_is_asked_for(aws: client
     assert jobs.latest(JOB) == StateMachineExecution(0, "RUNNING", "tick:7")
 
 
-def test_a_job_whose_coordinator_has_ended_gets_the_next_one_which_calls_the_same_version(
+def test_a_job_whose_coordinator_ended_gets_a_new_one_with_the_same_version(
     aws: clients.Meter, deployed: MotoStack
 ) -> None:
     jobs = machine(aws, deployed)
     assert jobs.ensure(JOB, tick="tick:7")
     assert not jobs.ensure(JOB, tick="tick:8")
     clients.step_functions_client(aws).stop_execution(executionArn=deployed.executions()[0]["executionArn"])
-    jobs.start(JOB, tick="tick:8")  # its name is taken for ever
+    jobs.start(JOB, tick="tick:8")  # its name can never be used again
     assert jobs.ensure(JOB, tick="tick:8")
     assert [(one["name"], one["status"], json.loads(one["input"])["tick"]) for one in deployed.executions()] == [
         (f"{JOB}-0", "ABORTED", "tick:7"),
@@ -200,7 +198,7 @@ def test_a_job_whose_coordinator_has_ended_gets_the_next_one_which_calls_the_sam
 
 
 @pytest.mark.parametrize(("count", "looks"), [(1, 2), (2, 3), (3, 5), (5, 7), (16, 9), (23, 11)])
-def test_the_latest_of_many_coordinators_is_found_by_few_looks(
+def test_the_latest_of_many_coordinators_is_found_with_few_requests(
     aws: clients.Meter, deployed: MotoStack, count: int, looks: int
 ) -> None:
     jobs = machine(aws, deployed)
@@ -212,7 +210,7 @@ def test_the_latest_of_many_coordinators_is_found_by_few_looks(
     assert sum(sent.values()) == looks
 
 
-def test_a_state_machine_that_is_gone_is_said_so(aws: clients.Meter, deployed: MotoStack) -> None:
+def test_a_missing_state_machine_is_reported(aws: clients.Meter, deployed: MotoStack) -> None:
     gone = StateMachine(clients.step_functions_client(aws), deployed.outputs["JobsArn"].replace("s3mr-jobs", "gone"))
     with pytest.raises(RequestError, match="no such state machine"):
         gone.start(JOB, tick="tick:7")
@@ -222,12 +220,12 @@ def line(number: int, job_id: str = JOB, **more: Any) -> dict[str, Any]:
     return {"job_id": job_id, "message": f"line {number}", "phase": "map", "task": 3, **more}
 
 
-def test_lines_are_found_by_job_phase_and_task_in_the_order_of_time(aws: clients.Meter, deployed: MotoStack) -> None:
+def test_log_lines_are_found_by_job_phase_and_task_in_order_of_time(aws: clients.Meter, deployed: MotoStack) -> None:
     deployed.log("map", line(1), line(2, "other"), "START RequestId: 1", line(3, task=4), "{", "[3]", at=NOW)
     deployed.log("reduce", line(4, phase="reduce"), at=NOW + 1)
     deployed.log("map", line(5), at=NOW + 2)
     logs = FunctionLogs(clients.logs_client(aws))
-    groups = [f"/aws/lambda/s3mr-{name}" for name in ("map", "reduce", "record")]  # nothing has made the last one
+    groups = [f"/aws/lambda/s3mr-{name}" for name in ("map", "reduce", "record")]  # the last group does not exist
 
     def found(start_at: float = 0, stop_at: float | None = None, **about: Any) -> list[str]:
         lines = logs.lines(groups, About(job_id=JOB, **about), start_at=start_at, stop_at=stop_at)
@@ -240,7 +238,7 @@ def test_lines_are_found_by_job_phase_and_task_in_the_order_of_time(aws: clients
     assert found(stop_at=NOW + 1.5) == ["1", "3", "4"]
 
 
-def test_many_lines_are_read_page_by_page(aws: clients.Meter, deployed: MotoStack, monkeypatch: Any) -> None:
+def test_many_log_lines_are_read_page_by_page(aws: clients.Meter, deployed: MotoStack, monkeypatch: Any) -> None:
     deployed.log("map", *(line(number) for number in range(25)), at=NOW)
     monkeypatch.setattr("s3mr.adapters.aws.function_logs._PAGE_EVENTS", 10)
     logs = FunctionLogs(clients.logs_client(aws))
@@ -249,9 +247,7 @@ def test_many_lines_are_read_page_by_page(aws: clients.Meter, deployed: MotoStac
     assert len({one.id for one in lines}) == 25
 
 
-def test_lines_of_a_service_that_gives_events_no_id_are_told_apart_and_known_again(
-    aws: clients.Meter, deployed: MotoStack
-) -> None:
+def test_log_lines_without_event_ids_get_distinct_and_stable_ids(aws: clients.Meter, deployed: MotoStack) -> None:
     deployed.log("map", line(1), line(1), line(2), at=NOW)
     client = clients.logs_client(aws)
 
@@ -279,7 +275,7 @@ CLIENTS: list[Callable[[clients.Meter], Any]] = [
 
 
 @pytest.mark.parametrize("make", CLIENTS)
-def test_clients_heed_awss_own_variables(
+def test_clients_respect_awss_environment_variables(
     make: Callable[[clients.Meter], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     configuration = tmp_path / "config"
@@ -300,7 +296,7 @@ def test_clients_heed_awss_own_variables(
         make(meter)
 
 
-def test_no_region_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_region_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -309,7 +305,7 @@ def test_no_region_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("AWS_ENDPOINT_URL", "localhost:4566", "Invalid endpoint: localhost:4566: .* as in http://localhost:4566"),
         ("AWS_ENDPOINT_URL", "http://localhost:port", "'port': .* write a URL, as in http://localhost:4566"),
@@ -319,19 +315,19 @@ def test_no_region_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     ],
 )
 @pytest.mark.parametrize("make", CLIENTS)
-def test_a_configuration_that_makes_no_sense_is_refused_with_what_is_wrong_in_it(
-    make: Callable[[clients.Meter], Any], name: str, value: str, said: str, monkeypatch: Any, tmp_path: Path
+def test_an_invalid_aws_configuration_is_refused_with_its_error(
+    make: Callable[[clients.Meter], Any], name: str, value: str, message: str, monkeypatch: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "broken").write_text("[default]\nregion\n")
     for variable in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable, raising=False)
     for variable, given in {**KEYS, name: value.format(folder=tmp_path)}.items():
         monkeypatch.setenv(variable, given)
-    with pytest.raises(RequestError, match=f"^the AWS configuration: .*{said}"):
+    with pytest.raises(RequestError, match=f"^the AWS configuration: .*{message}"):
         make(clients.Meter())
 
 
-def test_services_out_of_reach_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_services_are_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(clients, "_tries", lambda _: {"retries": {"total_max_attempts": 1}})

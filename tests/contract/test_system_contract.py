@@ -1,4 +1,4 @@
-"""The contract of `Parallel`, `Clock` and `Entropy`: the machine's own, and those of tests."""
+"""The contract of `Parallel`, `Clock` and `Entropy`: the machine's own, and those for tests."""
 
 import threading
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ def parallel(request: pytest.FixtureRequest) -> Parallel:
     return request.param  # type: ignore[no-any-return]
 
 
-def test_results_come_in_the_order_of_their_items(parallel: Parallel) -> None:
+def test_results_come_in_the_order_of_the_items(parallel: Parallel) -> None:
     assert list(parallel.map(lambda number: number * number, range(50), width=4)) == [n * n for n in range(50)]
     assert list(parallel.map(str, [], width=4)) == []
 
 
-def test_an_error_is_raised_in_its_turn(parallel: Parallel) -> None:
+def test_an_error_is_raised_at_its_position(parallel: Parallel) -> None:
     results = parallel.map(lambda number: 10 // number, [5, 2, 0, 1], width=4)
     assert [next(results), next(results)] == [2, 5]
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_items_are_taken_no_further_ahead_than_the_width(parallel: Parallel) -> None:
+def test_items_are_not_taken_further_ahead_than_the_width(parallel: Parallel) -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -41,12 +41,12 @@ def test_items_are_taken_no_further_ahead_than_the_width(parallel: Parallel) -> 
         assert len(taken) <= number + 4
 
 
-def test_threads_overlap_their_calls() -> None:
+def test_calls_in_threads_overlap() -> None:
     meeting = threading.Barrier(3, timeout=30)
     assert len(list(Threads(threads_max=3).map(lambda _: meeting.wait(), range(3), width=3))) == 3
 
 
-def test_when_an_error_is_raised_nothing_that_was_begun_goes_on() -> None:
+def test_all_calls_have_ended_when_an_error_is_raised() -> None:
     begun, failed, over = threading.Event(), threading.Event(), threading.Event()
 
     def call(number: int) -> None:
@@ -56,7 +56,7 @@ def test_when_an_error_is_raised_nothing_that_was_begun_goes_on() -> None:
             raise ZeroDivisionError
         begun.set()
         failed.wait(30)
-        over.wait(0.2)  # longer than it takes to hear of the error
+        over.wait(0.2)  # longer than the error takes to arrive
         over.set()
 
     with pytest.raises(ZeroDivisionError):
@@ -65,14 +65,14 @@ def test_when_an_error_is_raised_nothing_that_was_begun_goes_on() -> None:
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), ManualClock()])
-def test_time_has_passed_after_a_sleep(clock: Clock) -> None:
+def test_time_passes_during_a_sleep(clock: Clock) -> None:
     before = clock.now()
     clock.sleep(0.01)
     assert clock.now() >= before + 0.009
 
 
 @pytest.mark.parametrize("entropy", [SystemEntropy(), CountingEntropy()])
-def test_entropy_gives_as_many_digits_as_asked_and_never_the_same(entropy: Entropy) -> None:
+def test_entropy_returns_as_many_digits_as_requested_and_never_repeats(entropy: Entropy) -> None:
     drawn = [entropy.hex(16) for _ in range(100)]
     assert all(len(one) == 16 and set(one) <= set("0123456789abcdef") for one in drawn)
     assert len(set(drawn)) == 100

@@ -1,4 +1,4 @@
-"""One cloud and one deployed stack for all tests; each takes inputs and outputs of its own."""
+"""One cloud and one deployed stack for all tests. Each test gets its own inputs and outputs."""
 
 import os
 from collections import Counter
@@ -10,23 +10,23 @@ import pytest
 
 from tests.deployed.harness.building import build
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import REGION
 from tests.deployed.harness.lambda_service import Delivery
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
-from tests.deployed.harness.waiting import Waits
+from tests.deployed.harness.waiting import TaskGate
 from tests.deployed.run import INPUTS, OUTPUTS, WORKERS, prepare
 from tests.warm_commands import WarmCommands
 
-ROOT_OUTPUT = "deployed-root"  # an output bucket that tests write into at its root
-VAULT = "deployed-vault"  # an input and output bucket that a key of its own encrypts
-LAST = "test_every_right_of_every_role_is_used_by_some_test"
+ROOT_OUTPUT = "deployed-root"  # an output bucket in which tests write to the root
+VAULT = "deployed-vault"  # an input and output bucket that is encrypted with another key
+LAST = "test_every_permission_of_every_role_is_used_by_a_test"
 BOOKS_MAX = 8
 BUCKETS = {"InputBuckets": INPUTS, "OutputBuckets": f"{OUTPUTS},{ROOT_OUTPUT}"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that looks back on all others comes last."""
+    """Run the test that checks all others last."""
     items.sort(key=lambda item: item.name == LAST)
 
 
@@ -54,7 +54,7 @@ def key(aws: Cloud) -> str:
 
 @pytest.fixture(scope="session")
 def encrypted(aws: Cloud, built: Path, stack: Stack, key: str) -> Stack:
-    """A second stack, encrypted with the key, on the buckets of the first and one that another key encrypts."""
+    """A second stack, encrypted with the key, on the buckets of the first and one with another key."""
     assert stack.cloud is aws
     other, s3 = aws.administrators("kms").create_key()["KeyMetadata"]["Arn"], aws.administrators("s3")
     s3.create_bucket(Bucket=VAULT, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -90,15 +90,15 @@ def sealed(aws: Cloud, encrypted: Stack, tmp_path: Path, numbers: Iterator[int],
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Waits]:
-    waits = Waits(tmp_path)
-    yield waits
-    waits.open()  # no task waits for a test that has ended
+def gate(tmp_path: Path) -> Iterator[TaskGate]:
+    gate = TaskGate(tmp_path)
+    yield gate
+    gate.open()  # tasks do not wait for a test that has ended
 
 
 @pytest.fixture
-def unkind(aws: Cloud) -> Iterator[Delivery]:
-    """Events are delivered late, and often twice."""
+def late_and_duplicate_events(aws: Cloud) -> Iterator[Delivery]:
+    """Deliver events late, and often twice."""
     aws.service.delivery = Delivery(seed=7, doubled=0.5, late=0.5, late_s_max=1.0)
     yield aws.service.delivery
     aws.service.delivery = Delivery()
@@ -106,7 +106,7 @@ def unkind(aws: Cloud) -> Iterator[Delivery]:
 
 @pytest.fixture(scope="session")
 def books() -> list[str]:
-    """Texts: real books where ``S3MR_BOOKS`` names a folder of some, else made here."""
+    """Real books from the folder ``S3MR_BOOKS`` if it is set, else random texts."""
     if "S3MR_BOOKS" in os.environ:
         paths = sorted(path for path in Path(os.environ["S3MR_BOOKS"]).iterdir() if path.is_file())
         return [path.read_text() for path in sorted(paths, key=lambda path: path.stat().st_size)[:BOOKS_MAX]]
@@ -116,7 +116,7 @@ def books() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def counted(books: list[str]) -> list[str]:
-    """The words of the books with their counts, sorted, as lines: counted by other means than s3mr's."""
+def expected_counts(books: list[str]) -> list[str]:
+    """The sorted output lines of word count on the books, computed without s3mr."""
     counts = Counter(word for text in books for line in text.split("\n") for word in line.split())
     return sorted(f"{word}\t{count}" for word, count in counts.items())

@@ -1,7 +1,7 @@
-"""Run any job as it would run deployed: ``python -m tests.deployed.run JOB INPUT OUTPUT [OPTION …]`` (make deployed).
+"""Run any job on a simulated deployment: ``python -m tests.deployed.run JOB INPUT OUTPUT [OPTION …]`` (make deployed).
 
-The template is built, deployed into a cloud in this process, and used by the command as a person would: the input
-folder lies in a declared bucket, the command has the rights of SubmitPolicy, the committed output is fetched.
+It builds the template, deploys it into a cloud in this process, uploads the input folder to a declared bucket, runs the
+command with the permissions of SubmitPolicy, and downloads the committed output.
 """
 
 import subprocess
@@ -12,50 +12,50 @@ from typing import Any, Final
 
 from tests.deployed.harness.building import build
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import REGION
 from tests.deployed.harness.person import environment
-from tests.deployed.harness.place import REGION
 from tests.deployed.harness.stack import Stack, deploy
 from tests.warm_commands import S3MR
 
 INPUTS: Final = "deployed-inputs"
 OUTPUTS: Final = "deployed-outputs"
 PREFIX: Final = "job"
-WORKERS: Final = "3"  # of a job at once: what this machine can do, not what Lambda can
+WORKERS: Final = "3"  # of a job at once: what this machine can run, not what Lambda can
 WRONG: Final = 2
 INTERRUPTED: Final = 130
-FAILURES: Final = ("[ERROR]", "Task timed out", "Runtime exited")  # as Lambda and its runtime client say it
+FAILURES: Final = ("[ERROR]", "Task timed out", "Runtime exited")  # in the words of Lambda and its runtime client
 
 
 def main(arguments: list[str]) -> int:
-    """Deploy, upload, run, fetch; return the command's exit status."""
+    """Deploy, upload, run, download; return the command's exit status."""
     if len(arguments) < 3:
-        return _wrong("make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='OPTION …']")
+        return _usage_error("make deployed JOB=FILE INPUT=FOLDER OUTPUT=FOLDER [ARGS='OPTION …']")
     job, given, wanted, *options = arguments
     inputs, output = Path(given), Path(wanted)
     if not inputs.exists():
-        return _wrong(f"there is no input {inputs}")
+        return _usage_error(f"the input {inputs} does not exist")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        return _wrong(f"the output {output} exists, and is no empty folder")
-    _say("building the template")
+        return _usage_error(f"the output {output} exists and is not an empty folder: choose another one")
+    _print("building the template")
     built = build()
     with Cloud() as cloud:
         stack = prepare(cloud, built)
         count = upload(cloud.administrators("s3"), inputs)
-        _say(f"deployed as stack {stack.name}; {count} objects uploaded")
+        _print(f"deployed as stack {stack.name}; {count} objects uploaded")
         submitter = cloud.add_user("submitter", stack.resource("SubmitPolicy"))
         places = (f"s3://{INPUTS}/{PREFIX}/", "--output", f"s3://{OUTPUTS}/{PREFIX}/", "--stack", stack.name)
         command = [str(S3MR), "run", job, *places, *options]
         status = subprocess.run(command, env=environment(submitter), check=False).returncode
         if status == 0:
             fetch(cloud.administrators("s3"), output)
-            _say(f"the output is in {output}")
-        for line in complaints(cloud, stack):
-            _say(line)
+            _print(f"the output is in {output}")
+        for line in problems(cloud, stack):
+            _print(line)
     return status
 
 
 def prepare(cloud: Cloud, built: Path, name: str = "s3mr", **parameters: str) -> Stack:
-    """Make the buckets and a stack that may use them."""
+    """Create the buckets and a stack that can use them."""
     given = {"InputBuckets": INPUTS, "OutputBuckets": OUTPUTS, "WorkersMax": WORKERS, **parameters}
     s3 = cloud.administrators("s3")
     for bucket in (*given["InputBuckets"].split(","), *given["OutputBuckets"].split(",")):
@@ -63,8 +63,8 @@ def prepare(cloud: Cloud, built: Path, name: str = "s3mr", **parameters: str) ->
     return deploy(cloud, built, name, **given)
 
 
-def complaints(cloud: Cloud, stack: Stack) -> Iterator[str]:
-    """What who changes the template or a handler wants to know: rights that were missing, functions that failed."""
+def problems(cloud: Cloud, stack: Stack) -> Iterator[str]:
+    """Yield problems to debug in the template or a handler: denied permissions, failed deliveries and functions."""
     for refusal in cloud.access.refusals:
         yield f"refused: {refusal.principal} {refusal.action} {refusal.resource}"
     yield from (f"not delivered: {what}" for what in cloud.service.undelivered)
@@ -77,7 +77,7 @@ def complaints(cloud: Cloud, stack: Stack) -> Iterator[str]:
 
 
 def upload(s3: Any, given: Path, prefix: str = PREFIX) -> int:
-    """Upload a file, or all files of a folder, and return how many they are."""
+    """Upload a file, or all files of a folder, and return how many."""
     files = sorted(path for path in given.rglob("*") if path.is_file()) if given.is_dir() else [given]
     root = given if given.is_dir() else given.parent
     for path in files:
@@ -93,12 +93,12 @@ def fetch(s3: Any, output: Path, prefix: str = PREFIX) -> None:
             s3.download_file(OUTPUTS, found["Key"], str(output / found["Key"].removeprefix(f"{prefix}/")))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(f"deployed: {text}\n")
 
 
-def _wrong(text: str) -> int:
-    _say(text)
+def _usage_error(text: str) -> int:
+    _print(text)
     return WRONG
 
 

@@ -1,7 +1,7 @@
-"""The end of a job, wherever its output lies: below a prefix or at a bucket's root, in the stack's own bucket or not.
+"""The end of a job, for each kind of output: below a prefix or at a bucket's root, in the stack's own bucket or not.
 
-Tasks fail half-way, events come twice, answers of S3 are lost, an upload is aborted by somebody else: all of it at
-each place, because a part at a root and one below a prefix need different rights.
+Tasks fail half-way, events are duplicated, responses of S3 are lost, another process aborts an upload. Each of these is
+tested at each output, because a part at a root and one below a prefix need different permissions.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.deployed.conftest import ROOT_OUTPUT
-from tests.deployed.harness.calls import Call
+from tests.deployed.harness.calls import AwsCall
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_service import Delivery, Event
-from tests.deployed.harness.leases import SETTLE_S, perform_the_last_round
+from tests.deployed.harness.leases import SETTLE_S, run_last_round
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.waiting import Waits, until
+from tests.deployed.harness.waiting import TaskGate, until
 
-HALF_WAY_BYTES = 9 * 1024 * 1024  # more than an upload part: some of it lies in S3 when the task fails
+HALF_WAY_BYTES = 9 * 1024 * 1024  # more than an upload part: some of it is in S3 when the task fails
 
 FAILS_HALF_WAY = """
     import os
@@ -64,7 +64,7 @@ LOSES_A_PART = """
 
 @pytest.fixture
 def places(person: Person) -> Iterator[list[str]]:
-    """Outputs at the root and below a prefix, of a declared bucket and of the own one."""
+    """Outputs at the root and below a prefix, of a declared bucket and of the stack's own."""
     own = person.stack.outputs["BucketName"]
     roots = [(ROOT_OUTPUT, ""), (own, "output/")]
     for bucket, prefix in roots:
@@ -76,16 +76,16 @@ def places(person: Person) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("job", ["mapping", "reducing"])
-def test_a_part_is_committed_once_whatever_happens_at_its_place(
+def test_a_part_is_committed_once_despite_failures_duplicates_and_lost_responses(
     aws: Cloud, person: Person, places: list[str], tmp_path: Path, job: str
 ) -> None:
-    """Its first attempt fails half-way, each event comes twice, each answer to a commit is lost the first time.
+    """The first attempt fails half-way, each event is delivered twice, the first response to each commit is lost.
 
-    Of two events the second may come when the job has ended: what it uploads goes with the last round.
+    A second event may arrive after the job has ended: the last round aborts its upload.
     """
     file = person.job(FAILS_HALF_WAY)
     aws.service.delivery = Delivery(doubled=1.0)
-    aws.gate.loses = Loses()
+    aws.gate.loses = LosesFirstResponse()
     try:
         jobs = []
         for number, output in enumerate(places):
@@ -99,14 +99,14 @@ def test_a_part_is_committed_once_whatever_happens_at_its_place(
         aws.service.delivery, aws.gate.loses = Delivery(), lambda _call: False
     for job_id, output in zip(jobs, places, strict=True):
         assert person.lines(output) == ["a\t1"]
-        perform_the_last_round(person, job_id)
+        run_last_round(person, job_id)
         assert person.uploads(output) == []
 
 
-def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last_round(
+def test_the_last_round_aborts_the_upload_of_an_event_redelivered_after_the_end(
     aws: Cloud, person: Person, places: list[str]
 ) -> None:
-    """Plan and bundle are kept: whichever environment gets the event, it finds what it needs."""
+    """Plan and bundle are kept, so any environment that gets the event finds what it needs."""
     file, sent = person.job(COPIES), list[Event]()
 
     def keep(event: Event) -> bool:
@@ -123,15 +123,15 @@ def test_what_an_event_that_comes_again_after_the_end_uploads_goes_with_the_last
             aws.service.accept(event.function, event.qualifier, event.payload)
             aws.service.settle(SETTLE_S)
             assert len(person.uploads(output)) == 1
-            perform_the_last_round(person, job_id)
+            run_last_round(person, job_id)
             assert person.uploads(output) == []
             assert person.lines(output) == ["a\t1"]
     finally:
         aws.service.lost = lambda _event: False
 
 
-def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
-    person: Person, places: list[str], gate: Waits
+def test_a_job_withdraws_its_committed_parts_if_an_upload_was_aborted(
+    person: Person, places: list[str], gate: TaskGate
 ) -> None:
     file = person.job(LOSES_A_PART)
     jobs = []
@@ -149,17 +149,17 @@ def test_a_job_that_finds_an_upload_aborted_takes_back_what_it_has_committed(
     for job_id, output in zip(jobs, places, strict=True):
         assert "the upload is lost" in person.run("watch", job_id, expect=1).stderr
         assert person.names(output) == []
-        ((key, _),) = person.uploads(output)  # no attempt of the job's has opened it: it is not touched
+        ((key, _),) = person.uploads(output)  # it was not opened by an attempt of the job, so the job does not touch it
         assert key.endswith("part-00000")
 
 
-class Loses:
-    """Loses the first answer to each commit: of a part, or of ``_SUCCESS``."""
+class LosesFirstResponse:
+    """LosesFirstResponse the first response to each commit: of a part, or of ``_SUCCESS``."""
 
     def __init__(self) -> None:
         self._lost: set[str] = set()
 
-    def __call__(self, call: Call) -> bool:
+    def __call__(self, call: AwsCall) -> bool:
         completes = call.method == "POST" and "uploadId" in call.query
         publishes = call.method == "PUT" and call.path.endswith("/_SUCCESS")
         if not (completes or publishes) or call.path in self._lost:

@@ -1,4 +1,4 @@
-"""Coordinators that fail, are stopped, or hand over: the job they lead ends well, or gives up what it holds."""
+"""Coordinators that fail, are stopped, or hand over: their job succeeds, or releases its output."""
 
 import json
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.leases import SETTLE_S
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.waiting import WAITS, Waits, until
+from tests.deployed.harness.waiting import WAITS, TaskGate, until
 
 TABLE, START = "dynamodb:*", "states:StartExecution"
 NO_JOB = "20260101-000000-00000000"
 
 
 @pytest.fixture
-def begun(person: Person, gate: Waits) -> tuple[str, str]:
-    """A job that is under way, and waits: its id, and its output."""
+def waiting_job(person: Person, gate: TaskGate) -> tuple[str, str]:
+    """A running job that waits: its ID and its output."""
     output = person.output()
     options = ("--reducers", "1", *gate.options)
     job_id = person.submit(person.job(WAITS), person.upload("slow!"), "--output", output, *options)
@@ -28,10 +28,10 @@ def begun(person: Person, gate: Waits) -> tuple[str, str]:
     return job_id, output
 
 
-def test_a_job_whose_execution_is_stopped_gives_up_what_it_holds(
-    aws: Cloud, person: Person, gate: Waits, begun: tuple[str, str]
+def test_a_job_whose_execution_is_stopped_releases_its_output(
+    aws: Cloud, person: Person, gate: TaskGate, waiting_job: tuple[str, str]
 ) -> None:
-    job_id, output = begun
+    job_id, output = waiting_job
     aws.administrators("stepfunctions").stop_execution(executionArn=_execution(person, f"{job_id}-0"))
     failed = person.run("watch", job_id, expect=1)
     assert "its execution has ended as ABORTED" in failed.stderr
@@ -40,8 +40,10 @@ def test_a_job_whose_execution_is_stopped_gives_up_what_it_holds(
     person.run("run", person.job(WAITS), person.upload("x"), "--output", output, *gate.options)
 
 
-def test_a_coordinator_that_fails_for_good_ends_its_job(aws: Cloud, person: Person, begun: tuple[str, str]) -> None:
-    job_id, output = begun
+def test_a_job_ends_if_its_coordinator_fails_permanently(
+    aws: Cloud, person: Person, waiting_job: tuple[str, str]
+) -> None:
+    job_id, output = waiting_job
     execution = _execution(person, f"{job_id}-0")
     with _denied(aws, "TickRole", TABLE):
         until(lambda: "SayWhy" in _states(aws, execution))
@@ -50,23 +52,21 @@ def test_a_coordinator_that_fails_for_good_ends_its_job(aws: Cloud, person: Pers
     assert person.names(output) == []
 
 
-def test_a_job_whose_release_fails_as_well_is_released_by_the_rule(
-    aws: Cloud, person: Person, begun: tuple[str, str]
-) -> None:
-    job_id, _ = begun
+def test_the_rule_releases_a_job_whose_release_failed(aws: Cloud, person: Person, waiting_job: tuple[str, str]) -> None:
+    job_id, _ = waiting_job
     execution = _execution(person, f"{job_id}-0")
     with _denied(aws, "TickRole", TABLE):
         until(lambda: _describe(aws, execution)["status"] == "FAILED")
     assert "its execution has ended as FAILED" in person.run("watch", job_id, expect=1).stderr
 
 
-def test_a_fresh_execution_takes_over_before_the_history_is_full(
-    aws: Cloud, person: Person, gate: Waits, begun: tuple[str, str]
+def test_a_new_execution_takes_over_before_the_history_is_full(
+    aws: Cloud, person: Person, gate: TaskGate, waiting_job: tuple[str, str]
 ) -> None:
-    job_id, output = begun
+    job_id, output = waiting_job
     stale = _describe(aws, _execution(person, f"{job_id}-0"))
     given = json.loads(stale["input"]) | {"number": 7, "answer": {"round": limits.ROUNDS_MAX - 1}}
-    for name in ("again", "and-again"):  # the second finds that its successor exists, which is as good
+    for name in ("again", "and-again"):  # the second one finds that its successor exists, which is also a success
         aws.administrators("stepfunctions").start_execution(
             stateMachineArn=person.stack.outputs["JobsArn"], name=f"{job_id}-{name}", input=json.dumps(given)
         )
@@ -80,7 +80,7 @@ def test_a_fresh_execution_takes_over_before_the_history_is_full(
     assert json.loads(_describe(aws, _execution(person, f"{job_id}-8"))["input"])["number"] == 8
 
 
-def test_a_report_that_cannot_be_recorded_is_tried_again_and_kept_as_a_dead_letter(aws: Cloud, person: Person) -> None:
+def test_a_report_that_cannot_be_recorded_is_retried_and_kept_as_a_dead_letter(aws: Cloud, person: Person) -> None:
     record = {
         "requestContext": {"condition": "Success"},
         "responsePayload": {
@@ -101,9 +101,9 @@ def test_a_report_that_cannot_be_recorded_is_tried_again_and_kept_as_a_dead_lett
 
 
 def test_a_release_that_cannot_be_started_is_kept_as_a_dead_letter(
-    aws: Cloud, person: Person, begun: tuple[str, str]
+    aws: Cloud, person: Person, waiting_job: tuple[str, str]
 ) -> None:
-    job_id, _ = begun
+    job_id, _ = waiting_job
     execution = _execution(person, f"{job_id}-0")
 
     def kept() -> dict[str, Any] | None:
@@ -114,11 +114,11 @@ def test_a_release_that_cannot_be_started_is_kept_as_a_dead_letter(
         aws.administrators("stepfunctions").stop_execution(executionArn=execution)
         letter = until(kept)
     assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "AccessDeniedException"
-    person.run("cancel", job_id)  # which starts another coordinator
+    person.run("cancel", job_id)  # this starts another coordinator
     person.run("watch", job_id, expect=1)
 
 
-def test_coordinators_of_a_job_that_has_been_cleaned_up_end_well(aws: Cloud, person: Person) -> None:
+def test_coordinators_of_a_cleaned_up_job_end_without_an_error(aws: Cloud, person: Person) -> None:
     led = {"job_id": NO_JOB, "tick": person.stack.outputs["TickArn"], "number": 0, "answer": {"round": 7}}
     ended = {"executionArn": "arn", "status": "FAILED", "input": json.dumps(led)}
     for name, given in (("led", led), ("ended", ended)):
@@ -132,7 +132,7 @@ def test_coordinators_of_a_job_that_has_been_cleaned_up_end_well(aws: Cloud, per
 
 
 def _letters(aws: Cloud, person: Person) -> list[dict[str, Any]]:
-    """The dead letters; tasks of jobs that have ended may have sent some as well."""
+    """Return the dead letters. Tasks of jobs that have ended may have sent some, too."""
     queue = person.stack.resource("DeadLetters")
     answer = aws.administrators("sqs").receive_message(
         QueueUrl=queue, MessageAttributeNames=["All"], MaxNumberOfMessages=10
@@ -143,7 +143,7 @@ def _letters(aws: Cloud, person: Person) -> list[dict[str, Any]]:
 
 @contextmanager
 def _denied(aws: Cloud, role: str, action: str) -> Iterator[None]:
-    """Deny a role what it may do otherwise."""
+    """Deny an action to a role for a while."""
     deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
     iam = aws.administrators("iam")
     name = next(one["RoleName"] for one in iam.list_roles()["Roles"] if one["RoleName"].startswith(f"s3mr-{role}"))

@@ -1,4 +1,4 @@
-"""The harness itself: Lambda's promises, kept with handlers of a few lines and AWS's own runtime client."""
+"""The harness keeps Lambda's promises: tested with handlers of a few lines and AWS's own runtime client."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,30 +11,30 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ACCOUNT, ARCHITECTURE, REGION, RUNTIME
 from tests.deployed.harness.functions import LATEST, Function, InvokeConfig, Version
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import Delivery, LambdaService
-from tests.deployed.harness.place import ACCOUNT, ARCHITECTURE, REGION, RUNTIME
 from tests.deployed.harness.waiting import until
 
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 SETTLE_S = 30.0
 STOPPED = "T"
-GONE = ("", "Z")  # not there any more, or dead and not yet buried
+GONE = ("", "Z")  # the process does not exist, or is dead but not reaped yet
 
 CodeOf = Callable[..., Function]
 
 
 @pytest.fixture(scope="module")
 def role(aws: Cloud) -> str:
-    """A role that may invoke `told`, and use one queue."""
+    """A role that may invoke `destination`, and use one queue."""
     iam = aws.administrators("iam")
     made = iam.create_role(RoleName="harness", AssumeRolePolicyDocument=_policy(TRUST))["Role"]["Arn"]
     allow = [
         {
             "Effect": "Allow",
             "Action": "lambda:InvokeFunction",
-            "Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:told*",
+            "Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:destination*",
         },
         {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:letters"},
         {"Effect": "Allow", "Action": "logs:*", "Resource": "*"},
@@ -77,18 +77,18 @@ def function(role: str, tmp_path: Path) -> Iterator[CodeOf]:
 
 
 @pytest.fixture
-def told(function: CodeOf, tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
-    """A function that keeps the records that it is told of; call it to read them."""
+def destination(function: CodeOf, tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    """A function that stores the records that it gets. Call the fixture to read them."""
     kept = tmp_path / "records"
     kept.touch()
     function(
-        "told",
+        "destination",
         f"import json\ndef handler(event, context):\n    open({str(kept)!r}, 'a').write(json.dumps(event) + '\\n')",
     )
     return lambda: [json.loads(line) for line in kept.read_text().splitlines()]
 
 
-TOLD = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:told:$LATEST"
+DESTINATION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:destination:$LATEST"
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def _policy(*statements: Any) -> str:
 
 
 def state_of(pid: int) -> str:
-    """How Linux calls the state of a process; nothing where there is none."""
+    """Return Linux's letter for the state of a process; empty if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -114,12 +114,12 @@ def invoke(aws: Cloud, name: str, event: object = None) -> tuple[Any, str | None
     return json.loads(answer["Payload"].read()), answer.get("FunctionError")
 
 
-def test_an_environment_is_used_again_and_keeps_what_the_last_invocation_left(aws: Cloud, function: CodeOf) -> None:
+def test_an_environment_is_reused_and_keeps_its_state(aws: Cloud, function: CodeOf) -> None:
     function("counts", "calls = []\ndef handler(event, context):\n    calls.append(event)\n    return len(calls)")
     assert [invoke(aws, "counts")[0] for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_handler_imports_its_package_and_nothing_of_this_checkout(aws: Cloud, function: CodeOf) -> None:
+def test_a_handler_can_import_only_its_package(aws: Cloud, function: CodeOf) -> None:
     function(
         "alone",
         "from importlib.util import find_spec\n"
@@ -128,13 +128,13 @@ def test_a_handler_imports_its_package_and_nothing_of_this_checkout(aws: Cloud, 
     assert invoke(aws, "alone", ["s3mr", "moto", "boto3", "tests", "pip"]) == ([True] * 5, None)
 
 
-def test_an_exception_is_answered_with_its_type_and_its_message(aws: Cloud, function: CodeOf) -> None:
+def test_an_exception_is_returned_with_its_type_and_message(aws: Cloud, function: CodeOf) -> None:
     function("raises", "def handler(event, context):\n    raise KeyError('gone')")
     answer, error = invoke(aws, "raises")
     assert (answer["errorType"], answer["errorMessage"], error) == ("KeyError", "'gone'", "Unhandled")
 
 
-def test_a_function_that_takes_too_long_is_killed_with_all_it_has_started(
+def test_a_function_that_takes_too_long_is_killed_with_its_child_processes(
     aws: Cloud, function: CodeOf, tmp_path: Path
 ) -> None:
     started = tmp_path / "started"
@@ -153,7 +153,9 @@ def test_a_function_that_takes_too_long_is_killed_with_all_it_has_started(
     until(lambda: state_of(child) in GONE)
 
 
-def test_a_runtime_that_exits_is_an_error_and_the_next_invocation_starts_afresh(aws: Cloud, function: CodeOf) -> None:
+def test_a_runtime_that_exits_is_an_error_and_the_next_invocation_gets_a_new_environment(
+    aws: Cloud, function: CodeOf
+) -> None:
     function("exits", "import os\ndef handler(event, context):\n    return 'fine' if event else os._exit(3)")
     answer, _ = invoke(aws, "exits")
     assert answer["errorType"] == "Runtime.ExitError"
@@ -184,13 +186,13 @@ def test_a_frozen_environment_does_nothing_between_invocations(aws: Cloud, funct
     assert invoke(aws, "sleeps") == (mine, None)
 
 
-def test_success_is_told_with_the_fields_that_aws_documents(
-    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+def test_a_success_is_delivered_with_the_fields_that_aws_documents(
+    aws: Cloud, function: CodeOf, destination: Callable[[], list[dict[str, Any]]], service: LambdaService
 ) -> None:
-    function("works", "def handler(event, context):\n    return {'got': event}", on_success=TOLD)
+    function("works", "def handler(event, context):\n    return {'got': event}", on_success=DESTINATION)
     aws.administrators("lambda").invoke(FunctionName="works", InvocationType="Event", Payload=b'{"a": 1}')
     service.settle(SETTLE_S)
-    (record,) = told()
+    (record,) = destination()
     assert record.keys() == {
         "version",
         "timestamp",
@@ -206,17 +208,17 @@ def test_success_is_told_with_the_fields_that_aws_documents(
     assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
 
 
-def test_a_failure_is_tried_again_as_often_as_configured_and_then_told(
-    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+def test_a_failure_is_retried_as_configured_and_then_delivered(
+    aws: Cloud, function: CodeOf, destination: Callable[[], list[dict[str, Any]]], service: LambdaService
 ) -> None:
     aws.administrators("sqs").create_queue(QueueName="letters")
     failing = function(
-        "fails", "def handler(event, context):\n    raise ValueError('no')", retries_max=1, on_failure=TOLD
+        "fails", "def handler(event, context):\n    raise ValueError('no')", retries_max=1, on_failure=DESTINATION
     )
     failing.latest = replace(failing.latest, dead_letters=f"arn:aws:sqs:{REGION}:{ACCOUNT}:letters")
     aws.administrators("lambda").invoke(FunctionName="fails", InvocationType="Event", Payload=b'{"b": 2}')
     service.settle(SETTLE_S)
-    (record,) = told()
+    (record,) = destination()
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["responseContext"]["functionError"] == "Unhandled"
@@ -226,50 +228,54 @@ def test_a_failure_is_tried_again_as_often_as_configured_and_then_told(
     assert letter["MessageAttributes"]["ErrorMessage"]["StringValue"] == "no"
 
 
-def test_an_event_that_finds_no_room_in_time_is_told_to_be_too_old(
-    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+def test_an_event_that_is_throttled_for_too_long_expires(
+    aws: Cloud, function: CodeOf, destination: Callable[[], list[dict[str, Any]]], service: LambdaService
 ) -> None:
-    function("full", "def handler(event, context):\n    pass", on_failure=TOLD, event_age_s_max=0).reserved = 0
+    function("full", "def handler(event, context):\n    pass", on_failure=DESTINATION, event_age_s_max=0).reserved = 0
     with pytest.raises(ClientError, match="TooManyRequests"):
         invoke(aws, "full")
     aws.administrators("lambda").invoke(FunctionName="full", InvocationType="Event", Payload=b"{}")
     service.settle(SETTLE_S)
-    (record,) = told()
+    (record,) = destination()
     assert record["requestContext"]["condition"] == "EventAgeExceeded"
     assert "responsePayload" not in record
 
 
-def test_an_event_of_a_function_without_any_concurrency_is_given_up_at_once_with_that_reason(
-    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+def test_an_event_for_a_function_with_zero_concurrency_fails_at_once_with_that_reason(
+    aws: Cloud, function: CodeOf, destination: Callable[[], list[dict[str, Any]]], service: LambdaService
 ) -> None:
-    function("off", "def handler(event, context):\n    pass", on_failure=TOLD).reserved = 0
+    function("off", "def handler(event, context):\n    pass", on_failure=DESTINATION).reserved = 0
     aws.administrators("lambda").invoke(FunctionName="off", InvocationType="Event", Payload=b"{}")
     service.settle(SETTLE_S)
-    (record,) = told()
+    (record,) = destination()
     assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
 
 
-def test_who_may_not_invoke_the_destination_is_not_heard(aws: Cloud, function: CodeOf, service: LambdaService) -> None:
+def test_a_function_that_cannot_invoke_its_destination_delivers_nothing(
+    aws: Cloud, function: CodeOf, service: LambdaService
+) -> None:
     function("elsewhere", "def handler(event, context):\n    pass")
-    function("mute", "def handler(event, context):\n    pass", on_success=TOLD.replace("told", "elsewhere"))
+    function(
+        "mute", "def handler(event, context):\n    pass", on_success=DESTINATION.replace("destination", "elsewhere")
+    )
     aws.administrators("lambda").invoke(FunctionName="mute", InvocationType="Event", Payload=b"{}")
     service.settle(SETTLE_S)
     assert "AccessDenied" in service.undelivered.pop()
 
 
 def test_an_event_may_be_delivered_twice(
-    aws: Cloud, function: CodeOf, told: Callable[[], list[dict[str, Any]]], service: LambdaService
+    aws: Cloud, function: CodeOf, destination: Callable[[], list[dict[str, Any]]], service: LambdaService
 ) -> None:
     service.delivery = Delivery(doubled=1.0)
-    function("twice", "def handler(event, context):\n    return 1", on_success=f"{TOLD}")
+    function("twice", "def handler(event, context):\n    return 1", on_success=f"{DESTINATION}")
     aws.administrators("lambda").invoke(FunctionName="twice", InvocationType="Event", Payload=b"{}")
     service.settle(SETTLE_S)
-    ids = [record["requestContext"]["requestId"] for record in told()]
-    assert len(ids) == 4  # two deliveries, and each destination's record twice as well
+    ids = [record["requestContext"]["requestId"] for record in destination()]
+    assert len(ids) == 4  # two deliveries, and two records of each
     assert len(set(ids)) == 1
 
 
-def test_credentials_that_nobody_has_are_refused(aws: Cloud) -> None:
+def test_unknown_credentials_are_refused(aws: Cloud) -> None:
     import boto3
 
     stranger = boto3.client(

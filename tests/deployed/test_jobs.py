@@ -1,4 +1,4 @@
-"""Whole jobs on the deployed template: they give what a sequential program gives, whatever happens meanwhile."""
+"""Whole jobs on the deployed template produce the output of a sequential program, despite failures."""
 
 import os
 import signal
@@ -9,29 +9,29 @@ from textwrap import dedent
 
 import pytest
 
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.waiting import until
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"
 
 
-def test_words_of_books_are_counted_as_a_sequential_program_counts_them(
-    person: Person, books: list[str], counted: list[str]
+def test_word_counts_equal_those_of_a_sequential_program(
+    person: Person, books: list[str], expected_counts: list[str]
 ) -> None:
     output = person.output()
     options = ("--reducers", "3", "--split-size", sixth_of(books))
     result = person.ask("run", WORDCOUNT, person.upload(*books), "--output", output, *options)
-    assert sorted(person.lines(output)) == counted
+    assert sorted(person.lines(output)) == expected_counts
     assert (result["parts"], result["retried"]) == (3, 0)
 
 
-@pytest.mark.usefixtures("unkind")
-def test_events_that_come_late_and_twice_change_nothing(person: Person, books: list[str], counted: list[str]) -> None:
+@pytest.mark.usefixtures("late_and_duplicate_events")
+def test_late_and_duplicate_events_change_nothing(person: Person, books: list[str], expected_counts: list[str]) -> None:
     output = person.output()
     options = ("--reducers", "2", "--split-size", sixth_of(books))
     result = person.ask("run", WORDCOUNT, person.upload(*books), "--output", output, *options)
-    assert sorted(person.lines(output)) == counted
+    assert sorted(person.lines(output)) == expected_counts
     assert result["duplicates_ignored"] > 0
 
 
@@ -43,7 +43,7 @@ def test_a_job_without_reduce_writes_a_part_for_each_map_task(person: Person) ->
     assert person.lines(output) == ["A\t1", "B\t1"]
 
 
-def test_the_stack_s_own_bucket_takes_inputs_and_outputs_too(person: Person) -> None:
+def test_the_stacks_own_bucket_can_hold_inputs_and_outputs(person: Person) -> None:
     bucket = person.stack.outputs["BucketName"]
     person.s3.put_object(Bucket=bucket, Key="input/own/a.txt", Body=b"one two one")
     person.run(
@@ -54,7 +54,7 @@ def test_the_stack_s_own_bucket_takes_inputs_and_outputs_too(person: Person) -> 
     assert person.s3.get_object(Bucket=bucket, Key="output/own/_SUCCESS")["Body"].read()
 
 
-def test_a_job_uses_the_packages_that_it_requires(person: Person, tmp_path: Path) -> None:
+def test_a_job_can_import_the_packages_that_it_requires(person: Person, tmp_path: Path) -> None:
     wheel(tmp_path / "louder-1.0-py3-none-any.whl", "louder", "def loud(text):\n    return text.upper() + '!'\n")
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"--no-index\n--find-links {tmp_path}\nlouder==1.0\n")
@@ -69,7 +69,7 @@ def test_a_job_uses_the_packages_that_it_requires(person: Person, tmp_path: Path
     assert person.lines(output) == ["HELLO!\t1"]
 
 
-def test_a_worker_that_dies_is_replaced_and_its_task_tried_again(person: Person, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced_and_its_task_is_retried(person: Person, tmp_path: Path) -> None:
     code = """
         import os, pathlib
         def once(source, line):
@@ -90,8 +90,8 @@ def test_a_worker_that_dies_is_replaced_and_its_task_tried_again(person: Person,
     assert "status 1" in failed["failure"]["message"]
 
 
-def test_a_function_that_dies_is_reported_by_lambda_and_its_task_tried_again(person: Person, tmp_path: Path) -> None:
-    """The whole environment dies, not only the process that runs user code: Lambda's failure destination says so."""
+def test_the_task_of_a_function_that_dies_is_reported_by_lambda_and_retried(person: Person, tmp_path: Path) -> None:
+    """The whole environment dies, not only the process that runs user code: Lambda's failure destination reports it."""
     code = """
         import os, pathlib, signal
         def wait(source, line):
@@ -108,7 +108,7 @@ def test_a_function_that_dies_is_reported_by_lambda_and_its_task_tried_again(per
     def kill() -> None:
         until(mark.exists)
         template = Path(f"/proc/{mark.read_text()}/stat").read_text()
-        os.kill(int(template.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent: the function's process
+        os.kill(int(template.rpartition(")")[2].split()[1]), signal.SIGKILL)  # the parent process: the function's own
 
     with ThreadPoolExecutor(1) as others:
         killing = others.submit(kill)
@@ -119,7 +119,7 @@ def test_a_function_that_dies_is_reported_by_lambda_and_its_task_tried_again(per
     assert "signal: killed" in failed["failure"]["message"]
 
 
-def test_an_exception_of_user_code_fails_the_job_and_is_shown_with_its_traceback(person: Person) -> None:
+def test_an_exception_in_user_code_fails_the_job_and_is_shown_with_its_traceback(person: Person) -> None:
     code = """
         def broken(source, line):
             print("about to break")
@@ -137,7 +137,7 @@ def test_an_exception_of_user_code_fails_the_job_and_is_shown_with_its_traceback
     assert "about to break" in person.run("logs", job["job_id"], "--task", "map/0").stdout
 
 
-def test_two_jobs_at_once_have_each_their_own_code(person: Person, tmp_path: Path) -> None:
+def test_concurrent_jobs_each_run_their_own_code(person: Person, tmp_path: Path) -> None:
     outputs = [person.output(), person.output()]
     commands = []
     for number, output in enumerate(outputs):
@@ -170,7 +170,7 @@ def test_two_jobs_at_once_have_each_their_own_code(person: Person, tmp_path: Pat
 
 
 def sixth_of(books: list[str]) -> str:
-    """The size of splits that makes a handful of map tasks."""
+    """Return a split size that gives about six map tasks."""
     return str(sum(len(text.encode()) for text in books) // 6)
 
 

@@ -1,19 +1,19 @@
-"""Jobs that are ended, taken up again, or go on while the stack changes under them."""
+"""Jobs that are cancelled and resumed, or that run while the stack is updated."""
 
 import shutil
 from pathlib import Path
 
 from tests.deployed.harness.cloud import Cloud
 from tests.deployed.harness.lambda_resources import FUNCTIONS
-from tests.deployed.harness.leases import let_leases_run_out
+from tests.deployed.harness.leases import expire_leases
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.waiting import WAITS, Waits, until
+from tests.deployed.harness.waiting import WAITS, TaskGate, until
 
-TWO_TASKS = ("quick", "slow!")  # with splits of five bytes
+TWO_TASKS = ("quick", "slow!")  # with a split size of 5 bytes
 
 
-def begin(person: Person, gate: Waits) -> tuple[str, str]:
-    """Submit a job; when one of its tasks is done and one waits, return its id and its output."""
+def begin(person: Person, gate: TaskGate) -> tuple[str, str]:
+    """Submit a job; when one of its tasks is done and one waits, return its ID and its output."""
     output = person.output()
     options = ("--split-size", "5", "--reducers", "1", *gate.options)
     job_id = person.submit(person.job(WAITS), person.upload(*TWO_TASKS), "--output", output, *options)
@@ -21,7 +21,7 @@ def begin(person: Person, gate: Waits) -> tuple[str, str]:
     return job_id, output
 
 
-def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(sealed: Person, gate: Waits) -> None:
+def test_a_cancelled_job_writes_nothing_can_be_resumed_and_then_cleaned_up(sealed: Person, gate: TaskGate) -> None:
     job_id, output = begin(sealed, gate)
     assert sealed.ask("cancel", job_id)["answer"] in {"asked", "cancelled"}
     assert "cancelled" in sealed.run("watch", job_id, expect=1).stderr
@@ -31,10 +31,10 @@ def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(sealed:
     gate.open()
     result = sealed.ask("resume", job_id)
     assert sealed.lines(output) == ["quick\t1", "slow!\t1"]
-    assert result["attempts"] == 2  # the slow map task, and the reduce task: the quick one's winner was adopted
+    assert result["attempts"] == 2  # the slow map task and the reduce task; the quick one's result was adopted
 
     assert "may still write" in sealed.run("clean", job_id, expect=2).stderr
-    let_leases_run_out(sealed, job_id)
+    expire_leases(sealed, job_id)
     sealed.run("clean", job_id)
     sealed.run("status", job_id, expect=2)
     bucket = sealed.stack.outputs["BucketName"]
@@ -42,8 +42,8 @@ def test_a_cancelled_job_writes_nothing_is_resumed_and_then_cleaned_away(sealed:
     assert not sealed.s3.list_objects_v2(Bucket=bucket, Prefix=f"jobs/{job_id}/").get("Contents")
 
 
-def test_a_deploy_changes_nothing_under_a_running_job(
-    aws: Cloud, person: Person, built: Path, tmp_path: Path, gate: Waits
+def test_a_deploy_does_not_affect_a_running_job(
+    aws: Cloud, person: Person, built: Path, tmp_path: Path, gate: TaskGate
 ) -> None:
     job_id, output = begin(person, gate)
     before = person.stack.outputs["MapArn"]

@@ -1,4 +1,4 @@
-"""What people do with the rights of SubmitPolicy, and what these do not let them do."""
+"""What people can do with the permissions of SubmitPolicy, and what they cannot."""
 
 import json
 from typing import Any
@@ -8,19 +8,19 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.run import OUTPUTS
 
 WORDCOUNT = ROOT / "examples" / "wordcount.py"
 
 
-def test_doctor_finds_nothing_wrong(person: Person) -> None:
+def test_doctor_reports_no_problems(person: Person) -> None:
     person.run("doctor", "--input", person.upload("a"), "--output", person.output())
     person.run("doctor", "--json")
 
 
-def test_who_may_submit_may_upload_inputs_into_the_stack_s_bucket_and_read_all_logs(person: Person) -> None:
+def test_submitters_can_upload_inputs_to_the_stacks_bucket_and_read_all_logs(person: Person) -> None:
     bucket, key = person.stack.outputs["BucketName"], "input/mine/a.txt"
     _own(person, "s3").put_object(Bucket=bucket, Key=key, Body=b"a b a")
     output = person.output()
@@ -32,7 +32,7 @@ def test_who_may_submit_may_upload_inputs_into_the_stack_s_bucket_and_read_all_l
     }
 
 
-def test_a_job_whose_coordinator_cannot_be_started_leaves_nothing(aws: Cloud, person: Person) -> None:
+def test_a_job_whose_coordinator_cannot_start_holds_nothing(aws: Cloud, person: Person) -> None:
     deny = {"Effect": "Deny", "Action": "states:StartExecution", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
     iam, output = aws.administrators("iam"), person.output()
@@ -42,10 +42,10 @@ def test_a_job_whose_coordinator_cannot_be_started_leaves_nothing(aws: Cloud, pe
     finally:
         iam.delete_user_policy(UserName="submitter", PolicyName="denied")
     assert "starting the coordinator" in refused.stderr
-    person.run("run", WORDCOUNT, person.upload("a"), "--output", output)  # nobody else holds it
+    person.run("run", WORDCOUNT, person.upload("a"), "--output", output)  # the output is free
 
 
-def test_a_deadline_beyond_the_output_bucket_s_own_rule_for_open_uploads_is_refused(person: Person) -> None:
+def test_a_deadline_later_than_the_output_buckets_rule_for_open_uploads_is_refused(person: Person) -> None:
     abort = {"ID": "brief", "Status": "Enabled", "Filter": {"Prefix": ""}}
     rule = {**abort, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
     person.s3.put_bucket_lifecycle_configuration(Bucket=OUTPUTS, LifecycleConfiguration={"Rules": [rule]})
@@ -68,7 +68,7 @@ def test_a_deadline_beyond_the_output_bucket_s_own_rule_for_open_uploads_is_refu
         ("stepfunctions", "delete_state_machine", {"stateMachineArn": "{machine}"}),
     ],
 )
-def test_who_may_submit_may_not_do_what_the_stack_does_for_them(
+def test_submitters_cannot_do_directly_what_the_stack_does_for_them(
     person: Person, service: str, operation: str, asked: dict[str, Any]
 ) -> None:
     named = {"{table}": person.stack.outputs["TableName"], "{machine}": person.stack.outputs["JobsArn"]}
@@ -78,7 +78,7 @@ def test_who_may_submit_may_not_do_what_the_stack_does_for_them(
 
 
 def _own(person: Person, service: str) -> Any:
-    """A client with the person's own rights."""
+    """Return a client with the person's own permissions."""
     session: Any = boto3.Session()
     return session.client(
         service,

@@ -1,4 +1,4 @@
-"""IAM's judgement, as the harness makes it: deny before allow, nothing without a statement, conditions held."""
+"""The harness evaluates IAM policies: deny before allow, refused by default, conditions respected."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def statement(effect: str = "Allow", action: object = "s3:PutObject", resource: 
     return {"Effect": effect, "Action": action, "Resource": resource, **more}
 
 
-def test_what_no_statement_allows_is_refused() -> None:
+def test_an_action_that_no_statement_allows_is_refused() -> None:
     assert not allows()
     assert not allows(statement(action="s3:GetObject"))
     assert not allows(statement(resource="arn:aws:s3:::other/*"))
@@ -42,22 +42,22 @@ def test_an_explicit_deny_wins_over_every_allow() -> None:
         ("arn:aws:s3:::BUCKET/*", False),
     ],
 )
-def test_a_star_stands_for_anything_and_a_question_mark_for_one_letter(pattern: str, matches: bool) -> None:  # noqa: FBT001
+def test_a_star_matches_any_text_and_a_question_mark_one_character(pattern: str, matches: bool) -> None:  # noqa: FBT001
     assert allows(statement(resource=pattern)) == matches
 
 
-def test_actions_are_the_same_in_capitals_and_not() -> None:
+def test_action_names_ignore_case() -> None:
     assert allows(statement(action="s3:putobject"))
     assert allows(statement(action=["S3:Put*"]))
     assert not allows(statement(action="s3:PutObjectTagging"))
 
 
-def test_a_statement_counts_only_where_its_condition_holds() -> None:
+def test_a_statement_applies_only_if_its_condition_is_met() -> None:
     plain = {"Bool": {"aws:SecureTransport": "false"}}
     denied = (statement(), statement("Deny", Condition=plain))
     assert allows(*denied, aws__securetransport="true")
     assert not allows(*denied, aws__securetransport="false")
-    assert allows(*denied)  # nobody says: the condition does not hold
+    assert allows(*denied)  # the request does not say: the condition is not met
 
     once = {"StringEquals": {"s3:if-none-match": "*"}}
     assert allows(statement(Condition=once), s3__if_none_match="*")
@@ -66,7 +66,7 @@ def test_a_statement_counts_only_where_its_condition_holds() -> None:
     assert not allows(statement(Condition={"StringEqualsIfExists": {"s3:prefix": "a"}}), s3__prefix="b")
 
 
-def test_what_is_not_judged_here_is_said_and_not_guessed() -> None:
+def test_an_unsupported_policy_element_is_an_error() -> None:
     with pytest.raises(NotImplementedError, match="NotAction"):
         allows({"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"})
     with pytest.raises(NotImplementedError, match="NumericEquals"):

@@ -1,4 +1,4 @@
-"""What user code cannot do with a worker's credentials, and what it can, in vain."""
+"""What user code can do with a worker's credentials, and what it cannot."""
 
 import base64
 import json
@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 
 from s3mr.model.job import SCHEMA_VERSION
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import REGION
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import REGION
 from tests.deployed.run import INPUTS, OUTPUTS
 
 UNDECLARED = "undeclared"
 
-# Each line is one thing that a worker tries. What is allowed is said in the set below, and nowhere else.
+# Each line is one thing that a worker tries. The set below has all that is allowed.
 TRIES = """
     table-read: client("dynamodb").get_item(TableName=p.table, Key={"pk": {"S": "x"}, "sk": {"S": "x"}})
     table-query: client("dynamodb").query(TableName=p.table, KeyConditionExpression=p.of, ExpressionAttributeValues=p.x)
@@ -131,7 +131,7 @@ def places(aws: Cloud, person: Person) -> str:
     return f"places={json.dumps(named)}"
 
 
-def test_user_code_reaches_nothing_that_its_role_does_not_need(person: Person, places: str) -> None:
+def test_user_code_can_access_only_what_its_role_needs(person: Person, places: str) -> None:
     output = person.output()
     options = ("--reducers", "1", "--param", places)
     person.run("run", person.job(CODE), person.upload("x"), "--output", output, *options)
@@ -172,8 +172,8 @@ USES = """
 """
 
 
-def test_keys_are_used_through_s3_alone(sealed: Person) -> None:
-    """A worker reads and writes what they encrypt, and decrypts nothing else that somebody has encrypted with them."""
+def test_workers_can_use_kms_keys_only_through_s3(sealed: Person) -> None:
+    """A worker reads and writes encrypted objects, but cannot decrypt anything else with the keys."""
     parameters, kms = sealed.stack.parameters, sealed.stack.cloud.administrators("kms")
     keys = [parameters["KmsKeyArn"], parameters["DataKmsKeyArns"]]
     secrets = {key: kms.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"] for key in keys}
@@ -197,8 +197,8 @@ def test_keys_are_used_through_s3_alone(sealed: Person) -> None:
             own.generate_data_key(KeyId=key, KeySpec="AES_256")
 
 
-def test_a_worker_is_not_told_whether_an_object_exists(person: Person) -> None:
-    """Whether a key exists is not told to who may not list."""
+def test_a_worker_cannot_find_out_if_an_object_exists(person: Person) -> None:
+    """S3 hides the existence of a key from callers who cannot list the bucket."""
     aws = person.stack.cloud
     role = next(arn for arn in _roles(aws) if "s3mr-MapRole" in arn)
     s3 = aws.client(role, "lambda.amazonaws.com", "s3")
@@ -237,9 +237,9 @@ def test_a_forged_report_is_ignored_and_counted(aws: Cloud, person: Person, tmp_
     assert person.lines(output) == ["a\t1", "b\t1"]
     executions = person.ask("history", job_id, "map/1")["executions"]
     assert sorted(one["verdict"] for one in executions) == ["forged", "won"]
-    counted = " ".join(_messages(aws, "/aws/lambda/s3mr-record"))
-    assert "ReportsForged" in counted
-    assert "ReportsUnreadable" in counted
+    logged = " ".join(_messages(aws, "/aws/lambda/s3mr-record"))
+    assert "ReportsForged" in logged
+    assert "ReportsUnreadable" in logged
 
 
 def test_requests_without_tls_are_refused(aws: Cloud, person: Person) -> None:

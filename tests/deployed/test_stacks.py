@@ -1,13 +1,13 @@
-"""Stacks of other parameters: encrypted with a key, without buckets of others; made, used and deleted."""
+"""Stacks with other parameters, created, used and deleted: encrypted with a key, or without declared buckets."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from tests.deployed.conftest import VAULT
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.person import Person
-from tests.deployed.harness.place import ROOT
 from tests.deployed.harness.stack import deploy
 from tests.deployed.run import INPUTS
 from tests.warm_commands import WarmCommands
@@ -15,7 +15,7 @@ from tests.warm_commands import WarmCommands
 WORDCOUNT = ROOT / "examples" / "wordcount.py"
 
 
-def test_a_stack_with_a_key_of_its_own_encrypts_what_it_writes_with_it(sealed: Person, key: str) -> None:
+def test_a_stack_with_its_own_key_encrypts_its_objects_with_it(sealed: Person, key: str) -> None:
     bucket = sealed.stack.outputs["BucketName"]
     output = f"s3://{bucket}/output/sealed/"
     sealed.run("run", WORDCOUNT, sealed.upload("a b a"), "--output", output, "--reducers", "1")
@@ -28,7 +28,7 @@ KEPT = """
 """
 
 
-def test_buckets_that_other_keys_encrypt_are_read_and_written_where_these_are_declared(sealed: Person) -> None:
+def test_buckets_encrypted_with_other_keys_can_be_used_if_the_keys_are_declared(sealed: Person) -> None:
     vault = replace(sealed, inputs=VAULT, outputs=VAULT)
     for job in (WORDCOUNT, vault.job(KEPT)):
         output = vault.output()
@@ -36,7 +36,7 @@ def test_buckets_that_other_keys_encrypt_are_read_and_written_where_these_are_de
         assert vault.lines(output) == ["a\t1"]
 
 
-def test_a_stack_without_buckets_of_others_serves_its_own_and_is_deleted_without_a_trace(
+def test_a_stack_without_declared_buckets_uses_its_own_and_is_deleted_completely(
     aws: Cloud, built: Path, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     brief = deploy(aws, built, "brief", CoordinatorReservedConcurrency="2")

@@ -1,9 +1,9 @@
-"""Every right that the template gives is one that a test has seen used. It looks back on all other tests, and is last.
+"""Every permission in the template is used by a test. This test checks all others, so it runs last.
 
 Which test uses what: jobs (`test_jobs`) most; the Deny of `_SUCCESS` and of plain transport, `test_rights`; dead
-letters, releases and continued executions, `test_coordinators`; parts that are taken back, `test_commits`; cancel,
-resume and clean, `test_lives`; what people ask, `test_people`; the key, `test_stacks`. A right that nothing uses does
-not belong into the template.
+letters, releases and continued executions, `test_coordinators`; withdrawn parts, `test_commits`; cancel, resume and
+clean, `test_lives`; permissions of people, `test_people`; the key, `test_stacks`. Remove an unused permission from the
+template.
 """
 
 import json
@@ -21,14 +21,14 @@ from tests.deployed.harness.resources import BUCKET_POLICIES, QUEUE_POLICIES
 from tests.deployed.harness.stack import Stack
 from tests.deployed.run import INPUTS, OUTPUTS
 
-Place = tuple[str, str, str, str]  # whose, which statement, which action, on what kind of resource
+Place = tuple[str, str, str, str]  # owner, statement, action, and kind of resource
 
 
-def test_every_right_of_every_role_is_used_by_some_test(
+def test_every_permission_of_every_role_is_used_by_a_test(
     aws: Cloud, stack: Stack, encrypted: Stack, request: pytest.FixtureRequest
 ) -> None:
     if not _all_tests_are_run(request):
-        pytest.skip("it looks back on all tests of this folder: run them all")
+        pytest.skip("it checks all tests of this folder: run the whole folder")
     ever_used = set().union(*aws.access.used.values())
     given, used = set(), set()
     for one in (stack, encrypted):
@@ -48,10 +48,7 @@ def _rights(stack: Stack) -> Iterator[tuple[Place, Right]]:
 
 
 def _kind(resource: str, bucket: str) -> str:
-    """A resource without what differs between stacks, and between buckets that are declared alike.
-
-    AWS asks about some actions of Lambda with a qualifier, and about some without: a policy for people names both.
-    """
+    """Return a resource without the parts that differ between stacks, and between buckets that are declared alike."""
     for name, kind in (
         (bucket, "{own}"),
         *((one, "{outputs}") for one in (OUTPUTS, ROOT_OUTPUT, VAULT)),
@@ -63,7 +60,7 @@ def _kind(resource: str, bucket: str) -> str:
 
 
 def _statements(stack: Stack) -> Iterator[tuple[str, Statement]]:
-    """The statements of a stack, by the logical ids of whose they are."""
+    """Return the statements of a stack, by the logical IDs of their owners."""
     for logical_id, resource in stack.template["Resources"].items():
         if resource["Type"] == "AWS::IAM::Role":
             arn = f"arn:aws:iam::123456789012:role/{stack.resource(logical_id)}"

@@ -1,4 +1,4 @@
-"""One emulator and one deployed stack for all tests, which use it one after another. Linux, root or user namespaces."""
+"""One emulator and one deployed stack for all tests, which use it in turn. Needs Linux, root or user namespaces."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ import botocore.session
 import pytest
 
 from tests.deployed.harness.building import build, sam
-from tests.deployed.harness.place import ARCHITECTURE, ROOT
+from tests.deployed.harness.constants import ARCHITECTURE, ROOT
 
 PYTHON: Final = ROOT / ".venv" / "emulator" / "bin" / "python"
 S3MR: Final = Path(sys.executable).with_name("s3mr")
@@ -36,7 +36,7 @@ Finished = subprocess.CompletedProcess[str]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests are no part of the gate: only `make emulator` runs them."""
+    """Skip these tests in the gate: only `make emulator` runs them."""
     if not PYTHON.exists() or "S3MR_EMULATOR" not in os.environ:
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Emulator:
-    """Services over TLS at ``url``, with a ``/tmp`` of their own. ``process`` is the one whose ``/tmp`` that is."""
+    """Services over TLS at ``url`` with their own ``/tmp``, which belongs to ``process``."""
 
     url: str
     certificate: Path
@@ -78,7 +78,7 @@ class Emulator:
 
     @property
     def temporary(self) -> Path:
-        """Its ``/tmp``, as it is seen from here."""
+        """The emulator's ``/tmp``, as this process sees it."""
         return Path(f"/proc/{self.process.pid}/root/tmp")
 
     def run(self, *arguments: str | Path, expect: int | None = 0) -> Finished:
@@ -110,7 +110,7 @@ class Emulator:
         return f"s3://{INPUTS}/{name}/"
 
     def lines(self, output: str) -> list[str]:
-        """The lines of a committed output."""
+        """Return the lines of a committed output."""
         s3, prefix = self.client("s3"), output.removeprefix(f"s3://{OUTPUTS}/")
         names = [one["Key"] for one in s3.list_objects_v2(Bucket=OUTPUTS, Prefix=prefix).get("Contents", [])]
         assert f"{prefix}_SUCCESS" in names
@@ -118,11 +118,11 @@ class Emulator:
         return sorted(line for body in bodies for line in body.decode().splitlines())
 
     def workers(self, function: str) -> list[int]:
-        """The processes of a function's environments."""
+        """Return the processes of a function's environments."""
         script = f"ministack-lambda-{STACK}-{function}-".encode()
         found = []
         for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):  # it is no process, or has ended
+            with contextlib.suppress(OSError):  # it is not a process, or has ended
                 if entry.name.isdigit() and script in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
         return found
@@ -168,7 +168,7 @@ def emulator() -> Iterator[Emulator]:
         _wait_for(started)
         yield started
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own, with its functions
+        os.killpg(process.pid, signal.SIGKILL)  # it leads its own session, together with its functions
         process.wait()
     shutil.rmtree(folder)
 

@@ -1,8 +1,8 @@
-"""Start MiniStack, an AWS emulator that others wrote, with asynchronous destinations that are functions.
+"""Start MiniStack, an independent AWS emulator, with functions as destinations of asynchronous invocations.
 
-It runs in MiniStack's own environment (``.venv/emulator``) and imports nothing of ours. MiniStack sends what becomes of
-an asynchronous invocation to queues and topics alone; s3mr's destination is the record function. All else is as
-published.
+It runs in MiniStack's own environment (``.venv/emulator``) and imports no code of s3mr. MiniStack sends results of
+asynchronous invocations only to queues and topics, but s3mr's destination is the record function. All else is
+unchanged.
 """
 
 import contextvars
@@ -18,7 +18,7 @@ PUBLISHED = lambda_svc.invoke_async_with_retry
 
 
 def invoke(function: dict[str, Any], event: Any) -> None:
-    """Invoke asynchronously, and tell the destination."""
+    """Invoke asynchronously, and send the result to the destination."""
     version = function.get("config") or function
     destinations = _destinations(version)
     if not any(":lambda:" in arn for arn in destinations.values()):
@@ -29,7 +29,7 @@ def invoke(function: dict[str, Any], event: Any) -> None:
 
 
 def _destinations(version: dict[str, Any]) -> dict[str, str]:
-    """The destinations of the version that is invoked, by outcome."""
+    """Return the destinations of the invoked version, by outcome."""
     latest = lambda_svc._functions.get(version.get("FunctionName"), {})
     settings = (latest.get("event_invoke_configs") or {}).get(version.get("Version") or "$LATEST") or {}
     named = settings.get("DestinationConfig") or {}

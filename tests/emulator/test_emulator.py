@@ -1,6 +1,6 @@
-"""The template on an emulator that others wrote, as a user meets it: deployed, used, broken, cleaned up, deleted.
+"""The template on an independent emulator, as a user sees it: deployed, used, broken, cleaned up, deleted.
 
-The tests are one story, in this order; each leaves the stack as good as it was.
+The tests are one story, in this order. Each leaves the stack in working order.
 """
 
 import os
@@ -15,7 +15,7 @@ import botocore.exceptions
 import pytest
 
 from tests.deployed.harness.building import sam
-from tests.deployed.harness.place import ROOT
+from tests.deployed.harness.constants import ROOT
 from tests.deployed.harness.waiting import until
 from tests.emulator.conftest import OUTPUTS, REGION, STACK, Emulator
 
@@ -38,13 +38,13 @@ def texts() -> list[str]:
     return ["\n".join(" ".join(random.choices(words, k=8)) for _ in range(2_000)) + "\n" for _ in range(3)]
 
 
-def test_the_doctor_finds_nothing_wrong(deployed: Emulator) -> None:
-    said = deployed.run("doctor", expect=None)
-    assert "Traceback" not in said.stderr
-    assert said.returncode == 0, said.stdout
+def test_doctor_finds_no_problems(deployed: Emulator) -> None:
+    finished = deployed.run("doctor", expect=None)
+    assert "Traceback" not in finished.stderr
+    assert finished.returncode == 0, finished.stdout
 
 
-def test_words_are_counted_as_a_sequential_program_counts_them(deployed: Emulator, texts: list[str]) -> None:
+def test_word_count_equals_a_sequential_programs(deployed: Emulator, texts: list[str]) -> None:
     output = f"s3://{OUTPUTS}/words/"
     options = ("--reducers", "3", "--split-size", "50KiB")
     deployed.run(
@@ -55,7 +55,7 @@ def test_words_are_counted_as_a_sequential_program_counts_them(deployed: Emulato
     assert deployed.run("verify", output).returncode == 0
 
 
-def test_an_inverted_index_is_that_of_a_sequential_program(deployed: Emulator, texts: list[str]) -> None:
+def test_an_inverted_index_equals_a_sequential_programs(deployed: Emulator, texts: list[str]) -> None:
     job = deployed.job(
         "index.py",
         """
@@ -77,7 +77,7 @@ def test_an_inverted_index_is_that_of_a_sequential_program(deployed: Emulator, t
     assert deployed.lines(output) == sorted(f"{word}\t[{found}]" for word, found in names.items())
 
 
-def test_a_users_error_fails_its_job_and_is_shown_by_its_logs(deployed: Emulator, failed_jobs: list[str]) -> None:
+def test_a_users_error_fails_the_job_and_is_shown_in_its_logs(deployed: Emulator, failed_jobs: list[str]) -> None:
     code = 'def broken(_, line):\n    print("about to break")\n    yield 1 / 0, 1\njob = Job(map=broken)'
     options = ("--output", f"s3://{OUTPUTS}/broken/", "--task-timeout", "10")
     failed = deployed.run("run", deployed.job("broken.py", code), deployed.upload("broken", "x\n"), *options, expect=1)
@@ -89,7 +89,7 @@ def test_a_users_error_fails_its_job_and_is_shown_by_its_logs(deployed: Emulator
     assert "Traceback (most recent call last)" not in logs.stderr
 
 
-def test_a_worker_that_is_killed_costs_an_attempt_and_no_more(deployed: Emulator, shared: Path) -> None:
+def test_a_killed_worker_costs_only_an_attempt(deployed: Emulator, shared: Path) -> None:
     output = f"s3://{OUTPUTS}/killed/"
     job = deployed.job("slow.py", SLOW)
     options = ("--reducers", "1", "--param", f"folder={shared}")
@@ -121,7 +121,7 @@ def test_a_cancelled_job_is_resumed(deployed: Emulator, shared: Path) -> None:
     assert deployed.lines(output) == ["b\t1"]
 
 
-def test_two_bundles_one_after_the_other_meet_nothing_of_each_other_nor_of_others(deployed: Emulator) -> None:
+def test_consecutive_bundles_cannot_see_each_other_and_leave_other_files_alone(deployed: Emulator) -> None:
     theirs = deployed.temporary / "theirs"
     theirs.mkdir(mode=0o700)
     (theirs / "kept").write_text("theirs")
@@ -151,7 +151,7 @@ def test_two_bundles_one_after_the_other_meet_nothing_of_each_other_nor_of_other
     assert [(path.lstat().st_ino, path.lstat().st_mode) for path in sorted(theirs.rglob("*"))] == before
 
 
-def test_an_ended_job_is_cleaned_away_when_nothing_can_write_for_it_any_more(
+def test_an_ended_job_can_be_cleaned_up_once_its_workers_cannot_write_any_more(
     deployed: Emulator, failed_jobs: list[str]
 ) -> None:
     (job_id,) = failed_jobs
@@ -163,7 +163,7 @@ def test_an_ended_job_is_cleaned_away_when_nothing_can_write_for_it_any_more(
     assert "there is no job" in deployed.run("status", job_id, expect=2).stderr
 
 
-def test_the_stack_is_deleted_and_nothing_is_left(deployed: Emulator) -> None:
+def test_deleting_the_stack_leaves_nothing(deployed: Emulator) -> None:
     sam("delete", "--stack-name", STACK, "--region", REGION, "--no-prompts", environment=deployed.environment)
     with pytest.raises(botocore.exceptions.ClientError, match="does not exist"):
         deployed.client("cloudformation").describe_stacks(StackName=STACK)
@@ -183,13 +183,13 @@ def test_the_stack_is_deleted_and_nothing_is_left(deployed: Emulator) -> None:
 
 @pytest.fixture(scope="module")
 def failed_jobs() -> list[str]:
-    """The ids of jobs that have failed so far."""
+    """The IDs of jobs that have failed so far."""
     return []
 
 
 @pytest.fixture
 def shared(deployed: Emulator) -> Path:
-    """A folder in the emulator's ``/tmp``, as a function sees it."""
+    """A folder in the emulator's ``/tmp``, with its path for functions."""
     place = Path("/tmp", f"shared-{time.monotonic_ns()}")  # noqa: S108 - its own
     _seen(deployed, place).mkdir(mode=0o777)
     return place

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: run seeds, a sweep, or the mutants; exit 1 if an invariant was broken (or kept)."""
+"""``python -m tests.simulation``: run seeds, a sweep, or the mutants; exit 1 on a violation (mutants: a survivor)."""
 
 import argparse
 import sys
@@ -30,8 +30,8 @@ def main() -> int:
         from tests.simulation import seeds
 
         chosen = range(asked.seed, asked.seed + asked.seeds)
-        told_max = 0 if asked.brief else seeds.TOLD_MAX
-        return min(1, seeds.run(chosen, processes=asked.processes, told_max=told_max))
+        stories_max = 0 if asked.brief else seeds.STORIES_MAX
+        return min(1, seeds.run(chosen, processes=asked.processes, stories_max=stories_max))
     return _sweep(asked.what, asked.processes)
 
 
@@ -51,14 +51,14 @@ def _sweep(what: str, processes: int) -> int:
 
 
 def _mutants(processes: int, *, known: bool) -> int:
-    """Show for each mutant the first seed that notices it, of those that are known or of many."""
+    """Show for each mutant the first seed that detects it, of its known ones or of many."""
     survivors = 0
     many = range(1, MUTANT_SEEDS + 1)
     found = first_violations(MUTANTS, lambda one: [one.seed] if known else many, processes=processes)
     for mutant, noticed in found:
         survivors += noticed is None
-        told = f"seed {noticed[0]}: {noticed[1].splitlines()[0][:120]}" if noticed else "survives"
-        print(f"{mutant.name:40} {told}", flush=True)
+        verdict = f"seed {noticed[0]}: {noticed[1].splitlines()[0][:120]}" if noticed else "survives"
+        print(f"{mutant.name:40} {verdict}", flush=True)
     print(f"{len(MUTANTS)} mutants: {survivors} survive {'the seeds known' if known else f'{MUTANT_SEEDS:,} seeds'}")
     return min(1, survivors)
 

@@ -1,6 +1,6 @@
-"""The invariants of attempts: S8 (new, and logged first), S10 (within budgets, begun when due), L5 (causes of failure).
+"""The invariants of attempts: S8 (new, and logged first), S10 (in budget, due), L5 (causes of failure).
 
-The policy's numbers stand here once more, on purpose: what is compared with itself never differs.
+The policy's numbers are repeated here on purpose: comparing them with themselves would prove nothing.
 """
 
 from collections import defaultdict
@@ -20,47 +20,47 @@ _FREE: Final = (FailureKind.TRANSIENT, FailureKind.NO_ROOM)  # failures that cos
 _LATE_S: Final = 10.0  # between the log of a launch and its effect: the attempt may outlive its lease
 _BACKUP_AFTER_S: Final = 10.0  # longer than the quickest winner took
 _BACKUP_TASKS_MIN: Final = 10
-_REPORT_S: Final = 15.0  # a report's way, within its attempt's lease
+_REPORT_S: Final = 15.0  # transit of a report, within its attempt's lease
 _WAIT_S_MAX: Final = 30.0  # half of the longest pause before a retry: the jitter is at least a half
 
 
 class Attempts:
-    """Watches what is logged, begun and noted of attempts."""
+    """Checks when attempts are logged, begun and recorded as failed."""
 
     def __init__(self, facts: Facts, scenario: Scenario) -> None:
         self._facts, self._check, self._scenario = facts, facts.check, scenario
         self._skew_s, self._mixed = scenario.skew_s, scenario.mixed
         self._begun: defaultdict[Task, dict[int, bool]] = defaultdict(dict)  # attempt: whether it is a backup
         self._logged: set[Attempt] = set()
-        self._failures: dict[Attempt, tuple[FailureKind, float, float]] = {}  # when they were, and were noted
-        self._rewritten: set[Task] = set()  # tasks of which an attempt that had failed was written anew, very late
+        self._failures: dict[Attempt, tuple[FailureKind, float, float]] = {}  # when failed, when recorded
+        self._rewritten: set[Task] = set()  # tasks with a failed attempt that was written again, very late
         self._invoked_at: dict[Attempt, float] = {}
         self._invoked_by: dict[Attempt, Process] = {}
         self._lease_until: dict[Attempt, float] = {}  # the latest
         self._observed_at: dict[Process, float] = {}
-        self._asked: dict[tuple[Process, Attempt], float] = {}  # when who asks for an attempt had looked
-        self._seen_done: dict[Process, tuple[Phase, int]] = {}  # by ticks, when they last looked
+        self._asked: dict[tuple[Process, Attempt], float] = {}  # when its tick last observed
+        self._seen_done: dict[Process, tuple[Phase, int]] = {}  # by ticks, at their last observation
 
     def observed(self, process: Process, seen: Observation | None) -> None:
-        """Note when a tick has looked at its job. S10: it has said how many tasks it saw done when it looked before."""
+        """Record that a tick observed its job. S10: it saved how many tasks it saw done at its last observation."""
         now, looked_at = self._facts.loop.now, self._observed_at.get(process)
         self._observed_at[process] = now
         phase, done = self._seen_done.pop(process, (None, 0))
         if seen is None:
             return
         job = seen.job
-        told = job.phase is not phase or job.done >= done or looked_at == now
-        self._check(told, "S10", f"{process.name} saw {done} {phase} tasks done, and {job.done} are said to be")
+        saved = job.phase is not phase or job.done >= done or looked_at == now
+        self._check(saved, "S10", f"{process.name} saw {done} {phase} tasks done, and {job.done} are said to be")
         if job.phase.working and job.launching is None and "torn" not in self._scenario.rates:
             unfinished = {one.task for one in seen.live if one.phase is job.phase}
             self._seen_done[process] = (job.phase, job.cursor - len(unfinished))
 
     def overtaken(self, process: Process) -> None:
-        """Note that a tick could not write what it saw."""
+        """Record that a tick could not write its observation."""
         self._seen_done.pop(process, None)
 
     def logged(self, process: Process, before: JobState, job: JobState) -> None:
-        """S8: attempt numbers are new, or of the logged batch, or of a lost machine. S10: what is new is due."""
+        """S8: attempt numbers are new, or of the logged batch, or of a lost machine. S10: new attempts are due."""
         if job.launching is None:
             return
         again, new = () if before.launching is None else before.launching.attempts, []
@@ -74,7 +74,7 @@ class Attempts:
             if (*task, one.attempt) not in self._logged:
                 self._logged.add((*task, one.attempt))
                 self._check_due(process, job, task, one)
-            if one not in again and one.attempt not in self._begun[task]:  # also what was logged, and had won by then
+            if one not in again and one.attempt not in self._begun[task]:  # also if it had already won
                 new.append(one)
         counted = (job.attempts - before.attempts, job.retried - before.retried)
         due = (len(new), sum(one.attempt > 1 and not one.backup for one in new))
@@ -85,7 +85,7 @@ class Attempts:
             self._check(not there, "S2", f"job {job.spec.job_id} begins, and its output holds {there}")
 
     def begin(self, job_id: str, one: LiveAttempt) -> None:
-        """S8: what is begun was logged. S10: it is within the budget."""
+        """S8: a begun attempt was logged. S10: it is within the budget."""
         task = (job_id, one.phase, one.task)
         attempt, begun = (*task, one.attempt), self._begun[task]
         self._check(attempt in self._logged, "S8", f"{_shown(task)}, attempt {one.attempt} was not logged first")
@@ -96,7 +96,7 @@ class Attempts:
         if self._facts.loop.now - one.launched_at > _LATE_S:
             self._facts.history.died.add(attempt)  # it may be given up too early
         if task in self._rewritten:
-            return  # its budget was another one's when this was decided
+            return  # the decision used another count of failures
         attempts = self._facts.jobs[job_id].spec.request.attempts
         costly = [number for number, backup in begun.items() if not backup and self._kind(task, number) not in _FREE]
         self._check(len(costly) <= attempts or one.backup, "S10", f"{_shown(task)}: {costly} count of {attempts}")
@@ -106,11 +106,11 @@ class Attempts:
         self._check(len(backups) <= 1, "S10", f"{_shown(task)} has two backup attempts")
 
     def asked(self, process: Process, attempt: Attempt) -> None:
-        """Note what a tick knew when it asked for an attempt, which may be invoked later."""
+        """Record what a tick knew when it asked for an attempt, which may be invoked later."""
         self._asked[process, attempt] = self._observed_at.get(process, 0.0)
 
     def invoked(self, process: Process, attempt: Attempt) -> None:
-        """S8: what is invoked was begun. S10: a task that was seen to have won is not begun again."""
+        """S8: an invoked attempt was begun. S10: a task that was seen to have won is not begun again."""
         key, number = attempt[:3], attempt[3]
         self._invoked_at[attempt], self._invoked_by[attempt] = self._facts.loop.now, process
         self._check(number in self._begun[key], "S8", f"{_shown(key)} was invoked before it was written down")
@@ -120,14 +120,14 @@ class Attempts:
             self._check(not known, "S10", f"{_shown(key)} had won, and was begun again")
 
     def works(self, process: Process) -> None:
-        """S7: an execution that begins so late that it could outlive its attempt's lease does nothing."""
+        """S7: an execution that starts so late that it could outlive its attempt's lease does nothing."""
         attempt, spec = attempt_of(process.work), process.work.spec
         over_by = self._lease_until.get(attempt, 0.0) + self._skew_s
         late_s = process.born_at + spec.task_timeout_s + _REPORT_S - over_by
         self._check(late_s <= 0, "S7", f"{process.name} began {late_s:.1f} s too late for its lease")
 
     def failed(self, job_id: str, phase: Phase, one: AttemptId, kind: FailureKind, failed_at: float) -> None:
-        """S8: what was noted first stands. S10: what costs no attempt must have been so."""
+        """S8: the first recorded failure is kept. S10: a failure that costs no attempt really had that cause."""
         task = (job_id, phase, one.task)
         noted = self._failures.get((*task, one.attempt))
         self._check(noted is None, "S8", f"{_shown(task)}, attempt {one.attempt} had failed: {noted}")
@@ -141,13 +141,13 @@ class Attempts:
         self._check(no_rooms <= known, "S10", f"{_shown(task)}: {no_rooms} times no room, and it was {known} times")
 
     def stopping(self, process: Process, job: JobState) -> None:
-        """L5: a task that brings its job down has failed as often as that takes, and each time for a cause."""
+        """L5: a task that fails its job has used up its attempts, and each failure had a cause."""
         failure, history = job.failure, self._facts.history
         if failure is None or failure.phase is None or failure.task is None or self._mixed:
             return
         task = (job.spec.job_id, failure.phase, failure.task)
         if task in self._rewritten:
-            return  # what was seen of it is not what stands in the table
+            return  # the observation differs from the table
         counted = [number for number, backup in self._begun[task].items() if not backup]
         costly = [number for number in counted if self._cost(process, task, number)]
         raised, refused = self._of_kind(task, FailureKind.USER), self._of_kind(task, FailureKind.TRANSIENT)
@@ -159,14 +159,14 @@ class Attempts:
             FailureKind.TRANSIENT: len(refused) >= limits.TRANSIENT_ATTEMPTS,
             FailureKind.NO_ROOM: False,  # it takes hours
         }
-        told = f"{_shown(task)} failed as {failure.kind}, with {costly} of {job.spec.request.attempts} attempts spent"
-        self._check(enough.get(failure.kind, True), "L5", told)
+        story = f"{_shown(task)} failed as {failure.kind}, with {costly} of {job.spec.request.attempts} attempts spent"
+        self._check(enough.get(failure.kind, True), "L5", story)
         for number in costly:
             caused = (*task, number) in history.died | history.raised
-            self._check(caused, "L5", f"{told}; nothing had happened to attempt {number}")
+            self._check(caused, "L5", f"{story}; nothing had happened to attempt {number}")
 
     def launched_again(self, process: Process, job: JobState, *, since: float) -> None:
-        """L1: what was under way on a machine that is no more is begun again at once, at no cost, and may wait."""
+        """L1: attempts of a lost machine are relaunched at once, at no cost, with leases that include waiting."""
         scenario, left = self._scenario, []
         for key, one in self._facts.table._live.items():
             mine = key[:2] == (job.spec.job_id, job.phase) and one.failure is None
@@ -199,14 +199,14 @@ class Attempts:
                 self._check(now >= failed_at + wait_s, "S10", f"{_shown(task)} was tried again before {wait_s} s")
 
     def _check_none_runs(self, task: Task, now: float) -> None:
-        """S10: a task is tried again when nothing may be heard of its attempts any more."""
+        """S10: a task is retried only once its attempts can no longer report."""
         live = (one for key, one in self._facts.table._live.items() if key[:3] == task)
         running = [one.attempt for one in live if one.failure is None and one.lease_until > now]
         known = not running or task in self._rewritten
         self._check(known, "S10", f"{_shown(task)} was tried again while {running} ran")
 
     def _check_backup_due(self, job: JobState, task: Task, now: float) -> None:
-        """L3: backups are for the last tasks of a large phase, and only for those that take long."""
+        """L3: backups are for the last tasks of a large phase, and only for slow ones."""
         total, won = job.spec.tasks(job.phase), self._facts.winning(job.spec.job_id, job.phase)
         what = f"{_shown(task)} has a backup"
         self._check(total >= _BACKUP_TASKS_MIN, "S10", f"{what}, of {total} tasks")
@@ -227,7 +227,7 @@ class Attempts:
         ]
 
     def _cost(self, process: Process, task: Task, number: int) -> bool:
-        """Whether ``process`` has seen an attempt fail at its own cost: as it said, or silent past its lease."""
+        """Return whether ``process`` has seen an attempt fail at its own cost: by its report or its lease."""
         kind, _, noted_at = self._failures.get((*task, number), (None, 0.0, 0.0))
         seen_at = self._observed_at.get(process, 0.0)
         if kind is None or (kind in _FREE and noted_at > seen_at):

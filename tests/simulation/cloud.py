@@ -1,4 +1,4 @@
-"""The cloud of a simulation: it runs tick, record and the workers as Lambda and Step Functions do, at their worst.
+"""A simulated cloud that runs tick, record and the workers as Lambda and Step Functions do, at their worst.
 
 Sources: AWS Lambda developer guide, "Asynchronous invocation" (at least once; event age; two retries; destinations);
 Step Functions developer guide, "Error handling" (a state's retriers).
@@ -24,17 +24,17 @@ from tests.simulation.loop import End, Loop, Process
 from tests.simulation.ports import VirtualClock
 from tests.simulation.scenario import Scenario
 
-RECORD_TRIES: Final = 3  # the first, and Lambda's two retries …
+RECORD_TRIES: Final = 3  # the first try, and Lambda's two retries
 RECORD_RETRY_S: Final = (20.0, 120.0)
 TICK_TRIES: Final = 8  # the template's retriers
 TICK_TIMEOUT_S: Final = 900.0
 ROOM_AGAIN_S: Final = 2.0
 TAKE_OVER_AGAIN_S: Final = 0.5
-START_MARGIN_S: Final = 15.0  # an attempt may begin so long after an invocation's age
+START_MARGIN_S: Final = 15.0  # how long after an invocation's age an attempt may start
 
 
-class Witness(Protocol):
-    """Is told what befalls attempts and jobs, so that a failure can be judged."""
+class CloudWitness(Protocol):
+    """Receives events of attempts and jobs, to judge their failures."""
 
     def unheard(self, request: TaskRequest) -> None: ...
 
@@ -71,7 +71,7 @@ class Cloud:
         scenario: Scenario,
         loop: Loop,
         faults: Faults,
-        witness: Witness,
+        witness: CloudWitness,
         *,
         ticker: Callable[["Cloud"], Ticker],
         recorder: Callable[[], Recorder],
@@ -84,16 +84,16 @@ class Cloud:
         self._recorder = recorder()
         self._worker = worker
         self._running, self._concurrency = 0, scenario.concurrency
-        self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: those that go on
+        self._executions: defaultdict[str, set[int]] = defaultdict(set)  # by job: running executions
         self._numbers: Iterator[int] = count()
-        self._holding: set[int] = set()  # executions that need not take their job's output
-        self._machine = 0  # the how-manieth this is: what one was about to do dies with it
-        self.swept: set[str] = set()  # jobs that need no coordinator any more
+        self._holding: set[int] = set()  # executions that need not claim their job's output
+        self._machine = 0  # its number; actions planned on a lost machine are dropped
+        self.swept: set[str] = set()  # jobs that no longer need a coordinator
 
     # Workers.
 
     def invoke(self, request: TaskRequest) -> None:
-        """Take an invocation (the `Invoker` port): from here it is delivered at least once, or lost."""
+        """Accept an invocation (the `Invoker` port): it is delivered at least once, or lost."""
         payload, where = request.model_dump_json(), f"{request.phase} {request.task}"
         if self._faults.strikes("refuse-invocation", where):
             raise TransientError("429 Too Many Requests")
@@ -145,24 +145,24 @@ class Cloud:
         elif not end.killed:
             self._witness.reported(process, end.value)
             self._arrive(
-                request, {"requestContext": {"condition": "Success"}, "responsePayload": self._told(end.value)}
+                request, {"requestContext": {"condition": "Success"}, "responsePayload": self._maybe_lie(end.value)}
             )
         elif not self._faults.strikes("no-destination", f"{request.phase} {request.task}"):
             self._arrive(request, _failure(request, "RetriesExhausted"))
 
     # Reports.
 
-    def _told(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Return what a worker says that should say ``report``."""
+    def _maybe_lie(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Return a worker's report, which may be a lie in place of ``report``."""
         lies = lies_for(report)
         if not lies or not self._faults.strikes("lie", f"{report['phase']} {report['task']}"):
             return report
-        told = lies[self._faults.below(len(lies))]
-        self._witness.lied(told)
-        return told
+        lie = lies[self._faults.below(len(lies))]
+        self._witness.lied(lie)
+        return lie
 
     def _arrive(self, request: TaskRequest, event: dict[str, Any]) -> None:
-        """Deliver what a destination says of one execution."""
+        """Deliver a destination's record of one execution."""
         where = f"{request.phase} {request.task}"
         if self._faults.strikes("forge", where):
             self._witness.unheard(request)
@@ -184,7 +184,7 @@ class Cloud:
 
     def _record(self, request: TaskRequest | None, event: dict[str, Any], tries: int) -> None:
         if not self._faults.below(4):
-            self._recorder = self._make_recorder()  # a new environment remembers nothing
+            self._recorder = self._make_recorder()  # a new environment has no state
 
         def body() -> None:
             self._witness.delivered(event)
@@ -206,29 +206,29 @@ class Cloud:
     # The coordinator.
 
     def coordinate(self, job_id: str, *, stop: str | None = None, holds: bool = False) -> None:
-        """Start an execution of the state machine for a job; ``holds``: by whoever has just taken its output."""
+        """Start an execution of the state machine for a job. ``holds``: its caller has just claimed the output."""
         execution = next(self._numbers)
         self._executions[job_id].add(execution)
         self._holding |= {execution} if holds else set()
         self._round(execution, {"job_id": job_id, "round": 0, "stop": stop}, TICK_TRIES)
 
     def has_coordinator(self, job_id: str) -> bool:
-        """Whether an execution goes on, or none is needed."""
+        """Return whether an execution runs, or none is needed."""
         return bool(self._executions[job_id]) or job_id in self.swept
 
     def abort(self, job_id: str) -> None:
-        """Stop a job's executions, as somebody does in a console; a rule starts one that ends the job.
+        """Stop a job's executions, as somebody does in the console. A rule starts an execution that ends the job.
 
-        A tick that is under way goes on for as long as it does.
+        A running tick continues.
         """
         self._executions[job_id].clear()
         self._witness.stopped(job_id)
         self.coordinate(job_id, stop="its execution was stopped")
 
     def lose_machine(self) -> set[str]:
-        """Kill all that runs, as where one command on a laptop is all the cloud; another one takes up what it drove.
+        """Kill everything that runs, as if one laptop were the whole cloud; another one takes over its jobs.
 
-        Return the jobs that are taken up.
+        Return the jobs that are taken over.
         """
         driven = sorted(job_id for job_id, executions in self._executions.items() if executions)
         for process in list(self._loop.processes.values()):
@@ -261,7 +261,7 @@ class Cloud:
         process = self._loop.spawn("tick", body, ended, work=job_id, skew_s=self._skew())
 
     def _later(self, delay_s: float, action: Callable[[], object]) -> None:
-        """Have ``action`` done after ``delay_s``, unless the machine is lost before."""
+        """Run ``action`` after ``delay_s``, unless the machine is lost before."""
         machine = self._machine
         self._loop.after(delay_s, lambda: action() if machine == self._machine else None)
 
@@ -296,7 +296,7 @@ class Cloud:
         self._later(TICK_TIMEOUT_S, process.kill)
 
     def _again(self, execution: int, event: dict[str, Any], tries: int) -> None:
-        """Try a round again; where that has been in vain, the execution fails, and another one ends the job."""
+        """Retry a round. When all retries are used up, the execution fails, and another one ends the job."""
         if tries > 1:
             delay_s = 2.0 ** (TICK_TRIES - tries + 1)
             self._later(delay_s, partial(self._round, execution, event, tries - 1))

@@ -1,4 +1,4 @@
-"""What one seed means: the scenario that is drawn of it, from all that can go wrong, or from a family of troubles."""
+"""Draw the scenario of one seed, from all possible faults or from a family of them."""
 
 from dataclasses import replace
 from random import Random
@@ -17,13 +17,13 @@ def draw(seed: int) -> Scenario:
     map_tasks, reducers = _shape(random)
     split_size_bytes = random.choice((7, 20, 48))
     keys, skewed = random.choice((1, 3, 12)), random.random() < 0.3
-    calm = random.random() < 0.1  # nothing goes wrong
+    calm = random.random() < 0.1  # without faults
     heals_at_s = random.uniform(5, 240)
-    few = random.random() < 0.5  # faults of one or two kinds only, so that each meets the others' absence as well
+    few = random.random() < 0.5  # faults of one or two kinds only, so that each also meets the absence of the others
     names = [*IO_FAULTS, *OTHER_FAULTS]
     chosen = () if calm else random.sample(names, random.randint(1, 2) if few else random.randint(3, len(names)))
     rates = {name: random.choice(INTENSITIES) for name in chosen}
-    for name in ("flip", "truncate", "lie"):  # they end a job: seldom, or nothing else would ever be seen
+    for name in ("flip", "truncate", "lie"):  # they end a job: rarely, or nothing else would ever be seen
         if random.random() < 0.7:
             rates.pop(name, None)
     scenario = Scenario(
@@ -54,7 +54,7 @@ def draw(seed: int) -> Scenario:
         cancel_in=random.choice((Phase.REDUCE, Phase.COMMITTING, Phase.COMMITTING)) if random.random() < 0.06 else None,
         resumes=random.random() < 0.5,
         cleans=random.random() < 0.3,
-        **({} if calm else _happenings(random)),
+        **({} if calm else _external_events(random)),
     )
     family = random.random()
     if not calm:
@@ -67,7 +67,7 @@ def draw(seed: int) -> Scenario:
 
 
 def _beside(scenario: Scenario) -> dict[str, Any]:
-    """Return what is drawn beside all else, whatever the family."""
+    """Return fields that are drawn for any family."""
     random = Random(f"s3mr/{scenario.seed}/beside")
     reducers = scenario.reducers
     return {
@@ -78,8 +78,8 @@ def _beside(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _happenings(random: Random) -> dict[str, Any]:
-    """Return when something happens around the job, if it does."""
+def _external_events(random: Random) -> dict[str, Any]:
+    """Return the times of external events around the job, if any."""
 
     def at(chance: float, until_s: float) -> float | None:
         return random.uniform(0, until_s) if random.random() < chance else None
@@ -103,7 +103,7 @@ def _happenings(random: Random) -> dict[str, Any]:
 
 
 def _shape(random: Random) -> tuple[int, int]:
-    """Mostly small shapes: what can go wrong in a large one can nearly always go wrong in a small one."""
+    """Return a job's shape, mostly a small one: nearly every fault of a large one can also happen in a small one."""
     size = random.random()
     few, some, many = (0, 4), (5, 16), (17, 64)
     of = few if size < 0.8 else some if size < 0.97 else many
@@ -113,6 +113,6 @@ def _shape(random: Random) -> tuple[int, int]:
 
 
 def _io_rates(random: Random, rates: dict[str, float]) -> dict[str, float]:
-    """Return the rates of the I/O faults that hit one kind of process: it may be spared."""
+    """Return the rates of the I/O faults that hit one kind of process, which may be empty."""
     spared = random.random() < 0.3
     return {} if spared else {name: rates[name] / 3 for name in IO_FAULTS if name in rates}

@@ -1,4 +1,4 @@
-"""Families of troubles: scenarios in which some of what can go wrong is likely to meet."""
+"""Families of scenarios in which certain faults are likely to meet."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from tests.simulation.scenario import Scenario
 
 
 def texts(random: Random, size_bytes: int, *, keys: int, skewed: bool) -> tuple[bytes, ...]:
-    """Return objects of ``size_bytes`` in all, whose lines are ``key`` and a few that are empty."""
+    """Return objects of ``size_bytes`` in total, with ``key`` on most lines and a few empty lines."""
     objects = random.randint(1, 5)
     lines: list[list[bytes]] = [[] for _ in range(objects)]
     left = size_bytes
@@ -23,10 +23,10 @@ def texts(random: Random, size_bytes: int, *, keys: int, skewed: bool) -> tuple[
 
 
 def _contended(scenario: Scenario, random: Random) -> Scenario:
-    """Two coordinators that stand still again and again, and somebody who cancels in between: races."""
+    """Two coordinators that pause again and again, and a person who cancels in between: races."""
     pauses, second_at_s = {"pause": random.choice((0.03, 0.1, 0.2))}, random.uniform(0, 2)
     cancel_at_s = random.uniform(0, 5) if random.random() < 0.7 else None
-    if random.random() < 0.4:  # what the first has logged, the second finds cancelled
+    if random.random() < 0.4:  # the second finds a job cancelled whose launch the first has logged
         second_at_s, cancel_at_s = random.uniform(0.5, 2), max(0.3, second_at_s - random.uniform(0, 0.3))
     return replace(
         scenario,
@@ -39,9 +39,9 @@ def _contended(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _straggling(scenario: Scenario, random: Random) -> Scenario:
-    """Many tasks, of which some are never heard of, and a coordinator that nothing disturbs: backups matter."""
+    """Many tasks, some of which never report, and an undisturbed coordinator: backups matter."""
     size_bytes = scenario.split_size_bytes * random.randint(12, 20)
-    dying = random.random() < 0.3  # what has reported, but for its recorder's death
+    dying = random.random() < 0.3  # reported attempts, if the recorder dies
     lost = {random.choice(("lose-invocation", "lose-report")): random.choice((0.15, 0.3, 0.6))}
     hung = {"hang": 0.3} if random.random() < 0.5 else {}  # backups, too
     return replace(
@@ -66,7 +66,7 @@ def _straggling(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _abandoned(scenario: Scenario, random: Random) -> Scenario:
-    """Submitters that die or are deceived half-way, so that jobs without a claim are driven beside others."""
+    """Submitters that die or get false errors half-way, so jobs without a claim are driven beside others."""
     return replace(
         scenario,
         io_rates={**{kind: {} for kind in scenario.io_rates}, "person": {"die-after": 0.1, "late-effect": 0.1}},
@@ -82,7 +82,7 @@ def _abandoned(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _throttled(scenario: Scenario, random: Random) -> Scenario:
-    """Workers that meet a busy service: retries wait, and come to an end; or their coordinator often stands still."""
+    """Workers that meet a busy service: retries wait, and run out; or their coordinator often pauses."""
     lasts_s = random.choice((60.0, 700.0))
     calm = {kind: dict[str, float]() for kind in scenario.io_rates}
     if random.random() < 0.5:
@@ -108,7 +108,7 @@ def _throttled(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _crowded(scenario: Scenario, random: Random) -> Scenario:
-    """Room for one worker at a time, and some that take long: others wait in vain."""
+    """Capacity for one worker at a time, and some that are slow: others wait in vain."""
     return replace(
         scenario,
         attempts=random.choice((1, 2)),
@@ -123,7 +123,7 @@ def _crowded(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _resumed(scenario: Scenario, random: Random) -> Scenario:
-    """Jobs that are ended when their map tasks have won, and resumed; some of what they would adopt is damaged."""
+    """Jobs that end once their map tasks have won, and are resumed; some of the results to adopt are damaged."""
     ends = random.choice(({"cancel_in": Phase.REDUCE}, {"rates": {"raise": 0.1}}, {"stop_at_s": random.uniform(0, 2)}))
     kinds = random.sample(("object_shrinks_at_s", "object_vanishes_at_s", "input_changes_at_s"), random.randint(0, 1))
     damages = {kind: random.uniform(0.5, 4) for kind in kinds}
@@ -142,7 +142,7 @@ def _resumed(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _interrupted(scenario: Scenario, random: Random) -> Scenario:
-    """Coordinators that die or are refused half-way, over small batches and many parts, and little else goes wrong."""
+    """Coordinators that die or are refused half-way, with small batches and many parts, and few other faults."""
     faults = random.sample(("die-before", "die-after", "lose-answer", "late-effect", "refuse", "partial"), 2)
     return replace(
         scenario,
@@ -160,7 +160,7 @@ def _interrupted(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _lost(scenario: Scenario, random: Random) -> Scenario:
-    """One machine runs all, and is lost; the one that takes over may be smaller, or find the job cancelled."""
+    """One machine runs everything, and is lost. Its successor may be smaller, or find the job cancelled."""
     lost_at_s = random.uniform(0.3, 3)
     cancels = random.random() < 0.3
     return replace(
@@ -179,7 +179,7 @@ def _lost(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _lying(scenario: Scenario, random: Random) -> Scenario:
-    """Workers that report what is not so, and nothing else that would bring their job down."""
+    """Workers that send false reports, and no other fault that could fail their job."""
     return replace(
         scenario,
         io_rates={kind: {} for kind in scenario.io_rates},
@@ -192,7 +192,7 @@ def _lying(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _rivalling(scenario: Scenario, random: Random) -> Scenario:
-    """Two who want one output, and stand still between looking at it, claiming it and filling it."""
+    """Two jobs want one output, and pause between checking, claiming and filling it."""
     at = random.choice((("check",), ("create", "check_empty"), ("create", "check_empty"), ("begin_commit",)))
     return replace(
         scenario,
@@ -216,7 +216,7 @@ def _rivalling(scenario: Scenario, random: Random) -> Scenario:
 
 
 def _belated(scenario: Scenario, random: Random) -> Scenario:
-    """Attempts that are written down late, when their task has won, or its phase is over: zombies in the table."""
+    """Attempts that are written late, when their task has won or its phase is over: zombies in the table."""
     return replace(
         scenario,
         io_rates={kind: {} for kind in scenario.io_rates},
@@ -233,7 +233,7 @@ def _belated(scenario: Scenario, random: Random) -> Scenario:
     )
 
 
-#: How large a share of all seeds each family has.
+#: The share of all seeds that each family has.
 FAMILIES: Final[tuple[tuple[float, Callable[[Scenario, Random], Scenario]], ...]] = (
     (0.1, _contended),
     (0.07, _straggling),

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: drawn from a seed, numbered as it strikes, and healed in the end."""
+"""Faults and their times: drawn from a seed, numbered as they strike, and stopped in the end."""
 
 from bisect import bisect
 from collections import Counter
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from tests.simulation.loop import START, Loop
 from tests.simulation.scenario import Scenario
 
-AIMED: Final = 0.5  # how often a fault strikes that a scenario has aimed at one operation
+AIMED: Final = 0.5  # how often a fault that a scenario aims at one operation strikes
 
 
 class Strike(NamedTuple):
-    """A fault that struck: the how-manieth, when, which, where."""
+    """A fault that struck: its number, time, name and place."""
 
     number: int
     at_s: float
@@ -22,7 +22,7 @@ class Strike(NamedTuple):
 
 
 class Faults:
-    """Draws faults. ``allowed`` are the numbers of those that may strike, where a failure is being shrunk."""
+    """Draws faults. While a failure is shrunk, only faults with ``allowed`` numbers strike."""
 
     def __init__(self, scenario: Scenario, loop: Loop, allowed: frozenset[int] | None = None) -> None:
         self.struck: list[Strike] = []
@@ -43,14 +43,14 @@ class Faults:
         }
 
     def strikes(self, fault: str, where: str) -> bool:
-        """Whether ``fault`` strikes on this occasion."""
+        """Return whether ``fault`` strikes on this occasion."""
         rate = self._rates.get(fault)
         if rate is None or self.healed or self._random.random() >= rate:
             return False
         return self._strike(fault, where)
 
     def of_io(self, kind: str, where: str, method: str) -> str | None:
-        """Return the fault that hits an operation of such a process, if any does."""
+        """Return the fault that hits an operation of such a process, if any."""
         if self.healed:
             return None
         aimed = self._aimed.get(method)
@@ -70,18 +70,18 @@ class Faults:
         return fault if self._strike(fault, where) else None
 
     def scheduled(self, fault: str, where: str) -> bool:
-        """Whether a fault that the scenario has set for this moment strikes."""
+        """Return whether a fault that the scenario schedules for this moment strikes."""
         return not self.healed and self._strike(fault, where)
 
     def latency_s(self) -> float:
-        """How long an operation takes: 5 to 40 ms, and once in a thousand times 400 times as long."""
+        """Return how long an operation takes: 5 to 40 ms, and 400 times as long for one in a thousand."""
         latency_s = 0.005 + 0.035 * self._latency.random()
         if not self.healed and self._latency.random() < 0.001 and self._strike("slow", "anywhere"):
             return 400 * latency_s
         return latency_s
 
     def clock_steps(self, where: str) -> float | None:
-        """Return how far ahead a clock is from now on, if it is set just before it is read."""
+        """Return the new offset of a clock, if it is set just before it is read."""
         if self.healed or not self._steps or self._clocks.random() >= self._steps:
             return None
         ahead_s = self._clocks.uniform(-self._skew_s, self._skew_s)
@@ -94,7 +94,7 @@ class Faults:
         return self._random.randrange(number)
 
     def shuffled(self, items: list[int]) -> list[int]:
-        """Return ``items`` in an order by chance."""
+        """Return ``items`` in random order."""
         return self._random.sample(items, len(items))
 
     def _strike(self, fault: str, where: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a malicious or broken sender may put before `record`: it holds the right to call it, and no more."""
+"""Events that a malicious or broken sender may send to `record`, which it has the right to invoke."""
 
 import copy
 from typing import Any
@@ -15,7 +15,7 @@ _PART = {
 
 
 def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return events that speak for what their sender has no token for, or of what it cannot have done.
+    """Return events for attempts whose token the sender does not have, or that it cannot have caused.
 
     All come from ``request``'s attempt, whose own token user code can read.
     """
@@ -27,12 +27,12 @@ def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any
         {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": one, "responsePayload": None}
         for one in (elsewhere, without, later)
     ]
-    told: dict[str, Any] = event.get("responsePayload") or {}
-    if "failure" in told:
+    payload: dict[str, Any] = event.get("responsePayload") or {}
+    if "failure" in payload:
         of_another = {"phase": request.phase, "task": request.task + 1, "attempt": request.attempt}
         failure = {"kind": "crash", "message": "made up", **of_another}
-        made.append({**event, "responsePayload": {**told, "manifest": None, "failure": failure}})
-    manifest = told.get("manifest")
+        made.append({**event, "responsePayload": {**payload, "manifest": None, "failure": failure}})
+    manifest = payload.get("manifest")
     if manifest is not None:
         for changes in (
             {"task": manifest["task"] + 1},
@@ -51,14 +51,14 @@ def forgeries(request: TaskRequest, event: dict[str, Any]) -> list[dict[str, Any
             forged = copy.deepcopy(event)
             forged["responsePayload"]["manifest"].update(changes)
             outer = {name: value for name, value in changes.items() if name in ("task", "attempt", "phase")}
-            for told in ({}, outer) if outer else ({},):  # of whom the report says that it is, and the manifest
+            for payload in ({}, outer) if outer else ({},):  # the claimed identity of the report, and of the manifest
                 made.append(copy.deepcopy(forged))
-                made[-1]["responsePayload"].update(told)
+                made[-1]["responsePayload"].update(payload)
     return [one for one in made if one != event]
 
 
 def lies_for(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what a worker may say in the place of ``report`` that looks right, and is not so."""
+    """Return plausible but false reports in place of ``report``."""
     manifest = report["manifest"]
     if manifest is None:
         return []
@@ -76,7 +76,7 @@ def lies_for(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def garbled(event: dict[str, Any], faults: Faults) -> dict[str, Any]:
-    """Return what may arrive instead of a report: payloads that were left out, or are something else."""
+    """Return events that are not reports: with missing payloads, or of other content."""
     choices: list[dict[str, Any]] = [
         {"requestContext": event["requestContext"]},
         {**event, "responsePayload": None, "requestPayload": None},

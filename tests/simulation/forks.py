@@ -1,6 +1,6 @@
-"""Run each mutant in a process of its own, forked from one that has imported the simulator unchanged.
+"""Run each mutant in its own process, forked from one that has imported the unchanged simulator.
 
-The fork forgets the module that is to change, and all that have imported it, and imports these anew.
+The fork forgets the module to change and all modules that have imported it, and imports them again.
 """
 
 import builtins
@@ -21,7 +21,7 @@ Importers = Mapping[str, set[str]]
 def first_violations(
     mutants: Iterable[Mutant], seeds_of: SeedsOf, *, processes: int
 ) -> Iterator[tuple[Mutant, tuple[int, str] | None]]:
-    """Yield each mutant with the first of its seeds that breaks an invariant, and which; with nothing if none does.
+    """Yield each mutant with its first seed that breaks an invariant and the violation, or with None.
 
     Raises:
         RuntimeError: the process of a mutant has died; it has printed why.
@@ -37,7 +37,7 @@ def first_violations(
 
 
 def warm_up() -> Importers:
-    """Import the simulator, and return for each module of it and of s3mr the modules that have imported it."""
+    """Import the simulator; return for each module of it and of s3mr the modules that have imported it."""
     importers: defaultdict[str, set[str]] = defaultdict(set)
     imported = builtins.__import__
 
@@ -66,9 +66,9 @@ def warm_up() -> Importers:
 
 
 def affected(module: str, importers: Importers) -> list[str]:
-    """Return a module and all that may hold anything of it, because they have imported it or one that has.
+    """Return a module and all that imported it, directly or indirectly.
 
-    A package goes with all its modules: it may have told one of them about another, as formats are registered.
+    A package includes all its modules: it may have registered one of them with another, as with formats.
     """
     found = [module]
     for each in found:
@@ -78,7 +78,7 @@ def affected(module: str, importers: Importers) -> list[str]:
 
 
 def forget(modules: Iterable[str]) -> None:
-    """Have these modules imported anew when they are asked for."""
+    """Make these modules be imported again when they are needed."""
     for name in modules:
         parent, _, child = name.rpartition(".")
         if sys.modules.pop(name, None) and parent in sys.modules:
@@ -86,7 +86,7 @@ def forget(modules: Iterable[str]) -> None:
 
 
 def _packages(module: str) -> set[str]:
-    """The packages in which a module lies, whose own code has run before it."""
+    """Return the packages of a module, whose code ran before it."""
     parts = module.split(".")
     return {".".join(parts[:end]) for end in range(2, len(parts))}
 

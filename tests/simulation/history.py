@@ -1,4 +1,4 @@
-"""What has befallen a simulated job: every harm that was done to it, so that its failure can be judged."""
+"""The history of a simulated job: every fault that hit it, so that its failure can be judged."""
 
 from collections import Counter
 from typing import Final
@@ -9,37 +9,37 @@ from tests.simulation.loop import START, Process
 from tests.simulation.scenario import Scenario
 
 Task = tuple[str, Phase, int]  # job, phase, number
-Attempt = tuple[str, Phase, int, int]  # and the attempt's number
+Attempt = tuple[str, Phase, int, int]  # the task, and the attempt's number
 
 _REFUSED: Final = ("refuse", "lose-answer", "late-effect", "partial", "truncate")
 
 
 class History:
-    """Remembers harms, by attempt where they are one attempt's."""
+    """Records faults, by attempt if they hit a single one."""
 
     def __init__(self) -> None:
-        self.died: set[Attempt] = set()  # of which nothing may have been heard in time
+        self.died: set[Attempt] = set()  # that may not have reported in time
         self.raised: set[Attempt] = set()  # in which a user's function raised
-        self.refused: set[Attempt] = set()  # that met a busy service, or read what broke off
+        self.refused: set[Attempt] = set()  # that met a busy service or a truncated read
         self.invoked: Counter[Attempt] = Counter()
-        self.no_rooms: Counter[Task] = Counter()  # attempts for which there was no room in time
-        self.damages = 0  # what was read was damaged, or is gone …
-        self.damaged_at = 0.0  # … the last time
-        self.began_at: dict[str, float] = {}  # jobs: when whoever wrote it down set out to do so
-        self.taken_over: set[str] = set()  # jobs whose machine was lost, and whose attempts are being launched again
+        self.no_rooms: Counter[Task] = Counter()  # attempts that found no free worker in time
+        self.damages = 0  # number of damaged or missing reads
+        self.damaged_at = 0.0  # time of the last damage
+        self.began_at: dict[str, float] = {}  # jobs: when their submitter started
+        self.taken_over: set[str] = set()  # jobs whose machine was lost, and whose attempts are being relaunched
         self.inputs_changed_at: float | None = None
-        self.stopped: set[str] = set()  # jobs that were to be ended because their coordinator failed
+        self.stopped: set[str] = set()  # jobs to be ended because their coordinator failed
         self.cancelled: set[str] = set()
         self.committed: set[str] = set()  # jobs that began to commit
-        self.claimed_late: set[str] = set()  # jobs that had ended when somebody claimed their output for them
+        self.claimed_late: set[str] = set()  # jobs that had ended when their output was claimed for them
 
     def damaged(self, now: float) -> None:
-        """Note that something was damaged."""
+        """Record that something was damaged."""
         self.damages += 1
         self.damaged_at = now
 
     def harmed(self, process: Process, fault: str, now: float) -> None:
-        """Note that an operation of ``process`` met ``fault``."""
+        """Record that an operation of ``process`` met ``fault``."""
         if fault in ("flip", "truncate"):
             self.damaged(now)
         if not isinstance(process.work, TaskRequest):
@@ -51,10 +51,10 @@ class History:
             self.died.add(attempt)
 
     def excuses(self, job: JobState, scenario: Scenario, now: float, *, rivalled: bool, lied: bool) -> bool:
-        """Whether ``job`` may have failed as it did, if it was not for a task.
+        """Return whether ``job`` had a reason for a failure that is not a task's.
 
-        ``rivalled``: another job had its output before it began anything, or, of another table, before it committed.
-        ``lied``: one of its winners is not true.
+        ``rivalled``: another job had its output before it began, or, in another table, before it committed.
+        ``lied``: one of its winners is false.
         """
         failure = job.failure
         if failure is None:
@@ -72,15 +72,15 @@ class History:
 
 
 def task_of(request: TaskRequest) -> Task:
-    """Return the task that a request is about."""
+    """Return the task of a request."""
     return (request.spec.job_id, request.phase, request.task)
 
 
 def attempt_of(request: TaskRequest) -> Attempt:
-    """Return the attempt that a request is for."""
+    """Return the attempt of a request."""
     return (*task_of(request), request.attempt)
 
 
 def since_start(now: float) -> float:
-    """Return a moment as seconds after the start."""
+    """Return a time as seconds after the start."""
     return now - START

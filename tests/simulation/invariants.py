@@ -1,6 +1,6 @@
-"""The safety invariants S1 to S14, looked at after every effect on the table, the bucket and the output.
+"""The safety invariants S1 to S14, checked after every effect on the table, the bucket and the output.
 
-What is said of a violation is the invariant's number in the design's section 8, and what was seen.
+A violation is reported with the invariant's number in the design's section 8, and what was observed.
 """
 
 from typing import Any, Final
@@ -35,29 +35,29 @@ _ALLOWED: Final = {  # to workers
     "part": ("write", "finish", "abandon"),
 }
 
-_FENCED: Final = ("complete", "publish", "withdraw", "discard_open", "seal", "release_output")  # by a write before
+_FENCED: Final = ("complete", "publish", "withdraw", "discard_open", "seal", "release_output")  # by an earlier write
 
 
 class Invariants:
-    """Watches one world; what it finds is in the `Facts`."""
+    """Watches one world, and reports its findings to the `Facts`."""
 
     def __init__(self, facts: Facts, scenario: Scenario) -> None:
         self._facts, self._check = facts, facts.check
         self.attempts = Attempts(facts, scenario)
         self.reports = Reports(facts)
         self.visible = Visible(facts)
-        self._workers: dict[str, Process] = {}  # who first used a worker id
-        self._leaders: dict[tuple[str, int], Process] = {}  # who wrote under an epoch
+        self._workers: dict[str, Process] = {}  # the first process with each worker ID
+        self._leaders: dict[tuple[str, int], Process] = {}  # the process that wrote under each epoch
         self._ends: set[Process] = set()  # ticks that are to end their job
-        self._leads: set[Process] = set()  # ticks that have written their job since they looked at it
+        self._leads: set[Process] = set()  # ticks that have written their job since they observed it
         self._overtaken: set[Process] = set()  # ticks whose last write was refused
-        self._told: set[Process] = set()  # ticks that have read that a working job is to be cancelled
+        self._cancelling: set[Process] = set()  # ticks that have read that a working job is to be cancelled
         self._ignored: dict[Process, int] = {}  # completions that a tick has counted as ignored
 
     # Operations.
 
     def before(self, process: Process, port: str, method: str, args: tuple[Any, ...]) -> None:
-        """S12: nobody may do more than their role. S9: a coordinator that was overtaken does nothing more."""
+        """S12: a process does only what its role allows. S9: an overtaken coordinator does nothing more."""
         self._check(port in _PORTS[process.kind], "S12", f"{process.name} used {port}.{method}")
         if process in self._overtaken:
             self._check(method == "observe", "S9", f"{process.name} was overtaken, and used {port}.{method}")
@@ -83,7 +83,7 @@ class Invariants:
             self._uses_worker(process, note.worker if note else args[0].removeprefix(own).split("-")[0])
 
     def after(self, process: Process, port: str, method: str, args: tuple[Any, ...], more: Any, answer: Any) -> None:
-        """Look at what the operation has changed."""
+        """Check what the operation has changed."""
         if process.kind == "tick":
             self._after_tick(process, method, args, answer)
         if port == "table":
@@ -105,30 +105,30 @@ class Invariants:
             self.visible.after_output()
 
     def _after_tick(self, process: Process, method: str, args: tuple[Any, ...], answer: Any) -> None:
-        """L4: a tick that has read the wish for a job's end does nothing before it has begun that end."""
+        """L4: a tick that has read a cancel request does nothing before it starts to end the job."""
         if method == "observe":
             self.attempts.observed(process, answer)
             self._leads.discard(process)
             asked = answer is not None and answer.cancel_requested and answer.job.phase.working
-            (self._told.add if asked else self._told.discard)(process)
+            (self._cancelling.add if asked else self._cancelling.discard)(process)
         elif method == "replace" and process in self._ends:
             self._check(not args[0].phase.working, "L1", f"{process.name} was to end its job, and goes on")
-        elif process in self._told and method in ("replace", "begin", "claim_output"):
-            self._told.discard(process)
+        elif process in self._cancelling and method in ("replace", "begin", "claim_output"):
+            self._cancelling.discard(process)
             stops = method == "replace" and args[0].phase is Phase.STOPPING and args[0].cancelled
             self._check(stops, "L4", f"{process.name} had read of a cancel, and did {method}")
 
     def _completed(self, process: Process, part: Part) -> None:
-        """S10: a commit notes how far it has come, so that the next tick does not complete all parts again."""
+        """S10: a commit saves its progress, so that the next tick does not complete all parts again."""
         ahead = int(part.name.removeprefix(object_names.PART_PREFIX)) - self._facts.jobs[process.work].cursor
         self._check(ahead < limits.COMMIT_BATCH, "S10", f"{part.name} is completed, and {ahead} more may be again")
 
     # Attempts and executions.
 
     def _invoked(self, process: Process, request: TaskRequest) -> None:
-        """S5: no reducer starts before all map winners are fixed."""
+        """S5: a reducer starts only after all map winners are fixed."""
         if request.spec.job_id in self._facts.erased:
-            return  # somebody stood still for so long that the job is no more
+            return  # the caller paused for so long that the job was erased
         job = self._facts.jobs[request.spec.job_id]
         own = request.token == own_token(job, attempt_of(request))
         self._check(own, "S1", f"{request.phase} {request.task} was invoked with a token that is not its attempt's")
@@ -138,11 +138,11 @@ class Invariants:
             self._check(won == job.spec.map_tasks, "S5", f"a reducer was started with {won} map winners")
 
     def ends(self, process: Process) -> None:
-        """Note that a tick is to end its job."""
+        """Record that a tick is to end its job."""
         self._ends.add(process)
 
     def crashed(self, process: Process, error: Exception) -> None:
-        """Nothing but a busy service may end tick, record or a worker with an error."""
+        """Tick, record and workers raise no error, except for a busy service."""
         self._facts.broken("bug", f"{process.name} raised {type(error).__name__}: {error}")
 
     def _uses_worker(self, process: Process, worker: str) -> None:
@@ -176,7 +176,7 @@ class Invariants:
             return
         before = self._facts.jobs.get(job.spec.job_id)
         leader = self._leaders.setdefault((job.spec.job_id, job.epoch), process)
-        same = before == job and process.kind == leader.kind == "person"  # both adopt all that there is: none leads
+        same = before == job and process.kind == leader.kind == "person"  # both only adopt: neither leads
         both = f"{leader.name} and {process.name} both wrote under epoch {job.epoch}"
         self._check(leader is process or same, "S9", both)
         self._facts.jobs[job.spec.job_id] = job
@@ -200,8 +200,8 @@ class Invariants:
         self._check(leased, "S7", f"{name}: the last lease ends earlier than one that was given")
         self.attempts.logged(process, before, job)
         won = len(self._facts.winning(job.spec.job_id, job.phase))
-        told = not job.phase.working or 0 <= job.done <= won
-        self._check(told, "S10", f"{name}: {job.done} tasks are said to be done, {won} are")
+        plausible = not job.phase.working or 0 <= job.done <= won
+        self._check(plausible, "S10", f"{name}: {job.done} tasks are said to be done, {won} are")
         self._check(before.phase.working or job.cancelled == before.cancelled, "S9", f"{name}: cancelled too late")
         if job.phase is Phase.COMMITTING and before.phase is not Phase.COMMITTING:
             self.visible.committing(job)
@@ -218,30 +218,30 @@ class Invariants:
             self.visible.released(job)
 
     def _created(self, job: JobState) -> None:
-        """S3: a job is written down when all that its workers will read is there."""
+        """S3: a job is created only after everything that its workers read."""
         needs = (object_names.plan(job.spec.job_id), object_names.bundle(job.spec.job_id))
         missing = [key for key in needs if key not in self._facts.bucket.objects]
         there = not missing or self._facts.history.damages > 0
         self._check(there, "S3", f"job {job.spec.job_id} is written down without {missing}")
 
     def _known_ignored(self, job: JobState) -> int:
-        """How many executions have completed in vain."""
+        """Return how many executions have completed in vain."""
         log, job_id = self._facts.table.log, job.spec.job_id
         known = (one for key, one in log.items() if key[0] == job_id)
         return sum(verdict == Verdict.IGNORED and report.manifest is not None for report, verdict, _ in known)
 
     def _winners_kept(self, process: Process) -> None:
-        """S1: winners stand for ever. S3: what a winner names is there. S6: nothing wins after the end."""
+        """S1: winners never change. S3: their objects exist. S6: no task wins after the end."""
         standing = self._facts.table._winners
         for key, manifest in self._facts.winners.items():
             if standing.get(key) is not manifest:
                 self._facts.broken("S1", f"the winner of {key} was replaced by {standing.get(key)}")
         for key, found in standing.items():
             if key in self._facts.winners or not isinstance(found, Manifest) or key[0] in self._facts.erased:
-                continue  # what comes after a clean names a job that is no more
+                continue  # a late write after a clean names an erased job
             self._facts.won(key, found)
             job = self._facts.jobs[key[0]]
-            by_person = process.kind == "person"  # adopted for a job that was given up, and that nobody drives
+            by_person = process.kind == "person"  # adopted for a job that was given up, and that no process drives
             self._check(by_person or not job.phase.terminal, "S6", f"{key} was won after the job had {job.phase}")
             self.reports.won(key, found)
             self._facts.check_stored(job, found)

@@ -1,4 +1,4 @@
-"""The verdict on a whole run: output against oracle, failures against what was done, liveness against bounds."""
+"""The verdict on a whole run: output against oracle, failures against their causes, liveness against time limits."""
 
 import json
 import math
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def bound_s(scenario: Scenario) -> float:
     """Return how long after the world has healed everything must have ended (L1, L2, L4).
 
-    What hangs is over with its lease; then at most one more attempt a task, in waves of what runs at once; and the
-    longest that a service's refusal is waited for, or a paused process stands still.
+    A hanging attempt ends with its lease. Then each task has at most one more attempt, in waves of concurrent ones. Add
+    the longest retry of a refused request, or the longest pause of a process.
     """
     tasks = sum(map(len, scenario.texts)) // scenario.split_size_bytes + len(scenario.texts)
     tasks += max(scenario.reducers, scenario.rival_reducers)
@@ -37,7 +37,7 @@ def bound_s(scenario: Scenario) -> float:
 
 
 def check_cancelled(world: "World") -> None:
-    """L4: a cancel ends a job within a tick and a lease; a coordinator that stands still may wake up late."""
+    """L4: a cancel ends a job within a tick and a lease. A paused coordinator may resume late."""
     for job_id in world.history.cancelled & world.facts.jobs.keys() - world.facts.erased:
         job = world.facts.jobs[job_id]
         if not job.phase.terminal:
@@ -45,17 +45,17 @@ def check_cancelled(world: "World") -> None:
 
 
 def check_deadline(world: "World", process: Process, job: JobState) -> None:
-    """L1: a coordinator that sets out after a job's deadline ends it."""
+    """L1: a coordinator that starts after a job's deadline ends the job."""
     late_s = process.born_at - job.created_at - job.spec.deadline_s - 2 * world.scenario.skew_s
     ends = late_s < 0 or not job.phase.working or job.spec.job_id in world.history.taken_over
     world.facts.check(ends, "L1", f"job {job.spec.job_id} goes on {late_s:.0f} s after its deadline")
 
 
 def check_room(world: "World", job_id: str) -> None:
-    """S10: no more attempts at once than there is room for, unless a coordinator that stood still begins some again."""
+    """S10: at most as many attempts run at once as allowed, unless a coordinator that paused begins some again."""
     counts, scenario = world.faults.counts, world.scenario
     stands_still = ("pause", "late-effect", "second-coordinator", "stop", "lose-machine")
-    slow = counts["slow"] and scenario.io_rates["tick"]  # alone, it lets nobody else begin anything meanwhile
+    slow = counts["slow"] and scenario.io_rates["tick"]  # alone, it lets no other process begin anything meanwhile
     if any(counts[fault] for fault in stands_still) or slow or scenario.skew_s:
         return
     live = [one for key, one in world.table._live.items() if key[0] == job_id]
@@ -65,7 +65,7 @@ def check_room(world: "World", job_id: str) -> None:
 
 
 def disturbed(world: "World") -> bool:
-    """Whether something may have disturbed the coordinator, so that it may be late, or do something again."""
+    """Return whether something may have disturbed the coordinator, so that it may be late, or repeat something."""
     scenario = world.scenario
     return bool(
         scenario.io_rates["tick"]
@@ -75,19 +75,19 @@ def disturbed(world: "World") -> bool:
         or scenario.machine_dies_at_s
         or scenario.machine_dies_at_write
         or world.faults.counts["slow"]
-        or world.deaths.met > 1  # after one, all that was begun has won before a coordinator comes back
+        or world.deaths.met > 1  # after one, all begun attempts have won before a coordinator comes back
         or any(name in scenario.rates for name in _DISTURBING)
     )
 
 
 def check_once(world: "World", request: TaskRequest) -> None:
-    """S10: a coordinator that nothing disturbs begins an attempt once."""
+    """S10: an undisturbed coordinator begins an attempt once."""
     again = world.history.invoked[attempt_of(request)] > 1
     world.facts.check(not again or disturbed(world), "S10", f"{request.phase} {request.task} was begun again")
 
 
 def unfinished(world: "World") -> str:
-    """Return what still goes on, or an empty string."""
+    """Describe what is not finished, or return an empty string."""
     jobs = world.facts.jobs
     for job_id, job in jobs.items():
         if job_id in world.facts.erased:
@@ -103,7 +103,7 @@ def unfinished(world: "World") -> str:
 
 
 def judge(world: "World") -> str | None:
-    """Return what is wrong with how it all ended."""
+    """Return the violation at the end of a run, if any."""
     facts = world.facts
     if waiting := unfinished(world):
         facts.broken("L1", f"nothing happens any more, and {waiting}")
@@ -126,21 +126,21 @@ def _judge_end(world: "World", job: JobState) -> None:
         _judge_calm(world, job)
     elif job.phase is Phase.CANCELLED:
         facts.check(job.spec.job_id in history.cancelled, "S9", f"{name} was cancelled by nobody")
-    elif job.attempts or (job.cursor and not job.spec.resumed_from):  # else it was given up before it began
+    elif job.attempts or (job.cursor and not job.spec.resumed_from):  # otherwise it was given up before it began
         story = job.failure.story() if job.failure else "no reason"
         lied = bool(world.invariants.reports.untrue[job.spec.job_id])
         ended_at = job.ended_at or 0.0
-        said = job.failure.message if job.failure else ""
-        rivalled = not job.attempts and _by_rival(world, said, job.spec)
-        rivalled |= world.scenario.rival_elsewhere and _by_rival_at_commit(world, said, job.spec)
+        message = job.failure.message if job.failure else ""
+        rivalled = not job.attempts and _by_rival(world, message, job.spec)
+        rivalled |= world.scenario.rival_elsewhere and _by_rival_at_commit(world, message, job.spec)
         excused = history.excuses(job, world.scenario, ended_at, rivalled=rivalled, lied=lied)
         facts.check(excused, "L5", f"{name} failed without a cause: {story}")
 
 
 def _judge_output(world: "World", job: JobState) -> None:
-    """S4: the output is the sequential run's, byte for byte. S14: no record was dropped."""
+    """S4: the output equals the sequential run's, byte for byte. S14: no record was dropped."""
     facts = world.facts
-    inputs = (world.sources, world.inputs.objects)  # they may have changed before the job was planned
+    inputs = (world.sources, world.inputs.objects)  # inputs may have changed before the job was planned
     scenario = world.scenario.job_of(job.spec.bundle.name)
     wanted = [oracle.expected(scenario, each) for each in inputs]
     visible = _visible(world)
@@ -153,11 +153,11 @@ def _judge_output(world: "World", job: JobState) -> None:
 
 
 def _judge_success(world: "World", job: JobState) -> None:
-    """S3: the parts are what ``_SUCCESS`` says of them, and it counts as its job does."""
+    """S3: the parts match ``_SUCCESS``, and its counters match the job's."""
     visible, success = _visible(world), json.loads(world.folder.objects[object_names.SUCCESS])
-    counted, told = job.counters.model_dump(), success["counters"]
-    same = told == {name: counted[name] for name in told}
-    world.facts.check(same, "S3", f"_SUCCESS counts {told}, and its job {counted}")
+    counted, published = job.counters.model_dump(), success["counters"]
+    same = published == {name: counted[name] for name in published}
+    world.facts.check(same, "S3", f"_SUCCESS counts {published}, and its job {counted}")
     for part in success["parts"]:
         body = visible.get(part["name"], b"")
         same = (len(body), f"{google_crc32c.value(body):08x}") == (part["size_bytes"], part["crc32c"])
@@ -165,7 +165,7 @@ def _judge_success(world: "World", job: JobState) -> None:
 
 
 def _judge_calm(world: "World", job: JobState) -> None:
-    """S10: where nothing goes wrong and there is room, nothing is done twice."""
+    """S10: without faults and with enough capacity, nothing is done twice."""
     tasks = job.spec.map_tasks + job.spec.reducers
     if (
         world.faults.struck
@@ -189,30 +189,30 @@ def _judge_calm(world: "World", job: JobState) -> None:
         )
 
 
-def _may_be_refused(world: "World", said: str) -> bool:
-    """Whether there was a reason: a rival, another job of one's own, inputs that changed, a plan that is gone."""
-    done = any(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values())  # driven on by somebody else
+def _may_be_refused(world: "World", message: str) -> bool:
+    """Return whether there was a reason: a rival, another job of the same person, changed inputs, a missing plan."""
+    done = any(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values())  # driven by another process
     reasons = done or world.history.inputs_changed_at is not None or world.history.damages > 0
-    return reasons or _by_rival(world, said, None)
+    return reasons or _by_rival(world, message, None)
 
 
-def _by_rival(world: "World", said: str, spec: JobSpec | None) -> bool:
-    """Whether it is true that another job had the output, or had filled it; nothing else excuses a rival."""
+def _by_rival(world: "World", message: str, spec: JobSpec | None) -> bool:
+    """Return whether another job really had or had filled the output; this alone excuses an error about a rival."""
     others = [job for job in world.facts.jobs.values() if spec is None or job.spec.job_id != spec.job_id]
-    held = any(f"job {job.spec.job_id} writes to" in said for job in others)
-    filled = "not empty" in said and any(job.spec.job_id in world.history.committed for job in others)
+    held = any(f"job {job.spec.job_id} writes to" in message for job in others)
+    filled = "not empty" in message and any(job.spec.job_id in world.history.committed for job in others)
     return held or filled
 
 
-def _by_rival_at_commit(world: "World", said: str, spec: JobSpec) -> bool:
-    """Whether it is true that a job of another table has come first to the commit."""
+def _by_rival_at_commit(world: "World", message: str, spec: JobSpec) -> bool:
+    """Return whether a job of another table really committed first."""
     others = [job for job in world.facts.jobs.values() if job.spec.output != spec.output]
     committed = any(job.spec.job_id in world.history.committed for job in others)
-    return committed and ("another job commits here" in said or "in the way" in said)
+    return committed and ("another job commits here" in message or "in the way" in message)
 
 
 def _judge_output_place(world: "World") -> None:
-    """S2, S7: at most one job has succeeded into the output; else it is empty; and nothing is open there."""
+    """S2, S7: at most one job succeeded into the output; otherwise it is empty; and no upload is open there."""
     succeeded = sum(job.phase is Phase.SUCCEEDED for job in world.facts.jobs.values())
     visible, noted = sorted(world.folder.objects), world.invariants.visible.noted
     uploads = sorted(number for number, one in world.folder.uploads.items() if one.data or number in noted)
@@ -223,11 +223,11 @@ def _judge_output_place(world: "World") -> None:
 
 
 def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
-    """S7: of a success, or of a job that was cleaned up, nothing is left but what was to be kept."""
+    """S7: a success or a cleaned-up job leaves only what was to be kept."""
     facts, job_id = world.facts, job.spec.job_id
     stale = any(world.faults.counts[fault] for fault in ("late-effect", "pause", "slow", "second-coordinator"))
     kept = [key for key in world.bucket.objects if key.split("/")[1] == job_id]
-    adopts = job.spec.resumed_from is not None  # who stood still may do so very late, or write the index
+    adopts = job.spec.resumed_from is not None  # a paused process may do so very late, or write the index
     left = [key for key in kept if not (stale and (adopts or "/index/" in key))]
     if erased or (job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate):
         facts.check(not left or world.faults.counts["late-effect"] > 0, "S7", f"job {job_id} has left {left}")
@@ -235,7 +235,7 @@ def _judge_left(world: "World", job: JobState, *, erased: bool) -> None:
         facts.check(bool(kept), "S7", f"job {job_id} was to keep its intermediates, and has none")
     live = [key for key in world.table._live if key[0] == job_id]
     facts.check(not live or erased or stale, "S7", f"attempts of a job that has ended are still live: {live}")
-    claims = facts.table._claims.get(job.spec.output) == job_id  # void as it is
+    claims = facts.table._claims.get(job.spec.output) == job_id  # already void
     late = job_id in world.history.claimed_late
     facts.check(not claims or stale or late, "S7", f"job {job_id} has ended, and its claim stands")
 

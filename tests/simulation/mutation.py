@@ -1,4 +1,4 @@
-"""Breaks s3mr on purpose, in memory: a mutant is a change of one module's text, made while it is imported."""
+"""Break s3mr on purpose, in memory: a mutant changes a module's text while it is imported."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from types import CodeType, ModuleType
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One breakage. ``seed`` is the first one known to show it; ``changes`` are (text, other text), each found once."""
+    """One change of code. ``seed`` is the first to detect it. ``changes`` are (old, new) texts, each found once."""
 
     name: str
     module: str
@@ -19,7 +19,7 @@ class Mutant:
 
 
 def mutant(name: str, module: str, seed: int, *changes: tuple[str, str]) -> Mutant:
-    """Return the mutant that the arguments describe."""
+    """Return the mutant with these arguments."""
     return Mutant(name, module, seed, changes)
 
 
@@ -29,7 +29,7 @@ class _Loader(SourceFileLoader):
         self._mutant = mutant
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compile the changed text, never what was compiled before."""
+        """Compile the changed text, and never use cached bytecode."""
         return compile(mutated(self.get_source(fullname) or "", self._mutant), self.path, "exec", dont_inherit=True)
 
 
@@ -40,7 +40,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the mutant's module; all others are found as ever."""
+        """Find the mutant's module; find all others as usual."""
         if fullname != self._mutant.module:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -51,23 +51,23 @@ class _Finder(MetaPathFinder):
 
 
 def mutated(source: str, mutant: Mutant) -> str:
-    """Return ``source`` with the mutant's changes made.
+    """Return ``source`` with the mutant's changes.
 
     Raises:
-        ValueError: a text does not stand there exactly once; the code has changed, and the mutant must follow.
+        ValueError: a text does not occur exactly once; the code has changed, so update the mutant.
     """
     for before, after in mutant.changes:
         if source.count(before) != 1:
-            raise ValueError(f"mutant {mutant.name}: {before!r} stands in {mutant.module} {source.count(before)} times")
+            raise ValueError(f"mutant {mutant.name}: {before!r} occurs in {mutant.module} {source.count(before)} times")
         source = source.replace(before, after)
     return source
 
 
 def install(mutant: Mutant) -> None:
-    """Have the mutant's module imported changed, from now on.
+    """Make later imports of the mutant's module load the changed code.
 
     Raises:
-        ValueError: it has been imported already.
+        ValueError: it is already imported.
     """
     if mutant.module in sys.modules:
         raise ValueError(f"{mutant.module} was imported before it could be changed")

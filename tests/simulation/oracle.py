@@ -1,4 +1,4 @@
-"""What a job must write: the same computation in a few lines that share only the hash and the lines with s3mr."""
+"""The expected output of a job: the same computation in a few lines that share only hashing and formatting."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from s3mr.worker.user_functions import Functions
 from tests.simulation.scenario import Scenario
 
 POISON = "k0"  # the key on which a poisoned function raises
-MIXED = "in/0"  # the object whose keys are numbers, where keys are mixed
+MIXED = "in/0"  # the object whose keys are numbers, in a job with mixed keys
 
 
 def emit(_source: str, line: str) -> Iterator[tuple[str, int]]:
-    """The map function: a key, and how long its line is."""
+    """Map each line to its key and length."""
     if line:
         yield line, len(line)
 
@@ -25,7 +25,7 @@ def total(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
 
 
 def tag(source: str, line: str) -> Iterator[tuple[str, str]]:
-    """The map function of a job whose reduce shows the order of its values."""
+    """Map for a job whose reduce shows the order of its values."""
     if line:
         yield line, source[-1]
 
@@ -35,18 +35,18 @@ def join(key: str, values: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 
 def number(source: str, line: str) -> Iterator[tuple[Any, int]]:
-    """The map function of a job whose keys are of two types."""
+    """Map for a job whose keys have two types."""
     if line:
         yield (int(line[1:]) if source == MIXED else line), len(line)
 
 
 def by_hash(key: Any, reducers: int) -> int:
-    """The partition function of a job that chooses for itself."""
+    """Partition for a job with its own partition function."""
     return stable_hash(key) % reducers
 
 
 def functions(scenario: Scenario) -> Functions:
-    """Return the functions of the scenario's job, well behaved."""
+    """Return the functions of the scenario's job, without faults."""
     if scenario.map_only:
         return Functions(map=emit)
     partition = by_hash if scenario.own_partition else None
@@ -59,9 +59,9 @@ def functions(scenario: Scenario) -> Functions:
 
 
 def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] | bytes | None:
-    """Return what each part must hold; for a job without reduce, what all of them hold one after another.
+    """Return the content of each part, or of all parts in sequence for a job without reduce.
 
-    None: the job must fail, for its keys are of two types.
+    None: the job must fail, because its keys have two types.
     """
     job = functions(scenario)
     records = [(source, line) for source in sorted(sources) for line in _lines(sources[source])]
@@ -81,7 +81,7 @@ def expected(scenario: Scenario, sources: dict[str, bytes]) -> dict[str, bytes] 
 
 
 def records_in(sources: dict[str, bytes]) -> int:
-    """How many records the inputs hold."""
+    """Return the number of records in the inputs."""
     return sum(len(_lines(content)) for content in sources.values())
 
 

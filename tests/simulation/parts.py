@@ -28,16 +28,16 @@ from tests.simulation.scenario import RIVAL, Scenario
 from tests.submissions import submission
 
 OUTPUT: Final = "mem://out"
-CLAIMED_ELSEWHERE: Final = "mem://out?table=another"  # the same output, to whoever has another table
+CLAIMED_ELSEWHERE: Final = "mem://out?table=another"  # the same output, for a job in another table
 
 
-class Injected(Exception):  # noqa: N818 - what a user's function raises
+class InjectedError(Exception):
     """Raised by a user's function."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Makes the parts of s3mr; ``store`` and ``objects`` are the ports of table and bucket."""
+    """Creates the parts of s3mr. ``store`` and ``objects`` are the ports of table and bucket."""
 
     scenario: Scenario
     operations: Operations
@@ -52,11 +52,11 @@ class Parts:
     parallel: AnyOrder
 
     def recorder(self) -> Recorder:
-        """The recorder of one function's environment."""
+        """Return the recorder of one function's environment."""
         return Recorder(self.store, self.clock)
 
     def ticker(self, invoker: Invoker) -> Ticker:
-        """The coordinator of one function's environment."""
+        """Return the coordinator of one function's environment."""
         launcher = Launcher(
             self.store, self.objects, self._port(invoker, "invoker"), self.parallel, self.clock, self.scenario.waiting_s
         )
@@ -73,7 +73,7 @@ class Parts:
         )
 
     def resumer(self) -> Resumer:
-        """What a person's command submits and resumes with."""
+        """Return what a person's command uses to submit and resume."""
         submitter = Submitter(
             inputs_of=lambda _pays: self._port(self.inputs, "inputs"),
             objects=self.objects,
@@ -86,7 +86,7 @@ class Parts:
         return Resumer(submitter, self.parallel)
 
     def submission(self, name: str) -> Submission:
-        """What the job of that name asks for."""
+        """Return the submission of the job with that name."""
         scenario = self.scenario.job_of(name)
         return submission(
             bundle=b"code",
@@ -127,7 +127,7 @@ class Parts:
         return TaskReader(inputs, decode_map_task(b"".join(plan), pointer), get_format("text"))
 
     def _functions(self, request: TaskRequest) -> Functions:
-        """The job's functions, any of which may raise at any call."""
+        """Return the job's functions. Any of them may raise at any call."""
         scenario = self.scenario.job_of(request.spec.bundle.name)
         good, where = oracle.functions(scenario), f"{request.phase} {request.task}"
         if not (scenario.poison or "raise" in scenario.rates):
@@ -138,7 +138,7 @@ class Parts:
                 poisoned = function is good.map and scenario.poison and second == oracle.POISON
                 if poisoned or self.faults.strikes("raise", where):
                     self.history.raised.add(attempt_of(request))
-                    raise Injected("poison" if poisoned else "by chance")
+                    raise InjectedError("poison" if poisoned else "by chance")
                 return function(first, second)
 
             return function and call

@@ -1,4 +1,4 @@
-"""The people of a simulation: they submit, cancel, resume and clean up, and their machines die like all others."""
+"""The people of a simulation submit, cancel, resume and clean up. Their machines can die, too."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +16,8 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import End, Loop, Process
 
 
-class Witness(Protocol):
-    """Is told what has become of what people do."""
+class PersonWitness(Protocol):
+    """Receives the results of what people do."""
 
     def resumed(self, job: JobState) -> None: ...
 
@@ -27,9 +27,9 @@ class Witness(Protocol):
 
 
 class Person:
-    """Somebody who wants one job done, and keeps at it until it is done or refused.
+    """A person who wants one job done, and keeps trying until it is done or refused.
 
-    ``table`` is the truth, which a person would see with `s3mr ls`; whatever a person does goes through ports.
+    ``table`` is the truth, as shown by `s3mr ls`. All actions of a person go through ports.
     """
 
     def __init__(
@@ -43,19 +43,19 @@ class Person:
         *,
         resumes: bool,
         drives: bool,
-        witness: Witness,
+        witness: PersonWitness,
     ) -> None:
         self.jobs: list[str] = []  # the newest last
         self.refused: S3mrError | None = None
         self._loop, self._faults, self._cloud, self._table = loop, faults, cloud, table
         self._resumer, self._submission, self._resumes, self._witness = resumer, submission, resumes, witness
-        self._drives = drives  # the command that submits a job leads it, too, as on a laptop
+        self._drives = drives  # the command that submits a job also leads it, as on a laptop
 
     def made(self, spec: JobSpec) -> None:
-        """Note that a job of mine was written down."""
+        """Record that a job of this person was created."""
         if spec.job_id not in self.jobs:
             self.jobs.append(spec.job_id)
-        self._resumes = self._resumes and spec.resumed_from is None  # once
+        self._resumes = self._resumes and spec.resumed_from is None  # only once
 
     @property
     def store(self) -> JobStore:
@@ -71,7 +71,7 @@ class Person:
         self._do(lambda: submitter.submit(submitter.plan(self._submission)), self._started)
 
     def cancel(self) -> None:
-        """Ask for the end of whatever goes on, and see to it that somebody hears."""
+        """Cancel the job that runs, and make sure that a coordinator learns of it."""
         for job_id in self.jobs:
             job = self._job(job_id)
             if job is not None and not job.released:
@@ -79,12 +79,12 @@ class Person:
                 self._do(wish, partial(self._see_to_it, job_id), otherwise=self.cancel)
 
     def look(self) -> None:
-        """See to it that what is mine goes on: take up, or begin anew, what has stopped; resume what has failed."""
+        """Make sure that this person's jobs progress: take over or start what has stopped, resume what has failed."""
         if self.refused is not None:
             return
         job = self._job(self.jobs[-1]) if self.jobs else None
         if job is None or (job.released and job.cursor == job.attempts == 0 and job.phase is Phase.FAILED):
-            self.begin()  # it never was, or was given up by who submitted it
+            self.begin()  # it was never created, or its submitter gave it up
         elif not job.released:
             self._do(
                 lambda: self._resumer.take_up(job.spec.job_id),
@@ -115,12 +115,12 @@ class Person:
         self.see_to(job_id)
 
     def see_to(self, job_id: str, *, holds: bool = False) -> None:
-        """See to it that somebody drives a job; ``holds``: the very command that has just taken its output."""
+        """Make sure that a process drives a job. ``holds``: the command that has just claimed its output."""
         if not self._cloud.has_coordinator(job_id):
             self._cloud.coordinate(job_id, holds=holds)
 
     def _give_up(self, job_id: str, error: RequestError) -> None:
-        """Cancel a job that cannot be taken up, because its output is another one's; unless it has ended meanwhile."""
+        """Cancel a job that cannot be taken over, because its output is another's, unless it has ended."""
         job = self._job(job_id)
         if job is None or job.released:
             self.look()
@@ -139,7 +139,7 @@ class Person:
         refused: Callable[[RequestError], object] | None = None,
         otherwise: Callable[[], object] | None = None,
     ) -> None:
-        """Do something; whatever it meets, go on somehow."""
+        """Run an action, and continue after any error."""
 
         def ended(end: End) -> None:
             if isinstance(end.error, (RequestError, InvariantError)):
@@ -147,7 +147,7 @@ class Person:
             if isinstance(end.error, RequestError):
                 (refused or self._refuse)(end.error)
             elif isinstance(end.error, InvariantError):
-                self._refuse(end.error)  # what it read is damaged, and stays so
+                self._refuse(end.error)  # the data that it read is damaged, and stays so
             elif end.killed or end.error is not None:
                 self._loop.after(self._faults.between(1, 6), otherwise or self.look)
             else:

@@ -1,6 +1,6 @@
 """The ports of a simulated process: every call takes virtual time, may be hit by a fault, and is watched.
 
-What a port does is done by the memory adapters; the contract suite holds them equal to the services.
+The memory adapters do the work; the contract suite keeps them equal to the services.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from s3mr.batching import batched
 from s3mr.errors import S3mrError, TransientError
 from s3mr.ports import Observation
 from tests.simulation.faults import Faults
-from tests.simulation.loop import START, Killed, Loop, Process
+from tests.simulation.loop import START, Loop, Process, ProcessKilled
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: Which argument of a method is a batch that a service may carry out in part.
+#: The argument of a method that is a batch, which a service may carry out in part.
 BATCHES: Final = {"begin": 1, "forget": 2, "seal": 2, "delete": 0, "discard_open": 0, "withdraw": 0}
 _PLAIN: Final = frozenset((str, bytes, int, float, type(None)))
 SLOW_S: Final = 8.0
@@ -30,7 +30,7 @@ LATE_EFFECT_S: Final = (0.01, 4.0)
 
 
 class Watcher(Protocol):
-    """Sees every operation's effect, before anybody else can do anything."""
+    """Sees every operation's effect before any other process can act."""
 
     def before(self, process: Process, port: str, method: str, args: tuple[Any, ...]) -> None: ...
 
@@ -42,7 +42,7 @@ class Watcher(Protocol):
 
 
 class Deaths:
-    """Deaths that a sweep has chosen: at which operation of the whole run, before or after its effect."""
+    """Deaths that a sweep selects: at which operation of the whole run, before or after its effect."""
 
     def __init__(self, chosen: dict[int, str] | None = None) -> None:
         self.chosen = chosen or {}
@@ -79,14 +79,14 @@ class Operations:
 
     @property
     def digest(self) -> str:
-        """The hash of all that has happened so far."""
+        """The hash of everything that happened so far."""
         return self._hash.hexdigest()
 
     def call(self, port: str, method: str, action: Callable[..., Any], args: tuple[Any, ...], more: Any) -> Any:
         """Carry out one operation for the current process."""
         process = self._loop.current
         if process is None or not process.alive:
-            raise Killed
+            raise ProcessKilled
         self.count += 1
         where = f"{process.name} {port}.{method}"
         args = tuple(_repeatable(one) for one in args)
@@ -115,7 +115,7 @@ class Operations:
         return answer
 
     def _with(self, fault: str | None, process: Process, method: str, args: tuple[Any, ...], effect: Any) -> Any:
-        """Return the answer to an operation that ``fault`` hits."""
+        """Return the response to an operation that ``fault`` hits."""
         match fault:
             case "refuse":
                 raise TransientError("503 Slow Down")
@@ -142,15 +142,15 @@ class Operations:
         return self.port(answer, "part") if method == "open_part" else answer
 
     def _torn(self, first: Observation, again: Callable[[], Observation | None]) -> Observation:
-        """Return an observation as a query gives it that is answered in two pages: what is live is seen later."""
+        """Return an observation as of a query with two pages: live attempts are read later."""
         self._loop.suspend(self._faults.latency_s())
         second = again()
         return first if second is None else Observation(first.job, first.cancel_requested, second.live)
 
     def _read(self, process: Process, port: str, answer: list[Any], where: str) -> Iterator[Any]:
-        """Return what was read; of the stack's bucket and the inputs it may arrive damaged.
+        """Return what was read. Data from the stack's bucket and the inputs may be damaged.
 
-        A flipped byte of an input has no checksum of ours to meet: that is left to the transport.
+        A flipped byte of an input is not detected by our checksums: that is left to the transport.
         """
         if port in ("objects", "inputs") and answer and isinstance(answer[0], bytes):
             if self._faults.strikes("truncate", where):
@@ -179,13 +179,13 @@ class _Port:
 
 
 class VirtualClock:
-    """The current process's clock. It may be set between any two readings, forwards or back."""
+    """The current process's clock. It may be set forwards or back between any two readings."""
 
     def __init__(self, loop: Loop, faults: Faults) -> None:
         self._loop, self._faults = loop, faults
 
     def now(self) -> float:
-        """The time, as this process believes it to be."""
+        """Return the time as this process sees it."""
         process = self._loop.current
         if process is None:
             return self._loop.now
@@ -195,31 +195,31 @@ class VirtualClock:
         return self._loop.now + process.skew_s
 
     def sleep(self, seconds: float) -> None:
-        """Stand still."""
+        """Pause."""
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         self._loop.suspend(seconds)
 
 
 class SeededEntropy:
-    """Unpredictable but for the seed."""
+    """Random digits that depend only on the seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(f"s3mr/{seed}/entropy")
 
     def hex(self, digits: int) -> str:
-        """That many hexadecimal digits."""
+        """Return ``digits`` hexadecimal digits."""
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"
 
 
 class AnyOrder:
-    """Calls that overlap: of those under way at once, any may come first."""
+    """Overlapping calls: any of the calls under way may run first."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
 
     def map(self, function: Callable[[T], U], items: Iterable[T], *, width: int) -> Iterator[U]:
-        """Yield the answers in the items' order; an error is raised in its turn."""
+        """Yield the results in the items' order; an error is raised at its position."""
         for batch in batched(items, width):
             answers: dict[int, U] = {}
             errors: dict[int, Exception] = {}
@@ -236,16 +236,16 @@ class AnyOrder:
 
 def _die(process: Process) -> None:
     process.alive = False
-    raise Killed
+    raise ProcessKilled
 
 
 def _quietly(effect: Callable[[], Any]) -> None:
-    with suppress(S3mrError, Killed):  # whoever asked was told long ago that it may not have happened
+    with suppress(S3mrError, ProcessKilled):  # the caller has already been told that it may not have happened
         effect()
 
 
 def _repeatable(argument: Any) -> Any:
-    """Return an argument with which an operation can be carried out again, or later."""
+    """Return a copy of an argument with which an operation can be repeated, or run later."""
     kind = type(argument)
     if kind in _PLAIN:
         return argument

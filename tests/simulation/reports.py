@@ -1,6 +1,6 @@
-"""The invariants of reports: S1 (whose they are), S8 (whose execution), S13 (how large), S14 (what became of them).
+"""The invariants of reports: S1 (senders), S8 (executions), S13 (sizes), S14 (results).
 
-The token's formula stands here once more, on purpose: what is compared with itself never differs.
+The token's formula is repeated here on purpose: comparing it with itself would prove nothing.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from tests.simulation.loop import Process
 
 
 class Reports:
-    """Watches what workers say, and what the recorder makes of it."""
+    """Checks workers' reports, and how the recorder handles them."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts, self._check = facts, facts.check
-        self._told: list[Manifest] = []  # by workers, all of them …
-        self._lies: list[Manifest] = []  # … and of these, those that are not true
+        self._reported: list[Manifest] = []  # by workers
+        self._lies: list[Manifest] = []  # those of them that are false
         self.untrue: defaultdict[str, list[str]] = defaultdict(list)  # jobs: tasks whose winners are lies
-        self._noted: dict[Process, Attempt | None] = {}  # of which attempt a recorder has noted a failure
+        self._noted: dict[Process, Attempt | None] = {}  # the attempt whose failure a recorder has stored
         self._writing: set[Process] = set()  # workers that have written to a part, and have not abandoned it
 
     def sent(self, payload: str) -> None:
@@ -39,34 +39,34 @@ class Reports:
         self._check(len(json.dumps(event)) < limits.PAYLOAD_BYTES_MAX, "S13", "a report is too large")
 
     def wrote(self, process: Process, method: str) -> None:
-        """Note what a worker does with its part."""
+        """Record what a worker does with its part."""
         (self._writing.discard if method == "abandon" else self._writing.add)(process)
 
     def reported(self, process: Process, report: dict[str, Any]) -> None:
-        """S8: an execution says which one it was. S7: one that fails leaves no part behind that it has begun."""
+        """S8: a report names its execution. S7: a failed execution leaves no part behind that it has begun."""
         self._check(report["worker"] is not None, "S8", f"{process.name} does not say which worker it was")
         if report["manifest"] is not None:
-            self._told.append(Manifest.model_validate(report["manifest"]))
+            self._reported.append(Manifest.model_validate(report["manifest"]))
         else:
             self._check(process not in self._writing, "S7", f"{process.name} has failed, and not abandoned its part")
 
     def lied(self, report: dict[str, Any]) -> None:
-        """Note what a worker has said against the truth."""
+        """Record a false report of a worker."""
         self._lies.append(Manifest.model_validate(report["manifest"]))
-        self._told.append(self._lies[-1])
+        self._reported.append(self._lies[-1])
 
     def noted(self, process: Process, job_id: str, phase: Phase, one: AttemptId, *, answer: bool) -> None:
-        """Note of which attempt a failure was written down, if it was."""
+        """Record the attempt whose failure was stored, if it was."""
         self._noted[process] = (job_id, phase, one.task, one.attempt) if answer else None
 
     def recorded(self, process: Process, event: object, report: Report | None, verdict: str) -> None:
-        """S1: a report counts if its token is its attempt's own, and only then. S14: what did not win is logged."""
+        """S1: a report counts if and only if its token is its attempt's own. S14: other results are logged."""
         if report is None or report.job_id in self._facts.erased or verdict == Verdict.UNKNOWN:
             return
         attempt = (report.job_id, report.phase, report.task, report.attempt)
         forged = report.token != own_token(self._facts.jobs[report.job_id], attempt)
-        told = f"a report {'without' if forged else 'with'} its attempt's token came to {verdict}: {event}"
-        self._check(forged == (verdict == Verdict.FORGED), "S1", told)
+        story = f"a report {'without' if forged else 'with'} its attempt's token came to {verdict}: {event}"
+        self._check(forged == (verdict == Verdict.FORGED), "S1", story)
         if verdict == Verdict.WON:
             return
         noted = self._noted.get(process)
@@ -76,13 +76,13 @@ class Reports:
         self._check(logged, "S14", f"a report came to {verdict}, and that is not logged: {event}")
 
     def won(self, key: Task, manifest: Manifest) -> None:
-        """S1: what wins was reported by a worker, as it stands."""
-        self._check(manifest in self._told, "S1", f"no worker has reported the winner of {key}")
+        """S1: a winner was reported by a worker, without change."""
+        self._check(manifest in self._reported, "S1", f"no worker has reported the winner of {key}")
         if manifest in self._lies:
             self.untrue[key[0]].append(f"{key[1]} {key[2]}")
 
     def committing(self, job: JobState) -> None:
-        """S14: what does not balance is never committed."""
+        """S14: books that do not balance are never committed."""
         untrue = self.untrue[job.spec.job_id]
         self._check(not untrue, "S14", f"job {job.spec.job_id} commits, and the books of {untrue} are wrong")
 

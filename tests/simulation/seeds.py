@@ -1,4 +1,4 @@
-"""Run many seeds, on some processes, and tell what was found."""
+"""Run many seeds, on several processes, and report the findings."""
 
 import hashlib
 import multiprocessing
@@ -10,15 +10,15 @@ from typing import Final
 
 from tests.simulation.drawing import draw
 from tests.simulation.shrinking import shrink
-from tests.simulation.world import Outcome, World
+from tests.simulation.world import SeedOutcome, World
 
-TOLD_MAX: Final = 3  # violations that are shrunk and told in full
+STORIES_MAX: Final = 3  # violations that are shrunk and reported in full
 TRACE_LINES_MAX: Final = 150
 CHUNK_SEEDS: Final = 25
 
 
-def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
-    """Run ``seeds``, print violations (the first ones as stories) and a summary; return how many there were."""
+def run(seeds: range, *, processes: int = 1, stories_max: int = STORIES_MAX) -> int:
+    """Run ``seeds``, print violations (the first ones as stories) and a summary; return the number of violations."""
     began_at = time.perf_counter()
     jobs: Counter[str] = Counter()
     faults = operations = violations = 0
@@ -31,7 +31,7 @@ def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
         if outcome.violation is not None:
             violations += 1
             print(f"seed {outcome.seed}: {outcome.violation}", flush=True)
-            if violations <= told_max:
+            if violations <= stories_max:
                 print("\n".join(story(outcome.seed)), flush=True)
     took_s = time.perf_counter() - began_at
     ends = ", ".join(f"{count:,} {phase}" for phase, count in sorted(jobs.items()))
@@ -44,7 +44,7 @@ def run(seeds: range, *, processes: int = 1, told_max: int = TOLD_MAX) -> int:
 
 
 def story(seed: int) -> Iterator[str]:
-    """Yield the lines that tell how a seed fails, with as few faults as are needed."""
+    """Yield lines that report how a seed fails, with as few faults as needed."""
     scenario = draw(seed)
     small = shrink(scenario, World(scenario, keeps_trace=True).run())
     yield f"  with {counted(len(small.strikes), 'fault')}: {small.violation}"
@@ -59,7 +59,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[Outcome]:
+def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[SeedOutcome]:
     """Yield outcomes in the order of the seeds."""
     if processes == 1:
         yield from map(_simulate, seeds)
@@ -68,10 +68,10 @@ def _outcomes(seeds: Iterable[int], processes: int) -> Iterator[Outcome]:
         yield from pool.imap(_simulate, seeds, chunksize=CHUNK_SEEDS)
 
 
-def _simulate(seed: int) -> Outcome:
+def _simulate(seed: int) -> SeedOutcome:
     return World(draw(seed)).run()
 
 
-def first_violation(seeds: Iterable[int]) -> Outcome | None:
+def first_violation(seeds: Iterable[int]) -> SeedOutcome | None:
     """Return the outcome of the first seed that breaks an invariant."""
     return next(islice((one for one in map(_simulate, seeds) if one.violation is not None), 1), None)

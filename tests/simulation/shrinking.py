@@ -1,4 +1,4 @@
-"""Make a failure small: find few of the faults that struck that are enough for the same invariant to break.
+"""Shrink a failure: find a small set of faults that still breaks the same invariant.
 
 Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002), the ddmin algorithm.
 """
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.simulation.scenario import Scenario
-from tests.simulation.world import Outcome, World
+from tests.simulation.world import SeedOutcome, World
 
 RUNS_MAX: Final = 400
 
 
-def shrink(scenario: Scenario, outcome: Outcome) -> Outcome:
+def shrink(scenario: Scenario, outcome: SeedOutcome) -> SeedOutcome:
     """Return an outcome of the same scenario that breaks the same invariant with as few faults as could be found."""
     invariant = _invariant(outcome)
     best, runs = outcome, 0
@@ -31,7 +31,7 @@ def shrink(scenario: Scenario, outcome: Outcome) -> Outcome:
 
 
 def _ddmin(numbers: list[int], breaks: Callable[[list[int]], bool], go_on: Callable[[], bool]) -> None:
-    """Call ``breaks`` with ever smaller subsets of ``numbers``; keep a subset for which it says yes."""
+    """Call ``breaks`` with smaller and smaller subsets of ``numbers``; keep a subset for which it returns true."""
     if breaks([]):
         return
     parts = 2
@@ -48,5 +48,5 @@ def _ddmin(numbers: list[int], breaks: Callable[[list[int]], bool], go_on: Calla
     breaks(numbers)
 
 
-def _invariant(outcome: Outcome) -> str | None:
+def _invariant(outcome: SeedOutcome) -> str | None:
     return outcome.violation and outcome.violation.partition(":")[0]

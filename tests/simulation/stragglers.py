@@ -1,4 +1,4 @@
-"""L1, L3: a phase that is done is left; a task that runs far longer than the others has a backup, if there is room."""
+"""L1, L3: a finished phase ends; a task that runs far longer than the others has a backup, if there is capacity."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -10,12 +10,12 @@ from tests.simulation import judging
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_SLACK_S: Final = 6.0  # some ticks, and operations that take long
+_SLACK_S: Final = 6.0  # some ticks, and slow operations
 _MOVES_ON_S: Final = limits.STALL_S + limits.ROUND_S + _SLACK_S
 
 
 def check(world: "World", job_id: str) -> None:
-    """Look at a job whose coordinator has just ended a round, unless something may have disturbed that."""
+    """Check a job whose coordinator has just ended a round, unless something may have disturbed it."""
     job = world.facts.jobs.get(job_id)
     if job is None or not job.phase.working or judging.disturbed(world) or job.launching is not None:
         return

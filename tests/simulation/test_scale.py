@@ -1,4 +1,4 @@
-"""Large jobs in virtual time, small here: what holds for hundreds of tasks is counted, not timed."""
+"""Large jobs in virtual time, small here: counts that hold for hundreds of tasks, without timing."""
 
 from functools import cache
 
@@ -19,7 +19,7 @@ def ran(shape: Shape, *, backups: bool = True) -> Measures:
     return measure(shape, backups=backups)
 
 
-def test_a_large_job_stays_within_every_bound_and_leaves_nothing() -> None:
+def test_a_large_job_stays_within_every_limit_and_leaves_nothing() -> None:
     for run in (ran(FEW), ran(MANY), ran(FEW, backups=False)):
         assert failings(run) == []
         assert run.job.phase is Phase.SUCCEEDED
@@ -27,7 +27,7 @@ def test_a_large_job_stays_within_every_bound_and_leaves_nothing() -> None:
     assert all(ran(FEW).meter.largest.values()), "something was never measured"
 
 
-def test_backup_attempts_shorten_a_job_that_has_stragglers() -> None:
+def test_backup_attempts_shorten_a_job_with_stragglers() -> None:
     with_backups, without = ran(FEW), ran(FEW, backups=False)
     assert with_backups.makespan_s < without.makespan_s
     assert with_backups.backups > 0
@@ -35,7 +35,7 @@ def test_backup_attempts_shorten_a_job_that_has_stragglers() -> None:
     assert without.verdicts == {"won": FEW.tasks}
 
 
-def test_what_a_task_costs_does_not_grow_with_the_number_of_tasks() -> None:
+def test_the_cost_of_a_task_does_not_grow_with_the_number_of_tasks() -> None:
     few, many = ran(FEW), ran(MANY)
     for run in (few, many):
         reports = run.samples["record"].calls
@@ -46,7 +46,7 @@ def test_what_a_task_costs_does_not_grow_with_the_number_of_tasks() -> None:
     assert many.meter.largest["request of an attempt, bytes"] < few.meter.largest["request of an attempt, bytes"] + 20
 
 
-def test_a_fresh_execution_goes_on_before_the_history_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_execution_continues_before_the_history_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ROUNDS_MAX", 3)
     run = measure(FEW)
     assert failings(run) == []
@@ -54,13 +54,13 @@ def test_a_fresh_execution_goes_on_before_the_history_is_full(monkeypatch: pytes
     assert run.meter.largest["history of an execution, events"] < 50
 
 
-def test_the_same_seed_runs_to_the_letter_again() -> None:
+def test_the_same_seed_gives_exactly_the_same_run() -> None:
     first, again = ran(FEW), measure(FEW)
     assert (again.makespan_s, again.meter.requests) == (first.makespan_s, first.meter.requests)
     assert again.meter.largest == first.meter.largest
 
 
-def test_a_bound_that_is_exceeded_is_told() -> None:
+def test_an_exceeded_limit_is_reported() -> None:
     meter = Meter()
     meter.see("item, bytes", BOUNDS["item, bytes"])
     assert meter.exceeded() == []

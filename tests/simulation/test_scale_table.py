@@ -1,4 +1,4 @@
-"""The counting table keeps the contract of every `JobStore`, so that what is counted is what a table is asked for."""
+"""The table that counts requests keeps the contract of every `JobStore`, so its counts are those of a real table."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Seeds of the simulator hold, repeat to the letter, and strike with every fault that there is."""
+"""Seeds of the simulator break no invariant, are exactly repeatable, and inject every kind of fault."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tests.simulation.drawing import draw
 from tests.simulation.scenario import IO_FAULTS, OTHER_FAULTS
 from tests.simulation.world import World
 
-SEEDS = 500  # 100,000 every night
+SEEDS = 500  # 100,000 at night
 RANGES = [range(first, first + 250) for first in range(1, SEEDS, 250)]
 SCHEDULED = (
     "clock-step", "second-coordinator", "stop", "change-input", "lose-object", "shorten-object", "lose-upload",
@@ -24,8 +24,8 @@ SCHEDULED = (
 
 
 @dataclass
-class Seen:
-    """What has come of some seeds."""
+class Results:
+    """The results of some seeds."""
 
     broken: dict[int, str] = field(default_factory=dict)
     struck: set[str] = field(default_factory=set)
@@ -33,9 +33,9 @@ class Seen:
 
 
 @cache
-def seen(seeds: range) -> Seen:
-    """Run the seeds, once for all tests that look at what has come of them."""
-    found = Seen()
+def seen(seeds: range) -> Results:
+    """Run the seeds once for all tests."""
+    found = Results()
     for seed in seeds:
         outcome = World(draw(seed)).run()
         if outcome.violation:
@@ -46,11 +46,11 @@ def seen(seeds: range) -> Seen:
 
 
 @pytest.mark.parametrize("seeds", RANGES, ids=str)
-def test_no_invariant_breaks(seeds: range) -> None:
-    assert not seen(seeds).broken, "to see one told: make simulate SEEDS=1 SEED=…"
+def test_invariants_hold(seeds: range) -> None:
+    assert not seen(seeds).broken, "to show one: make simulate SEEDS=1 SEED=…"
 
 
-def test_every_fault_strikes_and_jobs_come_to_every_end() -> None:
+def test_every_fault_strikes_and_jobs_reach_every_final_phase() -> None:
     struck = set().union(*(seen(seeds).struck for seeds in RANGES[:2]))
     ends = seen(RANGES[0]).ends + seen(RANGES[1]).ends
     assert struck == {*IO_FAULTS, *OTHER_FAULTS, *SCHEDULED}
@@ -58,7 +58,7 @@ def test_every_fault_strikes_and_jobs_come_to_every_end() -> None:
     assert ends[Phase.SUCCEEDED] > 150
 
 
-def test_the_same_seed_gives_the_same_trace_whatever_the_hash_of_strings_is() -> None:
+def test_the_same_seed_gives_the_same_trace_with_any_string_hash() -> None:
     code = (
         "from tests.simulation.drawing import draw; from tests.simulation.world import World;"
         "print([World(draw(seed)).run().digest for seed in range(40, 60)])"

@@ -1,4 +1,4 @@
-"""The simulator itself: virtual time, deaths, faults, and that its own checks can fail."""
+"""The simulator itself: virtual time, deaths, faults, and checks that can fail."""
 
 from dataclasses import replace
 
@@ -8,12 +8,12 @@ from s3mr.model.job import Phase
 from tests.simulation import judging, oracle
 from tests.simulation.drawing import draw
 from tests.simulation.faults import Faults
-from tests.simulation.loop import START, End, Killed, Loop
+from tests.simulation.loop import START, End, Loop, ProcessKilled
 from tests.simulation.sweep import JOB
 from tests.simulation.world import World
 
 
-def test_processes_stand_still_for_as_long_as_they_say() -> None:
+def test_processes_pause_for_the_given_time() -> None:
     loop, seen = Loop(), []
 
     def body() -> str:
@@ -30,21 +30,21 @@ def test_processes_stand_still_for_as_long_as_they_say() -> None:
     assert ends == [End(value="done")]
 
 
-def test_a_killed_process_does_nothing_more_and_is_known_to_be_killed() -> None:
+def test_a_killed_process_does_nothing_more_and_is_marked_as_killed() -> None:
     loop, seen = Loop(), []
 
     def body() -> None:
         try:
             loop.suspend(10.0)
         finally:
-            with pytest.raises(Killed):
+            with pytest.raises(ProcessKilled):
                 world_port()
         seen.append("alive")
 
     def world_port() -> None:
         process = loop.current
         if process is None or not process.alive:
-            raise Killed
+            raise ProcessKilled
 
     ends: list[End] = []
     process = loop.spawn("worker", body, ends.append)
@@ -60,7 +60,7 @@ def test_a_calm_world_runs_its_job_to_the_end_without_a_fault() -> None:
     assert (outcome.violation, outcome.strikes, outcome.phases) == (None, (), (Phase.SUCCEEDED,))
 
 
-def test_nothing_strikes_in_a_healed_world() -> None:
+def test_faults_do_not_strike_in_a_healed_world() -> None:
     scenario = replace(draw(1), rates={"flip": 1.0}, io_rates={"tick": {"refuse": 1.0}}, storm=None)
     faults = Faults(scenario, Loop())
     assert faults.strikes("flip", "here")
@@ -70,7 +70,7 @@ def test_nothing_strikes_in_a_healed_world() -> None:
     assert faults.of_io("tick", "here", "observe") is None
 
 
-def test_the_oracle_counts_as_a_person_would() -> None:
+def test_the_oracle_counts_correctly() -> None:
     scenario = replace(JOB, reducers=1, combining="sum")
     assert oracle.expected(scenario, {"a": b"k1\nk0\n", "b": b"k1"}) == {"part-00000": b"k0\t2\nk1\t4\n"}
     assert oracle.records_in({"a": b"k1\nk0\n", "b": b"k1", "c": b"", "d": b"\n"}) == 4

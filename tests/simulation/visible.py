@@ -1,4 +1,4 @@
-"""What may be seen in the bucket and in the output, and what may go: invariants S2, S3, S5, S7, S8 and S11."""
+"""What may be visible in bucket and output, and what may be deleted: invariants S2, S3, S5, S7, S8 and S11."""
 
 import json
 from typing import Any
@@ -10,18 +10,18 @@ from tests.simulation.loop import Process
 
 
 class Visible:
-    """Looks at the bucket and the output after every effect on them."""
+    """Checks bucket and output after every effect on them."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._bodies: dict[str, bytes] = {}  # of every object ever stored
         self._opened_at: dict[str, float] = {}  # uploads
-        self.noted: set[str] = set()  # uploads of which there was a note
+        self.noted: set[str] = set()  # uploads that had a note
         self._stored_at: dict[str, float] = {}  # objects
         self._ends_at: dict[str, float] = {}  # jobs: when they began to commit, or failed
 
     def after_objects(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
-        """S5: no object ever changes. S11: what a winner names is deleted only after the end."""
+        """S5: an object never changes. S11: objects of a winner are deleted only after the end."""
         if method == "delete":
             for key in args[0]:
                 self._may_go(process, key)
@@ -36,16 +36,16 @@ class Visible:
             self._facts.check(known == body, "S5", f"object {key} was overwritten with something else")
 
     def opened(self, upload: str) -> None:
-        """Note when an upload was opened."""
+        """Record when an upload was opened."""
         self._opened_at[upload] = self._facts.loop.now
 
     def committing(self, job: JobState) -> None:
-        """Note when a job began to commit."""
+        """Record when a job began to commit."""
         self._facts.history.committed.add(job.spec.job_id)
         self._ends_at[job.spec.job_id] = self._facts.loop.now
 
     def after_output(self) -> None:
-        """S2, S7: only a committed job's winners are ever visible."""
+        """S2, S7: only winners of a committed job are visible."""
         facts = self._facts
         for name, identity in facts.folder.identities.items():
             job = facts.jobs[identity.split("/")[0]]
@@ -58,7 +58,7 @@ class Visible:
         self._check_open()
 
     def ended(self, job: JobState) -> None:
-        """S2, S3: the output of a success is exactly the winners' parts, and all is there."""
+        """S2, S3: the output of a success has exactly the winners' parts."""
         facts = self._facts
         if job.phase is not Phase.SUCCEEDED:
             self._ends_at[job.spec.job_id] = facts.loop.now
@@ -68,7 +68,7 @@ class Visible:
         visible = set(facts.folder.objects) - {
             object_names.SUCCESS,
             object_names.COMMITTING,
-        }  # another job may just find all of it
+        }  # the next job may just find that everything is complete
         facts.check(visible == set(parts), "S2", f"the output holds {sorted(visible)}, the winners {sorted(parts)}")
         facts.check(object_names.SUCCESS in facts.folder.objects, "S2", "a job succeeded without _SUCCESS")
         for (job_id, phase, _), manifest in facts.winners.items():
@@ -77,7 +77,7 @@ class Visible:
         self._check_discarded(job)
 
     def claim_released(self, job_id: str) -> None:
-        """S2, S7: who gives up the claim on an output has ended, and taken away what must not be seen there."""
+        """S2, S7: a job that releases its claim has ended, and has removed what must not be visible."""
         job = self._facts.jobs.get(job_id)
         ended = job is None or job.phase.terminal
         self._facts.check(ended, "S2", f"job {job_id} has given up its claim, and goes on")
@@ -86,11 +86,11 @@ class Visible:
             self._facts.check(not shown, "S7", f"job {job_id} has given up its claim, and not {shown}")
 
     def released(self, job: JobState) -> None:
-        """S7: what was there when the job ended, and is of no use any more, is gone; so is its claim."""
+        """S7: objects that existed at the end and are no longer useful are gone, and so is the claim."""
         self._check_discarded(job)
         facts, job_id = self._facts, job.spec.job_id
         claims = facts.table._claims.get(job.spec.output) == job_id and job_id not in facts.history.claimed_late
-        given_up = not job.writer  # by its submitter, who only then lets go of the claim
+        given_up = not job.writer  # by its submitter, which releases the claim only afterwards
         facts.check(not claims or given_up, "S7", f"job {job_id} is released, and its claim stands")
         if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
             ended_at = self._ends_at.get(job.spec.job_id, 0.0)
@@ -106,7 +106,7 @@ class Visible:
         facts.check(not left, "S7", f"losers' uploads are still open after the end: {left}")
 
     def _check_success(self) -> None:
-        """S2: ``_SUCCESS`` comes last, and from a job that is committed."""
+        """S2: ``_SUCCESS`` comes last, and from a committed job."""
         facts = self._facts
         success = facts.folder.objects.get(object_names.SUCCESS)
         if success is None:
@@ -119,7 +119,7 @@ class Visible:
             facts.check(whole, "S2", "_SUCCESS came before all of the parts")
 
     def _check_open(self) -> None:
-        """S11: no winner's open upload is dropped while its job goes on."""
+        """S11: a winner's open upload is not dropped while its job runs."""
         facts = self._facts
         if facts.history.damages:
             return
@@ -130,7 +130,7 @@ class Visible:
                 facts.check(there, "S11", f"the open upload of winner {part.name} was dropped")
 
     def _may_go(self, process: Process, key: str) -> None:
-        """S11: a coordinator deletes only what a success has made useless; the rest is kept until somebody cleans."""
+        """S11: a coordinator deletes only what a success has made useless; all else is kept until somebody cleans."""
         job = self._facts.jobs.get(key.split("/")[1])
         if (note := read_note(key)) is not None:
             self._facts.check(
@@ -146,5 +146,5 @@ class Visible:
 
 
 def read_note(key: str) -> object_names.OpenedPart | None:
-    """Return the upload of which an object is a note; None: it is none."""
+    """Return the upload that an object is a note of, or None."""
     return object_names.read_upload_note(key.split("/")[1], key)

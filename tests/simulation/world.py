@@ -1,4 +1,4 @@
-"""One seed, from its scenario to its verdict: the real coordinator, recorder and workers in a simulated world."""
+"""Run one seed from its scenario to its verdict: real coordinator, recorder and workers in a simulated world."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -30,21 +30,21 @@ LATE_S: Final = 10.0  # between the log of a launch and the launch
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one seed."""
+class SeedOutcome:
+    """The result of one seed."""
 
     seed: int
     violation: str | None
-    digest: str  # the same for the same seed, always
+    digest: str  # always the same for the same seed
     strikes: tuple[Strike, ...]
-    phases: tuple[Phase, ...]  # of the jobs, as they ended
+    phases: tuple[Phase, ...]  # of the jobs, at the end
     operations: int
     virtual_s: float
     trace: tuple[str, ...]
 
 
 class World:
-    """See the module."""
+    """Runs one scenario: see the module."""
 
     def __init__(
         self,
@@ -93,17 +93,17 @@ class World:
         self.people = [self._person("job", resumes=scenario.resumes)]
         self.cancelled = False
         self.executions = 0
-        self.writes = 0  # of jobs, by coordinators
+        self.writes = 0  # writes of jobs, by coordinators
         self.verdicts: Counter[str] = Counter()
 
-    def run(self) -> Outcome:
-        """Let everything happen, heal the world, and say what has become of it."""
+    def run(self) -> SeedOutcome:
+        """Run the scenario, heal the world, and return the result."""
         batch, segment = self.scenario.batch, self.scenario.segment
         small = patch.multiple(limits, LAUNCH_BATCH=batch, COMMIT_BATCH=batch, INDEX_SEGMENT_TASKS=segment)
         with small, patch.object(adoption, "ADOPT_BATCH", batch):
             return self._run()
 
-    def _run(self) -> Outcome:
+    def _run(self) -> SeedOutcome:
         scenario = self.scenario
         self.people[0].begin()
         if scenario.rival_at_s is not None:
@@ -128,7 +128,7 @@ class World:
         finally:
             self.loop.close()
         violation = self.facts.violation or judging.judge(self)
-        return Outcome(
+        return SeedOutcome(
             seed=scenario.seed,
             violation=violation,
             digest=self.operations.digest,
@@ -145,10 +145,10 @@ class World:
             if self.loop.now > ends_at and (goes_on := judging.unfinished(self) or ", ".join(self.loop.processes)):
                 self.facts.broken("L1", f"long after the world has healed: {goes_on}")
 
-    # What happens from outside.
+    # External events.
 
     def _heal(self) -> None:
-        """From here nothing goes wrong any more; and somebody looks after the jobs, now and then."""
+        """Stop injecting faults, and check on the jobs now and then."""
         self.faults.healed = True
         self.loop.after(judging.CANCEL_BOUND_S, lambda: judging.check_cancelled(self))
         self._look()
@@ -182,7 +182,7 @@ class World:
                 self.cloud.coordinate(job_id)
 
     def _stop(self) -> None:
-        """Stop the execution of every job that goes on."""
+        """Stop the execution of every running job."""
         for job_id, job in list(self.facts.jobs.items()):
             if job.epoch and not job.released and self.faults.scheduled("stop", job_id):
                 self.cloud.abort(job_id)
@@ -204,7 +204,7 @@ class World:
             del self.bucket.objects[key]
 
     def _shorten_object(self) -> None:
-        """Cut off the end of what a map task has stored; nothing in s3mr does that, so nothing may trust that."""
+        """Truncate a map task's object. s3mr never does that, so it must not rely on it."""
         found = sorted(key for key, body in self.bucket.objects.items() if "/map/worker-" in key and body)
         if key := self._one_of(found, "shorten-object"):
             self.bucket.objects[key] = self.bucket.objects[key][:-1]
@@ -214,13 +214,13 @@ class World:
             del self.folder.uploads[key]
 
     def _one_of(self, found: list[str], fault: str) -> str | None:
-        """Return one of what was found, by chance, to be damaged now; None: nothing is."""
+        """Return a random element of ``found`` to damage now, or None for no damage."""
         if not found or not self.faults.scheduled(fault, found[-1]):
             return None
         self.history.damaged(self.loop.now)
         return found[self.faults.below(len(found))]
 
-    # The watcher and witness: invariants and history, each what is theirs.
+    # Watcher and witness: pass events to the invariants and the history.
 
     def before(self, process: Process, port: str, method: str, args: tuple[Any, ...]) -> None:
         self.invariants.before(process, port, method, args)
@@ -279,9 +279,9 @@ class World:
         self.submissions.gave_up(process)
 
     def _drive_early(self, process: Process, method: str, args: tuple[Any, ...]) -> None:
-        """Drive a job, as whoever finds it in the table may, once all that it can adopt has been adopted.
+        """Drive a job, as any command that finds it in the table may, once everything that it can adopt is adopted.
 
-        Whoever has written it down is in no hurry then.
+        Meanwhile, its submitter pauses.
         """
         if (method == "create" and args[0].spec.resumed_from is None) or (
             method == "replace" and args[0].phase.working
@@ -316,7 +316,7 @@ class World:
 
     def crashed(self, process: Process, error: Exception) -> None:
         if isinstance(error, S3mrError) and (self.history.damages or process.work in self.facts.erased):
-            return  # what it read was damaged outside of any job's step, or its job is gone: its execution fails
+            return  # damage outside of a job's step, or an erased job: the execution fails
         self.invariants.crashed(process, error)
 
     def stopped(self, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The template's policies as IAM would get them: transformed, every condition met, every reference spelled out."""
+"""The template's policies as IAM would get them: transformed, with every condition met and every reference resolved."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from samtranslator.yaml_helper import yaml_parse
 
-from tests.deployed.harness.place import ACCOUNT, REGION, ROOT
+from tests.deployed.harness.constants import ACCOUNT, REGION, ROOT
 from tests.deployed.harness.transforming import transform
 
 Template = dict[str, Any]
@@ -25,7 +25,7 @@ _ARNS: Final = {
 }
 _GIVEN: Final[
     dict[str, str | list[str]]
-] = {  # every parameter that decides whether there is a statement, or what it names
+] = {  # every parameter that decides whether a statement exists, or what it names
     "InputBuckets": ["logs", "more-logs"],
     "OutputBuckets": ["results", "more-results"],
     "KmsKeyArn": f"arn:aws:kms:{_HERE}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
@@ -41,10 +41,10 @@ _PSEUDO: Final = {
 
 
 def policies_of(template: Path, scratch: Path) -> Template:
-    """Return a template of nothing but roles and policies, each inline policy also as a resource of its own."""
+    """Return a template with only roles and policies, each inline policy also as a resource of its own."""
     plain = transform(_built(template, scratch), _parameters(), "s3mr", lambda _folder: "s3://packages/functions")
-    spelling = _Spelling(plain["Resources"])
-    kept = {name: spelling.spelled(one) for name, one in plain["Resources"].items() if one["Type"] in _KINDS}
+    references = _References(plain["Resources"])
+    kept = {name: references.resolve(one) for name, one in plain["Resources"].items() if one["Type"] in _KINDS}
     inline = {
         f"{name}{number}": {"Type": "AWS::IAM::Policy", "Properties": {**policy, "Roles": [name.lower()]}}
         for name, one in kept.items()
@@ -54,7 +54,7 @@ def policies_of(template: Path, scratch: Path) -> Template:
 
 
 def _built(template: Path, scratch: Path) -> Path:
-    """Lay the template down as `sam build` does: each function says where its code is."""
+    """Write the template as `sam build` does: each function has the path of its code."""
     read = yaml_parse(template.read_text(encoding="utf-8"))
     code = read["Globals"]["Function"].pop("CodeUri")
     for resource in read["Resources"].values():
@@ -71,16 +71,16 @@ def _parameters() -> dict[str, str]:
     return {name: value for name, value in given.items() if name in declared}
 
 
-class _Spelling:
-    """Replaces CloudFormation's functions by what they would be."""
+class _References:
+    """Resolves CloudFormation's functions."""
 
     def __init__(self, resources: Template) -> None:
         self._resources = resources
 
-    def spelled(self, node: Any) -> Any:
+    def resolve(self, node: Any) -> Any:
         if isinstance(node, list):
-            spelled = [self.spelled(one) for one in node]
-            return [one for each in spelled for one in (each if isinstance(each, list) else [each])]
+            resolved = [self.resolve(one) for one in node]
+            return [one for each in resolved for one in (each if isinstance(each, list) else [each])]
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
@@ -89,7 +89,7 @@ class _Spelling:
                 return self._ref(given)
             if function.startswith("Fn::"):
                 return self._called(function, given)
-        return {key: self.spelled(value) for key, value in node.items()}
+        return {key: self.resolve(value) for key, value in node.items()}
 
     def _called(self, function: str, given: Any) -> Any:
         if function == "Fn::GetAtt":
@@ -97,18 +97,18 @@ class _Spelling:
             assert attribute == "Arn", given
             return _ARNS[self._resources[name]["Type"]].format(name.lower())
         if function == "Fn::Join":
-            return given[0].join(self.spelled(given[1]))
+            return given[0].join(self.resolve(given[1]))
         if function == "Fn::Split":
-            return self.spelled(given[1]).split(given[0])
+            return self.resolve(given[1]).split(given[0])
         assert function == "Fn::Sub", function
         text, variables = given if isinstance(given, list) else (given, {})
-        known = self.spelled(variables)
+        known = self.resolve(variables)
         return re.sub(r"\$\{([\w.:]+)\}", lambda found: known.get(found[1]) or self._named(found[1]), text)
 
     def _named(self, name: str) -> str:
-        spelled = self._called("Fn::GetAtt", name) if "." in name else self._ref(name)
-        assert isinstance(spelled, str), name
-        return spelled
+        resolved = self._called("Fn::GetAtt", name) if "." in name else self._ref(name)
+        assert isinstance(resolved, str), name
+        return resolved
 
     def _ref(self, name: str) -> str | list[str]:
         if name in _PSEUDO or name in _GIVEN:

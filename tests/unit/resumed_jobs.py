@@ -1,4 +1,4 @@
-"""Jobs over honest fakes that have failed, to be resumed: what tests of resuming share."""
+"""Failed jobs over honest fakes, for tests of resuming."""
 
 import io
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.unit.word_count import TEXT, expected_counts, total, words
 from tests.world import World
 
 
-class Faulty:
+class FaultyJob:
     """A job that raises while it is broken: for some records in map, or for every key in reduce."""
 
     def __init__(self, phase: Phase = Phase.MAP) -> None:
@@ -37,7 +37,7 @@ class Faulty:
 
 
 def resumer(one: World) -> Resumer:
-    """What a new process would make."""
+    """Return a resumer as a new process would create it."""
     submitter = Submitter(
         inputs_of=lambda _: one.reader,
         objects=one.objects,
@@ -50,8 +50,8 @@ def resumer(one: World) -> Resumer:
     return Resumer(submitter, InTurn())
 
 
-def failed(faulty: Faulty, **order: Any) -> World:
-    """A world in which the job has failed, and is no longer broken."""
+def failed(faulty: FaultyJob, **order: Any) -> World:
+    """Return a world whose job has failed, and would now succeed."""
     one = World(faulty.job(), TEXT)
     one.submit(**order)
     assert one.finish().phase is Phase.FAILED

@@ -1,4 +1,4 @@
-"""The embedded cloud's door: it lets through what the holder of the run's key has signed, and nothing else."""
+"""Access control of the embedded cloud: only requests signed with the run's key reach a service."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def signed(
     host: str = HOST,
     sign_body: bool = True,
 ) -> Environ:
-    """What the server makes of a request that botocore has signed."""
+    """Return a signed request as the server sees it."""
     request = AWSRequest(method, f"http://{host}{path}", {**headers}, body)
     request.context["payload_signing_enabled"] = sign_body
     signer = S3SigV4Auth if service == "s3" else SigV4Auth
@@ -58,7 +58,7 @@ def environ(method: str, path: str, headers: Mapping[str, str], body: bytes) -> 
         "QUERY_STRING": parts.query,
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
-        **{(name if name == "CONTENT_TYPE" else f"HTTP_{name}"): headers[said] for said, name in names.items()},
+        **{(name if name == "CONTENT_TYPE" else f"HTTP_{name}"): headers[header] for header, name in names.items()},
     }
 
 
@@ -68,9 +68,9 @@ def dynamodb(body: bytes = b"{}", operation: str = "DynamoDB_20120810.PutItem", 
 
 
 def answer(request: Environ, now: Callable[[], float] | None = None) -> tuple[int, bytes, list[str]]:
-    """The status, the body, and what the services behind the door were asked: each is named and echoes a body."""
+    """Return status, body and the names of the services that got the request. Each service echoes a body."""
     asked: list[str] = []
-    said: list[str] = []
+    statuses: list[str] = []
 
     def named(service: str) -> WsgiApp:
         def serve(given: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -86,8 +86,8 @@ def answer(request: Environ, now: Callable[[], float] | None = None) -> tuple[in
         HOST,
         now=now or datetime.now().astimezone().timestamp,
     )
-    body = b"".join(door(request, lambda status, _headers: said.append(status)))
-    return int(said[0].split()[0]), body, asked
+    body = b"".join(door(request, lambda status, _headers: statuses.append(status)))
+    return int(statuses[0].split()[0]), body, asked
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def answer(request: Environ, now: Callable[[], float] | None = None) -> tuple[in
         lambda: signed("DELETE", "/bucket/key?uploadId=1&partNumber=2", b""),
     ],
 )
-def test_what_botocore_signs_for_s3_with_the_key_is_let_through_with_its_body(
+def test_an_s3_request_signed_with_the_key_reaches_the_service_with_its_body(
     request_of: Callable[[], Environ],
 ) -> None:
     request = request_of()
@@ -109,11 +109,11 @@ def test_what_botocore_signs_for_s3_with_the_key_is_let_through_with_its_body(
     assert answer(request) == (200, body, ["s3"])
 
 
-def test_what_botocore_signs_for_dynamodb_with_the_key_is_let_through_with_its_body() -> None:
+def test_a_dynamodb_request_signed_with_the_key_reaches_the_service_with_its_body() -> None:
     assert answer(dynamodb(b'{"Key": 1}')) == (200, b'{"Key": 1}', ["dynamodb"])
 
 
-def test_the_body_of_an_s3_request_must_be_the_one_that_was_signed() -> None:
+def test_an_s3_request_with_another_body_than_the_signed_one_is_refused() -> None:
     request = signed(*PUT)
     request["wsgi.input"] = io.BytesIO(b"BODY")
     assert answer(request)[::2] == (400, [])
@@ -149,9 +149,7 @@ CHANGES: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("request_of", [lambda: signed(*PUT, sign_body=False), dynamodb], ids=["s3", "dynamodb"])
-def test_a_request_of_which_anything_differs_is_refused_and_no_service_hears_of_it(
-    request_of: Callable[[], Environ], change: Change
-) -> None:
+def test_a_changed_request_is_refused_and_reaches_no_service(request_of: Callable[[], Environ], change: Change) -> None:
     request = request_of()
     change(request)
     status, body, asked = answer(request)
@@ -178,18 +176,18 @@ def test_a_request_of_which_anything_differs_is_refused_and_no_service_hears_of_
         lambda: environ("POST", "/bucket", {"Host": HOST, "Content-Type": "multipart/form-data; boundary=x"}, b"--x--"),
     ],
 )
-def test_the_wrong_key_the_wrong_service_and_motos_own_api_are_refused(request_of: Callable[[], Environ]) -> None:
+def test_a_wrong_key_a_wrong_service_and_motos_own_api_are_refused(request_of: Callable[[], Environ]) -> None:
     assert answer(request_of())[::2] == (403, [])
 
 
-def test_a_body_that_is_not_the_one_that_was_signed_for_dynamodb_is_refused() -> None:
+def test_a_dynamodb_request_with_another_body_than_the_signed_one_is_refused() -> None:
     request = dynamodb(b'{"a":1}')
     request["wsgi.input"] = io.BytesIO(b'{"a":2}')
     assert answer(request)[::2] == (403, [])
 
 
-class Unread(io.BytesIO):
-    """A body that nobody may read."""
+class UnreadBody(io.BytesIO):
+    """A body that must not be read."""
 
     def read(self, _size: int | None = -1) -> bytes:
         raise AssertionError("the body was read")
@@ -204,8 +202,8 @@ class Unread(io.BytesIO):
         lambda: environ("PUT", "/bucket/key", {"Host": HOST}, b""),
     ],
 )
-def test_no_body_is_read_before_its_sender_is_known(request_of: Callable[[], Environ]) -> None:
-    request = {**request_of(), "CONTENT_LENGTH": "5000000000", "wsgi.input": Unread()}
+def test_a_body_is_not_read_before_its_sender_is_known(request_of: Callable[[], Environ]) -> None:
+    request = {**request_of(), "CONTENT_LENGTH": "5000000000", "wsgi.input": UnreadBody()}
     assert answer(request)[::2] == (403, [])
 
 
@@ -219,16 +217,16 @@ def test_no_body_is_read_before_its_sender_is_known(request_of: Callable[[], Env
         ({"HTTP_TRANSFER_ENCODING": "chunked"}, 411),
     ],
 )
-def test_a_body_without_a_length_or_with_too_great_a_one_is_refused_unread(change: Environ, status: int) -> None:
-    assert answer({**dynamodb(), "wsgi.input": Unread(), **change})[::2] == (status, [])
+def test_a_body_without_a_length_or_over_the_limit_is_refused_unread(change: Environ, status: int) -> None:
+    assert answer({**dynamodb(), "wsgi.input": UnreadBody(), **change})[::2] == (status, [])
 
 
-def test_a_body_that_is_cut_short_is_refused() -> None:
+def test_a_truncated_body_is_refused() -> None:
     assert answer({**signed(*PUT, sign_body=False), "CONTENT_LENGTH": "5"})[::2] == (400, [])
 
 
 @pytest.mark.parametrize("off_s", [-SKEW_S_MAX - 5, SKEW_S_MAX + 5])
-def test_a_signature_of_another_time_is_refused_so_that_its_maker_signs_anew(off_s: float) -> None:
+def test_a_signature_from_another_time_is_refused_so_that_clients_sign_again(off_s: float) -> None:
     def elsewhen() -> float:
         return (datetime.now().astimezone() + timedelta(seconds=off_s)).timestamp()
 
@@ -236,12 +234,12 @@ def test_a_signature_of_another_time_is_refused_so_that_its_maker_signs_anew(off
     assert answer(signed(*PUT, key=OTHER), now=elsewhen)[::2] == (403, [])
 
 
-def test_whoever_names_the_key_is_recognised_before_the_body_is_read() -> None:
+def test_a_caller_with_the_key_is_recognised_before_the_body_is_read() -> None:
     recognised: list[str] = []
     door = AccessControl({}, KEY, HOST, recognised=lambda one: recognised.append(one["RAW_URI"]))
-    said: list[str] = []
-    door({**signed(*PUT)}, lambda status, _headers: said.append(status))
-    assert (recognised, said[0][:3]) == ([], "403")  # it names a service that is not there
+    statuses: list[str] = []
+    door({**signed(*PUT)}, lambda status, _headers: statuses.append(status))
+    assert (recognised, statuses[0][:3]) == ([], "403")  # the named service does not exist
 
     door = AccessControl({"s3": lambda *_: []}, KEY, HOST, recognised=lambda one: recognised.append(one["RAW_URI"]))
     door({**signed(*PUT, key=AccessKey("another id", "s"))}, lambda *_: None)
@@ -250,7 +248,7 @@ def test_whoever_names_the_key_is_recognised_before_the_body_is_read() -> None:
     assert recognised == [PUT[1]]
 
 
-def test_the_empty_body_has_a_hash_too() -> None:
+def test_the_empty_body_also_has_a_hash() -> None:
     request = signed("GET", "/bucket/key", b"")
     assert request["HTTP_X_AMZ_CONTENT_SHA256"] == sha256(b"").hexdigest()
     assert answer(request) == (200, b"", ["s3"])

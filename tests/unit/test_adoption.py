@@ -1,4 +1,4 @@
-"""Resuming over honest fakes: what is adopted, and what runs again."""
+"""Resuming over honest fakes: which results are adopted, and which tasks run again."""
 
 from collections.abc import Iterator
 
@@ -10,14 +10,14 @@ from s3mr.coordinator.recorder import Verdict
 from s3mr.model import object_names
 from s3mr.model.job import Phase, WorkerFunctions
 from s3mr.model.manifest import unpack_pieces
-from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer, stored
+from tests.unit.resumed_jobs import FaultyJob, failed, finished, map_winners, resumed, resumer, stored
 from tests.unit.word_count import TEXT, total, words
 from tests.world import World, died
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
-def test_a_resumed_job_runs_only_the_map_tasks_that_had_no_winner_and_every_reduce(layout: str) -> None:
-    one = failed(Faulty(), layout=layout)
+def test_a_resumed_job_runs_only_map_tasks_without_a_winner_and_all_reduce_tasks(layout: str) -> None:
+    one = failed(FaultyJob(), layout=layout)
     old, had = one.state(), map_winners(one, one.job_id)
     assert 0 < len(had) < old.spec.map_tasks
     state = resumed(one)
@@ -31,26 +31,26 @@ def test_a_resumed_job_runs_only_the_map_tasks_that_had_no_winner_and_every_redu
     assert finished(one).attempts == len(run)
 
 
-def test_a_resumed_job_comes_to_what_a_fresh_run_comes_to() -> None:
+def test_a_resumed_job_has_the_same_counters_as_a_fresh_run() -> None:
     fresh = World(Job(map=words, reduce=total), TEXT)
     fresh.submit()
     wanted = finished(fresh).counters.model_dump(exclude={"busy_s", "requests"})
-    one = failed(Faulty())
+    one = failed(FaultyJob())
     resumed(one)
     state = finished(one)
     assert state.counters.model_dump(exclude={"busy_s", "requests"}) == wanted
     assert (state.retried, state.ignored) == (0, 0)
 
 
-def test_a_job_that_failed_in_reduce_maps_nothing_again() -> None:
-    one = failed(Faulty(Phase.REDUCE))
+def test_a_job_that_failed_in_reduce_runs_no_map_task_again() -> None:
+    one = failed(FaultyJob(Phase.REDUCE))
     state = resumed(one)
     assert (state.cursor, state.done) == (state.spec.map_tasks, state.spec.map_tasks)
     assert one.tick().job.phase is Phase.REDUCE
     assert finished(one).attempts == state.spec.reducers
 
 
-def test_a_cancelled_job_is_resumed_from_where_it_was() -> None:
+def test_a_cancelled_job_resumes_where_it_stopped() -> None:
     one = World(Job(map=words, reduce=total), TEXT, capacity=2)
     one.submit()
     one.tick()
@@ -63,7 +63,7 @@ def test_a_cancelled_job_is_resumed_from_where_it_was() -> None:
 
 
 def test_adopted_tasks_do_not_make_a_tick_wait_while_nothing_runs() -> None:
-    faulty = Faulty()
+    faulty = FaultyJob()
     one = failed(faulty)
     adopted = map_winners(one, one.job_id)
     hole = min(adopted)
@@ -82,8 +82,8 @@ def test_adopted_tasks_do_not_make_a_tick_wait_while_nothing_runs() -> None:
 
 @pytest.mark.parametrize("layout", ["split", "packed"])
 @pytest.mark.parametrize("damage", ["gone", "longer"])
-def test_a_task_whose_object_is_gone_or_not_what_it_was_runs_again(layout: str, damage: str) -> None:
-    one = failed(Faulty(Phase.REDUCE), layout=layout)
+def test_a_task_whose_object_is_missing_or_changed_runs_again(layout: str, damage: str) -> None:
+    one = failed(FaultyJob(Phase.REDUCE), layout=layout)
     key = stored(one, one.job_id)[0]
     if damage == "gone":
         del one.real_objects.objects[key]
@@ -96,8 +96,8 @@ def test_a_task_whose_object_is_gone_or_not_what_it_was_runs_again(layout: str, 
     finished(one)
 
 
-def test_a_resumed_job_needs_nothing_of_the_old_one() -> None:
-    one = failed(Faulty())
+def test_a_resumed_job_does_not_need_the_old_one() -> None:
+    one = failed(FaultyJob())
     old = one.state()
     resumed(one)
     for prefix in (object_names.plan_prefix(old.spec.job_id), object_names.job_prefix(old.spec.job_id)):
@@ -106,8 +106,8 @@ def test_a_resumed_job_needs_nothing_of_the_old_one() -> None:
     finished(one)
 
 
-def test_the_old_job_and_what_it_wrote_stay_as_they_are() -> None:
-    one = failed(Faulty())
+def test_the_old_job_and_its_objects_do_not_change() -> None:
+    one = failed(FaultyJob())
     old, objects = one.state(), stored(one, one.job_id)
     resumed(one)
     finished(one)
@@ -115,8 +115,8 @@ def test_the_old_job_and_what_it_wrote_stay_as_they_are() -> None:
     assert stored(one, old.spec.job_id) == objects
 
 
-def test_a_resumed_job_that_fails_is_resumed_with_all_that_was_won_by_then() -> None:
-    faulty = Faulty()
+def test_a_resumed_job_that_fails_can_be_resumed_with_all_its_winners() -> None:
+    faulty = FaultyJob()
     one = failed(faulty)
     faulty.broken = True
     resumed(one)
@@ -128,7 +128,7 @@ def test_a_resumed_job_that_fails_is_resumed_with_all_that_was_won_by_then() -> 
     finished(one)
 
 
-def test_a_job_without_reduce_starts_anew() -> None:
+def test_a_job_without_reduce_starts_from_the_beginning() -> None:
     fails = [True]
 
     def mapping(source: str, line: str) -> Iterator[tuple[str, str]]:
@@ -147,8 +147,8 @@ def test_a_job_without_reduce_starts_anew() -> None:
     assert one.output().splitlines() == lines
 
 
-def test_the_output_and_the_functions_may_be_named_anew_and_nothing_else_changes() -> None:
-    one = failed(Faulty())
+def test_resuming_can_change_only_the_output_and_the_functions() -> None:
+    one = failed(FaultyJob())
     old, functions = one.state().spec, WorkerFunctions(map="m:8", reduce="r:8")
     new = resumer(one).plan(old.job_id, output="mem://other", functions=functions)
     changed = {"job_id": new.job_id, "output": "mem://other", "functions": functions, "resumed_from": old.job_id}
@@ -157,15 +157,15 @@ def test_the_output_and_the_functions_may_be_named_anew_and_nothing_else_changes
     assert resumer(one).plan(old.job_id).output == old.output
 
 
-def test_a_zombies_upload_is_left_alone_where_another_job_writes_by_then() -> None:
-    faulty = Faulty()
+def test_a_zombies_upload_is_kept_while_another_job_writes_to_the_output() -> None:
+    faulty = FaultyJob()
     one = failed(faulty)
     old = one.job_id
     state = resumed(one)
     while one.state().phase is not Phase.REDUCE or not one.sent:
         one.work()
         one.tick()
-    report = one.execute(one.sent.popleft())  # uploaded, and not yet recorded
+    report = one.execute(one.sent.popleft())  # uploaded, but not recorded yet
     one.clock.sleep(10 * limits.lease_s(state.spec.task_timeout_s))
     assert one.ticker().tick(old).swept
     assert one.folder.uploads
@@ -173,8 +173,8 @@ def test_a_zombies_upload_is_left_alone_where_another_job_writes_by_then() -> No
     finished(one)
 
 
-def test_an_adopted_manifest_is_the_old_one_to_the_letter() -> None:
-    one = failed(Faulty(Phase.REDUCE))
+def test_an_adopted_manifest_is_identical_to_the_old_one() -> None:
+    one = failed(FaultyJob(Phase.REDUCE))
     old = one.state()
     new = resumed(one)
     ours, theirs = (list(one.real_store.all_manifests(job, Phase.MAP)) for job in (new, old))

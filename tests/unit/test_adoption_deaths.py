@@ -1,17 +1,17 @@
-"""Resumes that die at any call, over honest fakes: what they leave can be resumed, taken up and cancelled."""
+"""Resumes that die at any call, over honest fakes: the job that they leave can be resumed, taken up or cancelled."""
 
 import pytest
 
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from tests.claims import holder_of
-from tests.unit.resumed_jobs import Faulty, failed, finished, map_winners, resumed, resumer
+from tests.unit.resumed_jobs import FaultyJob, failed, finished, map_winners, resumed, resumer
 from tests.world import Killed, World
 
 
 def killed_at(call: int, *, after: bool) -> tuple[World, str] | None:
-    """A resume that dies at its ``call``-th call; None: it had fewer."""
-    one = failed(Faulty())
+    """Return a resume that died at its ``call``-th call, or None if it had fewer."""
+    one = failed(FaultyJob())
     old, one.switch.calls = one.job_id, 0
     one.switch.at, one.switch.after = call, after
     try:
@@ -23,7 +23,7 @@ def killed_at(call: int, *, after: bool) -> tuple[World, str] | None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_resume_that_dies_at_any_call_may_be_repeated(*, after: bool) -> None:
+def test_a_resume_that_dies_at_any_call_can_be_repeated(*, after: bool) -> None:
     call = 0
     while (world := killed_at(call := call + 1, after=after)) is not None:
         one, old = world
@@ -38,7 +38,7 @@ def test_a_resume_that_dies_at_any_call_may_be_repeated(*, after: bool) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_the_job_that_a_dying_resume_has_left_can_be_taken_up_with_all_that_there_is_to_adopt(*, after: bool) -> None:
+def test_a_job_left_by_a_dying_resume_can_be_taken_up_and_adopts_everything(*, after: bool) -> None:
     call, seen = 0, 0
     while (world := killed_at(call := call + 1, after=after)) is not None:
         one, old = world
@@ -52,7 +52,7 @@ def test_the_job_that_a_dying_resume_has_left_can_be_taken_up_with_all_that_ther
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_the_job_that_a_dying_resume_has_left_can_be_cancelled(*, after: bool) -> None:
+def test_a_job_left_by_a_dying_resume_can_be_cancelled(*, after: bool) -> None:
     call = 0
     while (world := killed_at(call := call + 1, after=after)) is not None:
         one, old = world

@@ -1,4 +1,4 @@
-"""Attempts over honest fakes: which of them wins, what a lost, failed or slow one costs, who may speak for one."""
+"""Attempts over honest fakes: which one wins, what lost, failed or slow ones cost, and who can report for one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ from tests.world import Killed, World, died
 PART = Part(name="part-00000", upload="u", worker="0" * 16, etags=("e",), size_bytes=1, records=1, crc32c=1)
 
 
-def test_first_attempt_to_commit_wins_and_every_other_is_ignored_and_counted() -> None:
+def test_the_first_attempt_to_commit_wins_and_all_others_are_ignored_and_counted() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -29,10 +29,10 @@ def test_first_attempt_to_commit_wins_and_every_other_is_ignored_and_counted() -
     assert one.record(first) is Verdict.IGNORED
     assert one.record(second) is Verdict.IGNORED
     finished(one)
-    assert one.state().ignored == 3  # the request itself was executed once more
+    assert one.state().ignored == 3  # the same request was executed again
 
 
-def test_a_recorder_that_died_after_the_commit_forgets_the_attempt_when_the_report_comes_again() -> None:
+def test_a_repeated_report_removes_the_attempt_if_the_recorder_died_after_the_commit() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -80,7 +80,7 @@ def test_a_report_after_the_end_changes_nothing() -> None:
     assert one.state() == before
 
 
-def test_a_failure_that_names_another_task_is_noted_of_its_own_attempt() -> None:
+def test_a_failure_that_names_another_task_is_recorded_for_its_own_attempt() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -106,7 +106,7 @@ def test_a_forged_token_is_refused_and_the_true_report_still_wins(token: str) ->
     finished(one)
 
 
-def test_a_token_speaks_for_its_own_attempt_only() -> None:
+def test_a_token_is_valid_only_for_its_own_attempt() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -121,7 +121,7 @@ def test_a_token_speaks_for_its_own_attempt_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"worker": "f" * 16}, "it names another attempt or worker"),
         ({"duration_s": 9.0}, None),
@@ -132,8 +132,8 @@ def test_a_token_speaks_for_its_own_attempt_only() -> None:
         ({"part": PART}, "it has a part, which only tasks of the last phase write"),
     ],
 )
-def test_a_manifest_that_its_attempt_cannot_have_written_fails_it_and_says_what_is_wrong(
-    change: dict[str, Any], said: str | None
+def test_a_manifest_that_its_attempt_cannot_have_written_fails_it_with_the_reason(
+    change: dict[str, Any], message: str | None
 ) -> None:
     one = world()
     one.submit(attempts=1)
@@ -141,16 +141,16 @@ def test_a_manifest_that_its_attempt_cannot_have_written_fails_it_and_says_what_
     report = one.execute(one.sent.popleft())
     assert report.manifest is not None
     forged = report.model_copy(update={"manifest": report.manifest.model_copy(update=change)})
-    assert one.record(forged) is (Verdict.FAILED if said else Verdict.WON)
-    if said:
+    assert one.record(forged) is (Verdict.FAILED if message else Verdict.WON)
+    if message:
         one.tick()
         failure = one.state().failure
         assert failure is not None
-        assert f"does not describe its own attempt: {said}" in failure.message
+        assert f"does not describe its own attempt: {message}" in failure.message
 
 
 @pytest.mark.parametrize("change", [{"name": "part-00001"}, {"worker": "f" * 16}])
-def test_a_report_names_no_part_but_its_own(change: dict[str, str]) -> None:
+def test_a_report_can_name_only_its_own_part(change: dict[str, str]) -> None:
     one = world(Job(map=words))
     one.submit()
     one.tick()
@@ -163,7 +163,7 @@ def test_a_report_names_no_part_but_its_own(change: dict[str, str]) -> None:
     assert one.finish().phase is Phase.SUCCEEDED
 
 
-def test_a_task_that_the_job_does_not_have_is_never_won() -> None:
+def test_a_task_that_is_not_part_of_the_job_never_wins() -> None:
     one = world()
     state = one.submit()
     one.tick()
@@ -177,7 +177,7 @@ def test_a_task_that_the_job_does_not_have_is_never_won() -> None:
     finished(one)
 
 
-def test_a_recorder_remembers_few_jobs_and_knows_all() -> None:
+def test_a_recorder_caches_few_jobs_and_knows_all() -> None:
     one = world()
     state = one.submit()
     one.tick()
@@ -207,7 +207,7 @@ def test_a_crashed_worker_costs_an_attempt_and_the_task_is_launched_again() -> N
     assert one.state().retried == 1
 
 
-def test_a_winner_is_forgotten_with_all_the_attempts_before_it() -> None:
+def test_a_winner_is_forgotten_together_with_all_earlier_attempts() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -220,7 +220,7 @@ def test_a_winner_is_forgotten_with_all_the_attempts_before_it() -> None:
     assert live_tasks(one) == []
 
 
-def test_a_silent_worker_is_lost_when_its_lease_has_run_out_and_not_before() -> None:
+def test_a_silent_worker_is_lost_once_its_lease_has_expired() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -235,7 +235,7 @@ def test_a_silent_worker_is_lost_when_its_lease_has_run_out_and_not_before() -> 
     finished(one)
 
 
-def test_a_task_that_kills_every_worker_fails_the_job_after_its_attempts() -> None:
+def test_a_task_that_kills_every_worker_fails_the_job_after_its_last_attempt() -> None:
     one = world()
     one.submit(attempts=3)
     killed = 0
@@ -252,7 +252,7 @@ def test_a_task_that_kills_every_worker_fails_the_job_after_its_attempts() -> No
     assert_nothing_held(one)
 
 
-def test_a_function_that_raises_is_tried_once_more_and_then_fails_the_job() -> None:
+def test_a_function_that_raises_is_retried_once_and_then_fails_the_job() -> None:
     def raises(_source: str, line: str) -> Iterator[tuple[str, int]]:
         if "lazy" in line:
             raise ValueError("too lazy")
@@ -269,7 +269,7 @@ def test_a_function_that_raises_is_tried_once_more_and_then_fails_the_job() -> N
     assert_nothing_held(one)
 
 
-def test_throttling_costs_no_attempt_and_is_tried_again_later() -> None:
+def test_throttling_costs_no_attempt_and_is_retried_later() -> None:
     one = world()
     one.submit(attempts=1)
     one.tick()
@@ -287,7 +287,7 @@ def test_throttling_costs_no_attempt_and_is_tried_again_later() -> None:
     finished(one)
 
 
-def test_throttling_without_end_fails_the_job() -> None:
+def test_endless_throttling_fails_the_job() -> None:
     one = world()
     one.submit()
     launched = 0

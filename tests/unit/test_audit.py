@@ -1,4 +1,4 @@
-"""``make audit``: everything that is locked is asked about, and what cannot be asked about does not pass."""
+"""``make audit`` checks every locked package, and fails if a package cannot be checked."""
 
 import re
 import subprocess
@@ -19,8 +19,8 @@ test -z "{fails}" || ! grep -q '^{fails}==' "$last"
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    """In place of pip-audit: notes what it is asked, and finds nothing."""
+def fake_audit(tmp_path: Path) -> Path:
+    """In place of pip-audit: records its requests, and finds nothing."""
     return written(tmp_path, fails="")
 
 
@@ -36,10 +36,10 @@ def audit(pip_audit: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_every_package_of_every_lock_is_asked_about_whatever_system_it_is_for(stand_in: Path) -> None:
-    done = audit(stand_in)
+def test_every_package_of_every_lock_is_checked_whatever_platform_it_is_for(fake_audit: Path) -> None:
+    done = audit(fake_audit)
     assert done.returncode == 0, done.stderr
-    asked = (stand_in.parent / "packages").read_text().splitlines()
+    asked = (fake_audit.parent / "packages").read_text().splitlines()
     text = "\n".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
     locked = {
         f"{name.lower()}=={version}" for name, version in re.findall(r"^([\w.-]+)==([\w.+-]+)", text, re.MULTILINE)
@@ -52,27 +52,25 @@ def test_every_package_of_every_lock_is_asked_about_whatever_system_it_is_for(st
     assert done.stdout == f"passed: {len(locked)} packages, none with a known vulnerability\n"
 
 
-def test_a_package_that_cannot_be_asked_about_is_not_skipped(stand_in: Path) -> None:
-    audit(stand_in)
-    for options in (stand_in.parent / "asked").read_text().splitlines():
+def test_a_package_that_cannot_be_checked_is_not_skipped(fake_audit: Path) -> None:
+    audit(fake_audit)
+    for options in (fake_audit.parent / "asked").read_text().splitlines():
         assert "--strict" in options.split()
         assert "--ignore-vuln" not in options
 
 
 @pytest.mark.parametrize("package", ["boto3", "networkx", "aws-sam-cli", "xxhash"])
-def test_one_failure_is_the_failure_of_all_and_the_rest_is_asked_about_all_the_same(
-    tmp_path: Path, package: str
-) -> None:
+def test_one_failure_fails_the_audit_and_the_other_packages_are_still_checked(tmp_path: Path, package: str) -> None:
     done = audit(written(tmp_path, fails=package))
     assert (done.returncode, done.stdout) == (1, "failed\n")
     versions: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==(\S+)", "\n".join(map(Path.read_text, LOCKS)), re.MULTILINE):
         versions.setdefault(name.lower(), set()).add(version)
-    rounds = max(map(len, versions.values()))  # each asks about one version of a package
+    rounds = max(map(len, versions.values()))  # each checks one version of a package
     assert len((tmp_path / "asked").read_text().splitlines()) == rounds > 1
 
 
-def test_a_line_of_a_lock_that_names_no_version_is_a_failure(tmp_path: Path, stand_in: Path) -> None:
+def test_a_line_of_a_lock_without_a_version_is_a_failure(tmp_path: Path, fake_audit: Path) -> None:
     (tmp_path / ".ci").mkdir()
     (tmp_path / "lambdas").mkdir()
     for lock in (
@@ -87,7 +85,7 @@ def test_a_line_of_a_lock_that_names_no_version_is_a_failure(tmp_path: Path, sta
             "# a comment\n./lambdas\nboto3==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:0\n"
         )
     (tmp_path / ".ci" / "audit.py").write_bytes(AUDIT.read_bytes())
-    command = [sys.executable, str(tmp_path / ".ci" / "audit.py"), str(stand_in)]
+    command = [sys.executable, str(tmp_path / ".ci" / "audit.py"), str(fake_audit)]
     assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
     with (tmp_path / ".ci" / "sam.txt").open("a") as lock_file:
         lock_file.write("requests>=2\n")

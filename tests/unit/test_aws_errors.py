@@ -43,7 +43,7 @@ def answer(code: str, status: int, operation: str = "GetObject", why: str = "why
         (boto.ParamValidationError(report="wrong"), InvariantError, "wrong"),
     ],
 )
-def test_every_error_of_botocore_is_translated_and_says_what_was_tried(
+def test_every_error_of_botocore_is_translated_with_the_attempted_action(
     error: Exception, ours: type[S3mrError], text: str
 ) -> None:
     with (
@@ -54,7 +54,7 @@ def test_every_error_of_botocore_is_translated_and_says_what_was_tried(
     assert raised.value.__cause__ is error
 
 
-def test_other_errors_pass() -> None:
+def test_other_errors_are_not_translated() -> None:
     for error in (RequestError("mine"), KeyError("bug")):
         with pytest.raises(type(error)) as raised, translated("x"):
             raise error
@@ -66,23 +66,25 @@ def test_a_response_without_details_has_an_empty_code_and_status() -> None:
     assert (code_of(error), status_of(error)) == ("", 0)
 
 
-def test_a_missing_permission_is_named_as_aws_names_it_with_its_policy() -> None:
+def test_a_missing_permission_is_reported_with_awss_name_and_its_policy() -> None:
     machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:s3mr-jobs"
     why = f"User: arn:aws:iam::123456789012:user/ada is not authorized to perform: states:StartExecution on: {machine}"
     with pytest.raises(RequestError) as refused, translated("starting the coordinator of job 1"):
         raise answer("AccessDeniedException", 400, "StartExecution", why)
-    said = str(refused.value)
-    assert said.startswith("starting the coordinator of job 1: access denied: check the credentials in use")
-    assert why in said
-    assert "SubmitPolicyArn" in said
-    assert "gone" not in said
+    message = str(refused.value)
+    assert message.startswith("starting the coordinator of job 1: access denied: check the credentials in use")
+    assert why in message
+    assert "SubmitPolicyArn" in message
+    assert "gone" not in message
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "HeadObject"])
 def test_a_denied_read_names_both_causes_no_access_or_no_object(operation: str) -> None:
     with pytest.raises(RequestError) as refused, translated("reading s3://bucket/key"):
         raise answer("AccessDenied" if operation == "GetObject" else "403", 403, operation)
-    said = str(refused.value)
-    assert said.startswith("reading s3://bucket/key: access denied, or the object does not exist")
-    assert "look for it with aws s3 ls; if it is missing, run the job again; otherwise, check the credentials" in said
-    assert operation in said
+    message = str(refused.value)
+    assert message.startswith("reading s3://bucket/key: access denied, or the object does not exist")
+    assert (
+        "look for it with aws s3 ls; if it is missing, run the job again; otherwise, check the credentials" in message
+    )
+    assert operation in message

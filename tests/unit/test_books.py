@@ -1,4 +1,4 @@
-"""The books before the commit: every way in which they can fail to balance is told, and none other."""
+"""The check of the books before the commit reports every way in which they do not balance, and only those."""
 
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -18,7 +18,7 @@ Change = Callable[[list[Manifest]], object]
 
 
 class Winners:
-    """A table that holds just these winners."""
+    """A table with only these winners."""
 
     def __init__(self, manifests: list[Manifest]) -> None:
         self._manifests = manifests
@@ -28,7 +28,7 @@ class Winners:
 
 
 def last_winners(job: Job) -> tuple[World, list[Manifest]]:
-    """A job whose last task has just won, and the winners of its last phase."""
+    """Return a job whose last task has just won, and the winners of its last phase."""
     one = world(job)
     state = one.submit()
     while True:
@@ -40,34 +40,34 @@ def last_winners(job: Job) -> tuple[World, list[Manifest]]:
 
 
 def prepared(job: Job, change: Change = lambda _winners: None) -> int:
-    """Prepare the commit over winners of which ``change`` has made others; return the records that would be out."""
+    """Prepare the commit after ``change`` has changed some winners; return the number of output records."""
     one, winners = last_winners(job)
     change(winners)
     return prepare(one.state(), cast("JobStore", Winners(winners)), one.real_objects).records_out
 
 
 def read(winners: list[Manifest], **books: int) -> None:
-    """Have the second reducer say that it has read more."""
-    told = winners[1].books
-    assert told is not None
-    winners[1] = winners[1].model_copy(update={"books": told + Books(**books)})
+    """Make the second reducer report that it read more."""
+    books_of_task = winners[1].books
+    assert books_of_task is not None
+    winners[1] = winners[1].model_copy(update={"books": books_of_task + Books(**books)})
 
 
 def consumed(winners: list[Manifest], more_bytes: int) -> None:
-    """Have a map task say that it has consumed other bytes."""
+    """Make a map task report that it consumed other bytes."""
     counters = winners[0].counters
     more = counters.model_copy(update={"bytes_in": counters.bytes_in + more_bytes})
     winners[0] = winners[0].model_copy(update={"counters": more})
 
 
 @pytest.mark.parametrize("job", [WORD_COUNT, Job(map=words)], ids=["with reduce", "without"])
-def test_true_books_balance_and_their_counters_are_those_of_the_winners(job: Job) -> None:
+def test_correct_books_balance_and_their_counters_are_those_of_the_winners(job: Job) -> None:
     _, winners = last_winners(job)
     assert prepared(job) == sum(one.counters.records_out for one in winners) > 0
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda winners: read(winners, records=1), "reduce task 1 read"),
         (lambda winners: read(winners, checksum=1), "reduce task 1 read"),
@@ -77,29 +77,27 @@ def test_true_books_balance_and_their_counters_are_those_of_the_winners(job: Job
         (lambda winners: winners.clear(), "reduce task 0 of 3 has no winner"),
     ],
 )
-def test_a_reducer_that_did_not_read_what_maps_wrote_for_it_or_is_not_there_stops_the_commit(
-    change: Change, said: str
-) -> None:
-    with pytest.raises(InvariantError, match=said):
+def test_a_reducer_that_is_missing_or_did_not_read_all_its_input_stops_the_commit(change: Change, message: str) -> None:
+    with pytest.raises(InvariantError, match=message):
         prepared(WORD_COUNT, change)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda winners: consumed(winners, 1), "map tasks read"),
         (lambda winners: consumed(winners, -1), "map tasks read"),
         (lambda winners: winners.pop(), "map tasks have a winner"),
     ],
 )
-def test_a_byte_of_the_input_read_twice_or_not_at_all_stops_the_commit_of_a_job_without_reduce(
-    change: Change, said: str
+def test_an_input_byte_read_twice_or_never_stops_the_commit_of_a_job_without_reduce(
+    change: Change, message: str
 ) -> None:
-    with pytest.raises(InvariantError, match=said):
+    with pytest.raises(InvariantError, match=message):
         prepared(Job(map=words), change)
 
 
-def test_winners_whose_keys_are_of_two_types_stop_the_commit() -> None:
+def test_winners_with_two_types_of_keys_stop_the_commit() -> None:
     def retyped(winners: list[Manifest]) -> None:
         winners[:2] = [
             one.model_copy(update={"key_type": key_type})

@@ -45,7 +45,7 @@ def test_an_opened_bundle_has_the_bundled_files(code: dict[str, Path], tmp_path:
     assert files == {name: path.read_bytes() for name, path in code.items()}
 
 
-def test_the_same_code_makes_the_same_bytes_whenever_it_was_written(code: dict[str, Path]) -> None:
+def test_the_same_code_gives_the_same_bytes_regardless_of_its_file_times(code: dict[str, Path]) -> None:
     first = make_bundle(code)
     for path in code.values():
         path.chmod(0o600)
@@ -53,7 +53,7 @@ def test_the_same_code_makes_the_same_bytes_whenever_it_was_written(code: dict[s
     assert make_bundle(dict(reversed(code.items()))) == first
 
 
-def test_a_bundle_is_unpacked_once_and_found_again(code: dict[str, Path], tmp_path: Path) -> None:
+def test_a_bundle_is_unpacked_once_and_reused(code: dict[str, Path], tmp_path: Path) -> None:
     data = make_bundle(code)
     opened = open_zip(data, tmp_path / "bundles")
     (opened / "mark").touch()
@@ -62,7 +62,7 @@ def test_a_bundle_is_unpacked_once_and_found_again(code: dict[str, Path], tmp_pa
     assert [path.name for path in (tmp_path / "bundles").iterdir()] == [hashlib.sha256(data).hexdigest()]
 
 
-def test_a_bundle_with_other_content_than_its_name_says_is_refused(code: dict[str, Path], tmp_path: Path) -> None:
+def test_a_bundle_whose_content_does_not_match_its_name_is_refused(code: dict[str, Path], tmp_path: Path) -> None:
     data = make_bundle(code)
     with pytest.raises(InvariantError, match="SHA-256"):
         open_bundle(data + b"x", hashlib.sha256(data).hexdigest(), tmp_path / "bundles")
@@ -73,7 +73,7 @@ def claiming(size_bytes: int) -> bytes:
 
 
 def claiming_everywhere(size_bytes: int) -> bytes:
-    """A zip whose headers and checksum say that 256 MiB, once they are unpacked, has so many bytes."""
+    """Return a zip whose headers and checksum claim this size, but which unpacks to 256 MiB."""
     content = zlib.compressobj(9, zlib.DEFLATED, -15)
     squeezed = b"".join([*(content.compress(bytes(64 * limits.MIB)) for _ in range(4)), content.flush()])
     made = zip_of(("a", bytes(size_bytes)))
@@ -162,7 +162,7 @@ def test_a_hostile_zip_is_refused_and_leaves_nothing(data: bytes, tmp_path: Path
     assert list(tmp_path.rglob("*")) == [tmp_path / "bundles"]
 
 
-def test_a_zip_bomb_with_a_false_header_takes_no_memory(tmp_path: Path) -> None:
+def test_a_zip_bomb_with_a_false_header_uses_little_memory(tmp_path: Path) -> None:
     data = claiming_everywhere(10)
     assert len(data) < 3 * limits.MIB
     tracemalloc.start()
@@ -184,12 +184,12 @@ def test_a_bundle_with_too_many_files_is_refused_before_any_is_written(tmp_path:
     assert list(tmp_path.rglob("*")) == [tmp_path / "bundles"]
 
 
-def test_a_bundle_larger_than_the_limit_is_refused_unread(tmp_path: Path) -> None:
+def test_a_bundle_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
     with pytest.raises(InvariantError, match="too large"):
         open_bundle(bytes(limits.BUNDLE_BYTES_MAX + 1), "0" * 64, tmp_path / "bundles")
 
 
-def test_bundles_are_in_a_folder_that_no_other_user_can_write(code: dict[str, Path], tmp_path: Path) -> None:
+def test_bundles_are_in_a_folder_that_other_users_cannot_write(code: dict[str, Path], tmp_path: Path) -> None:
     opened = open_zip(make_bundle(code), tmp_path / "bundles")
     assert stat.S_IMODE(opened.parent.stat().st_mode) == stat.S_IMODE(opened.stat().st_mode) == 0o700
 
@@ -205,9 +205,7 @@ def test_a_folder_for_bundles_that_belongs_to_another_user_is_refused(code: dict
 
 
 @pytest.mark.parametrize("names", [("a.py", "A.py"), ("a", "A/b"), ("\u00e9", "e\u0301")])
-def test_names_that_are_the_same_on_a_laptops_file_system_are_refused(
-    names: tuple[str, str], code: dict[str, Path]
-) -> None:
+def test_names_that_differ_only_in_case_are_refused(names: tuple[str, str], code: dict[str, Path]) -> None:
     with pytest.raises(RequestError, match="a bundle cannot have"):
         make_bundle(dict.fromkeys(names, code["job.py"]))
 
@@ -219,7 +217,7 @@ def test_folders_may_differ_only_in_case(code: dict[str, Path], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["/a", "../a", "a\\b", "c:a", ""])
-def test_no_bundle_is_made_with_a_name_that_could_not_be_opened(name: str, code: dict[str, Path]) -> None:
+def test_a_bundle_is_not_made_with_a_name_that_could_not_be_opened(name: str, code: dict[str, Path]) -> None:
     with pytest.raises(RequestError, match="not a valid name for a file"):
         make_bundle({name: code["job.py"]})
 

@@ -59,7 +59,7 @@ def test_a_hanging_execution_times_out_after_a_second_and_any_other_after_the_jo
     assert Chaos(stall=1.0).timeout_s(hasty, 1) == 0.1
 
 
-def test_without_chaos_nothing_happens() -> None:
+def test_without_chaos_no_faults_are_injected() -> None:
     assert Chaos.parse("").fault(request(0), 1) == "none"
     assert Chaos().execute(request(0), 1, lambda: "done") == "done"
 

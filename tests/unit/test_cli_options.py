@@ -1,4 +1,4 @@
-"""The command line before anything is done: help, options, durations, tables."""
+"""The command line before it does anything: help, options, durations, tables."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def command_of(name: str) -> click.Command:
 
 
 def parsed(decorate: Decorator, arguments: list[str], **environment: str) -> dict[str, Any]:
-    """What a command that is decorated so is given for these arguments."""
+    """Return the options that a command with this decorator gets for these arguments."""
     given: dict[str, Any] = {}
 
     def command(**values: Any) -> None:
@@ -42,7 +42,7 @@ def parsed(decorate: Decorator, arguments: list[str], **environment: str) -> dic
     return given
 
 
-def test_help_and_version_import_nothing_that_takes_time() -> None:
+def test_help_and_version_import_no_slow_modules() -> None:
     code = f"""
 import sys
 from s3mr.cli.main import commands
@@ -57,7 +57,7 @@ print({sorted(HEAVY)!r} and sorted({HEAVY!r} & set(sys.modules)), file=sys.stder
     assert ended.stderr.strip() == "[]"
 
 
-def test_commands_stand_in_the_order_of_a_jobs_life_and_fit_a_line_each() -> None:
+def test_commands_are_listed_in_the_order_of_a_jobs_life_on_one_line_each() -> None:
     printed = CliRunner().invoke(commands, ["--help"], terminal_width=80).output
     listed = [line.split()[0] for line in printed.partition("Commands:\n")[2].splitlines()]
     assert listed == [
@@ -75,7 +75,7 @@ def test_every_command_has_json_and_an_example(name: str) -> None:
     assert f"usage: s3mr {name}" in CliRunner().invoke(commands, [name, "--help"], prog_name="s3mr").output.lower()
 
 
-def test_what_was_asked_of_a_job_becomes_its_options() -> None:
+def test_command_line_arguments_become_options() -> None:
     typed = [
         *RUN, "two.txt", "--output", "out", "--reducers", "3", "--workers", "2", "--split-size", "1MiB",
         "--layout", "packed", "--memory", "32MiB", "--attempts", "2", "--task-timeout", "9",
@@ -92,7 +92,7 @@ def test_what_was_asked_of_a_job_becomes_its_options() -> None:
     assert made.chaos == "dup=1"
 
 
-def test_what_was_not_asked_is_left_to_where_the_job_runs() -> None:
+def test_options_that_are_not_given_keep_their_defaults() -> None:
     assert parsed(job_options("run"), RUN)["asked"].options == RunOptions()
 
 
@@ -114,7 +114,7 @@ def test_a_parameter_without_name_or_value_is_refused(param: str) -> None:
         parsed(job_options("run"), [*RUN, "--param", param])
 
 
-def test_a_place_is_typed_or_named_by_a_variable() -> None:
+def test_a_place_is_given_by_an_option_or_a_variable() -> None:
     assert parsed(place_option, ["--stack", "a"])["place"] == Place("a", None)
     assert parsed(place_option, [], S3MR_STACK="b")["place"] == Place("b", None)
     assert parsed(place_option, ["--stack", "a"], S3MR_STACK="b")["place"] == Place("a", None)
@@ -122,11 +122,11 @@ def test_a_place_is_typed_or_named_by_a_variable() -> None:
     assert parsed(place_option, [], S3MR_STACK="")["place"] == Place(None, None)
 
 
-def test_a_variable_does_not_make_a_run_one_that_costs_money() -> None:
+def test_a_variable_never_makes_a_run_cost_money() -> None:
     assert parsed(place_to_run_option, [], S3MR_STACK="b")["place"] == Place(None, None)
 
 
-def test_two_places_are_refused_and_so_is_none() -> None:
+def test_two_places_are_refused_and_so_is_a_missing_one() -> None:
     with pytest.raises(RequestError, match="exclude each other"):
         parsed(place_option, ["--stack", "a", "--endpoint-url", "u"])
     with pytest.raises(RequestError, match=f"--stack NAME .or set {options.STACK_VARIABLE}., or --endpoint-url URL"):
@@ -134,7 +134,7 @@ def test_two_places_are_refused_and_so_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", *RUN, "--stack", "s"], "--stack needs --output"),
         (["run", *RUN, "--json"], "--json needs --output"),
@@ -158,8 +158,8 @@ def test_two_places_are_refused_and_so_is_none() -> None:
         (["doctor"], "no stack is named"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_asked_of_aws(arguments: list[str], said: str) -> None:
-    with pytest.raises(RequestError, match=said):
+def test_invalid_combinations_are_refused_before_any_request_to_aws(arguments: list[str], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         CliRunner().invoke(commands, arguments, env={"S3MR_STACK": ""}, standalone_mode=False, catch_exceptions=False)
 
 
@@ -167,12 +167,12 @@ def test_what_makes_no_sense_is_refused_before_anything_is_asked_of_aws(argument
     ("text", "seconds"),
     [("90", 90), ("1.5", 1.5), ("30s", 30), ("30m", 1800), ("12h", 43_200), ("6d", 518_400), (" 1h ", 3600)],
 )
-def test_durations_are_seconds_or_carry_a_unit(text: str, seconds: float) -> None:
+def test_durations_are_seconds_or_have_a_unit(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "0h", "-1", "1w", "1 h", "1h30m", "inf", "nan", "1e3", "h"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="write seconds, or minutes, hours or days"):
         parse_duration(text)
 
@@ -191,11 +191,11 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         (86_461, "1 d"),
     ],
 )
-def test_a_person_reads_the_two_largest_units(seconds: float, text: str) -> None:
+def test_durations_are_shown_in_their_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
-def test_columns_are_as_wide_as_they_need_and_numbers_end_at_the_same_place() -> None:
+def test_columns_are_as_wide_as_needed_and_numbers_are_right_aligned() -> None:
     shown = tables.table(("job", " tasks", "output"), [("a", "1/10", "s3://x"), ("longer", "10/10", "")])
     assert shown.splitlines() == ["job     tasks  output", "a        1/10  s3://x", "longer  10/10"]
     assert tables.fields([("job", "a"), ("output", "b")]).splitlines() == ["job     a", "output  b"]

@@ -29,7 +29,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_is_decoded_is_what_was_encoded_in_value_and_type(value: Any) -> None:
+def test_a_decoded_value_equals_the_encoded_one_in_value_and_type(value: Any) -> None:
     assert repr(decode(Encoder().encode(value))) == repr(value)
 
 
@@ -68,19 +68,19 @@ def test_damaged_messages_raise_an_invariant_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", ["a" * 120_000_000, b"b" * 20_000_000, list(range(2_000_000))])
-def test_large_values_pass(value: Any) -> None:
+def test_large_values_are_accepted(value: Any) -> None:
     assert decode(Encoder().encode(value)) == value
 
 
 @given(st.lists(values, max_size=5))
-def test_a_column_is_as_large_as_its_values(column: list[Any]) -> None:
+def test_the_size_of_a_column_is_the_sum_of_its_values(column: list[Any]) -> None:
     whole = column_bytes(column)
     parts = sum(map(check_value, column))
     assert abs(whole - parts) <= 8 * len(column)
 
 
 @given(values)
-def test_a_size_is_never_below_the_bytes_on_the_wire(value: Any) -> None:
+def test_a_size_is_at_least_the_encoded_size(value: Any) -> None:
     assert check_value(value) >= len(Encoder().encode(value))
 
 
@@ -104,13 +104,15 @@ class Celsius(float):
         (object(), ["object", "values are"]),
     ],
 )
-def test_a_value_that_cannot_be_serialized_is_refused_with_its_place_and_advice(value: Any, words: list[str]) -> None:
+def test_a_value_that_cannot_be_serialized_is_refused_with_its_position_and_advice(
+    value: Any, words: list[str]
+) -> None:
     for word in words:
         with pytest.raises(UserCodeError, match=word):
             check_value(value)
 
 
-def test_a_value_inside_itself_is_refused() -> None:
+def test_a_value_that_contains_itself_is_refused() -> None:
     value: list[Any] = [1]
     value.append({"again": value})
     with pytest.raises(UserCodeError, match="contains itself"):
@@ -125,7 +127,7 @@ def test_the_same_value_twice_is_not_a_cycle() -> None:
 @pytest.mark.parametrize(
     ("wrap", "deepest"), [(lambda value: [value], 199), (lambda value: {1: value}, 199), (lambda value: (value,), 31)]
 )
-def test_nesting_has_a_limit_and_up_to_it_every_value_passes(wrap: Any, deepest: int) -> None:
+def test_nesting_is_limited_and_every_value_within_the_limit_is_accepted(wrap: Any, deepest: int) -> None:
     value: Any = wrap(1)
     for _ in range(deepest):
         value = wrap(value)

@@ -1,4 +1,4 @@
-"""Which compiled files a stack's functions can load."""
+"""Which compiled files the functions of a stack can load."""
 
 from pathlib import Path
 
@@ -23,12 +23,12 @@ def check(folder: Path, files: dict[str, bytes], *, python: tuple[int, int] = (3
     check_compiled(paths, ARM, python=python)
 
 
-def test_compiled_code_is_known_by_its_name() -> None:
+def test_compiled_code_is_recognised_by_its_name() -> None:
     names = ["a.so", "lib/b.so.1.2", "c.pyd", "d.dylib", "so", "e.so.py", "f.py", "g.sock"]
     assert compiled(names) == ["a.so", "c.pyd", "d.dylib", "lib/b.so.1.2"]
 
 
-def test_what_a_wheel_carries_along_for_other_systems_is_no_compiled_code_of_the_bundle() -> None:
+def test_a_wheels_files_for_other_systems_are_not_compiled_code_of_the_bundle() -> None:
     assert compiled(["_requirements/x/a.pyd", "_requirements/x/b.dylib", "_requirements/x/c.so"]) == [
         "_requirements/x/c.so"
     ]
@@ -37,7 +37,7 @@ def test_what_a_wheel_carries_along_for_other_systems_is_no_compiled_code_of_the
 @pytest.mark.parametrize(
     "name", ["a.so", "a.abi3.so", "p/a.cpython-311-aarch64-linux-gnu.so", "a.libs/libz.so.1", "_requirements/a.abi3.so"]
 )
-def test_what_fits_is_taken(tmp_path: Path, name: str) -> None:
+def test_compatible_code_is_accepted(tmp_path: Path, name: str) -> None:
     check(tmp_path, {name: elf(AARCH64)})
 
 
@@ -59,21 +59,21 @@ def test_what_fits_is_taken(tmp_path: Path, name: str) -> None:
         ("_requirements/a.cpython-312-aarch64-linux-gnu.so", elf(AARCH64)),
     ],
 )
-def test_what_the_functions_could_not_load_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes) -> None:
+def test_incompatible_code_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes) -> None:
     with pytest.raises(RequestError, match=rf"python3.11 on Linux arm64: .*{name.rpartition('/')[2]}"):
         check(tmp_path, {"fine.so": elf(AARCH64), name: content})
 
 
-def test_a_module_that_is_there_for_several_pythons_needs_one_that_fits(tmp_path: Path) -> None:
+def test_a_module_built_for_several_pythons_needs_one_that_fits(tmp_path: Path) -> None:
     modules = {f"_requirements/p/a.cpython-{python}-aarch64-linux-gnu.so": elf(AARCH64) for python in (310, 311, 312)}
     check(tmp_path, modules)
 
 
-def test_a_library_of_another_platform_within_a_wheel_is_the_wheels_own_affair(tmp_path: Path) -> None:
+def test_a_library_of_another_platform_within_a_wheel_is_ignored(tmp_path: Path) -> None:
     check(tmp_path, {"_requirements/debugger/attach_x86.so": elf(X86_64)})
 
 
-def test_compiled_code_tried_with_another_python_is_refused_with_both_versions(tmp_path: Path) -> None:
+def test_compiled_code_for_another_python_is_refused_with_both_versions(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"a.abi3.so\), and this is Python 3.12, but the stack runs python3.11"):
         check(tmp_path, {"a.abi3.so": elf(AARCH64)}, python=(3, 12))
     check(tmp_path, {"a.py": b""}, python=(3, 12))

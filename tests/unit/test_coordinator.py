@@ -29,7 +29,7 @@ from tests.unit.word_count import (
 from tests.world import Killed, World
 
 
-def test_a_job_runs_to_its_whole_output_and_leaves_nothing_else() -> None:
+def test_a_job_writes_its_whole_output_and_leaves_nothing_else() -> None:
     one = world()
     one.submit()
     finished(one)
@@ -59,7 +59,7 @@ def test_2000_objects_are_read_once_each_by_few_tasks() -> None:
     assert one.output() == "word\t2000\n"
 
 
-def test_only_as_many_attempts_run_at_once_as_there_is_capacity() -> None:
+def test_the_number_of_concurrent_attempts_is_limited_by_the_capacity() -> None:
     one = world(capacity=2)
     one.submit()
     one.tick()
@@ -72,7 +72,7 @@ def test_only_as_many_attempts_run_at_once_as_there_is_capacity() -> None:
     finished(one)
 
 
-def test_no_reducer_starts_before_every_map_task_has_a_winner() -> None:
+def test_reducers_start_only_after_every_map_task_has_a_winner() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -104,7 +104,7 @@ def test_books_that_do_not_balance_stop_the_job_and_keep_the_evidence(phase: Pha
             request = one.sent.popleft()
             report = one.execute(request)
             if request.phase is phase and request.task == 1:
-                report = cooked(report)
+                report = with_wrong_books(report)
             one.record(report)
     state = one.state()
     assert state.phase is Phase.FAILED
@@ -114,7 +114,7 @@ def test_books_that_do_not_balance_stop_the_job_and_keep_the_evidence(phase: Pha
     assert_nothing_held(one)
 
 
-def cooked(report: Report) -> Report:
+def with_wrong_books(report: Report) -> Report:
     manifest = report.manifest
     assert manifest is not None
     counters = manifest.counters.model_copy(update={"bytes_in": manifest.counters.bytes_in + 1})
@@ -122,7 +122,7 @@ def cooked(report: Report) -> Report:
     return report.model_copy(update={"manifest": manifest.model_copy(update={"counters": counters, "books": books})})
 
 
-def test_cancel_ends_the_job_and_nothing_is_recorded_afterwards() -> None:
+def test_cancel_ends_the_job_and_later_reports_are_ignored() -> None:
     one = world()
     one.submit()
     one.tick()
@@ -152,7 +152,7 @@ def test_a_cancelled_job_leaves_no_folder_beside_its_output(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_a_job_that_ends_while_it_reduces_has_done_its_map_tasks_whatever_the_clocks_say() -> None:
+def test_a_job_that_ends_during_reduce_counts_its_map_tasks_as_done_despite_clock_skew() -> None:
     one = world()
     spec = one.submit().spec
     one.clock.time -= 8.0  # the coordinator's clock is behind the submitter's
@@ -166,7 +166,7 @@ def test_a_job_that_ends_while_it_reduces_has_done_its_map_tasks_whatever_the_cl
     assert (one.state().done_in(Phase.MAP), one.state().done_in(Phase.REDUCE)) == (spec.map_tasks, 0)
 
 
-def test_cancel_is_heard_while_the_invoker_refuses() -> None:
+def test_a_job_can_be_cancelled_while_the_invoker_refuses() -> None:
     one = world()
     one.submit()
     one.accepts_max = 2
@@ -181,7 +181,7 @@ def test_cancel_is_heard_while_the_invoker_refuses() -> None:
     assert list(one.real_store.all_manifests(one.state(), Phase.MAP)) == []
 
 
-def test_cancel_after_the_point_of_no_return_is_too_late() -> None:
+def test_cancelling_after_the_commit_began_is_too_late() -> None:
     one = world()
     one.submit()
     while one.state().phase is not Phase.COMMITTING:
@@ -191,7 +191,7 @@ def test_cancel_after_the_point_of_no_return_is_too_late() -> None:
     finished(one)
 
 
-def test_an_output_that_another_running_job_writes_is_refused() -> None:
+def test_an_output_claimed_by_another_running_job_is_refused() -> None:
     one = world()
     first = one.submit()
     with pytest.raises(RequestError, match=first.spec.job_id):
@@ -200,7 +200,7 @@ def test_an_output_that_another_running_job_writes_is_refused() -> None:
     finished(one)
 
 
-def test_a_stale_tick_cannot_write_after_another_has_begun() -> None:
+def test_a_stale_tick_cannot_write_after_another_has_started() -> None:
     one = world()
     one.submit()
     kept = one.ticker()
@@ -210,14 +210,14 @@ def test_a_stale_tick_cannot_write_after_another_has_begun() -> None:
     one.tick()
     launched = len(one.sent)
 
-    class Stale:
-        """A store whose reader paused: it observes what was so before the other tick."""
+    class StaleStore:
+        """A store whose reader paused: it returns what was true before the other tick."""
 
         def __getattr__(self, name: str) -> object:
             return (lambda _job_id: seen) if name == "observe" else getattr(stale, name)
 
     paused = type(kept)(
-        store=Stale(),  # type: ignore[arg-type]
+        store=StaleStore(),  # type: ignore[arg-type]
         objects=kept.objects,
         output_of=kept.output_of,
         launcher=kept.launcher,
@@ -232,7 +232,7 @@ def test_a_stale_tick_cannot_write_after_another_has_begun() -> None:
     finished(one)
 
 
-def test_a_commit_that_wakes_up_after_its_end_leaves_the_next_job_in_its_output_alone() -> None:
+def test_a_commit_that_resumes_after_its_job_ended_does_not_touch_the_next_jobs_output() -> None:
     one = world(Job(map=words))
     mine = one.submit().spec.job_id
     while one.state().phase is not Phase.COMMITTING:
@@ -240,8 +240,8 @@ def test_a_commit_that_wakes_up_after_its_end_leaves_the_next_job_in_its_output_
         one.work()
     theirs: set[str] = set()
 
-    class Paused(MemoryOutput):
-        """An output whose committer pauses when all parts are complete."""
+    class PausedOutput(MemoryOutput):
+        """An output whose committer pauses once all parts are complete."""
 
         def discard_open(self, opened: Iterable[OpenedPart]) -> None:
             assert one.finish().phase is Phase.SUCCEEDED
@@ -253,13 +253,13 @@ def test_a_commit_that_wakes_up_after_its_end_leaves_the_next_job_in_its_output_
             theirs.update(one.folder.uploads)
             super().discard_open(opened)
 
-    replace(one.ticker(), output_of=lambda spec: Paused(one.folder, spec.job_id)).tick(mine)
+    replace(one.ticker(), output_of=lambda spec: PausedOutput(one.folder, spec.job_id)).tick(mine)
     assert one.job_id != mine
     assert len(theirs) == one.state().spec.map_tasks
     assert set(one.folder.uploads) == theirs
 
 
-def test_an_invoker_that_refuses_for_now_loses_no_attempt_and_repeats_none() -> None:
+def test_a_temporary_refusal_by_the_invoker_loses_and_repeats_no_attempt() -> None:
     one = world()
     one.submit()
     one.accepts_max = 2
@@ -281,7 +281,7 @@ def calls_of_a_whole_job() -> int:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_tick_that_dies_at_any_call_is_followed_by_one_that_carries_on(*, after: bool) -> None:
+def test_after_a_tick_dies_at_any_call_the_next_one_continues(*, after: bool) -> None:
     for call in range(1, calls_of_a_whole_job() + 1):
         one = world()
         one.submit()

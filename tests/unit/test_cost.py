@@ -1,4 +1,4 @@
-"""What a job costs on AWS: counts by class, and dollars at the prices of one table."""
+"""The cost of a job on AWS: request counts by class, and dollars from one table of prices."""
 
 from pathlib import Path
 
@@ -31,53 +31,53 @@ COUNTS = {
 
 
 def ended(*, elapsed_s: float, output: str = "s3://bucket/out", **changes: object) -> JobState:
-    """A job of 10 maps and 1 reducer that has succeeded."""
+    """Return a job of 10 maps and 1 reducer that has succeeded."""
     job = some_job(10)
     spec = job.spec.model_copy(update={"map_tasks": 10, "reducers": 1, "output": output, "input_objects": 30})
     state = {"spec": spec, "phase": Phase.SUCCEEDED, "created_at": 100.0, "ended_at": 100.0 + elapsed_s, "attempts": 11}
     return job.model_copy(update={**state, **changes})
 
 
-def test_requests_are_counted_by_what_aws_asks_for_them() -> None:
+def test_requests_are_counted_by_price_class() -> None:
     counted = Requests.of(COUNTS)
     assert counted == Requests(s3_put_class=26, s3_get_class=42, s3_free=3, dynamodb=24)
 
 
-def test_a_worker_hour_costs_what_lambda_asks_for_its_memory() -> None:
+def test_a_worker_hour_costs_lambdas_price_for_its_memory() -> None:
     idle = Cost.estimate(ended(elapsed_s=10.0), {}, whole=True)
     busy = Cost.estimate(ended(elapsed_s=10.0, counters=Counters(busy_s=3600.0)), {}, whole=True)
     assert busy.lambda_usd - idle.lambda_usd == pytest.approx(3600 * 1769 / 1024 * 0.0000133334)
     assert busy.total_usd == pytest.approx(busy.lambda_usd + busy.s3_usd + busy.dynamodb_usd + busy.step_functions_usd)
 
 
-def test_counted_requests_to_s3_cost_what_s3_asks_for_their_class() -> None:
+def test_s3_requests_cost_the_price_of_their_class() -> None:
     assert Cost.estimate(ended(elapsed_s=1.0), COUNTS, whole=True).s3_usd == pytest.approx(26 * 5e-6 + 42 * 4e-7)
 
 
-def test_files_here_are_objects_there() -> None:
+def test_local_files_are_priced_as_objects() -> None:
     files, objects = ended(elapsed_s=1.0, output="/out"), ended(elapsed_s=1.0)
     more = Cost.estimate(files, COUNTS, whole=True).s3_usd - Cost.estimate(objects, COUNTS, whole=True).s3_usd
     assert more == pytest.approx(4 * prices.S3_PUT_CLASS_USD + 30 * prices.S3_GET_CLASS_USD)
 
 
-def test_what_the_coordinator_of_a_stack_sends_is_estimated() -> None:
+def test_the_requests_of_a_stacks_coordinator_are_estimated() -> None:
     job = ended(elapsed_s=1.0)
     assert Cost.estimate(job, COUNTS, whole=False).s3_usd > Cost.estimate(job, COUNTS, whole=True).s3_usd
 
 
 @pytest.mark.parametrize(("elapsed_s", "rounds"), [(0.5, 2), (26.0, 2), (27.0, 3), (2600.0, 101)])
-def test_step_functions_asks_for_four_transitions_a_round(elapsed_s: float, rounds: int) -> None:
+def test_a_round_costs_four_state_transitions(elapsed_s: float, rounds: int) -> None:
     assert Cost.estimate(ended(elapsed_s=elapsed_s), {}, whole=True).step_functions_usd == pytest.approx(
         rounds * 4 * 25e-6
     )
 
 
-def test_each_attempt_is_three_writes_to_the_table() -> None:
+def test_each_attempt_costs_three_writes_to_the_table() -> None:
     few, many = (Cost.estimate(ended(elapsed_s=1.0, attempts=count), {}, whole=True) for count in (11, 1011))
     assert many.dynamodb_usd - few.dynamodb_usd == pytest.approx(2000 * 0.625e-6)  # the third is the winner's manifest
 
 
-def test_memory_and_shape_are_the_templates() -> None:
+def test_memory_and_architecture_are_those_of_the_template() -> None:
     template = (Path(__file__).parents[2] / "template.yaml").read_text(encoding="utf-8")
     assert "    Default: 1769\n" in template
     assert cost.WORKER_GB == 1769 / 1024
@@ -85,11 +85,11 @@ def test_memory_and_shape_are_the_templates() -> None:
     assert (cost.TICK_GB, cost.RECORD_GB) == (1.0, 0.5)
 
 
-def test_the_summary_says_both_and_whose_they_are() -> None:
+def test_the_summary_shows_requests_and_cost_and_which_are_included() -> None:
     here = JobResult.of(ended(elapsed_s=1.0), requests=COUNTS)
-    said = summary(here, shown_output=None)
-    assert "requests S3 26 writes and lists, 42 reads; DynamoDB 24\n" in said
-    assert f"AWS      about ${here.aws_cost.total_usd:.5f}: Lambda $" in said
+    text = summary(here, shown_output=None)
+    assert "requests S3 26 writes and lists, 42 reads; DynamoDB 24\n" in text
+    assert f"AWS      about ${here.aws_cost.total_usd:.5f}: Lambda $" in text
     there = ended(elapsed_s=1.0, counters=Counters(requests={"s3:GetObject": 7}))
-    said = summary(JobResult.of(there), shown_output=None)
-    assert "requests S3 0 writes and lists, 7 reads (by workers only)\n" in said
+    text = summary(JobResult.of(there), shown_output=None)
+    assert "requests S3 0 writes and lists, 7 reads (by workers only)\n" in text

@@ -1,4 +1,4 @@
-"""What would run what comes from outside stands nowhere in what we ship: no pickle, no eval, no shell."""
+"""Shipped code never executes data from outside: no pickle, no eval, no shell."""
 
 import ast
 import re
@@ -26,16 +26,16 @@ MODULES = {
 CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
 OF_OS = {"system", "popen", "spawnl", "spawnv", "execl", "execv", "execve", "execvp"}
 RUFF = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["lint"]
-# Rules of ruff that an exception in what we ship may be made for, line by line and with its reason.
+# Rules of ruff that shipped code may disable, on single lines and with a reason.
 EXCUSABLE = {
     "S101",  # asserts on our own values
-    "S311",  # chance that makes faults, not secrets
-    "S603",  # our own interpreter, as a list of arguments
+    "S311",  # random numbers for faults, not for secrets
+    "S603",  # our own interpreter, with a list of arguments
 }
 
 
 def dangers(tree: ast.AST) -> Iterator[str]:
-    """Every import and call that could run what it is given."""
+    """Yield every import and call that could execute its input."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names if one.name.partition(".")[0] in MODULES)
@@ -61,7 +61,7 @@ def _of_call(call: ast.Call) -> Iterator[str]:
             yield "shell="
 
 
-def test_nothing_that_we_ship_runs_what_it_is_given() -> None:
+def test_shipped_code_never_executes_its_input() -> None:
     found = {
         str(path.relative_to(ROOT)): list(dangers(ast.parse(path.read_text(encoding="utf-8")))) for path in SHIPPED
     }
@@ -84,11 +84,11 @@ def test_nothing_that_we_ship_runs_what_it_is_given() -> None:
         "subprocess.run(text, shell=asked)",
     ],
 )
-def test_each_of_them_would_be_found(code: str) -> None:
+def test_each_dangerous_construct_would_be_found(code: str) -> None:
     assert list(dangers(ast.parse(code)))
 
 
-def test_ruffs_rules_about_security_are_all_on_and_excused_by_line_only() -> None:
+def test_ruffs_security_rules_are_on_and_are_disabled_only_for_single_lines() -> None:
     assert RUFF["select"] == ["ALL"]
     assert not [rule for rule in RUFF["ignore"] if re.match(r"S\d|S$", rule)]
     for pattern, ignored in RUFF["per-file-ignores"].items():

@@ -1,4 +1,4 @@
-"""What s3mr imports is what it says that it needs."""
+"""The imports of s3mr match its declared dependencies."""
 
 import ast
 import sys
@@ -9,7 +9,7 @@ import s3mr
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """The first names of all modules that ``tree`` imports when it runs, apart from those for types only."""
+    """Return the top-level names of all modules that ``tree`` imports at run time, without those for types only."""
     found: set[str] = set()
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -22,13 +22,13 @@ def imported(tree: ast.AST) -> set[str]:
     return found
 
 
-def test_no_import_needs_the_developers_dependencies() -> None:
+def test_shipped_code_does_not_import_development_dependencies() -> None:
     declared = {
         line.split(";")[0].partition(" ")[0].split("[")[0].split(">")[0].split("<")[0].lower()
         for line in requires("s3mr") or ()
         if 'extra == "dev"' not in line
     }
-    direct = {"werkzeug": "flask", "botocore": "boto3"}  # what these packages are made on, and promise to bring
+    direct = {"werkzeug": "flask", "botocore": "boto3"}  # dependencies that these packages guarantee
     names = {
         name for path in Path(s3mr.__file__).parent.rglob("*.py") for name in imported(ast.parse(path.read_text()))
     }

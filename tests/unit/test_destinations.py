@@ -1,4 +1,4 @@
-"""What Lambda's destinations deliver, and what user code may send instead."""
+"""Records from Lambda's destinations, and what user code may send instead."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def one() -> World:
 
 
 def delivery(request: TaskRequest, condition: str = "Success", response: Any = None) -> dict[str, Any]:
-    """A destination's record, as the developer guide shows it."""
+    """Return a destination's record, as the developer guide shows it."""
     return {
         "version": "1.0",
         "timestamp": "2026-11-14T18:16:05.568Z",
@@ -47,7 +47,7 @@ def test_a_success_is_the_workers_report(one: World) -> None:
     assert receive(one.recorder, event)[1] is Verdict.IGNORED
 
 
-def test_a_death_is_a_crash_with_what_lambda_says_of_it(one: World) -> None:
+def test_a_death_is_a_crash_with_lambdas_error(one: World) -> None:
     dead = {"errorType": "Sandbox.Timedout", "errorMessage": "RequestId: 1 Error: Task timed out after 900.00 seconds"}
     report, verdict = receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", dead))
     assert verdict is Verdict.FAILED
@@ -60,7 +60,7 @@ def test_a_death_is_a_crash_with_what_lambda_says_of_it(one: World) -> None:
 @pytest.mark.parametrize(
     "response", [None, "text", [1], {}, {"errorMessage": {"not": "text"}}, {"errorMessage": "x" * 9_999}]
 )
-def test_a_death_is_a_death_whatever_lambda_says_of_it(one: World, response: object) -> None:
+def test_a_death_is_a_crash_whatever_lambda_reports(one: World, response: object) -> None:
     assert receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", response))[1] is Verdict.FAILED
 
 
@@ -71,7 +71,7 @@ def test_a_death_is_a_death_whatever_lambda_says_of_it(one: World, response: obj
         ("ZeroReservedConcurrency", "reserved concurrency is 0"),
     ],
 )
-def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World, condition: str, why: str) -> None:
+def test_an_attempt_that_lambda_throttled_costs_none(one: World, condition: str, why: str) -> None:
     report, _ = receive(one.recorder, delivery(one.sent[0], condition))
     assert report is not None
     assert report.failure is not None
@@ -93,7 +93,7 @@ def test_an_attempt_that_lambda_had_no_room_for_costs_none(one: World, condition
         {"requestContext": None},
     ],
 )
-def test_what_is_no_report_changes_nothing_and_is_not_retried(one: World, change: dict[str, Any]) -> None:
+def test_an_event_that_is_not_a_report_changes_nothing_and_is_not_retried(one: World, change: dict[str, Any]) -> None:
     before = one.state()
     request = one.sent[0]
     event = {**delivery(request, response=one.execute(request).model_dump(mode="json")), **change}
@@ -103,11 +103,11 @@ def test_what_is_no_report_changes_nothing_and_is_not_retried(one: World, change
 
 
 @pytest.mark.parametrize("event", [None, [], "x", 7, {}, {"requestPayload": {}}])
-def test_an_event_of_any_shape_is_survived(one: World, event: object) -> None:
+def test_an_event_of_any_shape_is_handled(one: World, event: object) -> None:
     assert receive(one.recorder, event) == (None, Verdict.UNREADABLE)
 
 
-def test_a_record_from_which_lambda_dropped_the_payloads_leaves_the_attempt_to_its_lease(one: World) -> None:
+def test_without_payloads_an_attempt_ends_by_its_lease(one: World) -> None:
     event = delivery(one.sent[0], "RetriesExhausted")
     del event["requestPayload"]
     del event["responsePayload"]
@@ -119,20 +119,22 @@ def test_a_record_from_which_lambda_dropped_the_payloads_leaves_the_attempt_to_i
 @pytest.mark.parametrize(
     "change", [{"task": 10**1200}, {"attempt": 10**1200}, {"attempt": limits.ATTEMPT_NUMBER_MAX + 1}, {"task": -1}]
 )
-def test_a_forged_report_of_no_task_is_unreadable_and_not_stored(one: World, change: dict[str, Any]) -> None:
+def test_a_forged_report_for_an_impossible_task_is_unreadable_and_not_stored(
+    one: World, change: dict[str, Any]
+) -> None:
     request = one.sent[0]
     report = {**one.execute(request).model_dump(mode="json"), **change}
     assert receive(one.recorder, delivery(request, response=report)) == (None, Verdict.UNREADABLE)
 
 
-def test_a_manifest_that_could_not_be_read_back_is_no_manifest(one: World) -> None:
+def test_a_manifest_that_could_not_be_read_back_is_refused(one: World) -> None:
     request = one.sent[0]
     report = one.execute(request).model_dump(mode="json")
     report["manifest"]["duration_s"] = float("inf")
     assert receive(one.recorder, delivery(request, response=report)) == (None, Verdict.UNREADABLE)
 
 
-def test_a_report_without_the_mark_of_a_functions_own_process_is_not_believed(one: World) -> None:
+def test_a_report_without_the_mark_of_a_functions_own_process_is_forged(one: World) -> None:
     request = one.sent.popleft()
     report = one.execute(request)
     unmarked = delivery(request, response=report.model_dump(mode="json"))
@@ -147,7 +149,7 @@ def test_a_report_without_the_mark_of_a_functions_own_process_is_not_believed(on
     assert receive(one.recorder, true, "key")[1] is Verdict.WON
 
 
-def test_an_environment_that_ends_rather_than_serve_another_bundle_costs_no_attempt(one: World) -> None:
+def test_an_environment_that_exits_before_serving_another_bundle_costs_no_attempt(one: World) -> None:
     ended = f"RequestId: 1 Error: Runtime exited with error: exit status {limits.ENVIRONMENT_ENDED_STATUS}"
     dead = {"errorType": "Runtime.ExitError", "errorMessage": ended}
     report, verdict = receive(one.recorder, delivery(one.sent[0], "RetriesExhausted", dead))

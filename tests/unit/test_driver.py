@@ -1,4 +1,4 @@
-"""Driving a job from here, over honest fakes: leases grow with what waits, and a late zombie leaves nothing."""
+"""Driving a job from this process, over honest fakes: leases include waiting time, and a late zombie leaves nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tests.world import World, open_noted
 
 @dataclass
 class OneWorker:
-    """A pool of one: it executes what it was given, one attempt after the other, each in ``task_s``."""
+    """A pool of one worker that executes one attempt after the other, each in ``task_s``."""
 
     one: World
     pace: Prefetch
@@ -50,7 +50,7 @@ def driven(one: World, pool: OneWorker, **changes: Any) -> JobState:
     return run.to_its_end(lambda: None, again=False)
 
 
-def test_an_attempt_that_waits_until_all_before_it_have_used_up_their_time_is_not_lost() -> None:
+def test_an_attempt_that_waits_for_all_others_to_use_their_time_is_not_lost() -> None:
     one, pace = world(), Prefetch(1, 0.01)
     state = driven(one, OneWorker(one, pace, task_s=60.0), task_timeout_s=60.0)
     finished(one)
@@ -59,7 +59,7 @@ def test_an_attempt_that_waits_until_all_before_it_have_used_up_their_time_is_no
     assert (state.retried, state.attempts) == (0, state.spec.map_tasks + state.spec.reducers)
 
 
-def test_what_a_zombie_has_open_in_the_users_bucket_when_it_is_killed_is_aborted() -> None:
+def test_an_upload_that_a_killed_zombie_left_in_the_users_bucket_is_aborted() -> None:
     one = world()
     opened = []
 

@@ -1,4 +1,4 @@
-"""An attempt's execution: the results and errors of map, combine and reduce, and how they are reported."""
+"""The execution of an attempt: results and errors of map, combine and reduce, and their reports."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def test_a_map_task_without_pairs_stores_nothing() -> None:
 
 
 @pytest.mark.parametrize(("layout", "objects"), [("packed", 1), ("split", 4)])
-def test_objects_carry_the_name_of_their_worker(layout: str, objects: int) -> None:
+def test_objects_are_named_after_their_worker(layout: str, objects: int) -> None:
     cloud = Cloud([["a b c d e f g h i j k"]], Functions(map=words, reduce=total), reducers=4, layout=layout)
     cloud.run(Phase.MAP, 0)
     cloud.run(Phase.MAP, 0)
@@ -70,7 +70,7 @@ def test_objects_carry_the_name_of_their_worker(layout: str, objects: int) -> No
     assert all(sum(key.startswith(name) for key in cloud.store.objects) == objects for name in names)
 
 
-def test_a_job_without_reduce_writes_the_pairs_as_they_were_emitted() -> None:
+def test_a_job_without_reduce_writes_the_pairs_as_emitted() -> None:
     cloud = Cloud(TEXTS, Functions(map=words), reducers=0)
     report = cloud.run(Phase.MAP, 0)
     assert report.manifest is not None
@@ -135,7 +135,7 @@ def test_an_error_in_map_is_reported_with_source_and_record(function: Any, messa
     assert cloud.output.abandoned == ([] if reducers else ["part-00000"])
 
 
-def test_a_traceback_shows_the_users_frames_alone_with_paths_in_the_bundle() -> None:
+def test_a_traceback_shows_only_the_users_frames_with_paths_in_the_bundle() -> None:
     cloud = Cloud([["bad"]], Functions(map=raising, reduce=total, folder=__file__.rpartition("/")[0]))
     failure = cloud.run(Phase.MAP, 0).failure
     assert failure is not None
@@ -184,7 +184,7 @@ def test_a_users_partition_is_called_once_for_many_pairs_of_a_key() -> None:
         return len(key) % reducers
 
     Cloud([["a bb a a bb"] * 100], Functions(map=words, partition=partition, reduce=total)).map_all()
-    assert len(asked) <= 200  # for each of the records at hand together
+    assert len(asked) <= 200  # for each batch of records
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_users_partition_is_called_once_for_many_pairs_of_a_key() -> None:
         (lambda key, _values: [key], "reduce yielded 'a'"),
     ],
 )
-def test_an_error_in_reduce_is_reported_with_its_key_and_no_part_is_left(function: Any, message: str) -> None:
+def test_an_error_in_reduce_is_reported_with_its_key_and_leaves_no_part(function: Any, message: str) -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=function), reducers=1)
     cloud.map_all()
     failure = cloud.run(Phase.REDUCE, 0).failure
@@ -265,7 +265,7 @@ def test_an_attempt_that_starts_too_late_for_its_lease_does_nothing() -> None:
     assert not cloud.store.objects
 
 
-def test_an_error_that_a_report_cannot_describe_ends_the_worker() -> None:
+def test_an_error_that_cannot_be_put_into_a_report_ends_the_worker() -> None:
     cloud = Cloud([["a"]], Functions(map=words, reduce=total))
     request = cloud.request(Phase.MAP, 0)
     with pytest.raises(LookupError, match="ours"):
@@ -281,7 +281,7 @@ def test_a_failed_system_call_is_a_crash_that_may_succeed_on_another_worker() ->
     assert "too many" in failure.message
 
 
-def test_long_and_unprintable_texts_still_fit_into_a_report() -> None:
+def test_long_and_unprintable_texts_are_shortened_to_fit_into_a_report() -> None:
     def shouting(_source: str, _line: str) -> Iterator[tuple[str, int]]:
         raise ValueError("\udcff" + "x" * 100_000)
 

@@ -1,4 +1,4 @@
-"""A manifest may be user code's invention: it costs its own job, and nothing and nobody else."""
+"""A manifest may be forged by user code: it can harm only its own job."""
 
 from base64 import b64encode
 from typing import Any
@@ -39,7 +39,7 @@ def item_bytes(item: dict[str, Any]) -> int:
 
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from([Phase.MAP, Phase.REDUCE]), st.data())
-def test_a_job_whose_manifests_are_made_up_ends_and_nothing_of_the_coordinator_breaks(phase: Phase, data: Any) -> None:
+def test_a_job_with_invented_manifests_ends_and_the_coordinator_keeps_working(phase: Phase, data: Any) -> None:
     made = World(COUNT, {"a.txt": b"x\ny\n"})
     made.submit()
     made.tick()
@@ -68,7 +68,7 @@ def test_a_job_whose_manifests_are_made_up_ends_and_nothing_of_the_coordinator_b
 
 @settings(max_examples=examples(300), deadline=None)
 @given(st.data())
-def test_a_manifest_that_is_accepted_fits_into_its_item_and_is_read_from_it_as_it_was(data: Any) -> None:
+def test_an_accepted_manifest_fits_into_its_item_and_is_read_back_unchanged(data: Any) -> None:
     made = World(COUNT, {"a.txt": b"x\ny\n"})
     made.submit()
     made.tick()
@@ -101,17 +101,17 @@ def test_a_manifest_that_is_accepted_fits_into_its_item_and_is_read_from_it_as_i
         "tuple[int]str",
     ],
 )
-def test_what_is_no_type_of_keys_is_no_manifest(name: str) -> None:
+def test_a_manifest_with_an_invalid_type_of_keys_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         Manifest.model_validate(_manifest(key_type=name))
 
 
 @pytest.mark.parametrize("name", ["str", "tuple[]", "tuple[int,tuple[str,bytes],float]", "tuple[" * 32 + "]" * 32])
-def test_every_type_of_keys_is_taken(name: str) -> None:
+def test_every_valid_type_of_keys_is_accepted(name: str) -> None:
     assert Manifest.model_validate(_manifest(key_type=name)).key_type == name
 
 
-def test_keys_whose_type_is_too_long_to_spell_are_a_users_error_in_their_task() -> None:
+def test_keys_whose_type_name_is_too_long_are_a_users_error_in_their_task() -> None:
     wide = Job(map=lambda _, _line: [((1,) * 2_000, 1)], reduce=COUNT.reduce)
     made = World(wide, {"a.txt": b"x\n"})
     made.submit()
@@ -122,7 +122,7 @@ def test_keys_whose_type_is_too_long_to_spell_are_a_users_error_in_their_task() 
     assert "use tuples of fewer items" in job.failure.message
 
 
-def test_names_of_operations_that_tasks_make_up_are_counted_without_being_kept() -> None:
+def test_unknown_operation_names_are_counted_but_not_stored() -> None:
     total = Counters()
     for number in range(1_000):
         total += Counters(requests={"s3:PutObject": 1, f"made:Up{number}": 1})

@@ -1,4 +1,4 @@
-"""What the simulator has found, each as the shortest story that shows it."""
+"""Bugs that the simulator found, each as its shortest reproduction."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,13 +22,13 @@ from tests.world import Killed, World, open_noted
 
 
 def unclaimed(one: World) -> JobState:
-    """A job whose submitter died, or believed that it had failed, before it held its output."""
+    """Return a job whose submitter died, or believed that it had failed, before it claimed its output."""
     state = one.submit()
     one.real_store.release_output(state.spec.output, job_id=state.spec.job_id)
     return state
 
 
-def test_what_was_read_between_two_writes_of_another_tick_cannot_be_written_back() -> None:
+def test_a_tick_cannot_write_back_a_state_read_between_two_writes_of_another_tick() -> None:
     one = world()
     state = one.submit()
     leading = Lead(one.real_store, state, writer="first")
@@ -40,7 +40,7 @@ def test_what_was_read_between_two_writes_of_another_tick_cannot_be_written_back
     assert one.state().phase is Phase.STOPPING
 
 
-def test_of_two_ticks_that_write_the_same_at_once_only_one_leads() -> None:
+def test_only_one_of_two_ticks_that_write_the_same_at_once_leads() -> None:
     one = world()
     state = one.submit()
     first, second = (Lead(one.real_store, state, writer=writer) for writer in ("first", "second"))
@@ -50,7 +50,7 @@ def test_of_two_ticks_that_write_the_same_at_once_only_one_leads() -> None:
 
 
 @pytest.mark.parametrize("arrives", [False, True])
-def test_a_lead_does_not_move_before_it_knows_that_its_write_has_arrived(*, arrives: bool) -> None:
+def test_a_lead_advances_only_once_it_knows_that_its_write_has_arrived(*, arrives: bool) -> None:
     one = world()
     lead = Lead(one.store, one.submit(), writer="first")
     one.switch.at, one.switch.after = one.switch.calls + 1, arrives
@@ -61,7 +61,7 @@ def test_a_lead_does_not_move_before_it_knows_that_its_write_has_arrived(*, arri
     assert (lead.job.epoch, lead.job.cursor) == (1, 1)
 
 
-def test_a_tick_that_was_overtaken_tells_of_the_job_as_it_was_read() -> None:
+def test_an_overtaken_tick_returns_the_job_as_it_was_read() -> None:
     one = world()
     state = one.submit()
     overtaken = one.ticker()
@@ -81,7 +81,7 @@ def test_a_write_that_arrives_after_a_later_one_of_the_same_tick_is_refused() ->
     assert one.state().cursor == 2
 
 
-def test_a_job_that_was_submitted_by_halves_claims_its_output_before_it_begins_anything() -> None:
+def test_a_partly_submitted_job_claims_its_output_before_it_starts() -> None:
     one = world()
     state = unclaimed(one)
     one.tick()
@@ -89,7 +89,7 @@ def test_a_job_that_was_submitted_by_halves_claims_its_output_before_it_begins_a
     finished(one)
 
 
-def test_a_job_whose_output_another_one_has_claimed_begins_nothing_and_drops_nothing_of_the_others() -> None:
+def test_a_job_whose_output_was_claimed_by_another_does_not_start_or_touch_the_others_uploads() -> None:
     one = world()
     first = unclaimed(one)
     one.submit()
@@ -112,14 +112,12 @@ def test_a_job_whose_output_another_one_has_claimed_begins_nothing_and_drops_not
 
 
 @pytest.mark.parametrize("adopts", [False, True])
-def test_a_job_that_was_submitted_by_halves_begins_nothing_where_its_output_has_been_filled_meanwhile(
-    *, adopts: bool
-) -> None:
+def test_a_partly_submitted_job_does_not_start_if_its_output_was_filled_meanwhile(*, adopts: bool) -> None:
     one = world()
     state = unclaimed(one)
     if adopts:  # as a resume does; the bytes are not needed
-        begun = state.model_copy(update={"cursor": 1, "done": 1, "epoch": state.epoch + 1})
-        assert one.real_store.replace(begun, epoch=state.epoch)
+        adopted = state.model_copy(update={"cursor": 1, "done": 1, "epoch": state.epoch + 1})
+        assert one.real_store.replace(adopted, epoch=state.epoch)
     one.folder.objects["theirs"] = b"theirs"
     for _ in range(5):
         one.tick()
@@ -131,19 +129,19 @@ def test_a_job_that_was_submitted_by_halves_begins_nothing_where_its_output_has_
     assert holder_of(one.real_store, state.spec.output) is None
 
 
-def test_an_output_is_looked_at_until_the_first_attempt_begins_and_never_again() -> None:
+def test_an_output_is_checked_only_until_the_first_attempt_is_launched() -> None:
     one = world()
     one.submit()
     asked = []
 
-    class Watched(MemoryOutput):
+    class WatchedOutput(MemoryOutput):
         def check_empty(self) -> None:
             asked.append(one.state().attempts)
             if len(asked) == 1:
                 raise TransientError("503")
             super().check_empty()
 
-    ticker = replace(one.ticker(), output_of=lambda spec: Watched(one.folder, spec.job_id))
+    ticker = replace(one.ticker(), output_of=lambda spec: WatchedOutput(one.folder, spec.job_id))
     with pytest.raises(TransientError):
         ticker.tick(one.job_id)
     while not ticker.tick(one.job_id).over:
@@ -165,7 +163,7 @@ def test_an_attempt_that_a_paused_coordinator_sends_too_late_writes_nothing() ->
     finished(one)
 
 
-def test_damaged_books_are_an_invariant_error_and_no_other() -> None:
+def test_damaged_books_raise_an_invariant_error() -> None:
     one = world()
     spec = one.submit().spec
     one.real_objects.put(object_names.index_books(spec.job_id), b"short")
@@ -173,7 +171,7 @@ def test_damaged_books_are_an_invariant_error_and_no_other() -> None:
         read_books(spec, one.real_objects)
 
 
-def test_an_attempt_is_leased_from_when_it_is_launched_not_from_when_its_tick_began() -> None:
+def test_a_lease_starts_when_its_attempt_is_launched_not_when_the_tick_began() -> None:
     one = world()
     one.submit()
     slow = one.real_store.manifests
@@ -191,7 +189,7 @@ def test_an_attempt_is_leased_from_when_it_is_launched_not_from_when_its_tick_be
     assert launching.at == one.clock.now()
 
 
-def test_attempts_of_a_later_batch_are_leased_and_may_start_from_when_their_batch_is_launched() -> None:
+def test_leases_of_a_later_batch_start_when_the_batch_is_launched() -> None:
     one = World(WORD_COUNT, {f"{number:04d}.txt": b"word\n" for number in range(2 * limits.LAUNCH_BATCH + 1)})
     one.submit(split_size=1)
     slow, began_at = one.real_store.begin, one.clock.now()
@@ -212,7 +210,7 @@ def test_attempts_of_a_later_batch_are_leased_and_may_start_from_when_their_batc
     assert seen.job.last_lease_until == launched_at[-1] + lease_s
 
 
-def test_an_input_that_arrives_short_is_noticed_even_where_another_line_makes_up_for_its_bytes() -> None:
+def test_a_truncated_input_is_noticed_even_if_another_line_makes_up_for_its_bytes() -> None:
     """A split that breaks off before its last line reads on into the next one: three bytes lost, three read twice."""
     content = b"k0\nk1\nk2\nk3\n"
 
@@ -225,7 +223,7 @@ def test_an_input_that_arrives_short_is_noticed_even_where_another_line_makes_up
         list(TaskReader(BreaksOff(), MapTask(splits=(first,)), get_format("text")))
 
 
-def test_a_coordinator_that_stands_still_after_its_look_takes_nobody_for_silent() -> None:
+def test_a_coordinator_that_pauses_after_its_look_does_not_time_out_attempts() -> None:
     one = world()
     one.submit(attempts=1)
     one.tick()
@@ -245,7 +243,7 @@ def test_a_coordinator_that_stands_still_after_its_look_takes_nobody_for_silent(
     assert one.state().phase is Phase.STOPPING
 
 
-def test_what_outlived_a_job_is_swept_whoever_has_claimed_its_output_too_late() -> None:
+def test_objects_that_outlived_a_job_are_swept_even_if_another_job_claimed_its_output_too_late() -> None:
     one = world()
     one.submit()
     one.finish()

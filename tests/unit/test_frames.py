@@ -45,7 +45,7 @@ def test_a_run_reads_back_with_any_frames_and_blocks(groups: Groups, size: int, 
 
 
 @given(groups_of_text.filter(bool), st.data())
-def test_no_damaged_byte_goes_unseen(groups: Groups, data: st.DataObject) -> None:
+def test_every_damaged_byte_is_detected(groups: Groups, data: st.DataObject) -> None:
     whole, _ = written(groups, 2000)
     at = data.draw(st.integers(0, len(whole) - 1))
     damaged = bytearray(whole)
@@ -61,7 +61,7 @@ def test_a_run_that_ends_inside_a_frame_is_refused(groups: Groups, data: st.Data
         read_pairs([whole[: data.draw(st.integers(1, len(whole) - 1))]])
 
 
-def test_frames_stay_within_their_size_even_if_sizes_jump() -> None:
+def test_frames_stay_within_their_size_even_if_value_sizes_jump() -> None:
     groups = [(f"{number:06}", [1] * 7) for number in range(3000)]
     groups += [(f"x{number:06}", ["y" * 9_000]) for number in range(50)]  # type: ignore[list-item]
     groups += [("z", list(range(10_000)))]
@@ -97,7 +97,7 @@ def test_an_empty_run_has_zero_bytes() -> None:
     assert list(read_run([])) == []
 
 
-def test_the_size_of_frames_follows_memory_within_limits() -> None:
+def test_the_frame_size_depends_on_memory_within_limits() -> None:
     assert frames.frame_bytes(1) == limits.FRAME_BYTES_MIN
     assert frames.frame_bytes(16 * limits.MIB) == 64 * limits.KIB
     assert frames.frame_bytes(10 * limits.GIB) == limits.FRAME_BYTES_MAX

@@ -1,4 +1,4 @@
-"""The gate fails if any stage fails, and says of each what it took and what came of it."""
+"""The gate fails if any stage fails, and reports the time and result of each."""
 
 import runpy
 import sys
@@ -40,7 +40,7 @@ def test_tracks_run_side_by_side(tmp_path: Path) -> None:
     assert ran(tmp_path, *tracks) == 0
 
 
-def test_every_test_has_a_stage_and_the_ones_that_share_a_cloud_have_a_process_of_their_own() -> None:
+def test_every_test_has_a_stage_and_tests_that_share_a_cloud_have_their_own_process() -> None:
     (deployed,), (others,) = GATE["DEPLOYED"].values(), GATE["OTHERS"].values()
     assert deployed[-1] == "tests/deployed"
     assert "-n" not in deployed

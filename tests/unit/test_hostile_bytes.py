@@ -1,4 +1,4 @@
-"""Bytes read from a bucket, with any change: they decode to what was written, or raise an invariant error."""
+"""Bytes from a bucket, with any change, decode to what was written or raise an invariant error."""
 
 import io
 import re
@@ -37,7 +37,7 @@ def written(groups: dict[str, list[Any]]) -> bytes:
 
 
 def frames_in(data: bytes) -> list[bytes]:
-    """Cut a run at the borders of its frames."""
+    """Split a run at the borders of its frames."""
     found = []
     while data:
         stop = HEADER.size + HEADER.unpack_from(data)[0]
@@ -47,7 +47,7 @@ def frames_in(data: bytes) -> list[bytes]:
 
 
 def frames_read(data: bytes) -> list[Frame]:
-    """The frames up to the first that is none."""
+    """Return all frames, or an empty list if any is invalid."""
     found = []
     try:
         found += list(read_run([data]))
@@ -59,7 +59,7 @@ def frames_read(data: bytes) -> list[Frame]:
 def forged(
     content: bytes, *, groups: int = 1, records: int = 1, promised: int | None = None, memory_bytes: int = 2**32 - 1
 ) -> bytes:
-    """A frame whose checksums are right, as only somebody with our code could write it."""
+    """Return a frame with correct checksums, which an attacker needs our code to write."""
     body = zstandard.ZstdCompressor().compress(content)
     lengths = len(body), len(content) if promised is None else promised
     return header(*lengths, memory_bytes, groups, records, google_crc32c.value(body)) + body
@@ -80,7 +80,7 @@ def test_random_bytes_raise_an_invariant_error(data: bytes) -> None:
 
 @settings(max_examples=examples(200))
 @given(runs, st.data())
-def test_a_run_that_was_cut_or_written_over_anywhere_yields_no_frame_that_was_not_written(
+def test_a_truncated_or_overwritten_run_yields_only_frames_that_were_written(
     groups: dict[str, list[Any]], data: st.DataObject
 ) -> None:
     whole = written(groups)
@@ -91,8 +91,8 @@ def test_a_run_that_was_cut_or_written_over_anywhere_yields_no_frame_that_was_no
 
 @settings(max_examples=examples(100))
 @given(runs, st.randoms(use_true_random=False))
-def test_frames_in_another_order_are_still_those_that_were_written(groups: dict[str, list[Any]], random: Any) -> None:
-    """Their order, and that none is missing, is what the checksum of the whole piece is for."""
+def test_reordered_frames_are_still_those_that_were_written(groups: dict[str, list[Any]], random: Any) -> None:
+    """The checksum of the whole piece protects their order and number."""
     frames = frames_in(written(groups))
     read = frames_read(b"".join(frames))
     order = list(range(len(frames)))
@@ -102,21 +102,19 @@ def test_frames_in_another_order_are_still_those_that_were_written(groups: dict[
 
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_a_forged_frame_of_any_content_is_valid_or_raises_an_invariant_error(
-    content: bytes, groups: int, records: int
-) -> None:
+def test_a_forged_frame_is_valid_or_raises_an_invariant_error(content: bytes, groups: int, records: int) -> None:
     for data in (forged(content), forged(content, groups=groups, records=records)):
         for frame in frames_read(data):
             assert len(list(frame.pairs())) == records
 
 
 @pytest.mark.parametrize("promised", [2**32 - 1, 2**31, 10**9])
-def test_a_frame_that_claims_gigabytes_takes_no_memory(promised: int) -> None:
+def test_a_frame_that_claims_gigabytes_uses_little_memory(promised: int) -> None:
     data = forged(Encoder().encode([["a"], None, [1]]), promised=promised)
     assert peak_bytes_of_refusing([data]) < limits.MIB
 
 
-def test_a_frame_that_says_it_takes_less_memory_than_its_content_is_refused() -> None:
+def test_a_frame_that_understates_its_size_in_memory_is_refused() -> None:
     content = Encoder().encode([["a"], None, ["b" * 900]])
     assert len(frames_read(forged(content, memory_bytes=len(content) + PAIR_BYTES))) == 1
     with pytest.raises(InvariantError, match="than the 900 bytes that its header says"):
@@ -124,30 +122,30 @@ def test_a_frame_that_says_it_takes_less_memory_than_its_content_is_refused() ->
 
 
 @pytest.mark.parametrize("value", [None, [], {}])
-def test_values_that_are_short_as_bytes_cannot_claim_to_be_short_in_memory(value: Any) -> None:
+def test_values_with_short_encodings_cannot_understate_their_size_in_memory(value: Any) -> None:
     content = Encoder().encode([["a"], [10_000], [value] * 10_000])
     with pytest.raises(InvariantError, match="more memory"):
         list(read_run([forged(content, groups=1, records=10_000, memory_bytes=len(content) + 10_000)]))
 
 
-def test_a_short_body_that_claims_gigabytes_takes_only_its_own_memory() -> None:
+def test_a_short_body_that_claims_gigabytes_uses_only_its_own_memory() -> None:
     blocks = [header(2**32 - 1, 2**32 - 1, 2**32 - 1, 1, 1, 0), *[bytes(1000)] * 1000]
     assert peak_bytes_of_refusing(blocks) < 4 * limits.MIB
 
 
 @settings(max_examples=examples(300))
 @given(st.binary(max_size=100))
-@example(b"\xdf\xff\xff\xff\xff")  # a dict of four thousand million entries
+@example(b"\xdf\xff\xff\xff\xff")  # a dict with 4,000 million entries
 @example(b"\xc6\xff\xff\xff\xff")  # as many bytes
-@example(b"\xc9\xff\xff\xff\xff\x01")  # a tuple of as many bytes
+@example(b"\xc9\xff\xff\xff\xff\x01")  # a tuple with as many items
 @example(b"\xd6\xff\0\0\0\0")  # MessagePack's own timestamp
 @example(b"\x91" * 100)
-def test_any_bytes_decode_to_a_value_that_can_be_serialized_or_are_refused(data: bytes) -> None:
+def test_any_bytes_decode_to_a_serializable_value_or_are_refused(data: bytes) -> None:
     try:
         check_value(decode(data))
     except InvariantError:
         pass
-    except UserCodeError as error:  # what nobody has encoded
+    except UserCodeError as error:  # never encoded by us
         assert re.search("Timestamp|nested", str(error))  # noqa: PT017 - most examples raise something else
 
 
@@ -164,7 +162,7 @@ def test_any_change_of_a_column_of_the_index_raises_an_invariant_error(data: st.
         for (worker, (piece,)), entry in zip(tasks, decode_column(column, tasks=len(tasks)), strict=True)
     ]
     assert decode_column(column, tasks=len(tasks)) == expected
-    changed = changed_anyhow(column, data)
+    changed = arbitrarily_changed(column, data)
     if changed != column:
         with pytest.raises(InvariantError):
             decode_column(changed, tasks=len(tasks))
@@ -188,7 +186,7 @@ plans = st.lists(st.builds(lambda found: MapTask(splits=found), st.lists(splits,
 def test_any_change_of_a_plan_raises_an_invariant_error(tasks: list[MapTask], data: st.DataObject) -> None:
     segments, index = planned(tasks)
     assert list(decode_plan(index, [segments])) == tasks
-    changed = changed_anyhow(segments, data)
+    changed = arbitrarily_changed(segments, data)
     if changed[: len(segments)] != segments:
         with pytest.raises(InvariantError):
             list(decode_plan(index, [changed]))
@@ -208,7 +206,7 @@ def test_any_pointer_and_segment_give_a_task_or_an_invariant_error(pointer: byte
         decode_map_task(segment, decode_pointer(pointer))
 
 
-def changed_anyhow(whole: bytes, data: st.DataObject) -> bytes:
+def arbitrarily_changed(whole: bytes, data: st.DataObject) -> bytes:
     start, stop = sorted(data.draw(st.tuples(st.integers(0, len(whole)), st.integers(0, len(whole)))))
     return whole[:start] + data.draw(st.binary(max_size=20)) + whole[stop:]
 

@@ -1,4 +1,4 @@
-"""What stands in events, reports and files that somebody else may have written is read as data, whatever it is."""
+"""Events, reports and files that an attacker may have written are handled as data, whatever they contain."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.slow import examples
 from tests.world import World
 
 COUNT = Job(map=lambda _, line: [(line, 1)], reduce=lambda key, ones: [(key, sum(ones))])
-HUGE = 10**4299  # as many digits as Python reads; the sum of ten has one more
+HUGE = 10**4299  # as many digits as Python parses; the sum of ten has one more
 odd = st.sampled_from(
     ["", "\0", "\n", "..", "../../x", "/x", "\ud800", "x" * 9_000, "é" * 1_024, HUGE, -HUGE, 1e308, float("nan")]
 )
@@ -32,14 +32,14 @@ json = st.recursive(
 
 def deep() -> Any:
     found: Any = []
-    for _ in range(900):  # as deep as Python's parser goes
+    for _ in range(900):  # the deepest nesting that Python's parser accepts
         found = [found]
     return found
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """A job whose map tasks wait to be executed; what examples do to it must not be much."""
+    """A job whose map tasks wait for execution. Examples may change it only a little."""
     made = World(COUNT, {"a.txt": b"x\ny\n"})
     made.submit()
     made.tick()
@@ -47,13 +47,13 @@ def world() -> World:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something stands in a document."""
+    """Yield the position of each value in a document."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for at, each in inside for place in places(each, (*path, at)))]
 
 
 def put(value: Any, path: tuple[Any, ...], instead: Any) -> Any:
-    """A copy of a document with something else at one place."""
+    """Return a copy of a document with another value at one position."""
     if not path:
         return instead
     changed = dict(value) if isinstance(value, dict) else list(value)
@@ -71,7 +71,7 @@ def delivery(world: World, condition: str, response: Any) -> dict[str, Any]:
 
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 @given(json)
-def test_an_event_of_any_content_is_survived(world: World, event: Any) -> None:
+def test_an_event_of_any_content_is_handled(world: World, event: Any) -> None:
     assert receive(world.recorder, event) == (None, Verdict.UNREADABLE)
 
 
@@ -79,7 +79,7 @@ def test_an_event_of_any_content_is_survived(world: World, event: Any) -> None:
 @given(st.sampled_from(["RetriesExhausted", "EventAgeExceeded", "Success"]), json, st.data())
 @example("RetriesExhausted", {"errorMessage": HUGE}, None)
 @example("RetriesExhausted", {"errorMessage": "\ud800"}, None)
-def test_a_delivery_with_anything_at_any_place_is_survived(
+def test_a_delivery_with_any_value_at_any_position_is_handled(
     world: World, condition: str, instead: Any, data: st.DataObject | None
 ) -> None:
     report = world.execute(world.sent[0]).model_dump(mode="json")
@@ -91,10 +91,10 @@ def test_a_delivery_with_anything_at_any_place_is_survived(
     verdict = receive(world.recorder, event)[1]
     assert verdict in Verdict
     if data is None:
-        assert verdict in (Verdict.FAILED, Verdict.IGNORED)  # a death, whatever is said of it
+        assert verdict in (Verdict.FAILED, Verdict.IGNORED)  # a death, whatever the error says
 
 
-def test_events_nested_as_deep_as_json_can_be_are_survived(world: World) -> None:
+def test_maximally_nested_events_are_handled(world: World) -> None:
     assert receive(world.recorder, deep()) == (None, Verdict.UNREADABLE)
     dead = delivery(world, "RetriesExhausted", {"errorMessage": deep()})
     assert receive(world.recorder, dead)[1] in (Verdict.FAILED, Verdict.IGNORED)
@@ -112,7 +112,7 @@ def test_events_nested_as_deep_as_json_can_be_are_survived(world: World) -> None
         {"requests": {"x": -1}},
     ],
 )
-def test_reports_that_count_beyond_all_bounds_do_not_stop_the_coordinator(counters: dict[str, Any]) -> None:
+def test_reports_with_huge_counts_do_not_stop_the_coordinator(counters: dict[str, Any]) -> None:
     made = World(COUNT, {"a.txt": b"some\nlines\nin\nmore\nthan\none\ntask\n" * 10})
     made.submit()
     made.tick()
@@ -127,7 +127,7 @@ def test_reports_that_count_beyond_all_bounds_do_not_stop_the_coordinator(counte
 
 @settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(json, st.data())
-def test_a_job_that_was_told_anything_in_the_place_of_a_report_ends_all_the_same(instead: Any, data: Any) -> None:
+def test_a_job_ends_even_if_its_reports_are_arbitrary(instead: Any, data: Any) -> None:
     made = World(COUNT, {"a.txt": b"x\ny\n"})
     made.submit()
     made.tick()
@@ -147,7 +147,7 @@ def test_a_job_that_was_told_anything_in_the_place_of_a_report_ends_all_the_same
 
 @settings(max_examples=examples(200))
 @given(st.data(), json)
-def test_a_request_or_report_with_anything_at_any_place_is_one_or_refused(
+def test_a_request_or_report_with_any_value_at_any_position_is_valid_or_refused(
     world: World, data: Any, instead: Any
 ) -> None:
     request = world.sent[0]
@@ -163,7 +163,7 @@ def test_a_request_or_report_with_anything_at_any_place_is_one_or_refused(
 @settings(max_examples=examples(300))
 @given(json | st.fixed_dictionaries({"job_id": json}, optional={"round": json, "stop": json}))
 @example({"job_id": "\0", "stop": "\ud800"})
-def test_a_round_that_is_asked_for_anyhow_is_refused_or_of_no_job(world: World, event: Any) -> None:
+def test_an_arbitrary_round_request_is_refused_or_for_an_unknown_job(world: World, event: Any) -> None:
     try:
         answer = perform(world.ticker(), event, world.clock)
     except (ValidationError, NoSuchJobError):
@@ -192,7 +192,7 @@ SUCCESS = Success.model_validate(
 @example(b"\xff", None)
 @example(b'{"job_id":"\\ud800"}', None)
 @example(SUCCESS.encode().replace(b'"name"', b'"\\nname"'), None)
-def test_a_success_of_any_bytes_is_what_was_written_or_refused_in_one_line(junk: bytes, data: Any) -> None:
+def test_a_success_file_with_any_bytes_is_unchanged_or_refused_in_one_line(junk: bytes, data: Any) -> None:
     whole = SUCCESS.encode()
     encoded = junk
     if data is not None:

@@ -1,4 +1,4 @@
-"""Whole jobs whose intermediate objects somebody changes, and whose clock jumps: a right answer, or a clear failure."""
+"""Whole jobs with changed intermediate objects or jumping clocks give a right answer or a clear failure."""
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ HOUR_S = 3600.0
 
 
 def mapped(**changes: str) -> World:
-    """A job at its barrier: the index is written, no reducer has begun."""
+    """Return a job at its barrier: the index is written, reducers have not started."""
     made = World(COUNT, INPUT, capacity=100)
     made.submit(**changes)
     while made.state().phase is Phase.MAP:
@@ -28,7 +28,7 @@ def mapped(**changes: str) -> World:
 RIGHT = sorted(["be\t6", "not\t6", "or\t3", "to\t9", "yield\t3"])
 
 
-def right_or_clear(made: World, names: set[str]) -> None:
+def assert_right_or_clear(made: World, names: set[str]) -> None:
     state = made.finish()
     if state.phase is Phase.SUCCEEDED:
         assert sorted(made.output().splitlines()) == RIGHT
@@ -41,9 +41,7 @@ def right_or_clear(made: World, names: set[str]) -> None:
 
 @settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(["split", "packed"]), st.data())
-def test_a_job_whose_intermediates_were_changed_is_right_or_fails_and_names_what_is_wrong(
-    layout: str, data: st.DataObject
-) -> None:
+def test_a_job_with_changed_intermediates_is_right_or_fails_with_the_cause(layout: str, data: st.DataObject) -> None:
     made = mapped(layout=layout)
     objects = made.real_objects.objects
     name = data.draw(st.sampled_from(sorted(key for key in objects if "/map/" in key or "/index/" in key)))
@@ -61,11 +59,11 @@ def test_a_job_whose_intermediates_were_changed_is_right_or_fails_and_names_what
         objects[name], objects[other] = objects[other], whole
     else:
         del objects[name]
-    right_or_clear(made, {"map/worker-", "index", "books", "reduce task"})
+    assert_right_or_clear(made, {"map/worker-", "index", "books", "reduce task"})
 
 
-class Jumping(ManualClock):
-    """A clock that is set anew by these jumps, one after the other, whenever it has been read so often."""
+class JumpingClock(ManualClock):
+    """A clock that jumps by the next of these steps at every ``every``-th read."""
 
     def __init__(self, jumps: list[float], every: int = 1) -> None:
         super().__init__()
@@ -81,7 +79,7 @@ class Jumping(ManualClock):
 def ended(clock: ManualClock) -> JobState:
     made = World(COUNT, INPUT, clock=clock)
     made.submit()
-    state = made.finish(ticks_max=1000)  # what is due by a clock that was ahead waits until the clock is there again
+    state = made.finish(ticks_max=1000)  # a task due by a clock that was ahead waits until the clock is there again
     if state.phase is Phase.SUCCEEDED:
         assert sorted(made.output().splitlines()) == RIGHT
     assert not made.folder.uploads
@@ -90,18 +88,20 @@ def ended(clock: ManualClock) -> JobState:
 
 @pytest.mark.parametrize("back_s", [1.0, HOUR_S, 24 * HOUR_S])
 @pytest.mark.parametrize("every", [1, 2, 3])
-def test_a_clock_that_goes_backwards_changes_no_answer_and_no_time_taken_is_negative(back_s: float, every: int) -> None:
-    state = ended(Jumping([-back_s] * 50, every))
+def test_a_clock_that_goes_backwards_changes_no_answer_and_gives_no_negative_duration(
+    back_s: float, every: int
+) -> None:
+    state = ended(JumpingClock([-back_s] * 50, every))
     assert state.phase is Phase.SUCCEEDED
     assert state.counters.busy_s >= 0
 
 
 @settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.floats(-HOUR_S / 6, HOUR_S / 6), min_size=1, max_size=6), st.integers(1, 5))
-def test_a_clock_that_jumps_anyhow_ends_in_a_right_answer_or_a_failure_that_tells_the_time(
+def test_a_clock_with_any_jumps_gives_a_right_answer_or_a_failure_that_names_the_lease(
     jumps: list[float], every: int
 ) -> None:
-    state = ended(Jumping(jumps, every))
+    state = ended(JumpingClock(jumps, every))
     assert state.phase is Phase.SUCCEEDED or (
         state.failure is not None
         and any(
@@ -115,12 +115,12 @@ def test_a_clock_that_jumps_anyhow_ends_in_a_right_answer_or_a_failure_that_tell
     )
 
 
-def test_a_clock_that_is_set_a_day_ahead_costs_attempts_in_flight_and_no_answer() -> None:
+def test_a_clock_set_a_day_ahead_costs_only_attempts_in_flight() -> None:
     made = World(COUNT, INPUT)
     made.submit(deadline=6 * 24 * HOUR_S)
     made.tick()
     made.clock.time += 24 * HOUR_S
-    reports = [made.execute(request) for request in made.sent]  # they began too late, by this clock
+    reports = [made.execute(request) for request in made.sent]  # they started too late, by this clock
     made.sent.clear()
     assert all(report.failure is not None for report in reports)
     state = made.finish()
@@ -128,7 +128,7 @@ def test_a_clock_that_is_set_a_day_ahead_costs_attempts_in_flight_and_no_answer(
     assert sorted(made.output().splitlines()) == RIGHT
 
 
-def test_a_clock_that_is_set_back_keeps_leases_for_longer_and_no_attempt_is_lost() -> None:
+def test_a_clock_that_is_set_back_extends_leases_and_loses_no_attempt() -> None:
     made = World(COUNT, INPUT)
     made.submit()
     made.tick()

@@ -1,4 +1,4 @@
-"""Any builtin that user code replaces is detected and restored."""
+"""Builtins that user code replaces are detected and restored."""
 
 import subprocess
 import sys
@@ -19,5 +19,7 @@ print(replaced, before == builtins.__dict__, replaced_message(replaced)[:35])
 
 @pytest.mark.parametrize(("name", "how"), REPLACED.items(), ids=REPLACED)
 def test_each_replaced_builtin_is_named_and_restored(name: str, how: str) -> None:
-    said = subprocess.run([sys.executable, "-c", CHECK.format(how)], capture_output=True, text=True, check=True).stdout
-    assert said.startswith(f"['{name}'] True the job's code has replaced builtin")
+    printed = subprocess.run(
+        [sys.executable, "-c", CHECK.format(how)], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.startswith(f"['{name}'] True the job's code has replaced builtin")

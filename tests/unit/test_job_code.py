@@ -1,4 +1,4 @@
-"""The code that a worker loads is verified, and is never the code of another job."""
+"""A worker verifies code before it loads it, and never runs the code of another job."""
 
 import hashlib
 import sys
@@ -29,8 +29,8 @@ first, second = Job(map=one), Job(map=two)
 """
 
 
-class World:
-    """Bundles and the jobs that need them, with a worker that has loaded none."""
+class JobBundles:
+    """Bundles and the jobs that need them, with a worker that has not loaded any."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,51 +56,51 @@ def spec(job_id: str, bundle: BundleRef, params: dict[str, str]) -> JobSpec:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def bundles(tmp_path: Path) -> Iterator[JobBundles]:
     modules, path = set(sys.modules), list(sys.path)
-    yield World(tmp_path)
+    yield JobBundles(tmp_path)
     for name in set(sys.modules) - modules:
         del sys.modules[name]
     sys.path[:] = path
     set_parameters({})
 
 
-def test_two_jobs_of_one_bundle_are_distinguished_by_name(world: World) -> None:
+def test_two_jobs_of_one_bundle_are_distinguished_by_name(bundles: JobBundles) -> None:
     files = {"jobs.py": TWO_JOBS, "beside.py": ""}
-    first, second = world.job(files), world.job(files, name="second")
+    first, second = bundles.job(files), bundles.job(files, name="second")
     assert first.bundle.sha256 == second.bundle.sha256
-    assert [world.call(job)[0] for job in (first, second, first)] == ["one", "two", "one"]
+    assert [bundles.call(job)[0] for job in (first, second, first)] == ["one", "two", "one"]
 
 
-def test_two_jobs_of_one_bundle_are_distinguished_by_module(world: World) -> None:
+def test_two_jobs_of_one_bundle_are_distinguished_by_module(bundles: JobBundles) -> None:
     files = {
         "jobs.py": TWO_JOBS,
         "more.py": TWO_JOBS.replace("'one'", "''").replace('"one"', '"more"'),
         "beside.py": "",
     }
-    first, other = world.job(files), world.job(files, module="more.py")
-    assert [world.call(job)[0] for job in (first, other, first)] == ["one", "more", "one"]
+    first, other = bundles.job(files), bundles.job(files, module="more.py")
+    assert [bundles.call(job)[0] for job in (first, other, first)] == ["one", "more", "one"]
 
 
 @pytest.mark.parametrize("module", ["jobs.py", "jobs"])
-def test_a_module_that_reads_parameters_at_import_sees_those_of_its_own_job(world: World, module: str) -> None:
+def test_a_module_that_reads_parameters_at_import_sees_those_of_its_own_job(bundles: JobBundles, module: str) -> None:
     files = {"jobs.py": TWO_JOBS, "beside.py": ""}
-    plain, x1, x2 = (world.job(files, module=module, **more) for more in ({}, {"x": "1"}, {"x": "2"}))
-    seen = [world.call(job)[1:] for job in (x1, x2, plain, x1)]
+    plain, x1, x2 = (bundles.job(files, module=module, **more) for more in ({}, {"x": "1"}, {"x": "2"}))
+    seen = [bundles.call(job)[1:] for job in (x1, x2, plain, x1)]
     assert seen == [("1", "1"), ("2", "2"), ("-", "-"), ("1", "1")]
 
 
-def test_code_finds_what_was_included_beside_its_own_file(world: World) -> None:
+def test_code_finds_included_files_beside_its_own_file(bundles: JobBundles) -> None:
     reading = """
 from pathlib import Path
 from s3mr import Job
 TABLE = (Path(__file__).parent / "data/table.json").read_text()
 first = Job(map=lambda source, record: TABLE)
 """
-    assert world.call(world.job({"jobs.py": reading, "data/table.json": "[1]"})) == "[1]"
+    assert bundles.call(bundles.job({"jobs.py": reading, "data/table.json": "[1]"})) == "[1]"
 
 
-def test_a_format_of_the_jobs_own_module_is_that_of_the_job_that_runs(world: World) -> None:
+def test_a_job_uses_the_format_that_its_own_module_registered(bundles: JobBundles) -> None:
     declaring = """
 from s3mr import Job
 from s3mr.formats import register_format
@@ -110,33 +110,33 @@ class Mine:
 register_format(Mine())
 first = Job(map=lambda source, record: None)
 """
-    plain = world.job({"jobs.py": "from s3mr import Job\nfirst = Job(map=lambda source, record: None)"})
-    one, two = (world.job({"jobs.py": declaring.format(sign=sign)}) for sign in ("one", "two"))
-    again = world.job({"jobs.py": declaring.format(sign="one")}, x="another parameter: the module is imported again")
+    plain = bundles.job({"jobs.py": "from s3mr import Job\nfirst = Job(map=lambda source, record: None)"})
+    one, two = (bundles.job({"jobs.py": declaring.format(sign=sign)}) for sign in ("one", "two"))
+    again = bundles.job({"jobs.py": declaring.format(sign="one")}, x="another parameter: the module is imported again")
     for job, sign in ((one, "one"), (two, "two"), (one, "one"), (again, "one")):
-        world.call(job)
+        bundles.call(job)
         assert getattr(get_format("mine"), "sign", None) == sign
-    world.call(plain)
+    bundles.call(plain)
     with pytest.raises(RequestError, match="there is no format 'mine'"):
         get_format("mine")
 
 
-def test_the_same_job_is_imported_once(world: World) -> None:
-    job = world.job({"jobs.py": TWO_JOBS, "beside.py": ""})
-    assert world.code.load(job, world.objects) is world.code.load(job, world.objects)
-    assert world.code.load(job.model_copy(update={"job_id": "another"}), world.objects).folder
+def test_the_same_job_is_imported_once(bundles: JobBundles) -> None:
+    job = bundles.job({"jobs.py": TWO_JOBS, "beside.py": ""})
+    assert bundles.code.load(job, bundles.objects) is bundles.code.load(job, bundles.objects)
+    assert bundles.code.load(job.model_copy(update={"job_id": "another"}), bundles.objects).folder
 
 
-def test_a_job_does_not_see_what_another_bundle_had_beside_it(world: World) -> None:
-    world.call(world.job({"jobs.py": TWO_JOBS, "beside.py": ""}))
-    lonely = world.job({"jobs.py": TWO_JOBS})
+def test_a_job_does_not_see_the_files_of_another_bundle(bundles: JobBundles) -> None:
+    bundles.call(bundles.job({"jobs.py": TWO_JOBS, "beside.py": ""}))
+    lonely = bundles.job({"jobs.py": TWO_JOBS})
     with pytest.raises(UserCodeError, match="No module named 'beside'"):
-        world.call(lonely)
+        bundles.call(lonely)
 
 
-def test_two_bundles_with_modules_of_the_same_name_use_their_own(world: World) -> None:
+def test_two_bundles_with_modules_of_the_same_name_use_their_own(bundles: JobBundles) -> None:
     one, two = ({"jobs.py": JOB_OF_BESIDE, "beside.py": f"VALUE = {value}"} for value in (1, 2))
-    assert [world.call(world.job(files)) for files in (one, two, one)] == [1, 2, 1]
+    assert [bundles.call(bundles.job(files)) for files in (one, two, one)] == [1, 2, 1]
 
 
 JOB_OF_BESIDE = """
@@ -146,31 +146,31 @@ first = Job(map=lambda source, record: beside.VALUE)
 """
 
 
-def test_a_module_that_failed_is_imported_again(world: World) -> None:
-    job = world.job({"jobs.py": "1 / 0"})
+def test_a_module_that_failed_is_imported_again(bundles: JobBundles) -> None:
+    job = bundles.job({"jobs.py": "1 / 0"})
     for _ in range(2):
         with pytest.raises(UserCodeError, match="ZeroDivisionError"):
-            world.call(job)
+            bundles.call(job)
 
 
-def test_no_code_of_a_bundle_runs_before_its_checksum_is_verified(world: World, tmp_path: Path) -> None:
-    job = world.job({"jobs.py": f"open({str(tmp_path / 'ran')!r}, 'w')"})
+def test_code_of_a_bundle_runs_only_after_its_checksum_is_verified(bundles: JobBundles, tmp_path: Path) -> None:
+    job = bundles.job({"jobs.py": f"open({str(tmp_path / 'ran')!r}, 'w')"})
     forged = job.model_copy(update={"bundle": job.bundle.model_copy(update={"sha256": "0" * 64})})
     with pytest.raises(InvariantError, match="SHA-256"):
-        world.call(forged)
+        bundles.call(forged)
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_endless_object_instead_of_a_bundle_is_not_read_to_its_end(world: World) -> None:
-    job = world.job({"jobs.py": TWO_JOBS})
-    world.objects.put(object_names.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
+def test_an_endless_object_in_place_of_a_bundle_is_not_read_to_its_end(bundles: JobBundles) -> None:
+    job = bundles.job({"jobs.py": TWO_JOBS})
+    bundles.objects.put(object_names.bundle(job.job_id), bytes(limits.BUNDLE_BYTES_MAX + 1))
     with pytest.raises(InvariantError, match="too large"):
-        world.call(job)
+        bundles.call(job)
 
 
-def test_modules_that_the_worker_uses_are_not_replaced_by_files_of_the_same_name(world: World) -> None:
+def test_modules_that_the_worker_uses_are_not_replaced_by_files_of_the_same_name(bundles: JobBundles) -> None:
     import msgpack
 
     import_all = "import msgpack, pydantic\nfrom s3mr import Job\nfirst = Job(map=lambda s, r: msgpack.__file__)\n"
     files = {"jobs.py": import_all, "msgpack.py": "1 / 0", "_requirements/pydantic.py": "1 / 0"}
-    assert world.call(world.job(files)) == msgpack.__file__
+    assert bundles.call(bundles.job(files)) == msgpack.__file__

@@ -1,4 +1,4 @@
-"""Jobs that live on, looked after from afar: described, ended, cleaned up. Over the honest fakes."""
+"""Remote jobs over honest fakes: describe, end and clean up."""
 
 import pytest
 
@@ -6,20 +6,20 @@ from s3mr.errors import RequestError
 from s3mr.model.job import FailureKind, Phase
 from s3mr.remote.job_end import Answer, cancel, clean
 from s3mr.remote.job_status import newest, status_of
-from tests.unit.far_away import failing, far, submitted
+from tests.unit.remote_home import failing, home_of, submitted
 from tests.world import died
 
 
-def test_no_job_of_that_id_is_refused_at_once() -> None:
+def test_an_unknown_job_id_is_refused_at_once() -> None:
     for action in (status_of, cancel, clean):
         with pytest.raises(RequestError, match="no job nobody here: list the jobs with s3mr ls --stack far"):
-            action(far(submitted()), "nobody")
+            action(home_of(submitted()), "nobody")
 
 
-def test_a_status_tells_all_phases_and_never_the_secret() -> None:
+def test_a_status_shows_all_phases_and_never_the_secret() -> None:
     one = submitted()
     maps = one.state().spec.map_tasks
-    assert [(each.phase, each.tasks, each.done) for each in status_of(far(one), one.job_id).tasks] == [
+    assert [(each.phase, each.tasks, each.done) for each in status_of(home_of(one), one.job_id).tasks] == [
         (Phase.MAP, maps, 0),
         (Phase.REDUCE, 3, 0),
     ]
@@ -29,17 +29,17 @@ def test_a_status_tells_all_phases_and_never_the_secret() -> None:
     one.record(report)
     one.record(one.execute(request))  # the same attempt, executed twice
     one.tick()
-    told = status_of(far(one), one.job_id)
-    assert (told.tasks[0].done, told.running, told.ignored, told.attempts) == (1, maps - 1, 1, maps)
-    assert one.state().secret not in told.model_dump_json()
+    status = status_of(home_of(one), one.job_id)
+    assert (status.tasks[0].done, status.running, status.ignored, status.attempts) == (1, maps - 1, 1, maps)
+    assert one.state().secret not in status.model_dump_json()
     one.finish()
-    told = status_of(far(one), one.job_id)
-    assert [(each.done, each.tasks) for each in told.tasks] == [(maps, maps), (3, 3)]
-    assert (told.phase, told.running, told.ended_at) == (Phase.SUCCEEDED, 0, one.state().ended_at)
-    assert told.deadline_at == told.created_at + 24 * 3600
+    status = status_of(home_of(one), one.job_id)
+    assert [(each.done, each.tasks) for each in status.tasks] == [(maps, maps), (3, 3)]
+    assert (status.phase, status.running, status.ended_at) == (Phase.SUCCEEDED, 0, one.state().ended_at)
+    assert status.deadline_at == status.created_at + 24 * 3600
 
 
-def test_a_job_that_stopped_while_reducing_still_has_its_map_tasks_done() -> None:
+def test_a_job_that_stopped_during_reduce_still_has_its_map_tasks_done() -> None:
     one = submitted(attempts=1)
     one.tick()
     one.work()
@@ -51,27 +51,27 @@ def test_a_job_that_stopped_while_reducing_still_has_its_map_tasks_done() -> Non
     one.sent.clear()
     while not one.tick().over:
         pass
-    told = status_of(far(one), one.job_id)
-    assert told.phase is Phase.FAILED
-    assert [(each.phase, each.done, each.tasks) for each in told.tasks] == [
+    status = status_of(home_of(one), one.job_id)
+    assert status.phase is Phase.FAILED
+    assert [(each.phase, each.done, each.tasks) for each in status.tasks] == [
         (Phase.MAP, one.state().spec.map_tasks, one.state().spec.map_tasks),
         (Phase.REDUCE, 0, 3),
     ]
-    assert told.failure is not None
+    assert status.failure is not None
 
 
-def test_the_newest_jobs_come_first() -> None:
+def test_the_newest_jobs_are_listed_first() -> None:
     one = submitted()
     first = one.job_id
     one.clock.sleep(5)
     one.submit(output="mem://other")
-    assert [each.job_id for each in newest(far(one), 10)] == [one.job_id, first]
-    assert [each.job_id for each in newest(far(one), 1)] == [one.job_id]
+    assert [each.job_id for each in newest(home_of(one), 10)] == [one.job_id, first]
+    assert [each.job_id for each in newest(home_of(one), 1)] == [one.job_id]
 
 
-def test_a_wish_for_a_jobs_end_is_written_down_and_heard() -> None:
+def test_a_cancel_request_is_stored_and_obeyed() -> None:
     one = submitted()
-    home = far(one)
+    home = home_of(one)
     assert cancel(home, one.job_id) is Answer.ASKED
     assert home.ended == [one.job_id]
     assert status_of(home, one.job_id).cancel_requested
@@ -80,25 +80,25 @@ def test_a_wish_for_a_jobs_end_is_written_down_and_heard() -> None:
     assert home.ended == [one.job_id]
 
 
-def test_a_wish_comes_too_late_when_the_output_is_committed() -> None:
+def test_a_cancel_request_after_the_commit_is_too_late() -> None:
     one = submitted()
     one.finish()
-    assert cancel(far(one), one.job_id) is Answer.TOO_LATE
+    assert cancel(home_of(one), one.job_id) is Answer.TOO_LATE
     assert not one.real_store.observe(one.job_id).cancel_requested  # type: ignore[union-attr]
 
 
-def test_a_job_that_has_failed_and_still_holds_something_gets_somebody_who_releases_it() -> None:
+def test_a_failed_job_that_still_holds_its_output_gets_a_coordinator_to_release_it() -> None:
     one = failing()
     while not one.tick().job.phase.terminal:
         pass
-    home = far(one)
+    home = home_of(one)
     assert cancel(home, one.job_id) is Answer.FAILED
     assert home.ended == [one.job_id]
 
 
-def test_nothing_is_cleaned_while_anybody_may_still_write() -> None:
+def test_a_job_is_not_cleaned_while_attempts_may_still_write() -> None:
     one = failing()
-    home = far(one)
+    home = home_of(one)
     with pytest.raises(RequestError, match="has not ended"):
         clean(home, one.job_id)
     while not one.tick().job.phase.terminal:
@@ -111,23 +111,23 @@ def test_nothing_is_cleaned_while_anybody_may_still_write() -> None:
     assert one.real_objects.objects
 
 
-def test_cleaning_leaves_the_output_alone() -> None:
+def test_cleaning_keeps_the_output() -> None:
     one = submitted(keep_intermediate=True)
     one.finish()
     output = dict(one.folder.objects)
     assert one.real_objects.objects
     one.clock.time = one.state().last_lease_until + 1
-    clean(far(one), one.job_id)
+    clean(home_of(one), one.job_id)
     assert not one.real_objects.objects
     assert one.real_store.read_job(one.job_id) is None
-    assert newest(far(one), 10) == []
+    assert newest(home_of(one), 10) == []
     assert one.folder.objects == output
 
 
 @pytest.mark.parametrize("coordinated", [True, False, None])
-def test_a_status_tells_whether_a_coordinator_runs_for_as_long_as_one_is_needed(*, coordinated: bool | None) -> None:
+def test_a_status_shows_if_a_coordinator_runs_while_one_is_needed(*, coordinated: bool | None) -> None:
     one = submitted()
-    home = far(one)
+    home = home_of(one)
     home.coordinated = coordinated
     assert status_of(home, one.job_id).coordinator is coordinated
     assert newest(home, 1)[0].coordinator is None

@@ -1,4 +1,4 @@
-"""Logs that are followed, over fakes: a clock that the test holds, and a CloudWatch that is late."""
+"""Following logs over fakes: a clock that the test controls, and a CloudWatch that is late."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from s3mr.adapters.aws.function_logs import About, LogLine
 from s3mr.model.job import Phase
 from s3mr.remote.job_home import Deployment
 from s3mr.remote.job_logs import FOLLOW_S, LAST_S, log_lines
-from tests.unit.far_away import FarAway, far, submitted
+from tests.unit.remote_home import RemoteHome, home_of, submitted
 
 
 @dataclass
 class LateLogs:
     """Shows each line ``late_s`` after it was logged."""
 
-    one: FarAway
+    one: RemoteHome
     late_s: float
     logged: list[LogLine] = field(default_factory=list)
     reads: int = 0
@@ -31,23 +31,23 @@ class LateLogs:
 
 
 @dataclass
-class WithLogs:
-    """A stack far away that has logs."""
+class StackWithLogs:
+    """A remote stack with logs."""
 
-    stack: FarAway
+    stack: RemoteHome
     logs: LateLogs
 
     def log_group(self, function: str) -> str:
         return function
 
 
-def followed(late_s: float) -> tuple[list[str], WithLogs, float]:
-    """What is seen of a job that logs a line before its end and one at it; and how long that was watched after it."""
-    home = far(submitted())
+def followed(late_s: float) -> tuple[list[str], StackWithLogs, float]:
+    """Return the lines seen of a job that logs before and at its end, and how long it was followed after its end."""
+    home = home_of(submitted())
     logs = LateLogs(home, late_s)
     logs.log("first")
     ended_at = None
-    at = WithLogs(home, logs)
+    at = StackWithLogs(home, logs)
     ticking = home.time.sleep
 
     def sleep(seconds: float) -> None:
@@ -65,23 +65,25 @@ def followed(late_s: float) -> tuple[list[str], WithLogs, float]:
     return seen, at, home.clock.now() - ended_at
 
 
-def test_lines_that_are_shown_late_are_seen_though_the_job_has_ended_meanwhile() -> None:
+def test_late_lines_are_shown_even_if_the_job_has_ended_meanwhile() -> None:
     seen, _, waited_s = followed(2 * FOLLOW_S)
     assert seen == ["first", "last"]
     assert LAST_S <= waited_s <= LAST_S + 2 * FOLLOW_S
 
 
-def test_following_ends_soon_after_the_job_whatever_is_still_to_come() -> None:
+def test_following_ends_soon_after_the_job_even_if_lines_are_missing() -> None:
     seen, at, _ = followed(1000.0)
     assert seen == []
     assert at.logs.reads < 50
 
 
-def test_logs_of_a_job_that_has_ended_are_read_once() -> None:
-    home = far(submitted())
+def test_logs_of_an_ended_job_are_read_once() -> None:
+    home = home_of(submitted())
     while home.one.state().ended_at is None:
         home.time.sleep(1.0)
     logs = LateLogs(home, 0.0)
     slept = len(home.time.sleeps)
-    assert not list(log_lines(cast("Deployment", WithLogs(home, logs)), About(job_id=home.one.job_id), follow=True))
+    assert not list(
+        log_lines(cast("Deployment", StackWithLogs(home, logs)), About(job_id=home.one.job_id), follow=True)
+    )
     assert (logs.reads, len(home.time.sleeps)) == (1, slept)

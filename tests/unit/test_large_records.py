@@ -1,4 +1,4 @@
-"""Records, keys and values that are too large are refused before they fill the memory, with place and advice."""
+"""Records, keys and values that are too large are refused before they fill the memory, with position and advice."""
 
 import gzip
 import io
@@ -24,8 +24,8 @@ from tests.slow import examples
 MIB = limits.MIB
 
 
-class Endless:
-    """Inputs of which no more is made than is asked for: an ``x`` at every byte, but a newline at some."""
+class EndlessInputs:
+    """Inputs that are generated as they are read: ``x`` at every byte, with newlines at given positions."""
 
     def __init__(self, *newlines: int) -> None:
         self._newlines = newlines
@@ -41,7 +41,7 @@ class Endless:
             yield bytes(block)
 
 
-class Given:
+class GivenInputs:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
@@ -50,7 +50,7 @@ class Given:
 
 
 def lengths(
-    inputs: Endless | Given,
+    inputs: EndlessInputs | GivenInputs,
     *,
     size: int,
     start: int = 0,
@@ -64,54 +64,54 @@ def lengths(
     return [len(record) for _, records in reader for record in records]
 
 
-def test_a_line_of_a_terabyte_is_refused_after_some_megabytes_with_its_source_and_place() -> None:
-    inputs = Endless(5 * MIB)
+def test_a_line_of_a_terabyte_is_refused_after_some_megabytes_with_its_source_and_position() -> None:
+    inputs = EndlessInputs(5 * MIB)
     with pytest.raises(RequestError, match=r"more than 4MiB in a\.txt, at about byte 6,291,456 of it: .* --memory"):
         lengths(inputs, size=2**40)
     assert inputs.read_bytes < 14 * MIB
 
 
-def test_a_line_that_begins_in_a_later_split_is_refused_by_its_place_in_the_whole() -> None:
+def test_a_line_that_begins_in_a_later_split_is_refused_with_its_position_in_the_object() -> None:
     with pytest.raises(RequestError, match=r"a\.txt, at about byte 2[012],\d{3},\d{3} of it"):
-        lengths(Endless(20 * MIB), size=2**40, start=19 * MIB, stop=30 * MIB)
+        lengths(EndlessInputs(20 * MIB), size=2**40, start=19 * MIB, stop=30 * MIB)
 
 
 @settings(max_examples=examples(20), deadline=None)
 @given(st.integers(1, 4 * MIB), st.integers(0, 9 * MIB))
-def test_lines_of_the_maximum_length_are_read_at_any_place(length: int, before: int) -> None:
+def test_lines_of_the_maximum_length_are_read_at_any_position(length: int, before: int) -> None:
     newlines = (before, before + length + 1, before + length + 1 + 4 * MIB)
     size = newlines[-1] + 1
     for start in (0, max(before - MIB, 0)):
         if before > 4 * MIB and not start:
             continue  # the first line itself would be too long
-        found = lengths(Endless(*newlines), size=size, start=start)
+        found = lengths(EndlessInputs(*newlines), size=size, start=start)
         assert found[-2:] == [length, 4 * MIB - 1]
 
 
-def test_splits_without_a_line_start_do_not_matter_if_the_line_is_refused_anyway() -> None:
+def test_a_split_without_a_line_start_is_refused_if_its_line_is_too_long() -> None:
     with pytest.raises(RequestError, match="a record of more than"):
-        lengths(Endless(), size=2**40, start=MIB, stop=100 * MIB)
+        lengths(EndlessInputs(), size=2**40, start=MIB, stop=100 * MIB)
 
 
 @pytest.mark.parametrize("name", ["text", "whole"])
-def test_a_small_gzip_that_expands_to_one_record_is_refused_with_the_decompressed_place(name: str) -> None:
+def test_a_small_gzip_that_expands_to_one_record_is_refused_with_the_decompressed_position(name: str) -> None:
     data = gzip.compress(bytes(40 * MIB))
     with pytest.raises(RequestError, match=r"in a\.gz, at about byte 0 of its decompressed content"):
-        lengths(Given(data), size=len(data), source="a.gz", name=name)
+        lengths(GivenInputs(data), size=len(data), source="a.gz", name=name)
 
 
 def test_a_small_gzip_that_expands_to_many_records_is_read() -> None:
     data = gzip.compress((b"x" * 99 + b"\n") * 400_000)
-    assert lengths(Given(data), size=len(data), source="a.gz") == [99] * 400_000
+    assert lengths(GivenInputs(data), size=len(data), source="a.gz") == [99] * 400_000
 
 
-def test_a_whole_object_has_the_same_limit_as_any_record() -> None:
+def test_a_whole_object_has_the_same_limit_as_a_line() -> None:
     with pytest.raises(RequestError, match="a record of more than 4MiB"):
-        lengths(Endless(), size=2**40, name="whole")
-    assert lengths(Endless(), size=4 * MIB, name="whole") == [4 * MIB]
+        lengths(EndlessInputs(), size=2**40, name="whole")
+    assert lengths(EndlessInputs(), size=4 * MIB, name="whole") == [4 * MIB]
 
 
-def test_a_hundred_megabytes_are_within_the_default_and_the_least_memory_takes_some() -> None:
+def test_a_record_of_a_hundred_megabytes_fits_the_default_memory() -> None:
     assert limits.record_bytes_max(limits.MEMORY_BYTES) > 100 * 1000**2
     assert limits.record_bytes_max(limits.MEMORY_BYTES_MIN) > 16 * limits.FRAME_BYTES_MAX - 1
 
@@ -142,7 +142,7 @@ def test_a_key_or_value_that_is_too_large_is_refused_with_its_size(pair: tuple[o
     assert re.search(words, str(refused.value.error))
 
 
-def test_values_as_large_as_they_may_be_cross_the_shuffle_in_little_more_than_they_take() -> None:
+def test_values_of_the_maximum_size_are_shuffled_in_little_more_than_their_own_memory() -> None:
     value = "x" * (1000 - check_value(""))
     with SortBuffer(
         partition=by_hash(1),

@@ -1,4 +1,4 @@
-"""Where a job's code is found, which files are bundled, and how it is imported again."""
+"""How a job's code is found, which files are bundled, and how it is imported again."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ def _imports_are_undone() -> Iterator[None]:
 
 def write(folder: Path, **files: str) -> Path:
     for name, text in files.items():
-        path = folder / f"{name.replace('0', '/')}.py"  # 0 stands for a folder in an argument's name
+        path = folder / f"{name.replace('0', '/')}.py"  # 0 marks a folder in an argument's name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return folder
@@ -60,7 +60,7 @@ def test_only_the_job_file_is_bundled_if_it_imports_nothing_from_its_folder(tmp_
     assert code_in(module, "job") == Code(folder, "lone_job", "job")
 
 
-def test_siblings_that_were_imported_are_bundled_and_packages_whole(tmp_path: Path) -> None:
+def test_imported_siblings_are_bundled_and_packages_as_a_whole(tmp_path: Path) -> None:
     folder = write(
         tmp_path,
         a_job="import a_sibling\nfrom a_package import inner\n",
@@ -83,7 +83,7 @@ def test_siblings_that_were_imported_are_bundled_and_packages_whole(tmp_path: Pa
 
 @pytest.fixture
 def job_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a job, and things in it and beside it; the current folder is the one above."""
+    """A folder with a job, with files in it and beside it. The current folder is its parent."""
     root = write(tmp_path / "root", a_job="job = 1\n")
     for name in (
         "root/data.json",
@@ -101,26 +101,26 @@ def job_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def included(root: Path, *include: str) -> dict[str, str]:
-    """The names that including these adds, with what is behind each."""
+    """Return the names that including these paths adds, with what each refers to."""
     files = Code(root, "a_job.py", "job").files([Path(one) for one in include])
     assert files.pop("a_job.py") == root / "a_job.py"
     return {name: path.read_text() for name, path in files.items()}
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_what_is_included_below_the_root_keeps_its_path_there(job_root: Path, relative: bool) -> None:  # noqa: FBT001
+def test_an_included_path_below_the_root_keeps_its_path(job_root: Path, relative: bool) -> None:  # noqa: FBT001
     root = Path("tables/../root").absolute() if relative else job_root
     expected = {"data.json": "root/data.json", "sub/deep/x.csv": "root/sub/deep/x.csv"}
     assert included(root, "root/data.json", "root/sub/") == expected
     assert included(root, str(job_root / "data.json"), "tables/../root/sub") == expected
 
 
-def test_what_is_included_from_elsewhere_comes_under_its_own_name(job_root: Path) -> None:
+def test_an_included_path_from_elsewhere_gets_its_own_name(job_root: Path) -> None:
     assert included(job_root, "tables") == {"tables/t.csv": "tables/t.csv"}
     assert included(job_root, "tables/t.csv") == {"t.csv": "tables/t.csv"}
 
 
-def test_a_hidden_name_is_included_if_it_is_named_itself(job_root: Path) -> None:
+def test_a_hidden_path_is_included_if_it_is_named(job_root: Path) -> None:
     assert set(included(job_root, "root/sub/.hidden", "root/sub/.git")) == {"sub/.hidden", "sub/.git/config"}
 
 
@@ -136,16 +136,16 @@ def test_links_to_folders_are_followed_and_loops_end(job_root: Path) -> None:
     }
 
 
-def test_files_and_folders_come_in_the_order_of_their_names(job_root: Path) -> None:
+def test_files_and_folders_are_sorted_by_name(job_root: Path) -> None:
     for name in ("sub/deep.csv", "sub/deep/y/z", "sub/a"):
         (job_root / name).parent.mkdir(exist_ok=True)
         (job_root / name).touch()
     assert list(included(job_root, "root/sub")) == ["sub/a", "sub/deep/x.csv", "sub/deep/y/z", "sub/deep.csv"]
 
 
-def test_folders_may_be_nested_deeper_than_python_s_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_may_be_nested_deeper_than_pythons_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    deep = Path("deep", *["d"] * 400)  # as many as are still removed by what recurses
+    deep = Path("deep", *["d"] * 400)  # as many as recursive functions can still remove
     deep.mkdir(parents=True)
     for file in (tmp_path / "a_job.py", deep / "x"):
         file.touch()
@@ -168,7 +168,7 @@ def test_including_a_file_twice_or_an_imported_file_is_not_a_collision(job_root:
     assert included(job_root, "root/data.json", "data.json") == {"data.json": "root/data.json"}
 
 
-def test_two_contents_for_one_name_are_refused(job_root: Path) -> None:
+def test_two_files_with_one_name_are_refused(job_root: Path) -> None:
     Path("data.json").write_text("another")
     with pytest.raises(
         RequestError, match=r"--include data.json: the job's code already has .*root/data.json as data.json"
@@ -190,7 +190,7 @@ def test_a_path_that_cannot_be_included_is_refused_by_its_name(job_root: Path) -
             included(job_root, asked)
 
 
-def test_the_folder_for_requirements_is_not_allowed_in_the_jobs_own_code(job_root: Path) -> None:
+def test_the_folder_for_requirements_cannot_be_in_the_jobs_own_code(job_root: Path) -> None:
     Path("_requirements").mkdir()
     Path("_requirements/x.py").touch()
     with pytest.raises(RequestError, match="_requirements is reserved for --requirements"):
@@ -208,7 +208,7 @@ def test_s3mr_itself_and_the_environment_beside_the_job_are_not_bundled(
     assert not [name for name in files if name.startswith(("s3mr/", f"{environment.name}/"))]
 
 
-def test_a_job_in_the_folder_of_the_environment_itself_keeps_its_modules(
+def test_a_job_inside_the_environments_folder_keeps_its_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
@@ -225,7 +225,7 @@ def test_a_module_in_a_package_is_imported_by_its_dotted_name(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["json.py", "word-count.py", "1.py"])
-def test_a_file_of_any_name_is_imported_and_shadows_nothing_loaded(tmp_path: Path, name: str) -> None:
+def test_a_file_of_any_name_is_imported_and_shadows_no_loaded_module(tmp_path: Path, name: str) -> None:
     import json
 
     (tmp_path / name).write_text("value = 5\n")
@@ -233,7 +233,7 @@ def test_a_file_of_any_name_is_imported_and_shadows_nothing_loaded(tmp_path: Pat
     assert sys.modules["json"] is json
 
 
-def test_a_module_knows_while_it_is_being_imported(tmp_path: Path) -> None:
+def test_a_module_knows_while_it_is_imported(tmp_path: Path) -> None:
     write(tmp_path, asking="from s3mr.usercode.imports import is_importing\nseen = is_importing()\n")
     assert import_from(tmp_path, "asking.py").seen is True
     assert is_importing() is False
@@ -271,7 +271,7 @@ def test_forgotten_modules_are_imported_again_except_for_requirements(tmp_path: 
     assert not [path for path in sys.path if path.startswith(str(tmp_path))]
 
 
-def test_parameters_are_a_mapping_that_says_what_is_missing() -> None:
+def test_params_is_a_mapping_whose_errors_name_the_missing_parameter() -> None:
     set_parameters({"x": "1"})
     assert dict(params) == {"x": "1"}
     with pytest.raises(KeyError, match="--param y=VALUE"):
@@ -280,10 +280,10 @@ def test_parameters_are_a_mapping_that_says_what_is_missing() -> None:
     assert len(params) == 0
 
 
-def test_a_module_imported_through_a_path_with_dots_is_found_at_its_real_place(
+def test_a_module_imported_through_a_path_with_dots_is_found_at_its_real_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where s3mr is started as ``../s3mr/.venv/bin/s3mr``: its modules are no part of the job."""
+    """As with ``../s3mr/.venv/bin/s3mr``: the modules of s3mr are not part of the job."""
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     for folder in (here, elsewhere):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""The three buffers of map: pairs, groups for a combiner, or values folded by a ready-made reducer."""
+"""The three buffers of map: pairs, groups for a combiner, or values folded by a built-in reducer."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -40,10 +40,10 @@ class Files:
         return io.BytesIO()
 
 
-def taken_in(
+def filled(
     fills: Iterable[Iterable[Any]], *, files: Files | None = None, memory_bytes: int = 10**6, **more: Any
 ) -> Pairs:
-    """Take in the pairs of each fill, and return what comes out of it."""
+    """Add the pairs of each fill, and return the result."""
     given = {"partition": by_hash(1), "combine": None, "frame_bytes": 1000, "scratch": files or Files()}
     with SortBuffer(**{**given, "memory_bytes": memory_bytes, **more}) as buffer:
         for pairs in fills:
@@ -85,7 +85,7 @@ def values_of(how: str, pairs: Pairs) -> list[Any]:
 )
 def test_a_pair_that_cannot_be_serialized_is_refused(how: str, pairs: list[Any], words: str) -> None:
     with pytest.raises(UserCodeError, match=words):
-        taken_in([pairs], value_bytes_max=1000, **HOW[how])
+        filled([pairs], value_bytes_max=1000, **HOW[how])
 
 
 @any_way
@@ -96,14 +96,14 @@ def test_a_list_that_map_changes_after_its_yield_keeps_its_value(how: str) -> No
             seen.append(number)
             yield "k", seen
 
-    assert values_of(how, taken_in([pairs()], **HOW[how])) == [[0], [0, 1], [0, 1, 2]]
+    assert values_of(how, filled([pairs()], **HOW[how])) == [[0], [0, 1], [0, 1, 2]]
 
 
 @any_way
 @pytest.mark.parametrize("memory_bytes", [3_000, 10**7])
 def test_the_values_of_a_key_keep_the_order_of_their_yields(how: str, memory_bytes: int) -> None:
     fills = [[(f"k{number % 3}", number) for number in range(start, start + 100)] for start in range(0, 3_000, 100)]
-    out = taken_in(fills, memory_bytes=memory_bytes, **HOW[how])
+    out = filled(fills, memory_bytes=memory_bytes, **HOW[how])
     assert [key for key, _ in out] == sorted(key for key, _ in out)
     for key in range(3):
         assert values_of(how, [pair for pair in out if pair[0] == f"k{key}"]) == list(range(key, 3_000, 3))
@@ -115,10 +115,10 @@ def test_the_values_of_a_key_keep_the_order_of_their_yields(how: str, memory_byt
     alike=st.lists(st.tuples(st.sampled_from("abc"), st.just(7)), max_size=20),
     others=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([7, 8, "7", 7.0, True, None, [7]])), max_size=20),
 )
-def test_equal_values_at_first_keep_their_order_among_others(
+def test_equal_first_values_keep_their_order_among_others(
     how: str, memory_bytes: int, alike: Pairs, others: Pairs
 ) -> None:
-    out = taken_in([alike, others, alike], memory_bytes=memory_bytes, **HOW[how])
+    out = filled([alike, others, alike], memory_bytes=memory_bytes, **HOW[how])
     for key in "abc":
         came = [value for own, value in (*alike, *others, *alike) if own == key]
         got = values_of(how, [pair for pair in out if pair[0] == key])
@@ -136,14 +136,14 @@ def test_one_value_a_hundred_thousand_times_takes_the_memory_of_a_count(how: str
     more: dict[str, Any] = {"folds": {"folding": Folding(added, lambda _key, states: sum(states))}}.get(
         how, {"combine": lambda key, values: [added(key, values)]}
     )
-    out = taken_in([[("k", 1)] * 60_000, [("k", 1)] * 40_000], files=files, memory_bytes=900_000, **more)
+    out = filled([[("k", 1)] * 60_000, [("k", 1)] * 40_000], files=files, memory_bytes=900_000, **more)
     assert (out, len(called), files.made) == ([("k", 100_000)], calls, 0)  # folds: the first, and at most 2**16 at once
 
 
 @pytest.mark.parametrize("combine", [lambda _key, values: values, lambda _key, values: [*map(int, [*values])]])
 def test_values_that_a_combiner_yields_unchanged_are_spilled(combine: Combine) -> None:
     files = Files()
-    out = taken_in([[("k", 1)] * 50_000], files=files, memory_bytes=100_000, combine=combine)
+    out = filled([[("k", 1)] * 50_000], files=files, memory_bytes=100_000, combine=combine)
     assert out == [("k", 1)] * 50_000
     assert files.made > 0
 
@@ -155,12 +155,12 @@ def test_a_combiner_is_not_called_for_one_value() -> None:
         return [sum(found)]
 
     pairs = [(f"{number:04}", 1) for number in range(600)] * 2
-    out = taken_in([pairs[:900], pairs[900:]], memory_bytes=50_000, combine=two_at_least)
+    out = filled([pairs[:900], pairs[900:]], memory_bytes=50_000, combine=two_at_least)
     assert out == [(f"{number:04}", 2) for number in range(600)]
 
 
 @pytest.mark.parametrize("constant", [1, "x", None, (1, "a")])
-def test_counting_starts_again_after_a_spill(constant: Any) -> None:
+def test_counting_restarts_after_a_spill(constant: Any) -> None:
     held = CombineBuffer(
         BufferSettings(by_hash(1), 10**6, 10**6, lambda: None), lambda _key, values: [len(list(values))]
     )
@@ -171,10 +171,10 @@ def test_counting_starts_again_after_a_spill(constant: Any) -> None:
 
 
 @any_way
-def test_memory_counts_over_many_small_fills(how: str) -> None:
+def test_memory_is_counted_over_many_small_fills(how: str) -> None:
     files = Files()
     pairs = [(f"{number % 9}", f"{number:06}" * 9) for number in range(1_000)]
-    taken_in([[pair] for pair in pairs], files=files, memory_bytes=40_000, **HOW[how])
+    filled([[pair] for pair in pairs], files=files, memory_bytes=40_000, **HOW[how])
     assert files.made > 0
 
 
@@ -193,7 +193,7 @@ def test_repeated_folds_without_a_spill_fold_each_value_once(reducer: Reducer, s
         lambda _key, values: reducer.fold(values), lambda _key, states: reducer.merge(states), reducer.step
     )
     pairs = [(number % 4, number) for number in range(10_000)]
-    out = taken_in([pairs], files=files, memory_bytes=2**16, folding=folding)
+    out = filled([pairs], files=files, memory_bytes=2**16, folding=folding)
     assert (len(out), out[3], files.made) == (4, (3, state), 0)
 
 
@@ -205,9 +205,9 @@ def test_keys_with_equal_counts_of_one_value_are_folded_once() -> None:
         return sum(values)
 
     pairs = [(f"{number:04}", 1) for number in (*range(600), *range(100), *range(600))]
-    out = taken_in([pairs], folding=Folding(added, lambda _key, states: sum(states)))
+    out = filled([pairs], folding=Folding(added, lambda _key, states: sum(states)))
     assert out == [(f"{number:04}", 3 if number < 100 else 2) for number in range(600)]
-    assert sorted(folded) == [1, 2, 3]  # the very first value is held apart from those that are counted
+    assert sorted(folded) == [1, 2, 3]  # the first value is kept apart from those that are counted
 
 
 @pytest.mark.parametrize(("reducer", "state"), [(reducers.total, 4_999_950_000), (reducers.maximum, 99_999)])
@@ -219,7 +219,7 @@ def test_different_ints_are_folded_at_once_and_take_the_memory_of_one(reducer: R
         return reducer.fold(values)
 
     folding = Folding(fold, lambda _key, states: reducer.merge(states), reducer.step)
-    out = taken_in([[("k", number) for number in range(100_000)]], files=files, memory_bytes=2_000, folding=folding)
+    out = filled([[("k", number) for number in range(100_000)]], files=files, memory_bytes=2_000, folding=folding)
     assert (out, folded, files.made) == ([("k", state)], [], 0)
 
 
@@ -232,33 +232,33 @@ TOTALS = Folding(lambda _key, values: sum(values), lambda _key, states: sum(stat
 def test_a_new_key_is_checked_even_if_ints_are_folded_at_once(key: Any, words: str) -> None:
     like = "a" if type(key) is str else 1.0 if type(key) is float else (1.0, 1.0)
     with pytest.raises(UserCodeError, match=words):
-        taken_in([[(like, 1), (like, 2), (key, 3)]], value_bytes_max=1000, folding=TOTALS)
+        filled([[(like, 1), (like, 2), (key, 3)]], value_bytes_max=1000, folding=TOTALS)
 
 
 def test_states_of_many_keys_count_as_memory() -> None:
     files = Files()
     pairs = [(f"{number:05}", number) for number in range(3_000)]
-    assert taken_in([pairs], files=files, memory_bytes=200_000, folding=TOTALS) == pairs
+    assert filled([pairs], files=files, memory_bytes=200_000, folding=TOTALS) == pairs
     assert files.made > 0
 
 
 def test_a_bool_is_not_folded_as_an_int() -> None:
-    out = taken_in([[("k", 1), ("k", 2), ("t", True)]], folding=TOTALS)
+    out = filled([[("k", 1), ("k", 2), ("t", True)]], folding=TOTALS)
     assert [(key, type(value), value) for key, value in out] == [("k", int, 3), ("t", int, 1)]
 
 
 def test_keys_without_values_after_the_combiner_take_no_memory() -> None:
     files = Files()
     pairs = [(f"{number // 2:05}", 1) for number in range(6_000)]
-    assert taken_in([pairs], files=files, memory_bytes=700_000, combine=lambda _key, _values: []) == []
+    assert filled([pairs], files=files, memory_bytes=700_000, combine=lambda _key, _values: []) == []
     assert files.made == 0
 
 
-def test_an_int_keeps_its_place_among_equal_values_of_other_types() -> None:
+def test_an_int_keeps_its_position_among_equal_values_of_other_types() -> None:
     minimum = reducers.minimum
     folding = Folding(lambda _key, values: minimum.fold(values), lambda _key, states: minimum.merge(states), min)
     for came in ([2, 1, True, 1], [2, True, 1], [True, 2, 1], [2, 1.0, 1, True], [2, 3, 1, 1.0]):
-        out = taken_in([[("k", value)] for value in came], folding=folding)
+        out = filled([[("k", value)] for value in came], folding=folding)
         assert [(type(one), one) for _, one in out] == [(type(min(came)), min(came))]
 
 
@@ -266,7 +266,7 @@ def test_spilled_states_are_merged_to_one() -> None:
     folding = Folding(lambda _key, values: sum(values), lambda _key, states: sum(states))
     pairs = [(f"{number % 500:05}", 1) for number in range(5_000)]
     files = Files()
-    out = taken_in([pairs], files=files, memory_bytes=20_000, folding=folding)
+    out = filled([pairs], files=files, memory_bytes=20_000, folding=folding)
     assert out == [(f"{number:05}", 10) for number in range(500)]
     assert files.made > 0
 
@@ -291,7 +291,7 @@ def passing(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("function", [swallowing, passing])
-def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_with_it(
+def test_an_internal_error_in_the_values_stays_one_even_if_the_function_catches_it(
     function: Callable[..., Any],
 ) -> None:
     code = UserCode(Functions(map=passing, reduce=function, combine=function))
@@ -303,7 +303,7 @@ def test_an_error_of_ours_in_the_values_stays_ours_whatever_the_function_does_wi
 
 
 @pytest.mark.parametrize(("key", "own"), [(1, True), (1, 1.0), (1.0, 1), ("a", "b"), ((1,), (True, 2))])
-def test_a_combiner_must_yield_its_own_key_also_in_type(key: Any, own: Any) -> None:
+def test_a_combiner_must_yield_its_own_key_with_its_own_type(key: Any, own: Any) -> None:
     code = UserCode(Functions(map=passing, reduce=passing, combine=lambda _key, _values: [(own, 1)]))
     assert code.combine is not None
     with pytest.raises(UserCodeError, match="must yield the key that it was called with"):

@@ -1,4 +1,4 @@
-"""Options: declared once, checked by their declarations, and filled in by the job and the place."""
+"""Options: declared once, validated by their declarations, filled in by the job and the place."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -40,7 +40,7 @@ def test_map_tasks_may_be_larger_if_pairs_are_combined(job: Job, split_bytes_max
     assert submitted(job, place).split_bytes_max == split_bytes_max
 
 
-def test_an_option_comes_before_what_the_job_says_and_that_before_the_default() -> None:
+def test_an_option_overrides_the_jobs_setting_and_that_overrides_the_default() -> None:
     job = Job(map=pairs, reduce=pairs, reducers=5, input="whole", params={"a": "1", "b": "2"})
     request = submitted(job).request
     assert (request.reducers, request.input_format, request.params) == (5, "whole", {"a": "1", "b": "2"})
@@ -55,7 +55,7 @@ def test_reducers_are_refused_for_a_job_that_does_not_reduce() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ({"attempts": 0}, "--attempts must be a whole number from 1 to 100, not 0"),
         ({"attempts": 101}, "--attempts must be a whole number from 1 to 100, not 101"),
@@ -80,19 +80,19 @@ def test_reducers_are_refused_for_a_job_that_does_not_reduce() -> None:
         ({"output": 3}, "--output must be a path, not 3"),
     ],
 )
-def test_a_value_outside_of_what_is_declared_is_refused_by_the_name_of_its_option(
-    option: dict[str, Any], said: str
+def test_a_value_outside_its_declared_range_is_refused_with_the_name_of_its_option(
+    option: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(RequestError) as refused:
         RunOptions(**option)
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(message)
 
 
 def test_the_ends_of_a_range_are_accepted() -> None:
     RunOptions(attempts=100, reducers=10_000, workers=1, memory=limits.MEMORY_BYTES_MIN, split_size=1, deadline="6d")
 
 
-def test_a_spec_embeds_the_request_and_refuses_one_that_it_does_not_know() -> None:
+def test_a_spec_embeds_the_request_and_refuses_unknown_fields() -> None:
     spec = some_spec(attempts=7, params={"a": "b"})
     assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
     text = spec.model_dump_json()
@@ -101,7 +101,7 @@ def test_a_spec_embeds_the_request_and_refuses_one_that_it_does_not_know() -> No
             JobSpec.model_validate_json(wrong)
 
 
-def test_every_field_is_declared_and_says_what_its_default_is() -> None:
+def test_every_field_is_declared_with_its_default() -> None:
     assert {one.name for one in fields(RunOptions)} - declared(RunOptions).keys() == {"stack", "endpoint_url"}
     for name, (one, about) in declared(RunOptions).items():
         assert about.help.endswith("."), name

@@ -75,7 +75,7 @@ def test_a_quarter_of_a_gibibyte_is_two_full_tasks_for_each_of_two_workers() -> 
     assert len(list(tasks)) == 4
 
 
-def test_a_large_object_fills_the_task_of_the_object_before() -> None:
+def test_a_large_object_fills_up_the_task_of_the_object_before() -> None:
     size = 3 * limits.MIB
     tasks = plan_splits(objects_of([4 * limits.MIB, 5 * limits.MIB]), split_size_bytes=size, splittable=always)
     assert [[(each.start, each.stop) for each in task.splits] for task in tasks] == [
@@ -99,7 +99,7 @@ def test_a_task_reads_at_most_a_thousand_objects() -> None:
     ("size", "asked"),
     [(10**6, 1), (limits.GIB, 1000), (500_000 * limits.MIB, 3 * limits.MIB + 1)],
 )
-def test_too_many_tasks_are_refused_with_a_split_size_that_does(size: int, asked: int) -> None:
+def test_too_many_tasks_are_refused_with_a_sufficient_split_size(size: int, asked: int) -> None:
     objects = objects_of([size, 7])
     with pytest.raises(RequestError, match=r"makes more than 100,000 map tasks: use --split-size") as refused:
         plan_splits(objects, split_size_bytes=asked, splittable=always)
@@ -153,7 +153,7 @@ def test_an_invalid_number_of_reducers_is_refused(reducers: int) -> None:
         check_shape(1, reducers)
 
 
-def test_too_many_pieces_are_refused_with_numbers_that_do() -> None:
+def test_too_many_pieces_are_refused_with_sufficient_numbers() -> None:
     with pytest.raises(RequestError, match="reducers") as refused:
         check_shape(99_999, 3_000)
     reducers, map_tasks = (int(n.replace(",", "")) for n in re.findall(r"at most ([\d,]+)", str(refused.value)))

@@ -1,4 +1,4 @@
-"""A worker reads its plan ahead, and serves one job after another."""
+"""A worker reads its plan ahead, for one job after another."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from s3mr.worker.user_functions import Functions
 from tests.unit.workshop import Cloud
 
 
-class Counted(MemoryObjectStore):
+class CountingStore(MemoryObjectStore):
     reads = 0
 
     def stream(self, key: str, *, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -21,7 +21,7 @@ class Counted(MemoryObjectStore):
 
 
 def planned(store: MemoryObjectStore, job_id: str, sources: list[str]) -> tuple[JobSpec, list[Pointer]]:
-    """Write the plan of a job, a task a source, and return its spec and the pointers to its tasks."""
+    """Write a job's plan with one task per source; return its spec and the pointers to its tasks."""
     tasks = [MapTask(splits=(Split(source=one, size_bytes=1, etag="e", start=0, stop=1),)) for one in sources]
     plan = bytearray()
     summary = encode_plan(tasks, plan.extend)
@@ -38,7 +38,7 @@ def read(reader: PlanReader, store: MemoryObjectStore, spec: JobSpec, pointer: P
 
 
 def test_adjacent_tasks_are_read_with_one_request_in_any_order() -> None:
-    store, reader = Counted(), PlanReader()
+    store, reader = CountingStore(), PlanReader()
     sources = [f"file-{number:03}" for number in range(100)]
     spec, pointers = planned(store, "one", sources)
     assert [read(reader, store, spec, pointer) for pointer in pointers] == sources
@@ -47,7 +47,7 @@ def test_adjacent_tasks_are_read_with_one_request_in_any_order() -> None:
 
 
 def test_a_long_plan_is_read_in_a_few_requests_and_every_task_is_right() -> None:
-    store, reader = Counted(), PlanReader()
+    store, reader = CountingStore(), PlanReader()
     sources = [f"{'x' * 300}-{number:04}" for number in range(1_000)]
     spec, pointers = planned(store, "one", sources)
     assert [read(reader, store, spec, pointer) for pointer in pointers] == sources
@@ -55,8 +55,8 @@ def test_a_long_plan_is_read_in_a_few_requests_and_every_task_is_right() -> None
     assert read(reader, store, spec, pointers[0]) == sources[0]
 
 
-def test_the_plan_of_another_job_is_read_again_even_at_the_same_offset() -> None:
-    store, reader = Counted(), PlanReader()
+def test_the_plan_of_another_job_is_read_even_at_the_same_offset() -> None:
+    store, reader = CountingStore(), PlanReader()
     one, at_one = planned(store, "one", ["a", "b"])
     two, at_two = planned(store, "two", ["c", "d"])
     assert at_one[0].offset_bytes == at_two[0].offset_bytes

@@ -1,6 +1,6 @@
-"""The template's policies are free of lint: cfn-lint knows AWS's actions, cfripper the risks.
+"""The template's policies pass two linters: cfn-lint knows AWS's actions, cfripper the risks.
 
-Both read what `sam deploy` would send: on an untransformed template, cfn-lint does not look at actions at all.
+Both read what `sam deploy` would send: cfn-lint does not check actions in an untransformed template.
 """
 
 import json
@@ -15,10 +15,10 @@ from cfripper.rule_processor import RuleProcessor
 from cfripper.rules import DEFAULT_RULES
 from pydantic import PydanticDeprecatedSince20
 
-from tests.deployed.harness.place import REGION, ROOT
+from tests.deployed.harness.constants import REGION, ROOT
 from tests.unit.policies import Template, policies_of
 
-_SPELLED = "I3042"  # an ARN with its partition: that is how references are spelled out here
+_ARN_WITH_PARTITION = "I3042"  # an ARN with its partition, as references are resolved here
 
 Statement = dict[str, Any]
 
@@ -29,24 +29,24 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 
 def cfn_lint(policies: Template) -> set[tuple[str, str]]:
-    """What cfn-lint finds: rules, and whose policies they are about."""
-    arguments = ManualArgs(include_checks=["I"], ignore_checks=[_SPELLED], regions=[REGION])
+    """Return cfn-lint's findings: rules, and the owners of the policies."""
+    arguments = ManualArgs(include_checks=["I"], ignore_checks=[_ARN_WITH_PARTITION], regions=[REGION])
     return {(one.rule.id, str((one.path or ["", ""])[1])) for one in lint(json.dumps(policies), config=arguments)}
 
 
 def cfripper(policies: Template) -> set[tuple[str, str]]:
-    """Likewise, cfripper."""
+    """Return cfripper's findings in the same way."""
     config = Config(rules=list(DEFAULT_RULES))
     rules = [rule(config) for rule in DEFAULT_RULES.values()]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PydanticDeprecatedSince20)  # of cfripper's own
+        warnings.simplefilter("ignore", PydanticDeprecatedSince20)  # a rule of cfripper's own
         result = RuleProcessor(*rules).process_cf_template(pycfmodel.parse(policies).resolve({}), config)
     assert not result.exceptions
     return {(one.rule, name) for one in result.failures for name in one.resource_ids or ("",)}
 
 
 def changed(policies: Template, owner: str, sid: str, change: Statement) -> Template:
-    """One owner's policies, after one of its statements has been changed."""
+    """Return one owner's policies after a change of one statement."""
     own = {name: one for name, one in policies["Resources"].items() if name.startswith(owner)}
     copy: Template = json.loads(json.dumps({**policies, "Resources": own}))
     for one in copy["Resources"].values():
@@ -58,11 +58,11 @@ def changed(policies: Template, owner: str, sid: str, change: Statement) -> Temp
     return copy
 
 
-def test_the_policies_are_free_of_lint(policies: Template) -> None:
+def test_the_policies_pass_the_linters(policies: Template) -> None:
     assert cfn_lint(policies) | cfripper(policies) == set()
 
 
-def test_what_is_linted_is_every_statement_with_every_reference_spelled_out(policies: Template) -> None:
+def test_the_linters_check_every_statement_with_resolved_references(policies: Template) -> None:
     text = json.dumps(policies)
     assert not [word for word in ("Fn::", '"Ref"', "${") if word in text]
     statements = [
@@ -93,12 +93,12 @@ def test_a_mistake_in_one_statement_is_found(
     policies: Template, owner: str, sid: str, change: Statement, rule: str
 ) -> None:
     linter = cfripper if rule.endswith("Rule") else cfn_lint
-    said = linter(changed(policies, owner, sid, change))
-    assert rule in {one for one, _ in said}, said
-    assert all(name.startswith(owner) for _, name in said), said
+    findings = linter(changed(policies, owner, sid, change))
+    assert rule in {one for one, _ in findings}, findings
+    assert all(name.startswith(owner) for _, name in findings), findings
 
 
-def test_a_bucket_policy_that_lets_everybody_in_is_found() -> None:
+def test_a_public_bucket_policy_is_found() -> None:
     everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/*"}
     document = {"Version": "2012-10-17", "Statement": [everybody]}
     policy = {"Type": "AWS::S3::BucketPolicy", "Properties": {"Bucket": "bucket", "PolicyDocument": document}}

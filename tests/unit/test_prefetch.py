@@ -1,4 +1,4 @@
-"""How far ahead of the workers the local coordinator launches."""
+"""How many attempts the local coordinator launches ahead of the workers."""
 
 import pytest
 
@@ -6,17 +6,17 @@ from s3mr.local.prefetch import AHEAD_S, QUEUED_MAX, QUEUED_MIN, Prefetch
 
 
 @pytest.mark.parametrize(("task_s", "queued"), [(0.0, QUEUED_MAX), (0.05, 10), (0.25, QUEUED_MIN), (900.0, QUEUED_MIN)])
-def test_what_waits_is_about_half_a_second_of_work(task_s: float, queued: int) -> None:
+def test_about_half_a_second_of_work_is_queued(task_s: float, queued: int) -> None:
     assert Prefetch(3, task_s).queued == queued
     assert Prefetch(3, task_s).capacity == 3 * queued
     assert queued in (QUEUED_MIN, QUEUED_MAX) or queued * task_s == pytest.approx(AHEAD_S)
 
 
-def test_until_a_task_has_come_back_each_is_taken_to_be_long() -> None:
+def test_tasks_are_assumed_to_be_long_until_one_has_finished() -> None:
     assert Prefetch(2).queued == QUEUED_MIN
 
 
-def test_short_tasks_are_trusted_little_by_little_and_a_long_one_counts_at_once() -> None:
+def test_short_tasks_extend_the_queue_slowly_and_a_long_one_shortens_it_at_once() -> None:
     pace = Prefetch(2)
     seen = []
     for _ in range(20):
@@ -28,6 +28,6 @@ def test_short_tasks_are_trusted_little_by_little_and_a_long_one_counts_at_once(
     assert pace.queued == QUEUED_MIN
 
 
-def test_long_tasks_are_launched_as_each_comes_back_and_short_ones_when_half_are_done() -> None:
+def test_long_tasks_are_launched_one_by_one_and_short_ones_when_half_are_done() -> None:
     assert Prefetch(2, 1.0).enough == 3
     assert Prefetch(2, 0.01).enough == QUEUED_MAX

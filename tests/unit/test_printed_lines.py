@@ -1,4 +1,4 @@
-"""The lines that a child prints, as its parent shows them."""
+"""The lines that a child process prints, as its parent shows them."""
 
 import os
 from queue import Queue
@@ -8,12 +8,12 @@ from s3mr.processes.printed_lines import PrintedLines
 
 
 def shown(*written: bytes) -> list[str]:
-    """What is shown of these writes; after each of them, all that was written has been shown."""
+    """Return what is shown of these writes; each is shown before the next one."""
     lines: list[str] = []
     printed = PrintedLines(lines.append)
     sent = ""
     for block in written:
-        for start in range(0, len(block), 4096):  # a pipe holds only so much
+        for start in range(0, len(block), 4096):  # a pipe has a limited capacity
             os.write(printed.descriptor, block[start : start + 4096])
         printed.catch_up()
         sent += block.decode()

@@ -1,4 +1,4 @@
-"""Ready-made reducers give the same result folded and merged as the plain function over all values."""
+"""Built-in reducers give the same result, folded and merged, as the plain function over all values."""
 
 import json
 import math
@@ -45,7 +45,7 @@ def given_pairs(_source: str, line: str) -> Iterator[tuple[str, Any]]:
 
 
 def run(reducer: Any, tasks: list[list[tuple[str, Any]]], *, memory_bytes: int) -> bytes:
-    """Run the job over a line a task, and return its output."""
+    """Run the job with one line per task, and return its output."""
     lines = [[json.dumps(pairs)] for pairs in tasks]
     cloud = Cloud(lines, Functions(map=given_pairs, reduce=reducer), reducers=1)
     cloud.spec = cloud.spec.model_copy(update={"memory_bytes": memory_bytes})
@@ -113,7 +113,7 @@ def test_a_job_with_a_reducer_sends_one_state_per_key_and_task() -> None:
         (Reducer("r", lambda values: [values] * 1_000_000, list), 1, "raise --memory"),
     ],
 )
-def test_values_that_a_reducer_cannot_take_are_an_error_with_their_key(
+def test_values_that_a_reducer_cannot_handle_are_an_error_with_their_key(
     reducer: Reducer, value: Any, message: str
 ) -> None:
     cloud = Cloud([[json.dumps([("k", value)])]], Functions(map=given_pairs, reduce=reducer), reducers=1)
@@ -131,7 +131,7 @@ def test_a_reducer_cannot_be_a_combiner_because_its_results_are_not_values() -> 
         reducers.top(0)
 
 
-def test_a_reducer_beside_a_users_combiner_is_a_plain_function() -> None:
+def test_a_reducer_with_a_users_combiner_is_a_plain_function() -> None:
     functions = Functions(map=given_pairs, combine=lambda key, values: [(key, max(values))], reduce=reducers.count)
     cloud = Cloud([['[["a",1],["a",2]]']] * 3, functions, reducers=1)
     cloud.map_all()

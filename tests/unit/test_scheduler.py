@@ -1,4 +1,4 @@
-"""Decisions: what to launch, when to wait, when to stop; no clock, no I/O."""
+"""The scheduler decides what to launch, when to wait and when to stop, without a clock or I/O."""
 
 from typing import Any
 
@@ -60,12 +60,12 @@ def test_new_tasks_fill_the_free_slots_in_order() -> None:
     assert decided[0].cursor == 6
 
 
-def test_tasks_to_be_tried_again_go_before_new_ones() -> None:
+def test_retries_are_launched_before_new_tasks() -> None:
     decided = actions(job(3), [live(0, kind=FailureKind.CRASH), live(1), live(2)], capacity=4)
     assert launched(decided) == [(0, 2, False), (3, 1, False)]
 
 
-def test_nothing_is_launched_beyond_the_capacity() -> None:
+def test_launches_never_exceed_the_capacity() -> None:
     assert launched(actions(job(2), [live(0), live(1)], capacity=2)) == []
     assert launched(actions(job(3), [live(0), live(1), live(2)], capacity=2)) == []
 
@@ -92,7 +92,7 @@ def test_a_failure_that_can_never_succeed_stops_the_job_at_once(kind: FailureKin
     assert stop.failure.kind is kind
 
 
-def test_the_failures_of_other_attempts_do_not_matter_after_a_win() -> None:
+def test_failures_of_other_attempts_do_not_matter_after_a_win() -> None:
     decided = actions(job(3), [live(1, kind=FailureKind.REQUEST), live(1, 2)], won={1})
     assert not any(isinstance(action, Stop) for action in decided)
 
@@ -116,12 +116,12 @@ def test_tasks_that_failed_together_are_retried_at_different_times() -> None:
     assert max(times) - min(times) > 0.5
 
 
-def test_a_backup_that_failed_is_not_followed_by_another() -> None:
+def test_a_failed_backup_is_not_followed_by_another() -> None:
     slow, failed = live(5, launched_at=NOW - 40), live(5, 2, backup=True, kind=FailureKind.CRASH)
     assert launched(actions(job(20, median_s=10.0), [slow, failed])) == []
 
 
-def test_a_task_that_was_launched_again_gets_its_backup_under_a_new_number() -> None:
+def test_a_relaunched_task_gets_its_backup_under_a_new_number() -> None:
     crashed, slow = live(5, kind=FailureKind.CRASH, launched_at=NOW - 90), live(5, 2, launched_at=NOW - 40)
     assert launched(actions(job(20, median_s=10.0), [crashed, slow])) == [(5, 3, True)]
 
@@ -147,8 +147,8 @@ def test_tasks_are_checked_for_a_winner_before_they_count_as_lost_and_all_tasks_
     assert suspects(job(20), attempts, now=NOW) == (0, 2, 3)
     assert suspects(job(20), [live(4, 2, backup=True)], now=NOW) == (4,), "its rival may have won"
     assert suspects(job(20, progressed_at=NOW - limits.STALL_S), attempts, now=NOW) == (0, 1, 2, 3)
-    begun = job(20, progressed_at=NOW - limits.STALL_S, phase_started_at=NOW - 1)
-    assert suspects(begun, attempts, now=NOW) == (0, 2, 3), "a phase that has just begun does not stall"
+    started = job(20, progressed_at=NOW - limits.STALL_S, phase_started_at=NOW - 1)
+    assert suspects(started, attempts, now=NOW) == (0, 2, 3), "a phase that has just started does not stall"
 
 
 @pytest.mark.parametrize("left_s", [0.25, limits.STALL_S + 1])
@@ -179,8 +179,8 @@ kinds = st.sampled_from([None, FailureKind.USER, FailureKind.CRASH, FailureKind.
 
 
 @given(st.lists(kinds, min_size=1, max_size=40), st.integers(1, 6))
-def test_no_budget_is_ever_exceeded(failures: list[FailureKind | None], attempts: int) -> None:
-    """However attempts end, one more is launched only while each kind's budget lasts, and at the end one is named."""
+def test_attempt_budgets_are_never_exceeded(failures: list[FailureKind | None], attempts: int) -> None:
+    """However attempts end, another one is launched only within each kind's budget; the last failure is named."""
     so_far: list[LiveAttempt] = []
     for number, kind in enumerate(failures, start=1):
         so_far.append(live(0, number, kind=kind))
@@ -205,7 +205,7 @@ def test_the_same_observation_gives_the_same_decision_in_any_order(tasks: list[i
     assert actions(job(20), attempts, capacity=capacity) == actions(job(20), attempts[::-1], capacity=capacity)
 
 
-def test_a_task_without_a_free_worker_is_tried_for_hours_and_costs_no_attempt() -> None:
+def test_a_task_without_a_free_worker_is_retried_for_hours_and_costs_no_attempt() -> None:
     none = FailureKind.NO_ROOM
     for attempt in (1, 10, limits.NO_ROOM_ATTEMPTS):
         verdict = judge_task(spec(attempts=1), [live(0, attempt, kind=none)], now=NOW)
@@ -216,7 +216,7 @@ def test_a_task_without_a_free_worker_is_tried_for_hours_and_costs_no_attempt() 
     assert isinstance(verdict, Failure)
 
 
-def test_only_the_last_of_the_attempts_without_a_worker_is_kept() -> None:
+def test_only_the_last_attempt_without_a_worker_is_kept() -> None:
     none, crash = FailureKind.NO_ROOM, FailureKind.CRASH
     attempts = [live(0, 1, kind=none), live(0, 2, kind=crash), live(0, 3, kind=none), live(0, 4, kind=none)]
     decided = actions(job(1), attempts)

@@ -1,4 +1,4 @@
-"""A change of what is stored or sent raises the schema's version: no older command, worker or job may read it."""
+"""A change of stored or sent data must raise the schema version: older commands, workers and jobs must not read it."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from s3mr.model.success import PartEntry, Success
 from s3mr.shuffle import frames, shuffle_index
 from tests.unit.test_scheduler import job as some_job
 
-#: What is stored and sent, of each version. A version that somebody may have used is never given another fingerprint.
+#: The fingerprint of all stored and sent data, by version. Never change the fingerprint of a released version.
 FINGERPRINTS = {3: "280ae108b83c09aa"}
 
 WORKER = "0123456789abcdef"
@@ -29,7 +29,7 @@ WORDS_AND_BOUNDS = (
 )
 
 
-def test_a_change_of_what_is_stored_or_sent_raises_the_schemas_version() -> None:
+def test_a_change_of_stored_or_sent_data_raises_the_schema_version() -> None:
     found = hashlib.sha256(json.dumps(dict(shapes()), sort_keys=True).encode()).hexdigest()[:16]
     assert FINGERPRINTS[SCHEMA_VERSION] == found, (
         "something that is stored or sent has another shape: raise SCHEMA_VERSION in s3mr/model/job.py and in "
@@ -58,7 +58,7 @@ def shapes() -> Iterator[tuple[str, Any]]:
 
 
 def fields_of(schema: Any, models: dict[str, Any]) -> Any:
-    """Return a model's fields and their types, without its words, its bounds and the names of classes."""
+    """Return a model's fields and their types, without descriptions, bounds and class names."""
     if isinstance(schema, list):
         return [fields_of(one, models) for one in schema]
     if not isinstance(schema, dict):

@@ -21,7 +21,7 @@ Pairs = list[tuple[Any, Any]]
 
 
 class Scratch:
-    """Hands out temporary files and remembers them."""
+    """Creates temporary files and keeps track of them."""
 
     def __init__(self) -> None:
         self.files: list[io.BytesIO] = []
@@ -39,7 +39,7 @@ def sort(
     combine: Callable[[Any, Iterator[Any]], Iterable[Any]] | None = None,
     scratch: Callable[[], BinaryIO] | None = None,
 ) -> dict[int, bytes]:
-    """Return the piece of each partition that has one."""
+    """Return the piece of each non-empty partition."""
     pieces = {}
     with SortBuffer(
         partition=by_hash(reducers),
@@ -97,7 +97,7 @@ jobs = kinds_of_keys.flatmap(
 
 
 @given(jobs, st.integers(1, 64), st.sampled_from([500, 3000, 10**6]), st.sampled_from([500, 3000, 10**6]))
-def test_equal_keys_come_together_once_in_order_with_their_values_in_order_of_emission(
+def test_equal_keys_are_grouped_in_order_with_their_values_in_order_of_emission(
     tasks: list[Pairs], reducers: int, map_memory: int, reduce_memory: int
 ) -> None:
     pieces = [sort(pairs, reducers=reducers, memory_bytes=map_memory) for pairs in tasks]
@@ -119,7 +119,7 @@ def test_a_combiner_changes_sizes_but_not_sums(pairs: Pairs, reducers: int, memo
         assert merge([pieces[partition]], memory_bytes=10**6) == [(key, [sum(values)]) for key, values in groups]
 
 
-def test_a_combiner_that_helps_keeps_the_buffer_in_memory() -> None:
+def test_a_combiner_that_reduces_the_data_keeps_the_buffer_in_memory() -> None:
     scratch = Scratch()
     pairs = ((f"k{number % 50}", 1) for number in range(20_000))
     sort(pairs, reducers=4, memory_bytes=60_000, combine=lambda _key, values: [sum(values)], scratch=scratch)
@@ -133,7 +133,7 @@ def test_all_spills_share_one_file_and_it_is_closed_at_the_end() -> None:
     assert scratch.files[0].closed
 
 
-def test_a_combiner_may_leave_a_key_out() -> None:
+def test_a_combiner_may_drop_a_key() -> None:
     pairs = [("a", 1), ("a", 2), ("b", 3)]
     pieces = sort(pairs, reducers=1, memory_bytes=10**6, combine=lambda _key, _values: [])
     assert merge(pieces.values(), memory_bytes=10**6) == [("b", [3])]

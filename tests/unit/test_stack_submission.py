@@ -1,4 +1,4 @@
-"""What a stack takes and refuses of a job, by what it says of itself."""
+"""Which jobs a stack accepts and refuses, according to its outputs."""
 
 from typing import Any
 
@@ -40,17 +40,17 @@ def stack(**changes: Any) -> StackDescription:
 @pytest.mark.parametrize(
     "given", ["s3://logs", "s3://logs/", "s3://books/a/*.txt", "s3://own/input/", "s3://own/input"]
 )
-def test_inputs_in_declared_buckets_and_in_the_stacks_own_folder_are_taken(given: str) -> None:
+def test_inputs_in_declared_buckets_and_in_the_stacks_own_folder_are_accepted(given: str) -> None:
     check_places(stack(), [given], "s3://results/a")
 
 
 @pytest.mark.parametrize("output", ["s3://results", "s3://results/deep/er", "s3://own/output/a", "s3://own/output"])
-def test_outputs_in_declared_buckets_and_in_the_stacks_own_folder_are_taken(output: str) -> None:
+def test_outputs_in_declared_buckets_and_in_the_stacks_own_folder_are_accepted(output: str) -> None:
     assert check_places(stack(), ["s3://logs/"], f"{output}/") == normal_output(output)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("s3://other/x", "deploy it with InputBuckets=books,logs,other "),
         ("s3://results/x", "deploy it with InputBuckets=books,logs,results "),
@@ -62,14 +62,14 @@ def test_outputs_in_declared_buckets_and_in_the_stacks_own_folder_are_taken(outp
         ("s3://", "not an S3 URI"),
     ],
 )
-def test_an_input_that_workers_must_not_read_is_refused_by_name(given: str, said: str) -> None:
+def test_an_input_that_workers_cannot_read_is_refused_by_name(given: str, message: str) -> None:
     with pytest.raises(RequestError, match=given.replace("*", r"\*")) as refused:
         check_places(stack(), ["s3://logs/", given], "s3://results/a")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "message"),
     [
         ("s3://logs/x", "deploy it with OutputBuckets=logs,results "),
         ("s3://own/input/x", "use a place below s3://own/output/"),
@@ -78,14 +78,14 @@ def test_an_input_that_workers_must_not_read_is_refused_by_name(given: str, said
         (None, "--stack needs --output"),
     ],
 )
-def test_an_output_that_workers_must_not_write_is_refused_by_name(output: str | None, said: str) -> None:
+def test_an_output_that_workers_cannot_write_is_refused_by_name(output: str | None, message: str) -> None:
     with pytest.raises(RequestError) as refused:
         check_places(stack(), ["s3://logs/"], output)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert (output or "") in str(refused.value)
 
 
-def test_a_job_takes_what_the_workers_of_the_stack_have() -> None:
+def test_a_job_uses_the_memory_and_timeout_of_the_stacks_workers() -> None:
     around = place_facts(stack(), JobRequest())
     assert around.memory_bytes == (1769 - 256) * limits.MIB // 2
     assert around.task_timeout_s == 900 - WORKER_END_S
@@ -93,13 +93,13 @@ def test_a_job_takes_what_the_workers_of_the_stack_have() -> None:
     assert around.functions == WorkerFunctions(map="map:7", reduce="reduce:7")
 
 
-def test_a_job_may_take_less() -> None:
+def test_a_job_may_use_less() -> None:
     around = place_facts(stack(), JobRequest(memory="64MiB", task_timeout_s=30, workers=5))
     assert (around.memory_bytes, around.task_timeout_s, around.workers) == (64 * limits.MIB, 30, 5)
 
 
 @pytest.mark.parametrize(
-    ("options", "changes", "said"),
+    ("options", "changes", "message"),
     [
         ({"memory": "800MiB"}, {}, "--memory: workers of stack s3mr have 1769 MB, of which at most 756.5MiB"),
         ({}, {"memory_mb": 256}, "larger WorkerMemory"),
@@ -107,8 +107,8 @@ def test_a_job_may_take_less() -> None:
         ({"workers": 901}, {}, "--workers must be a whole number from 1 to 900"),
     ],
 )
-def test_more_than_a_worker_has_is_refused(options: dict[str, Any], changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(RequestError, match=said):
+def test_more_than_a_worker_has_is_refused(options: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         place_facts(stack(**changes), JobRequest(**options))
 
 
@@ -124,7 +124,7 @@ def test_more_than_a_worker_has_is_refused(options: dict[str, Any], changes: dic
         (10**18, limits.MAP_TASKS_MAX, 100),
     ],
 )
-def test_reducers_follow_the_size_of_the_input_within_what_one_shuffle_carries(
+def test_the_number_of_reducers_follows_the_input_size_within_the_limit_of_a_shuffle(
     input_bytes: int, map_tasks: int, reducers: int
 ) -> None:
     stacks = {"reducer_bytes": limits.REDUCER_BYTES, "at_least": 1, "at_most": limits.REDUCERS_CHOSEN_MAX}
@@ -132,7 +132,7 @@ def test_reducers_follow_the_size_of_the_input_within_what_one_shuffle_carries(
     check_shape(map_tasks, reducers)
 
 
-def test_an_option_that_there_is_not_is_named() -> None:
+def test_an_unknown_option_is_refused_by_name() -> None:
     job = Job(map=lambda source, line: [(source, line)])
     with pytest.raises(TypeError, match="no such option: deadine, memry"):
         job.run("in", stack="s3mr", memry="1GiB", deadine=3)  # type: ignore[call-arg]

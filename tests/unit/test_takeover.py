@@ -1,4 +1,4 @@
-"""Taking a job up again over honest fakes: what a dead process left goes on, and two coordinators do no harm."""
+"""Taking over a job over honest fakes: the work of a dead process continues, and two coordinators do no harm."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from tests.world import Killed, World, died
 
 
 def abandoned(one: World, *, reduce: bool = False) -> None:
-    """The process of the job dies with its workers while their attempts run."""
+    """Kill the process of the job and its workers while their attempts run."""
     one.submit()
     one.tick()
     if reduce:
@@ -36,7 +36,7 @@ def abandoned(one: World, *, reduce: bool = False) -> None:
 
 
 @pytest.mark.parametrize("reduce", [False, True])
-def test_a_job_whose_process_died_goes_on_at_once_and_at_no_cost(*, reduce: bool) -> None:
+def test_a_job_whose_process_died_continues_at_once_and_loses_no_attempt(*, reduce: bool) -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one, reduce=reduce)
     died_at, left = one.clock.now(), one.state().attempts
@@ -49,7 +49,7 @@ def test_a_job_whose_process_died_goes_on_at_once_and_at_no_cost(*, reduce: bool
     assert one.clock.now() - died_at < limits.EVENT_AGE_S, "no lease was waited for"
 
 
-def test_long_after_its_process_died_a_job_still_loses_no_attempt() -> None:
+def test_a_job_loses_no_attempt_even_long_after_its_process_died() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
     one.clock.sleep(limits.DEADLINE_S / 2)
@@ -59,13 +59,13 @@ def test_long_after_its_process_died_a_job_still_loses_no_attempt() -> None:
     assert finished(one).retried == 0
 
 
-def test_a_win_that_was_recorded_by_halves_is_found_at_once() -> None:
+def test_a_partly_recorded_win_is_found_at_once() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     one.submit()
     one.tick()
     report = one.execute(one.sent.popleft())
     assert report.manifest is not None
-    one.real_store.commit(one.state(), report.manifest)  # and its recorder dies before it forgets the attempt
+    one.real_store.commit(one.state(), report.manifest)  # its recorder dies before it forgets the attempt
     one.sent.clear()
     launch_again(one.ticker(), one.job_id)
     seen = one.real_store.observe(one.job_id)
@@ -75,7 +75,7 @@ def test_a_win_that_was_recorded_by_halves_is_found_at_once() -> None:
     finished(one)
 
 
-def test_attempts_that_a_dead_tick_had_logged_and_not_launched_are_launched() -> None:
+def test_attempts_that_a_dead_tick_logged_but_did_not_launch_are_launched() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     one.submit()
     one.accepts_max = 2
@@ -89,7 +89,7 @@ def test_attempts_that_a_dead_tick_had_logged_and_not_launched_are_launched() ->
     assert finished(one).retried == 0
 
 
-def test_a_backup_that_is_launched_again_is_still_a_backup_and_costs_no_attempt() -> None:
+def test_a_relaunched_backup_is_still_a_backup_and_costs_no_attempt() -> None:
     one = World(Job(map=words, reduce=total), {f"{number:02d}": b"a b c\n" for number in range(12)})
     one.submit(split_size=1, attempts=2)
     one.tick()
@@ -98,7 +98,7 @@ def test_a_backup_that_is_launched_again_is_still_a_backup_and_costs_no_attempt(
     one.clock.sleep(limits.BACKUP_LONGER_S + 1)
     one.tick()
     one.sent.clear()
-    one.accepts_max = 0  # so that the log still stands there afterwards
+    one.accepts_max = 0  # so that the log remains afterwards
     with pytest.raises(TransientError):
         launch_again(one.ticker(), one.job_id)
     one.accepts_max = None
@@ -115,7 +115,7 @@ def test_a_backup_that_is_launched_again_is_still_a_backup_and_costs_no_attempt(
     assert (state.phase, state.retried) == (Phase.SUCCEEDED, 1)
 
 
-def test_more_attempts_than_run_here_at_once_are_leased_for_as_long_as_they_wait() -> None:
+def test_leases_include_the_time_that_attempts_wait_for_a_free_worker() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
     one.capacity = 1
@@ -129,7 +129,7 @@ def test_more_attempts_than_run_here_at_once_are_leased_for_as_long_as_they_wait
     assert one.state().retried == 0
 
 
-def test_a_launching_again_that_dies_at_any_call_is_followed_by_one_that_carries_on() -> None:
+def test_a_relaunch_that_dies_at_any_call_can_be_repeated() -> None:
     call = 0
     while True:
         call += 1
@@ -148,7 +148,7 @@ def test_a_launching_again_that_dies_at_any_call_is_followed_by_one_that_carries
     assert call > 5
 
 
-def test_taking_up_a_job_that_another_brings_to_its_end_at_that_moment_is_no_error() -> None:
+def test_taking_over_a_job_that_ends_at_that_moment_is_not_an_error() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
 
@@ -164,7 +164,7 @@ def test_taking_up_a_job_that_another_brings_to_its_end_at_that_moment_is_no_err
     assert one.state().phase is Phase.SUCCEEDED
 
 
-def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_goes_with_the_next_tick() -> None:
+def test_a_claim_made_after_another_process_ended_the_job_is_released_by_the_next_tick() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
 
@@ -186,11 +186,11 @@ def test_a_claim_that_comes_when_another_has_brought_the_job_to_its_end_goes_wit
     assert not one.real_store._claims
 
 
-def test_what_another_coordinator_leads_is_not_launched_again() -> None:
+def test_attempts_of_another_coordinator_are_not_relaunched() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
 
-    class Overtaken:
+    class OvertakenStore:
         def __getattr__(self, name: str) -> Any:
             if name == "replace":
                 one.tick()
@@ -198,7 +198,7 @@ def test_what_another_coordinator_leads_is_not_launched_again() -> None:
                 one.tick()
             return getattr(one.store, name)
 
-    store: Any = Overtaken()
+    store: Any = OvertakenStore()
     ticker = one.ticker()
     with pytest.raises(TransientError, match=f"another command is driving job {one.job_id}"):
         launch_again(replace(ticker, store=store, launcher=replace(ticker.launcher, store=store)), one.job_id)
@@ -207,7 +207,7 @@ def test_what_another_coordinator_leads_is_not_launched_again() -> None:
     finished(one)
 
 
-def test_a_write_of_the_dead_process_that_arrives_late_does_not_keep_its_attempts_from_being_launched_again() -> None:
+def test_a_late_write_of_the_dead_process_does_not_prevent_the_relaunch() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
     died_at = one.clock.now()
@@ -216,7 +216,7 @@ def test_a_write_of_the_dead_process_that_arrives_late_does_not_keep_its_attempt
     assert one.clock.now() - died_at < limits.EVENT_AGE_S, "no lease was waited for"
 
 
-def test_a_job_that_another_command_writes_whenever_it_is_looked_at_is_left_to_that_command() -> None:
+def test_a_job_that_another_command_keeps_writing_is_left_to_that_command() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
     with pytest.raises(S3mrError, match=f"another command is driving job {one.job_id}"):
@@ -226,7 +226,7 @@ def test_a_job_that_another_command_writes_whenever_it_is_looked_at_is_left_to_t
 
 
 def driven(one: World, *, late_writes: int) -> JobState:
-    """Take the job up as a command does; whenever it looks at it, one more write of somebody else comes after."""
+    """Take over the job as a command does. After each look, another process writes the job."""
     stack = SimpleNamespace(clock=one.clock, store=one.real_store, objects=one.real_objects)
     cloud: Any = SimpleNamespace(stack=stack, lasting=False)
     cloud.job_stands = cloud.check = lambda: None
@@ -237,12 +237,12 @@ def driven(one: World, *, late_writes: int) -> JobState:
             one.clock.sleep(max(wait_s, 0.01))
 
     pool: Any = SimpleNamespace(running=0, left=0, pace=Prefetch(1), close=lambda: None, wait=wait)
-    ticker = replace(one.ticker(), store=LateWrites(one.real_store, late_writes))
+    ticker = replace(one.ticker(), store=StoreWithLateWrites(one.real_store, late_writes))
     return Run(cloud, pool, ticker, one.job_id, NoView()).to_its_end(lambda: None, again=True)
 
 
-class LateWrites:
-    """A store to which another coordinator's write comes right after each of the first looks at the job."""
+class StoreWithLateWrites:
+    """A store in which another coordinator writes right after each of the first looks at the job."""
 
     def __init__(self, store: Any, number: int) -> None:
         self._store, self._left = store, number
@@ -258,7 +258,7 @@ class LateWrites:
         return seen
 
 
-def test_taking_up_a_job_that_is_ending_launches_nothing() -> None:
+def test_taking_over_an_ending_job_launches_nothing() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
     one.real_store.request_cancel(one.job_id, at=one.clock.now())
@@ -267,18 +267,18 @@ def test_taking_up_a_job_that_is_ending_launches_nothing() -> None:
     assert one.finish().phase is Phase.CANCELLED
 
 
-def test_a_job_that_was_submitted_by_halves_is_taken_up_only_if_its_output_is_free() -> None:
+def test_a_partly_submitted_job_is_taken_over_only_if_its_output_is_free() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     first = one.submit()
-    one.real_store.release_output("mem://out", job_id=first.spec.job_id)  # it died before it had claimed it
+    one.real_store.release_output("mem://out", job_id=first.spec.job_id)  # it died before it claimed the output
     rival = one.submit()
     with pytest.raises(RequestError, match=rival.spec.job_id):
         resumer(one).take_up(first.spec.job_id)
     finished(one)
 
 
-def test_two_coordinators_at_once_bring_a_job_to_one_end() -> None:
-    """Each has workers of its own, and knows nothing of the other; they take turns at every step."""
+def test_two_concurrent_coordinators_bring_a_job_to_one_end() -> None:
+    """Each has its own workers and does not know of the other; they alternate at every step."""
     one = World(Job(map=words, reduce=total), TEXT)
     abandoned(one)
     mine, theirs = one.ticker(), one.ticker()
@@ -298,13 +298,13 @@ def test_two_coordinators_at_once_bring_a_job_to_one_end() -> None:
 
 
 @pytest.mark.parametrize("call", range(1, 60))
-def test_a_coordinator_that_stops_at_any_call_and_goes_on_after_another_has_finished_harms_nothing(call: int) -> None:
+def test_a_coordinator_that_pauses_at_any_call_and_continues_after_another_has_finished_does_no_harm(call: int) -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     one.submit()
     slow = one.ticker()
 
-    class Pausing:
-        """A port whose caller is overtaken at one of its calls."""
+    class PausingPort:
+        """A port whose caller is overtaken during one of its calls."""
 
         calls = 0
 
@@ -316,12 +316,12 @@ def test_a_coordinator_that_stops_at_any_call_and_goes_on_after_another_has_fini
             return (lambda *args, **kwargs: self._call(value, *args, **kwargs)) if callable(value) else value
 
         def _call(self, value: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            Pausing.calls += 1
-            if Pausing.calls == call:
+            PausingPort.calls += 1
+            if PausingPort.calls == call:
                 assert one.finish().phase is Phase.SUCCEEDED
             return value(*args, **kwargs)
 
-    store, objects = Pausing(slow.store), Pausing(slow.objects)
+    store, objects = PausingPort(slow.store), PausingPort(slow.objects)
     launcher = replace(slow.launcher, store=store, objects=objects)
     paused = replace(slow, store=store, objects=objects, launcher=launcher)
     while not paused.tick(one.job_id).over:

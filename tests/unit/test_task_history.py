@@ -1,4 +1,4 @@
-"""The history of a task: each execution once, with what became of it."""
+"""The history of a task: each execution once, with its result."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from s3mr.coordinator.recorder import Verdict
 from s3mr.errors import RequestError
 from s3mr.model.job import Phase
 from s3mr.remote.task_history import Execution, history, parse_task
-from tests.unit.far_away import far
+from tests.unit.remote_home import home_of
 from tests.unit.word_count import world
 from tests.world import World, died
 
@@ -20,14 +20,14 @@ def submitted() -> World:
 
 
 def of(one: World, task: int = 0) -> list[Execution]:
-    return list(history(far(one), one.job_id, phase=Phase.MAP, task=task).executions)
+    return list(history(home_of(one), one.job_id, phase=Phase.MAP, task=task).executions)
 
 
 def verdicts(one: World, task: int = 0) -> list[tuple[int, str]]:
     return [(each.attempt, each.verdict) for each in of(one, task)]
 
 
-def test_an_attempt_runs_until_it_is_heard_of_and_then_wins_or_fails() -> None:
+def test_an_attempt_is_running_until_its_report_and_then_wins_or_fails() -> None:
     one = submitted()
     assert verdicts(one) == [(1, "running")]
     assert of(one)[0].launched_at == one.clock.now()
@@ -42,7 +42,7 @@ def test_an_attempt_runs_until_it_is_heard_of_and_then_wins_or_fails() -> None:
     assert of(one)[1].worker is not None
 
 
-def test_an_execution_that_came_too_late_is_ignored_beside_the_winner() -> None:
+def test_a_late_execution_is_ignored_beside_the_winner() -> None:
     one = submitted()
     request = one.sent.popleft()
     first, second = one.execute(request), one.execute(request)
@@ -53,14 +53,14 @@ def test_an_execution_that_came_too_late_is_ignored_beside_the_winner() -> None:
     ]
 
 
-def test_a_forged_report_is_told_as_such_and_the_attempt_still_runs() -> None:
+def test_a_forged_report_is_shown_as_forged_and_the_attempt_still_runs() -> None:
     one = submitted()
     report = one.execute(one.sent.popleft())
     one.record(report.model_copy(update={"token": "0" * 64}))
     assert sorted(verdicts(one)) == [(1, "forged"), (1, "running")]
 
 
-def test_an_attempt_whose_lease_has_run_out_is_silent() -> None:
+def test_an_attempt_whose_lease_has_expired_is_silent() -> None:
     one = submitted()
     one.clock.sleep(limits.lease_s(60.0) + 1)
     assert verdicts(one) == [(1, "silent")]
@@ -72,19 +72,19 @@ def test_an_attempt_whose_lease_has_run_out_is_silent() -> None:
     assert verdicts(one) == [(1, "silent"), (2, "won")]
 
 
-def test_a_task_that_was_not_begun_has_no_history() -> None:
+def test_a_task_that_has_not_started_has_no_history() -> None:
     one = world()
     one.submit()
     assert of(one) == []
 
 
-def test_no_such_task_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_task_is_refused_with_the_valid_range() -> None:
     one = submitted()
     last = one.state().spec.map_tasks - 1
     with pytest.raises(RequestError, match=f"no task map/99: its map tasks are map/0 to map/{last}"):
         of(one, 99)
     with pytest.raises(RequestError, match="no job nobody"):
-        history(far(one), "nobody", phase=Phase.MAP, task=0)
+        history(home_of(one), "nobody", phase=Phase.MAP, task=0)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,6 @@ def test_a_task_is_named_by_its_phase_and_number(text: str, task: tuple[Phase, i
 
 
 @pytest.mark.parametrize("text", ["", "3", "map", "map/", "map/-1", "map/x", "combine/1", "map/1/2"])
-def test_what_names_no_task_is_refused(text: str) -> None:
+def test_an_invalid_task_name_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="write map/3 or reduce/0"):
         parse_task(text)

@@ -28,7 +28,7 @@ contents = st.lists(
 
 
 class Streams:
-    """Objects by name, in blocks of a size of our choice; remembers which ranges were read."""
+    """Objects by name, in blocks of a chosen size; records which ranges were read."""
 
     def __init__(self, objects: dict[str, bytes], *, block_bytes: int = limits.MIB) -> None:
         self.objects = objects
@@ -44,7 +44,7 @@ class Streams:
 
 
 def lines_of(data: bytes) -> list[str]:
-    """What the records are, said another way."""
+    """Return the expected records, computed in another way."""
     lines = re.findall(rb"[^\n]*\n|[^\n]+", data)
     return [re.sub(rb"\r?\n\Z", b"", line).decode("utf-8", "surrogateescape") for line in lines]
 
@@ -92,7 +92,7 @@ def test_blocks_hold_the_same_lines_whole(datas: list[bytes], split_size_bytes: 
     assert consumed == sum(map(len, datas))
 
 
-def test_a_line_that_text_can_read_is_not_too_large_for_blocks() -> None:
+def test_a_line_that_the_text_format_can_read_is_not_too_large_for_blocks() -> None:
     data = b"short\n" * (650 * limits.KIB) + b"x" * (3 * limits.MIB) + b"\n"
     for name in ("text", "block"):
         task = MapTask(splits=(Split(source="a", size_bytes=len(data), etag="tag", start=0, stop=len(data)),))
@@ -101,7 +101,7 @@ def test_a_line_that_text_can_read_is_not_too_large_for_blocks() -> None:
 
 
 @given(st.lists(contents, min_size=1, max_size=3), st.integers(1, 20))
-def test_whole_objects_are_one_record_each_even_empty_ones(datas: list[bytes], block_bytes: int) -> None:
+def test_whole_objects_are_one_record_each_even_if_empty(datas: list[bytes], block_bytes: int) -> None:
     objects = {f"file-{number}": data for number, data in enumerate(datas)}
     pairs, consumed = read_all(Streams(objects, block_bytes=block_bytes), WHOLE, 1)
     assert [record.encode("utf-8", "surrogateescape") for _, record in pairs] == datas
@@ -109,7 +109,7 @@ def test_whole_objects_are_one_record_each_even_empty_ones(datas: list[bytes], b
 
 
 @given(st.lists(contents, max_size=4), st.integers(0, 3), st.integers(1, 20), st.sampled_from(["text", "whole"]))
-def test_gzip_of_any_number_of_members_reads_as_its_content(
+def test_gzip_with_any_number_of_members_reads_as_its_content(
     members: list[bytes], padding: int, block_bytes: int, name: str
 ) -> None:
     data = b"".join(map(gzip.compress, members)) + b"\0" * padding * bool(members)
@@ -162,7 +162,7 @@ def test_a_gzip_that_expands_a_thousandfold_is_read_in_small_blocks() -> None:
     assert max(seen) <= limits.MIB
 
 
-def test_empty_objects_are_not_read_at_all() -> None:
+def test_empty_objects_are_not_read() -> None:
     for source, chosen, expected in (("a", TEXT, []), ("a.gz", TEXT, []), ("a", WHOLE, [""]), ("a.gz", WHOLE, [""])):
         streams = Streams({source: b""})
         pairs, consumed = read_all(streams, chosen, 1)
@@ -170,7 +170,7 @@ def test_empty_objects_are_not_read_at_all() -> None:
         assert (consumed, streams.ranges) == (0, [])
 
 
-def test_only_newlines_end_a_line_and_everything_else_stays() -> None:
+def test_only_newlines_end_a_line_and_all_other_bytes_are_kept() -> None:
     assert read_one(b"\xef\xbb\xbfa\r\n\n b \r\r\n\x0b\x0c\x85\n\xe2\x80\xa8\rlast\r") == [
         "\ufeffa",
         "",
@@ -190,14 +190,14 @@ def test_a_line_belongs_to_the_split_in_which_it_starts() -> None:
     assert read_split(data, 6, 11)[0] == ["cccc"]
 
 
-def test_a_split_in_which_no_line_starts_reads_nothing_beyond_its_end() -> None:
+def test_a_split_without_a_line_start_reads_nothing_beyond_its_end() -> None:
     data = b"x" * 1000 + b"\nrest\n"
     records, streams = read_split(data, 100, 200)
     assert records == []
     assert streams.ranges == [(99, 200)]
 
 
-def test_an_unfinished_last_line_is_followed_in_windows_that_grow() -> None:
+def test_an_unfinished_last_line_is_read_in_growing_windows() -> None:
     data = b"x" * limits.MIB + b"\nrest\n"
     records, streams = read_split(data, 0, 10)
     assert records == ["x" * limits.MIB]

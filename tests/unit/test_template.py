@@ -1,4 +1,4 @@
-"""The template and the code agree: bounds, versions, dependencies; rights are named, and bound to what they name."""
+"""The template agrees with the code in bounds, versions and dependencies, and grants narrow permissions."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ DAY_S = 24 * 3600
 
 
 def statements(owner: str) -> list[dict[str, Any]]:
-    """The statements of a role or managed policy, also those that stand under a condition."""
+    """Return the statements of a role or managed policy, including conditional ones."""
     properties = RESOURCES[owner]["Properties"]
     documents = [one["PolicyDocument"] for one in properties.get("Policies", [])] or [properties["PolicyDocument"]]
     every = [one for document in documents for one in document["Statement"]]
@@ -42,18 +42,18 @@ def actions(owner: str) -> Iterator[str]:
         yield from (f"{one['Effect']} {action}" for action in listed(one["Action"]))
 
 
-def test_what_lambda_is_told_is_what_leases_count_on() -> None:
+def test_lambdas_settings_are_those_that_leases_assume() -> None:
     for name in WORKERS:
-        told = RESOURCES[f"{name}InvokeConfig"]["Properties"]
-        assert told["MaximumRetryAttempts"] == 0
-        assert told["MaximumEventAgeInSeconds"] == limits.EVENT_AGE_S
-        assert told["DestinationConfig"]["OnSuccess"] == told["DestinationConfig"]["OnFailure"]
+        config = RESOURCES[f"{name}InvokeConfig"]["Properties"]
+        assert config["MaximumRetryAttempts"] == 0
+        assert config["MaximumEventAgeInSeconds"] == limits.EVENT_AGE_S
+        assert config["DestinationConfig"]["OnSuccess"] == config["DestinationConfig"]["OnFailure"]
     longest_s = TEMPLATE["Parameters"]["WorkerTimeout"]["MaxValue"]
     assert longest_s <= limits.TASK_TIMEOUT_S
     assert RESOURCES["RecordInvokeConfig"]["Properties"]["MaximumRetryAttempts"] == 2
 
 
-def test_settings_of_a_version_stay_when_a_deploy_publishes_another() -> None:
+def test_settings_of_a_version_are_kept_when_a_deploy_publishes_another() -> None:
     for name in ("Record", *WORKERS):
         config = RESOURCES[f"{name}InvokeConfig"]
         assert config["UpdateReplacePolicy"] == "Retain"
@@ -62,10 +62,10 @@ def test_settings_of_a_version_stay_when_a_deploy_publishes_another() -> None:
         function = RESOURCES[f"{name}Function"]
         assert function["Properties"]["AutoPublishAliasAllProperties"] is True
         assert function["UpdateReplacePolicy"] == "Retain"
-        assert "DeletionPolicy" not in function  # SAM would give it to the versions, and keeps them without
+        assert "DeletionPolicy" not in function  # SAM would set it on the versions; it keeps them without
 
 
-def test_a_parameter_that_changes_a_function_publishes_a_version_of_it() -> None:
+def test_a_parameter_that_changes_a_function_publishes_a_new_version() -> None:
     for name in ("Tick", "Record", *WORKERS):
         properties = {**TEMPLATE["Globals"]["Function"], **RESOURCES[f"{name}Function"]["Properties"]}
         described = set(re.findall(r"\$\{(\w+)\}", properties.pop("VersionDescription")["Fn::Sub"]))
@@ -74,7 +74,7 @@ def test_a_parameter_that_changes_a_function_publishes_a_version_of_it() -> None
         assert described == used - reserved, name
 
 
-def test_what_a_job_needs_outlives_its_longest_deadline() -> None:
+def test_intermediates_are_kept_longer_than_the_longest_deadline() -> None:
     rules = RESOURCES["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert {rule.get("Prefix") for rule in rules} == {"jobs/", "plan/", None}
     for rule in rules:
@@ -82,21 +82,21 @@ def test_what_a_job_needs_outlives_its_longest_deadline() -> None:
         assert days * DAY_S == limits.INTERMEDIATES_S > limits.DEADLINE_S_MAX
 
 
-def test_an_execution_hands_over_before_its_history_or_its_time_is_full() -> None:
+def test_an_execution_hands_over_before_its_history_is_full_or_its_time_is_over() -> None:
     definition = RESOURCES["Jobs"]["Properties"]["Definition"]
     judge = definition["States"]["Judge"]["Choices"][1]
     assert judge["NumericGreaterThanEquals"] == limits.ROUNDS_MAX
     retriers = definition["States"]["Tick"]["Retry"]  # each counts its own errors, so one round may use up all
     events = 9 + 3 * sum(retrier["MaxAttempts"] for retrier in retriers)
     assert events < limits.ROUND_EVENTS_MAX
-    assert limits.ROUNDS_MAX * limits.ROUND_EVENTS_MAX < limits.HISTORY_EVENTS_MAX - 1_000  # what a release needs
+    assert limits.ROUNDS_MAX * limits.ROUND_EVENTS_MAX < limits.HISTORY_EVENTS_MAX - 1_000  # for a release
     timeout_s = RESOURCES["TickFunction"]["Properties"]["Timeout"]
     assert limits.ROUND_S + 300 < timeout_s < definition["States"]["Tick"]["TimeoutSeconds"]
     assert definition["TimeoutSeconds"] > limits.DEADLINE_S_MAX + limits.TASK_TIMEOUT_S
 
 
 @pytest.mark.parametrize("state", ["Tick", "Release"])
-def test_a_job_waits_for_hours_for_a_service_that_is_busy_or_down(state: str) -> None:
+def test_a_job_waits_for_hours_for_a_busy_or_unavailable_service(state: str) -> None:
     busy, other = RESOURCES["Jobs"]["Properties"]["Definition"]["States"][state]["Retry"]
     assert set(busy["ErrorEquals"]) == {
         "Lambda.TooManyRequestsException",
@@ -104,24 +104,24 @@ def test_a_job_waits_for_hours_for_a_service_that_is_busy_or_down(state: str) ->
         "Lambda.AWSLambdaException",
         "Lambda.SdkClientException",
         "Lambda.ClientExecutionTimeoutException",
-        TransientError.__name__,  # what a function raises has its class's name
+        TransientError.__name__,  # the error name is the class name of the exception
     }
     assert (busy["MaxDelaySeconds"], busy["JitterStrategy"]) == (300, "FULL")
     delays_s = [
         min(busy["MaxDelaySeconds"], busy["IntervalSeconds"] * busy["BackoffRate"] ** retry)
         for retry in range(busy["MaxAttempts"])
     ]
-    assert sum(delays_s) / 2 > 3 * 3600  # half of them, for the jitter is full
+    assert sum(delays_s) / 2 > 3 * 3600  # half of them, because of the full jitter
     assert other["ErrorEquals"] == ["States.ALL"]
 
 
-def test_no_function_can_be_switched_off_by_reserving_nothing_for_it() -> None:
-    """AWS takes a reserved concurrency of 0 to mean that a function is never run."""
+def test_a_reserved_concurrency_of_zero_cannot_disable_a_function() -> None:
+    """With a reserved concurrency of 0, AWS never runs a function."""
     reserved = [name for name in TEMPLATE["Parameters"] if name.endswith("ReservedConcurrency")]
     assert reserved == [f"{one}ReservedConcurrency" for one in ("Map", "Reduce", "Coordinator")]
     for name in reserved:
         parameter = TEMPLATE["Parameters"][name]
-        assert parameter["Type"] == "String"  # CloudFormation asks no pattern of a number
+        assert parameter["Type"] == "String"  # CloudFormation checks no pattern of a number
         allowed = re.compile(parameter["AllowedPattern"])
         assert all(allowed.fullmatch(one) for one in (parameter["Default"], "-1", "1", "20", "1000"))
         assert not any(allowed.fullmatch(one) for one in ("0", "00", "-0", "-2", "", "1.5"))
@@ -137,16 +137,16 @@ def test_every_state_that_can_fail_leads_to_a_release() -> None:
     assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
 
 
-def test_a_round_says_that_it_is_not_the_first_wherever_its_job_may_be_cleaned_up() -> None:
+def test_a_round_says_if_its_job_may_have_been_cleaned_up() -> None:
     states = RESOURCES["Jobs"]["Properties"]["Definition"]["States"]
     for name in ("Tick", "Release"):
         assert states[name]["Parameters"]["Payload"]["round.$"] == "$.answer.round"
-    assert states["SayWhy"]["Parameters"]["answer.$"] == "$.answer"  # a job that never was stays an error
+    assert states["SayWhy"]["Parameters"]["answer.$"] == "$.answer"  # a job that never existed stays an error
     for given in (states["NameJob"]["Parameters"], states["Continue"]["Parameters"]["Input"]):
         assert given["answer"] == {"round": 1}
 
 
-def test_a_release_that_cannot_be_started_is_tried_again_and_then_kept() -> None:
+def test_a_release_that_cannot_be_started_is_retried_and_then_kept() -> None:
     (target,) = RESOURCES["JobsEndedRule"]["Properties"]["Targets"]
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": DAY_S, "MaximumRetryAttempts": 185}
     assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
@@ -159,7 +159,7 @@ def test_a_release_that_cannot_be_started_is_tried_again_and_then_kept() -> None
     assert dimension["Value"] == {"Fn::GetAtt": ["DeadLetters", "QueueName"]}
 
 
-def test_services_take_a_role_for_this_account_alone_where_they_say_for_whom_they_act() -> None:
+def test_services_assume_a_role_only_for_this_account_if_they_send_one() -> None:
     trusts = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Role"]
     conditions = {}
     for (trust,) in (one["AssumeRolePolicyDocument"]["Statement"] for one in trusts):
@@ -168,7 +168,7 @@ def test_services_take_a_role_for_this_account_alone_where_they_say_for_whom_the
     assert conditions == {
         "states.amazonaws.com": this_account,
         "events.amazonaws.com": this_account,
-        "lambda.amazonaws.com": None,  # it says nothing when it takes an execution role
+        "lambda.amazonaws.com": None,  # it sends no account when it assumes an execution role
     }
 
 
@@ -177,13 +177,13 @@ def test_versions_agree() -> None:
     assert TEMPLATE["Outputs"]["S3mrVersion"]["Value"] == PROJECT["version"] == PACKAGE["project"]["version"]
 
 
-def test_the_functions_depend_on_what_s3mr_depends_on_but_for_the_command_line() -> None:
+def test_the_functions_have_the_dependencies_of_s3mr_without_those_of_the_command_line() -> None:
     functions = {line for line in PACKAGE["project"]["dependencies"] if not line.startswith("aws-lambda-powertools")}
     command_line = {line for line in PROJECT["dependencies"] if re.match(r"click|rich", line)}
     assert functions == set(PROJECT["dependencies"]) - command_line
 
 
-def test_what_the_functions_are_made_of_is_locked() -> None:
+def test_dependencies_of_the_functions_are_locked() -> None:
     pins = (ROOT / "lambdas" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert "./lambdas" in pins
     for line in PACKAGE["project"]["dependencies"]:
@@ -192,7 +192,7 @@ def test_what_the_functions_are_made_of_is_locked() -> None:
         assert any(pin.startswith(f"{name[0]}==") for pin in pins), f"make lock: {name[0]} is not pinned"
 
 
-def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone() -> None:
+def test_the_package_has_all_of_s3mr_except_code_for_the_users_machine() -> None:
     packed = set(PACKAGE["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].values())
     ours = {f"s3mr/{path.name}" for path in (ROOT / "s3mr").iterdir() if path.name not in ("__pycache__", "py.typed")}
     here = {
@@ -207,7 +207,7 @@ def test_the_package_holds_all_of_s3mr_but_what_runs_on_the_users_machine_alone(
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_no_right_is_given_on_everything(owner: str) -> None:
+def test_no_permission_applies_to_all_resources(owner: str) -> None:
     for one in statements(owner):
         assert one["Sid"]
         assert not any("*" in action for action in listed(one["Action"])), one["Sid"]
@@ -216,7 +216,7 @@ def test_no_right_is_given_on_everything(owner: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_holds_no_right_but_to_read_to_write_and_to_report(name: str) -> None:
+def test_a_worker_can_only_read_write_and_report(name: str) -> None:
     assert set(actions(f"{name}Role")) == {
         "Allow s3:GetObject",
         "Allow s3:PutObject",
@@ -232,7 +232,7 @@ def test_a_worker_holds_no_right_but_to_read_to_write_and_to_report(name: str) -
     assert invoked == [{"Fn::Sub": "${RecordFunction.Arn}:*"}]
 
 
-def test_who_reads_or_writes_buckets_of_others_may_use_the_keys_that_encrypt_them_and_no_other() -> None:
+def test_roles_with_access_to_declared_buckets_can_use_only_the_keys_of_those() -> None:
     assert TEMPLATE["Parameters"]["DataKmsKeyArns"]["Default"] == ""
     for owner in OWNERS:
         keys = {"UseKey": "KmsKeyArn", "UseDataKeys": "DataKmsKeyArns", "ReadInputsWithDataKeys": "DataKmsKeyArns"}
@@ -249,13 +249,13 @@ def test_who_reads_or_writes_buckets_of_others_may_use_the_keys_that_encrypt_the
             assert one["Condition"] == (ours if sid == "UseKey" else of_others), (owner, sid)
 
 
-def test_people_start_executions_and_look_at_those_of_jobs_that_they_know() -> None:
+def test_people_can_start_executions_and_describe_those_of_jobs_they_know() -> None:
     states = {action for action in actions("SubmitPolicy") if "states:" in action}
     assert states == {f"Allow states:{one}" for one in ("StartExecution", "DescribeStateMachine", "DescribeExecution")}
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_uploads_parts_and_makes_none_of_them_an_object(name: str) -> None:
+def test_a_worker_can_upload_parts_but_cannot_complete_them(name: str) -> None:
     denied = {one["Sid"]: one for one in statements(f"{name}Role") if one["Effect"] == "Deny"}
     assert denied["NeverCommit"]["Resource"] == ["arn:aws:s3:::*_SUCCESS", "arn:aws:s3:::*_COMMITTING"]
     assert "Condition" not in denied["NeverCommit"]
@@ -263,8 +263,8 @@ def test_a_worker_uploads_parts_and_makes_none_of_them_an_object(name: str) -> N
     assert denied["NeverComplete"]["Condition"] == {"Bool": {"s3:ObjectCreationOperation": "true"}}
 
 
-def test_no_output_is_called_like_a_resource_or_a_parameter() -> None:
-    """SAM's local resolver takes an output's name for the other thing, and breaks."""
+def test_outputs_resources_and_parameters_have_distinct_names() -> None:
+    """SAM's local resolver confuses an output with a resource or parameter of the same name."""
     assert not set(TEMPLATE["Outputs"]) & (set(RESOURCES) | set(TEMPLATE["Parameters"]))
 
 

@@ -1,4 +1,4 @@
-"""The coordinator as AWS calls it: rounds of ticks, deadlines, a cap on attempts, an end from outside, a last sweep."""
+"""The coordinator as AWS calls it: rounds of ticks, deadlines, a cap on attempts, an external stop, a last sweep."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def world(job: Job = COUNT, **changes: object) -> World:
     return one
 
 
-def test_a_round_goes_on_ticking_for_a_while_and_then_asks_to_be_called_again() -> None:
+def test_a_round_ticks_for_a_while_and_then_asks_to_be_called_again() -> None:
     one = world()
     started_at = one.clock.now()
     answer = perform(one.ticker(), {"job_id": one.job_id, "round": 3}, one.clock)
@@ -32,7 +32,7 @@ def test_a_round_goes_on_ticking_for_a_while_and_then_asks_to_be_called_again() 
     assert len(one.sent) == 12
 
 
-def test_rounds_lead_a_job_to_its_end_and_the_last_one_comes_after_the_last_lease() -> None:
+def test_rounds_bring_a_job_to_its_end_and_the_last_one_comes_after_the_last_lease() -> None:
     one = world()
     answers: list[dict[str, Any]] = []
     while not (answers and answers[-1]["done"]):
@@ -45,7 +45,7 @@ def test_rounds_lead_a_job_to_its_end_and_the_last_one_comes_after_the_last_leas
     assert sorted(one.output().splitlines()) == ["be\t6", "not\t6", "or\t6", "to\t6"]
 
 
-def test_a_round_refuses_what_is_no_request_for_one() -> None:
+def test_a_round_refuses_an_invalid_request() -> None:
     one = world()
     for event in ({}, {"job_id": one.job_id, "other": 1}, {"job_id": one.job_id, "stop": 7}):
         with pytest.raises(ValidationError):
@@ -54,7 +54,7 @@ def test_a_round_refuses_what_is_no_request_for_one() -> None:
         perform(one.ticker(), {"job_id": "20260101-000000-00000000"}, one.clock)
 
 
-def test_a_job_that_is_cleaned_up_before_its_last_round_is_done_and_one_that_never_was_is_refused() -> None:
+def test_the_round_of_a_cleaned_up_job_ends_and_that_of_an_unknown_job_is_refused() -> None:
     one = world()
     one.finish()
     one.clock.sleep(one.state().last_lease_until - one.clock.now())
@@ -81,7 +81,7 @@ def test_a_job_whose_coordinator_failed_ends_with_that_reason_and_holds_nothing(
     assert one.record(late) == "ignored"
 
 
-def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
+def test_stopping_an_ended_job_changes_nothing() -> None:
     one = world()
     before = one.finish()
     drive(one.ticker(), one.job_id, one.clock, stop=Failure(kind=FailureKind.INVARIANT, message="too late"))
@@ -101,7 +101,7 @@ def test_a_job_fails_when_its_deadline_has_passed() -> None:
     assert state.released
 
 
-def test_the_deadline_runs_from_the_submission_and_a_new_phase_does_not_begin_it_anew() -> None:
+def test_the_deadline_counts_from_the_submission_across_phases() -> None:
     one = world(deadline=100.0)
     one.tick()
     one.work()
@@ -116,7 +116,7 @@ def test_the_deadline_runs_from_the_submission_and_a_new_phase_does_not_begin_it
     assert "within 100 s" in failure.message
 
 
-def test_no_more_attempts_run_at_once_than_the_job_asked_for() -> None:
+def test_the_number_of_concurrent_attempts_is_at_most_the_jobs_workers() -> None:
     one = world(workers=2)
     one.tick()
     assert len(one.sent) == 2
@@ -126,7 +126,7 @@ def test_no_more_attempts_run_at_once_than_the_job_asked_for() -> None:
     assert one.finish().phase is Phase.SUCCEEDED
 
 
-def test_what_a_zombie_uploads_after_the_end_is_aborted_once_no_lease_is_left() -> None:
+def test_an_upload_of_a_zombie_after_the_end_is_aborted_once_all_leases_have_expired() -> None:
     one = world(KEEP, split_size=100)
     one.tick()
     zombie = one.sent[0]
@@ -141,8 +141,8 @@ def test_what_a_zombie_uploads_after_the_end_is_aborted_once_no_lease_is_left() 
     assert not one.folder.uploads
 
 
-class Picky:
-    """An invoker that refuses tasks of odd numbers until it is told otherwise."""
+class RefusingInvoker:
+    """An invoker that refuses tasks with odd numbers while ``refuses`` is set."""
 
     def __init__(self, one: World) -> None:
         self.one = one
@@ -154,21 +154,21 @@ class Picky:
         self.one.sent.append(request)
 
 
-def test_of_a_batch_only_what_was_refused_is_launched_again() -> None:
+def test_only_the_refused_attempts_of_a_batch_are_launched_again() -> None:
     one = world(split_size=13)
-    picky = Picky(one)
-    one.invoke = picky.invoke  # type: ignore[method-assign]
+    invoker = RefusingInvoker(one)
+    one.invoke = invoker.invoke  # type: ignore[method-assign]
     with pytest.raises(TransientError):
         one.tick()
     assert [request.task for request in one.sent] == [0, 2, 4]
-    picky.refuses = False
+    invoker.refuses = False
     one.tick()
     assert [request.task for request in one.sent] == [0, 2, 4, 1, 3, 5]
     assert {request.attempt for request in one.sent} == {1}
     assert one.finish().attempts == 6 + 3
 
 
-def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
+def test_a_function_that_must_not_be_invoked_fails_the_job_with_that_reason() -> None:
     one = world()
 
     def refuse(_request: TaskRequest) -> None:
@@ -181,7 +181,7 @@ def test_a_function_that_may_not_be_invoked_fails_the_job_and_says_so() -> None:
     assert "access denied" in state.failure.message
 
 
-def test_what_is_launched_again_long_after_its_tick_died_has_its_whole_lease() -> None:
+def test_attempts_relaunched_long_after_their_tick_died_have_a_full_lease() -> None:
     one = world()
     one.switch.at = one.switch.calls + 8  # in the middle of launching
     with pytest.raises(Killed):
@@ -199,7 +199,7 @@ def test_what_is_launched_again_long_after_its_tick_died_has_its_whole_lease() -
     assert one.finish().retried == 0
 
 
-def test_a_batch_that_was_logged_and_never_invoked_begins_anew_when_its_lease_has_run_out() -> None:
+def test_a_logged_batch_that_was_never_invoked_is_retried_once_its_lease_has_expired() -> None:
     one = world(attempts=1)
 
     def die(_request: TaskRequest) -> None:

@@ -1,4 +1,4 @@
-"""The lines of pairs from map and reduce: formatted many at once, with the same result as one by one."""
+"""Lines of pairs from map and reduce: formatting many at once gives the same result as one by one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +51,7 @@ def test_a_pair_that_cannot_be_written_is_reported_with_the_record_of_a_map_with
     [("short", 3), ("x" * 1025, 1), (b"bytes of any length", 1), ({"a": 1}, 1)],
     ids=lambda one: str(one)[:8],
 )
-def test_no_more_than_one_large_record_waits_for_its_lines(record: Any, held: int) -> None:
+def test_at_most_one_large_record_waits_for_its_lines(record: Any, held: int) -> None:
     seen = []
 
     def records() -> Iterator[Any]:
@@ -69,7 +69,7 @@ def test_large_values_do_not_wait_for_each_other() -> None:
     assert [count for _, count in lines] == [1, 1, 1, 256, 44]
 
 
-def test_pairs_that_need_escapes_are_left_to_format_pair() -> None:
+def test_pairs_that_need_escapes_are_formatted_by_format_pair() -> None:
     assert format_pairs([("a", "b"), ("c", 1)]) == b"a\tb\nc\t1\n"
     for pair in (("a\t", "b"), ("a", "\n"), ("a", "\r"), ("\\", 1), ("\udc80", 1), ("a", 10**5000)):
         assert format_pairs([("a", "b"), pair]) is None

@@ -1,4 +1,4 @@
-"""Verifying an output from its objects: a committed output is proven, and any later change is reported."""
+"""Verifying an output from its objects: a committed output passes, and any later change is reported."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def proof(folder: MemoryFolder, expected: Expected | None = None) -> Proof:
 
 
 def differences(folder: MemoryFolder, expected: Expected | None = None) -> list[tuple[str, str]]:
-    """The names and kinds of all that differs; there is something."""
+    """Return the names and kinds of all differences, of which there is at least one."""
     found = proof(folder, expected)
     assert not found.proven
     assert found.differences_count == len(found.differences)
@@ -66,13 +66,13 @@ def record_of(world: World, **changed: Any) -> Expected:
 
 
 def rewrite(folder: MemoryFolder, change: Callable[[Any], object]) -> None:
-    """Change ``_SUCCESS`` by hand."""
+    """Edit ``_SUCCESS``."""
     read = json.loads(folder.objects["_SUCCESS"])
     change(read)
     folder.objects["_SUCCESS"] = json.dumps(read).encode()
 
 
-def test_a_committed_output_is_proven_by_reading_it(world: World) -> None:
+def test_a_committed_output_is_verified_by_reading_it(world: World) -> None:
     found = proof(world.folder, record_of(world))
     assert found.proven
     assert (found.differences, found.job_id) == ((), world.job_id)
@@ -81,11 +81,11 @@ def test_a_committed_output_is_proven_by_reading_it(world: World) -> None:
 
 
 def test_parts_are_read_by_several_threads_and_every_byte_is_counted(folder: MemoryFolder) -> None:
-    told: list[int] = []
-    begun: list[Success] = []
-    found = verify(MemoryPublished(folder), Threads(threads_max=4), begin=begun.append, read=told.append)
+    counts: list[int] = []
+    started: list[Success] = []
+    found = verify(MemoryPublished(folder), Threads(threads_max=4), begin=started.append, read=counts.append)
     assert found.proven
-    assert sum(told) == found.size_bytes == sum(part.size_bytes for part in begun[0].parts)
+    assert sum(counts) == found.size_bytes == sum(part.size_bytes for part in started[0].parts)
 
 
 def test_a_flipped_bit_is_named_by_its_part_and_checksum(folder: MemoryFolder) -> None:
@@ -110,11 +110,11 @@ def test_a_missing_part_is_named_and_the_others_are_still_read(folder: MemoryFol
 
 
 @pytest.mark.parametrize("name", ["part-00003", "part-1", "notes.txt", "deeper/part-00000", "\x1b[2J"])
-def test_an_object_that_success_does_not_name_is_a_difference(folder: MemoryFolder, name: str) -> None:
+def test_an_object_that_success_does_not_list_is_a_difference(folder: MemoryFolder, name: str) -> None:
     folder.objects[name] = b"x\n"
-    ((said, what),) = differences(folder)
+    ((name_shown, what),) = differences(folder)
     assert what == "existence"
-    assert said.isprintable()
+    assert name_shown.isprintable()
 
 
 @pytest.mark.parametrize("name", ["_temporary/x", ".DS_Store", "_SUCCESS.bak"])
@@ -143,7 +143,7 @@ def test_an_output_without_success_is_not_committed(folder: MemoryFolder) -> Non
         proof(folder)
 
 
-def test_a_job_that_has_succeeded_and_has_no_success_differs(world: World) -> None:
+def test_a_succeeded_job_without_success_file_is_a_difference(world: World) -> None:
     del world.folder.objects["_SUCCESS"]
     assert differences(world.folder, record_of(world)) == [("_SUCCESS", "existence")]
 
@@ -177,7 +177,7 @@ def test_a_success_that_is_not_json_is_a_difference(folder: MemoryFolder, conten
     assert differences(folder) == [("_SUCCESS", "content")]
 
 
-def test_a_success_of_any_size_is_read_up_to_a_bound(folder: MemoryFolder) -> None:
+def test_a_huge_success_file_is_read_only_up_to_a_limit(folder: MemoryFolder) -> None:
     folder.objects["_SUCCESS"] += b" " * limits.SUCCESS_BYTES_MAX
     (one,) = proof(folder).differences
     assert f"more than {limits.SUCCESS_BYTES_MAX} bytes" in str(one.found)
@@ -191,27 +191,27 @@ def test_totals_that_differ_from_the_sums_of_the_parts_are_a_difference(folder: 
 def test_a_completely_forged_output_is_caught_by_the_record_of_the_job(world: World) -> None:
     other = committed(inputs={"a.txt": b"other words altogether\n"})
     assert proof(other.folder).proven
-    said = differences(other.folder, record_of(world, job_id="another-one"))
-    assert ("_SUCCESS", "job_id") in said
-    assert ("_SUCCESS", "bytes_in") in said
+    found = differences(other.folder, record_of(world, job_id="another-one"))
+    assert ("_SUCCESS", "job_id") in found
+    assert ("_SUCCESS", "bytes_in") in found
     assert ("_SUCCESS", "parts") in differences(world.folder, record_of(world, parts=4))
 
 
-def test_empty_parts_are_proven_and_so_is_an_output_without_any() -> None:
+def test_empty_parts_and_an_output_without_parts_are_verified() -> None:
     assert proof(committed(inputs={"a.txt": b""}).folder).proven
     none = committed(Job(map=words), inputs={"a.txt": b""})
     found = proof(none.folder)
     assert (found.proven, found.records, found.size_bytes) == (True, 0, 0)
 
 
-def test_differences_are_named_up_to_a_bound_and_counted_beyond(folder: MemoryFolder) -> None:
+def test_differences_are_listed_up_to_a_limit_and_counted_beyond(folder: MemoryFolder) -> None:
     for number in range(2 * DIFFERENCES_MAX):
         folder.objects[f"stray-{number}"] = b""
     found = proof(folder)
     assert (len(found.differences), found.differences_count) == (DIFFERENCES_MAX, 2 * DIFFERENCES_MAX)
 
 
-def test_success_is_written_and_read_back_as_the_same_value(world: World) -> None:
+def test_success_is_read_back_unchanged(world: World) -> None:
     encoded = world.folder.objects["_SUCCESS"]
     read = Success.decode(encoded)
     assert read.encode() == encoded

@@ -1,4 +1,4 @@
-"""Word count over three small texts and honest fakes: the job, what it must come to, what it must not leave."""
+"""Word count over three small texts and honest fakes: the job, its expected result, and what it must not leave."""
 
 from collections.abc import Iterator
 

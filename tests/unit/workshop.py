@@ -1,4 +1,4 @@
-"""A task context in memory for executions, and a minimal coordinator that runs one job."""
+"""An in-memory task context for executions, and a minimal coordinator that runs one job."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ class Records:
 
 
 class Writer:
-    def __init__(self, output: "Folder", name: str, worker: str) -> None:
+    def __init__(self, output: "WritableOutput", name: str, worker: str) -> None:
         self._output, self._name, self._worker, self._data = output, name, worker, b""
 
     def write(self, data: bytes) -> None:
@@ -54,8 +54,8 @@ class Writer:
         self._output.abandoned.append(self._name)
 
 
-class Folder:
-    """As much of an output as workers use."""
+class WritableOutput:
+    """The part of an output that workers use."""
 
     def __init__(self) -> None:
         self.parts: dict[str, bytes] = {}
@@ -65,13 +65,13 @@ class Folder:
         return Writer(self, name, worker)
 
 
-class OneByOne:
+class Sequential:
     def map(self, function: Callable[[Any], Any], items: Iterable[Any], *, width: int) -> Iterator[Any]:
         assert width > 0
         return map(function, items)
 
 
-class Ticking:
+class TickingClock:
     def __init__(self) -> None:
         self._now = 0.0
 
@@ -83,7 +83,7 @@ class Ticking:
         raise AssertionError(seconds)
 
 
-class Counting:
+class CountingDigits:
     def __init__(self) -> None:
         self._drawn = 0
 
@@ -93,13 +93,13 @@ class Counting:
 
 
 class Cloud:
-    """A job's context, and its coordinator in ten lines."""
+    """A job's context, with its coordinator in ten lines."""
 
     def __init__(self, texts: Texts, functions: Functions, *, reducers: int = 3, layout: str = "packed") -> None:
         self.texts, self.functions = texts, functions
-        self.store, self.output = MemoryObjectStore(), Folder()
+        self.store, self.output = MemoryObjectStore(), WritableOutput()
         self.scratch: Callable[[], BinaryIO] = io.BytesIO
-        self.entropy = Counting()
+        self.entropy = CountingDigits()
         self.spec = some_spec(map_tasks=len(texts), reducers=reducers, layout=layout, task_timeout_s=9.0, output="out")
 
     def request(self, phase: Phase, task: int, *, start_by: float = 1e10) -> TaskRequest:
@@ -110,8 +110,8 @@ class Cloud:
         context = TaskContext(
             store=self.store,
             output=self.output,  # type: ignore[arg-type] # workers only open parts
-            parallel=OneByOne(),
-            clock=Ticking(),
+            parallel=Sequential(),
+            clock=TickingClock(),
             entropy=self.entropy,
             scratch=self.scratch,
             open_records=lambda asked: Records(self.texts[asked.task]),

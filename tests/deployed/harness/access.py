@@ -1,4 +1,4 @@
-"""Who may do what: callers are known by their credentials, rights are read from moto's IAM, every use is noted."""
+"""IAM access control: identify callers by their credentials, evaluate moto's policies, record used permissions."""
 
 import json
 import threading
@@ -7,22 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.needs import Need
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.policies import Right, Statement, judge, read
 
 
 class UnknownCaller(Exception):  # noqa: N818 - it is an answer to a request
-    """The credentials are nobody's."""
+    """The credentials belong to no user and no session."""
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer to a request
-    """The caller may not do it."""
+    """The caller is not allowed to do this."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A role or a user; ``caller`` is what error messages call it."""
+    """A role or a user. Error messages call it ``caller``."""
 
     arn: str
     caller: str
@@ -34,7 +34,7 @@ class Principal:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that a principal tried, and was not allowed."""
+    """A request of a principal that was not allowed."""
 
     principal: str
     action: str
@@ -50,10 +50,10 @@ class Access:
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def principal(self, key_id: str, token: str) -> Principal:
-        """Know a caller by the credentials of a request.
+        """Identify a caller by the credentials of a request.
 
         Raises:
-            UnknownCaller: no user has that key, and no session that key and token.
+            UnknownCaller: they belong to no user and no session.
         """
         from moto.iam.models import iam_backends
         from moto.sts.models import sts_backends
@@ -67,7 +67,7 @@ class Access:
         raise UnknownCaller(key_id)
 
     def check(self, principal: Principal, needs: Iterable[Need], *, resource_policy: str | None = None) -> None:
-        """Note the use of the rights that allow all of ``needs``.
+        """Check that all of ``needs`` are allowed, and record the permissions that allow them.
 
         Raises:
             Refused: one of them is not allowed.
@@ -81,9 +81,9 @@ class Access:
                 )
 
     def allows(self, principal: Principal, need: Need, *, resource_policy: str | None = None) -> bool:
-        """Whether ``principal`` may; the rights that say so, or deny it, count as used."""
+        """Check if ``principal`` may do this, and record the permissions that allow or deny it."""
         statements = list(statements_of(principal.arn))
-        if resource_policy:  # of the same account: it is asked for what it denies to everyone
+        if resource_policy:  # of the same account: only what it denies to everyone matters
             statements += [s for s in read("resource policy", resource_policy) if s.anyone and not s.allows]
         judgement = judge(statements, need.action, need.resource, need.context)
         with self._turn:
@@ -91,7 +91,7 @@ class Access:
         return judgement.allowed
 
     def lets(self, service: str, document: str, need: Need) -> bool:
-        """Whether a resource's own policy, or a role's trust, lets an AWS service do something; its use is noted."""
+        """Check if a resource policy or a role's trust policy allows this to an AWS service; record its permissions."""
         given = json.loads(document)["Statement"]
         about = [{"Resource": need.resource, **one} for one in given if service in _listed(one["Principal"]["Service"])]
         judgement = judge(
@@ -102,7 +102,7 @@ class Access:
         return judgement.allowed
 
     def assume(self, role_arn: str, service: str, session: str) -> Mapping[str, str]:
-        """Take a role as an AWS service does; return the credentials' environment variables.
+        """Assume a role as an AWS service does; return the credentials as environment variables.
 
         Raises:
             Refused: the role does not trust the service.
@@ -111,9 +111,9 @@ class Access:
         from moto.sts.models import sts_backends
 
         role = iam_backends[ACCOUNT][PARTITION].get_role_by_arn(role_arn)
-        source = {} if service == "lambda.amazonaws.com" else {"aws:sourceaccount": (ACCOUNT,)}  # Lambda names none
+        source = {} if service == "lambda.amazonaws.com" else {"aws:sourceaccount": (ACCOUNT,)}  # Lambda: none
         if not self.lets(service, role.assume_role_policy_document, Need("sts:AssumeRole", role_arn, source)):
-            raise Refused(f"{service} may not assume {role_arn}")
+            raise Refused(f"{service} cannot assume {role_arn}")
         taken = sts_backends[ACCOUNT][PARTITION].assume_role(REGION, session, role_arn, None, 43_200, None)
         return {
             "AWS_ACCESS_KEY_ID": taken.access_key_id,
@@ -123,7 +123,7 @@ class Access:
 
 
 def statements_of(principal_arn: str) -> Iterable[Statement]:
-    """All statements of a role's or a user's policies, inline and managed."""
+    """Yield all statements of a role's or a user's policies, inline and managed."""
     from moto.iam.models import iam_backends
 
     backend = iam_backends[ACCOUNT][PARTITION]

@@ -1,7 +1,4 @@
-"""The template as `sam build` makes it, and what an environment needs beside the package: an interpreter, AWS's client.
-
-Everything is kept below ``build/deployed`` and made again only when its sources have changed.
-"""
+"""Build the template with `sam build`, and the rest of an environment: an interpreter and AWS's runtime client."""
 
 import compileall
 import fcntl
@@ -19,7 +16,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Final
 
-from tests.deployed.harness.place import ARCHITECTURE, BUILD, ROOT, RUNTIME
+from tests.deployed.harness.constants import ARCHITECTURE, BUILD, ROOT, RUNTIME
 
 SOURCES: Final = ("template.yaml", "lambdas", "s3mr")
 CLIENT: Final = ("awslambdaric", "simplejson", "snapshot_restore_py", "runtime_client")
@@ -31,10 +28,10 @@ NOBODY: Final = {
 
 
 def sam(*arguments: str | Path, environment: Mapping[str, str] = NOBODY) -> str:
-    """Run the SAM CLI, with these variables added, and return what it printed; without any, it cannot ask AWS anything.
+    """Run the SAM CLI with these extra variables, and return its output. Without any, it cannot access AWS.
 
     Raises:
-        AssertionError: it has failed; the message is what it said.
+        AssertionError: it failed; the message is its output.
     """
     ran = subprocess.run(
         [_sam_path(), *map(str, arguments)],
@@ -45,15 +42,15 @@ def sam(*arguments: str | Path, environment: Mapping[str, str] = NOBODY) -> str:
         check=False,
         timeout=600,
     )
-    said = ran.stdout + ran.stderr
+    printed = ran.stdout + ran.stderr
     if ran.returncode:
-        raise AssertionError(f"sam {' '.join(map(str, arguments))}: {said}")
-    return said
+        raise AssertionError(f"sam {' '.join(map(str, arguments))}: {printed}")
+    return printed
 
 
 def build(architecture: str = ARCHITECTURE, runtime: str = RUNTIME) -> Path:
     """Build the template for an architecture, and return the built template's path."""
-    with _alone():
+    with _locked():
         return _build(architecture, runtime)
 
 
@@ -71,13 +68,13 @@ def _build(architecture: str, runtime: str) -> Path:
 
 @cache
 def package(folder: Path) -> tuple[str, Path]:
-    """A copy of a built function's folder that nobody changes, and the SHA-256 of its content that names it.
+    """Return a read-only copy of a built function's folder, and the SHA-256 of its content, which names it.
 
-    The folder itself is read once in a process.
+    Each folder is read once per process.
     """
     sha = fingerprint((path, path.relative_to(folder)) for path in _files(folder))
     kept = BUILD / "packages" / sha
-    with _alone():
+    with _locked():
         _keep(folder, kept)
     return sha, kept
 
@@ -86,24 +83,24 @@ def _keep(folder: Path, kept: Path) -> None:
     if not kept.exists():
         making = kept.with_suffix(f".{os.getpid()}")
         shutil.copytree(folder, making)
-        # As if Lambda's environments had a cache: importing does not compile anew in each.
+        # Compile once, so that importing does not compile again in each environment.
         compileall.compile_dir(making, quiet=2, workers=0, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
         making.rename(kept)
 
 
 def interpreter() -> Path:
-    """A Python with nothing installed."""
+    """Return a Python without installed packages."""
     folder = BUILD / "runtime" / f"{RUNTIME}-empty"
-    with _alone():
+    with _locked():
         if not folder.exists():
             venv.create(folder, symlinks=True, with_pip=False)
     return folder / "bin" / "python"
 
 
 def runtime_client() -> Path:
-    """A folder with AWS's runtime client, and what that needs, alone."""
+    """Return a folder with only AWS's runtime client and its dependencies."""
     folder = BUILD / "runtime" / f"awslambdaric-{importlib.metadata.version('awslambdaric')}-{RUNTIME}"
-    with _alone():
+    with _locked():
         if not folder.exists():
             _copy_client(folder)
     return folder
@@ -125,7 +122,7 @@ def _copy_client(folder: Path) -> None:
 
 
 def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
-    """The SHA-256 of files and their names, in an order of its own."""
+    """Return the SHA-256 of files and their names, in a fixed order."""
     digest = hashlib.sha256()
     for path, name in sorted(files, key=lambda pair: pair[1].as_posix()):
         digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
@@ -133,8 +130,8 @@ def fingerprint(files: Iterator[tuple[Path, Path]]) -> str:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Nobody else makes anything below ``build/deployed`` meanwhile."""
+def _locked() -> Iterator[None]:
+    """Hold the lock on ``build/deployed``, so that only one process builds there."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -156,5 +153,5 @@ def _sam_path() -> str:
     given, ours = os.environ.get("S3MR_SAM"), ROOT / ".venv" / "sam" / "bin" / "sam"
     found = given or (str(ours) if ours.exists() else shutil.which("sam"))
     if not found:
-        raise AssertionError("there is no SAM CLI: `make .venv/sam/.done` installs one, or S3MR_SAM names it")
+        raise AssertionError("the SAM CLI was not found: install it with `make .venv/sam/.done`, or set S3MR_SAM")
     return found

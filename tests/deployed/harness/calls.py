@@ -1,6 +1,6 @@
-"""What a request to AWS asks for: who signed it, for which service, which operation, with what.
+"""Parse a request to AWS: who signed it, for which service, which operation, with which parameters.
 
-Read from the HTTP request as clients send it: the services' JSON, query and REST protocols.
+It reads the HTTP request of a client: the services' JSON, query and REST protocols.
 """
 
 import io
@@ -14,7 +14,7 @@ _TARGETED = "HTTP_X_AMZ_TARGET"
 
 
 @dataclass(frozen=True)
-class Call:
+class AwsCall:
     """One request."""
 
     environ: dict[str, Any]
@@ -31,11 +31,11 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path, as text; where clients percent-encode, decoded."""
+        """The decoded path."""
         return unquote(self.environ.get("REQUEST_URI", self.environ["PATH_INFO"]).split("?", 1)[0])
 
     def header(self, name: str) -> str | None:
-        """The header of that name, if it was sent."""
+        """Return the header of that name, if it was sent."""
         key = name.upper().replace("-", "_")
         value = self.environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return None if value is None else str(value)
@@ -51,25 +51,25 @@ class Call:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What was given to the operation."""
+        """The parameters of the operation."""
         if _TARGETED in self.environ:
             return dict(json.loads(self.body or b"{}"))
         if (self.header("content-type") or "").startswith("application/x-www-form-urlencoded"):
             return {name: values[0] for name, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
         return {}
 
-    def with_body(self, body: bytes) -> "Call":
-        """The same request with another body."""
+    def with_body(self, body: bytes) -> "AwsCall":
+        """Return the same request with another body."""
         environ = {**self.environ, "CONTENT_LENGTH": str(len(body))}
-        return Call(environ, body, self.key_id, self.token, self.region, self.service, self.query)
+        return AwsCall(environ, body, self.key_id, self.token, self.region, self.service, self.query)
 
     def for_application(self) -> dict[str, Any]:
-        """The request once more, to be read by an application."""
+        """Return the request as a new WSGI environment."""
         return {**self.environ, "wsgi.input": io.BytesIO(self.body), "CONTENT_LENGTH": str(len(self.body))}
 
 
-def read_call(environ: dict[str, Any]) -> Call:
-    """Read a request to its end, so that a slow sender holds nobody up."""
+def read_call(environ: dict[str, Any]) -> AwsCall:
+    """Read a request to its end, so that a slow sender blocks no other request."""
     if environ.get("HTTP_TRANSFER_ENCODING") == "chunked":
         body = environ["wsgi.input"].read()
         del environ["HTTP_TRANSFER_ENCODING"]
@@ -80,11 +80,11 @@ def read_call(environ: dict[str, Any]) -> Call:
     }
     scope, token = _signed(environ, query)
     key_id, _, region, service = (*scope.split("/"), "", "", "", "")[:4]
-    return Call(environ, body, key_id, token, region, service, query)
+    return AwsCall(environ, body, key_id, token, region, service, query)
 
 
 def _signed(environ: dict[str, Any], query: dict[str, str]) -> tuple[str, str]:
-    """The credential scope and the session token of a signature of version 4, in the header or in a presigned URL."""
+    """Return the credential scope and session token of a version 4 signature, from the header or a presigned URL."""
     authorization = environ.get("HTTP_AUTHORIZATION", "")
     if "Credential=" in authorization:
         scope = authorization.split("Credential=", 1)[1].split(",", 1)[0]

@@ -1,6 +1,6 @@
-"""The cloud that a template is deployed into: moto's services on 127.0.0.1, Lambda and IAM as AWS has them.
+"""The cloud that a template is deployed to: moto's services on 127.0.0.1, with Lambda and IAM as on AWS.
 
-There is one in a process, because moto's state is the process's.
+A process has only one, because moto's state is global.
 """
 
 import logging
@@ -15,7 +15,8 @@ from botocore.config import Config
 
 from tests.deployed.harness.access import Access
 from tests.deployed.harness.building import interpreter, runtime_client
-from tests.deployed.harness.environment import Environment, Surroundings
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.environment import Environment, EnvironmentSettings
 from tests.deployed.harness.environments import Environments
 from tests.deployed.harness.events import Rules
 from tests.deployed.harness.executions import Executions
@@ -25,7 +26,6 @@ from tests.deployed.harness.lambda_api import LambdaApi
 from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import LambdaService
 from tests.deployed.harness.logs import LogStream
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.resources import register
 
 EVERYTHING: Final = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
@@ -34,13 +34,13 @@ NO_RETRIES: Final = Config(retries={"total_max_attempts": 1}, read_timeout=900, 
 
 
 class Cloud:
-    """Started, used, closed."""
+    """Starts the cloud, gives access to it, and closes it."""
 
     def __init__(self) -> None:
         self.access = Access()
         self.environments = Environments(self._environment)
-        self._session: Any = boto3.Session(region_name=REGION)  # one: each parses the models of the services anew
-        self._making = threading.Lock()  # a session makes one client at a time
+        self._session: Any = boto3.Session(region_name=REGION)  # only one: each session parses the service models again
+        self._making = threading.Lock()  # a session is not thread-safe while it creates clients
         self._client_of_role = lru_cache(maxsize=200)(self._make_client)
         self._client_of_administrator = cache(self._make_administrators)
         self.service = LambdaService(
@@ -49,7 +49,7 @@ class Cloud:
         self.gate = Gate(_moto(), self.access, LambdaApi(self.service))
         self._server = _serve(self.gate)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._surroundings = Surroundings(interpreter(), runtime_client(), self.endpoint)
+        self._settings = EnvironmentSettings(interpreter(), runtime_client(), self.endpoint)
         self.executions = Executions(self.client, Rules(self.client, self.access).deliver)
         self.administrator = self.add_user(ADMINISTRATOR)
         _users()[ADMINISTRATOR].put_policy("everything", EVERYTHING)
@@ -63,7 +63,7 @@ class Cloud:
         self.close()
 
     def add_user(self, name: str, *policies: str) -> dict[str, str]:
-        """Make a user with managed policies; return the variables with which clients become that user."""
+        """Create a user with managed policies; return the environment variables with its credentials."""
         from moto.iam.models import iam_backends
 
         backend = iam_backends[ACCOUNT][PARTITION]
@@ -80,15 +80,15 @@ class Cloud:
         }
 
     def administrators(self, service: str) -> Any:
-        """A client that may do everything."""
+        """Return a client with all permissions."""
         return self._client_of_administrator(service)
 
     def client(self, role: str, trusted: str, service: str) -> Any:
-        """A client with a role's rights, which ``trusted``, an AWS service, has taken."""
+        """Return a client with the permissions of a role that ``trusted``, an AWS service, has assumed."""
         return self._client_of_role(role, trusted, service)
 
     def close(self) -> None:
-        """End everything, and forget what moto knows."""
+        """Stop everything, and reset moto."""
         self.executions.close()
         self.environments.close()
         self._server.shutdown()
@@ -113,7 +113,7 @@ class Cloud:
 
     def _environment(self, version: Version) -> Environment:
         credentials = self.access.assume(version.role, "lambda.amazonaws.com", version.function)
-        return Environment(version, self._surroundings, credentials, self._stream)
+        return Environment(version, self._settings, credentials, self._stream)
 
     def _stream(self, version: Version, name: str) -> LogStream:
         def client() -> Any:
@@ -134,8 +134,8 @@ def _moto() -> Callable[..., Any]:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not each request
-    logging.getLogger("moto").setLevel(logging.CRITICAL)  # its interpreter calls each retry an error
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # do not log each request
+    logging.getLogger("moto").setLevel(logging.CRITICAL)  # its interpreter logs each retry as an error
     register()
     application: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
     return application

@@ -1,7 +1,7 @@
-"""One execution environment: a process under AWS's own runtime client, with nothing but its package to import.
+"""One execution environment: a process under AWS's own runtime client that can import only its package.
 
-It is frozen between invocations, as Lambda does, keeps its temporary folder from one to the next, and ends with all
-that it has started: when it has taken too long or too much memory, when its runtime has ended, or when it is closed.
+As on Lambda, it is frozen between invocations and keeps its temporary folder from one to the next. It is killed with
+all processes that it started if it takes too long or too much memory, if its runtime ends, or on `close`.
 """
 
 import json
@@ -18,20 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.deployed.harness.constants import BUILD, REGION
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.logs import LogStream
-from tests.deployed.harness.place import BUILD, REGION
 from tests.deployed.harness.processes import family, kill_all, private_bytes, send
-from tests.deployed.harness.runtime_api import Happening, Invocation, RuntimeApi
+from tests.deployed.harness.runtime_api import Invocation, RuntimeApi, RuntimeEvent
 
-FOLDERS: Final = BUILD / "environments"  # where nobody tidies up while an environment still counts on its folder
-INIT_S_MAX: Final = 60.0  # AWS: 10 s, on a machine that is not this busy
+FOLDERS: Final = BUILD / "environments"  # no other process cleans up here while an environment uses its folder
+INIT_S_MAX: Final = 60.0  # AWS: 10 s, on a machine that is less busy
 IDLE_S_MAX: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What an invocation came to: the function's answer, or its error with the ``errorType`` that AWS gives."""
+class InvocationOutcome:
+    """The result of an invocation: the function's response, or its error with AWS's ``errorType``."""
 
     payload: bytes
     failed: bool
@@ -43,8 +43,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What every environment of a cloud is given: an interpreter, the runtime client's folder, the endpoint."""
+class EnvironmentSettings:
+    """The same for every environment of a cloud: an interpreter, the runtime client's folder, the endpoint."""
 
     python: Path
     client: Path
@@ -57,7 +57,7 @@ class Environment:
     def __init__(
         self,
         version: Version,
-        surroundings: Surroundings,
+        settings: EnvironmentSettings,
         credentials: Mapping[str, str],
         log: Callable[[Version, str], LogStream],
     ) -> None:
@@ -66,15 +66,15 @@ class Environment:
         FOLDERS.mkdir(parents=True, exist_ok=True)
         self.temporary = Path(tempfile.mkdtemp(dir=FOLDERS))
         self.busy_since: float | None = None
-        self._happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-        self._api = RuntimeApi(self._happenings)
+        self._events: queue.SimpleQueue[RuntimeEvent] = queue.SimpleQueue()
+        self._api = RuntimeApi(self._events)
         self._log = log(version, self.stream)
         self._printed = self._log.print
         self._fresh = True
         self._process = subprocess.Popen(
-            [surroundings.python, "-m", "awslambdaric", version.handler],
+            [settings.python, "-m", "awslambdaric", version.handler],
             cwd=version.package,
-            env=self._variables(surroundings, credentials),
+            env=self._variables(settings, credentials),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,24 +88,24 @@ class Environment:
     def pid(self) -> int:
         return self._process.pid
 
-    def invoke(self, invocation: Invocation) -> Outcome:
+    def invoke(self, invocation: Invocation) -> InvocationOutcome:
         """Run one invocation to its end."""
         request_id = invocation.request_id
         if self._fresh:
             self._fresh = False
-            begun = self._next(INIT_S_MAX)
-            if begun is None or begun.kind != "ready":
-                return self._ended(request_id, begun, INIT_S_MAX)
+            event = self._next(INIT_S_MAX)
+            if event is None or event.kind != "ready":
+                return self._ended(request_id, event, INIT_S_MAX)
         send(family(self.pid), signal.SIGCONT)
         started = self.busy_since = time.monotonic()
         self._printed(f"START RequestId: {request_id} Version: {self.version.number}")
         self._api.invocations.put(invocation)
-        happening = self._next(self.version.timeout_s)
+        event = self._next(self.version.timeout_s)
         self.busy_since = None
-        if happening is None or happening.kind not in ("response", "error"):
-            outcome = self._ended(request_id, happening, self.version.timeout_s)
+        if event is None or event.kind not in ("response", "error"):
+            outcome = self._ended(request_id, event, self.version.timeout_s)
         else:
-            outcome = Outcome(happening.body, failed=happening.kind == "error", alive=True)
+            outcome = InvocationOutcome(event.body, failed=event.kind == "error", alive=True)
             self._freeze()
         self._printed(f"END RequestId: {request_id}")
         spent_ms = (time.monotonic() - started) * 1000
@@ -115,19 +115,19 @@ class Environment:
         return outcome
 
     def is_alive(self) -> bool:
-        """Whether its runtime is still there."""
+        """Check if its runtime still runs."""
         return self._process.poll() is None
 
     def used_bytes(self, running: Mapping[int, Sequence[int]]) -> int:
-        """Memory in use, of all its processes among those that are ``running``: each process with its children."""
+        """Return the memory in use by its processes. ``running`` has each process of the machine with its children."""
         return sum(map(private_bytes, family(self.pid, running)))
 
     def kill_largest(self) -> None:
-        """What the system does when an environment's memory has run out."""
+        """Kill the largest process, as the system does when an environment's memory is exhausted."""
         send([max(family(self.pid), key=private_bytes)], signal.SIGKILL)
 
     def close(self) -> None:
-        """End all processes, remove the temporary folder."""
+        """Kill all processes, and remove the temporary folder."""
         self._kill()
         self._process.wait()
         self._reader.join(IDLE_S_MAX)
@@ -138,38 +138,38 @@ class Environment:
     def _kill(self) -> None:
         kill_all(f"AWS_LAMBDA_LOG_STREAM_NAME={self.stream}")
 
-    def _next(self, within_s: float) -> Happening | None:
+    def _next(self, within_s: float) -> RuntimeEvent | None:
         try:
-            return self._happenings.get(timeout=within_s)
+            return self._events.get(timeout=within_s)
         except queue.Empty:
             return None
 
     def _freeze(self) -> None:
-        """Stop all processes, as soon as the runtime asks for the next invocation."""
+        """Stop all processes as soon as the runtime asks for the next invocation."""
         ready = self._next(IDLE_S_MAX)
         if ready and ready.kind == "ready":
             send(family(self.pid), signal.SIGSTOP)
 
-    def _ended(self, request_id: str, happening: Happening | None, limit_s: float) -> Outcome:
+    def _ended(self, request_id: str, event: RuntimeEvent | None, limit_s: float) -> InvocationOutcome:
         self._kill()
         self._reader.join(IDLE_S_MAX)
-        if happening is None:
+        if event is None:
             why, kind = f"Error: Task timed out after {limit_s:.2f} seconds", "Sandbox.Timedout"
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._printed(f"{at} {request_id} Task timed out after {limit_s:.2f} seconds")
-        elif happening.kind == "init_error":
-            return Outcome(happening.body, failed=True, alive=False)
+        elif event.kind == "init_error":
+            return InvocationOutcome(event.body, failed=True, alive=False)
         else:
-            why, kind = f"Error: Runtime exited with error: {happening.body.decode()}", "Runtime.ExitError"
+            why, kind = f"Error: Runtime exited with error: {event.body.decode()}", "Runtime.ExitError"
         self._printed(f"RequestId: {request_id} {why} {kind}")
         body = {"errorType": kind, "errorMessage": f"RequestId: {request_id} {why}"}
-        return Outcome(json.dumps(body).encode(), failed=True, alive=False)
+        return InvocationOutcome(json.dumps(body).encode(), failed=True, alive=False)
 
     def _wait(self) -> None:
         status = self._process.wait()
         names = {signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "aborted"}
         how = f"exit status {status}" if status >= 0 else f"signal: {names.get(signal.Signals(-status), -status)}"
-        self._happenings.put(Happening("exit", body=how.encode()))
+        self._events.put(RuntimeEvent("exit", body=how.encode()))
 
     def _read(self) -> None:
         assert self._process.stdout
@@ -179,8 +179,8 @@ class Environment:
                 if text:
                     self._printed(text)
 
-    def _variables(self, surroundings: Surroundings, credentials: Mapping[str, str]) -> dict[str, str]:
-        """The variables that Lambda sets, and where its services are here."""
+    def _variables(self, settings: EnvironmentSettings, credentials: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that Lambda sets, and those that point to this cloud."""
         version = self.version
         reserved = {
             "_HANDLER": version.handler,
@@ -196,14 +196,14 @@ class Environment:
             "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
             "AWS_LAMBDA_RUNTIME_API": self._api.address,
             "LAMBDA_TASK_ROOT": str(version.package),
-            "LAMBDA_RUNTIME_DIR": str(surroundings.client),
-            "PYTHONPATH": str(surroundings.client),
+            "LAMBDA_RUNTIME_DIR": str(settings.client),
+            "PYTHONPATH": str(settings.client),
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
         }
         here = {
-            "AWS_ENDPOINT_URL": surroundings.endpoint,
+            "AWS_ENDPOINT_URL": settings.endpoint,
             "TMPDIR": str(self.temporary),
             "AWS_EC2_METADATA_DISABLED": "true",
             "PYTHONDONTWRITEBYTECODE": "1",  # /var/task is read-only
@@ -212,5 +212,5 @@ class Environment:
 
 
 def until_deadline_ms(version: Version) -> int:
-    """The deadline of an invocation that begins now, in milliseconds since 1970."""
+    """Return the deadline of an invocation that begins now, in milliseconds since 1970."""
     return int((time.time() + version.timeout_s) * 1000)

@@ -1,6 +1,6 @@
-"""The execution environments of all functions: made when needed, used again, a few at once.
+"""The execution environments of all functions: created when needed, reused, a few at once.
 
-What limits their number is this machine; Lambda's own limits are another matter (`reserved`, in `lambda_service`).
+This machine limits their number. Lambda's own limits are separate (`reserved`, in `lambda_service`).
 """
 
 import threading
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from tests.deployed.harness.environment import Environment, Outcome
+from tests.deployed.harness.environment import Environment, InvocationOutcome
 from tests.deployed.harness.functions import Version
 from tests.deployed.harness.processes import children
 from tests.deployed.harness.runtime_api import Invocation
@@ -20,7 +20,7 @@ MIB: Final = 1024 * 1024
 
 
 class Closed(Exception):  # noqa: N818 - nothing is wrong: the cloud ends
-    """No more invocations."""
+    """The cloud is closed and accepts no more invocations."""
 
 
 class Environments:
@@ -35,11 +35,11 @@ class Environments:
         self._closed = threading.Event()
         threading.Thread(target=self._watch_memory, name="memory", daemon=True).start()
 
-    def invoke(self, version: Version, invocation: Callable[[], Invocation]) -> Outcome:
-        """Run an invocation, made when its turn has come, in an environment of ``version``.
+    def invoke(self, version: Version, invocation: Callable[[], Invocation]) -> InvocationOutcome:
+        """Run an invocation in an environment of ``version``. ``invocation`` is called when one is free.
 
         Raises:
-            Closed: the cloud ends.
+            Closed: the cloud is closing.
         """
         environment = self._take(version)
         outcome = None
@@ -50,14 +50,14 @@ class Environments:
             self._give_back(environment, alive=outcome is not None and outcome.alive)
 
     def retire_idle(self) -> None:
-        """End those that are idle: the next invocations start afresh."""
+        """Stop idle environments, so that the next invocations start in new ones."""
         with self._changed:
             retired, self._idle = self._idle, []
         for environment in retired:
             environment.close()
 
     def close(self) -> None:
-        """End all of them, also those at work."""
+        """Stop all environments, even those in use."""
         self._closed.set()
         with self._changed:
             doomed = self._idle + self._busy

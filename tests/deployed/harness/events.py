@@ -1,7 +1,7 @@
-"""EventBridge: rules that start executions, under their target's role; what cannot be delivered goes to a queue.
+"""EventBridge: rules that start executions with their target's role; events that cannot be delivered go to a queue.
 
-An event that its target refuses for want of rights is not tried again. Source: EventBridge User Guide, "How EventBridge
-retries delivering events", "Using dead-letter queues to process undelivered events".
+An event is not retried if its target denies access. Source: EventBridge User Guide, "How EventBridge retries
+delivering events", "Using dead-letter queues to process undelivered events".
 """
 
 import contextlib
@@ -14,23 +14,23 @@ from moto.events.models import events_backends
 from moto.sqs.models import sqs_backends
 
 from tests.deployed.harness.access import Access
+from tests.deployed.harness.constants import ACCOUNT, REGION
 from tests.deployed.harness.executions import Client, Event
 from tests.deployed.harness.needs import Need
-from tests.deployed.harness.place import ACCOUNT, REGION
 from tests.deployed.harness.resources import QUEUE_POLICIES
 
 SERVICE: Final = "events.amazonaws.com"
 
 
 class Rules:
-    """The rules of moto's default event bus, obeyed."""
+    """Applies the rules of moto's default event bus."""
 
     def __init__(self, client: Client, access: Access) -> None:
         self._client = client
         self._access = access
 
     def deliver(self, event: Event) -> None:
-        """Deliver an event to the targets of every rule that it matches."""
+        """Deliver an event to the targets of every matching rule."""
         for rule in list(events_backends[ACCOUNT][REGION].event_buses["default"].rules.values()):
             if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):
                 for target in rule.targets:
@@ -41,7 +41,7 @@ class Rules:
         path = target.get("InputPath", "$")
         assert path in {"$", "$.detail"}
         given = event if path == "$" else event["detail"]
-        with contextlib.suppress(ConnectionError):  # the cloud ends
+        with contextlib.suppress(ConnectionError):  # the cloud is closing
             try:
                 self._client(target["RoleArn"], SERVICE, "stepfunctions").start_execution(
                     stateMachineArn=target["Arn"], name=f"{uuid.uuid4()}_{uuid.uuid4()}", input=json.dumps(given)

@@ -1,7 +1,7 @@
-"""Step Functions: moto's interpreter, with the rights of roles; every end of an execution is told to EventBridge.
+"""Step Functions: moto's interpreter, with the permissions of roles; EventBridge gets an event for every end.
 
-moto's interpreter runs the state machine; its calls of Lambda and of Step Functions go through the cloud's own endpoint
-under the state machine's role. What moto gets wrong is put right here, in one place (see docs/operating.md).
+moto's interpreter runs the state machine. Its calls of Lambda and of Step Functions go through the cloud's own endpoint
+under the state machine's role. This module corrects what moto gets wrong (see docs/operating.md).
 Source: Step Functions Developer Guide, "EventBridge for Step Functions execution status changes".
 """
 
@@ -23,16 +23,16 @@ from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from tests.deployed.harness.place import ACCOUNT, REGION
+from tests.deployed.harness.constants import ACCOUNT, REGION
 
 RETRY_FACTOR: Final = 0.02
 _parse: Final = AmazonStateLanguageParser.parse
-Client = Callable[[str, str, str], Any]  # (role ARN, the service that takes the role, the service called)
+Client = Callable[[str, str, str], Any]  # (role ARN, the service that assumes the role, the called service)
 Event = dict[str, Any]
 
 
-class StartsExecutions:
-    """A client of Step Functions that understands an integration's parameters, which begin with capitals."""
+class StepFunctionsClient:
+    """A client of Step Functions that accepts an integration's parameters, which begin with capitals."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -42,8 +42,8 @@ class StartsExecutions:
         return {"executionArn": answer["executionArn"], "startDate": answer["startDate"].isoformat()}
 
 
-class Hurried:
-    """Time for the interpreter's retries, which wait less than they would on AWS."""
+class ShortSleeps:
+    """A clock for the interpreter's retries that waits for a shorter time than AWS."""
 
     @staticmethod
     def sleep(wait_s: float) -> None:
@@ -51,23 +51,23 @@ class Hurried:
 
 
 class Executions:
-    """Watches over executions: gives the interpreter its clients, tells of every end."""
+    """Gives the interpreter its clients, and publishes the end of every execution."""
 
-    def __init__(self, client: Client, tell: Callable[[Event], None]) -> None:
+    def __init__(self, client: Client, publish: Callable[[Event], None]) -> None:
         self._client = client
-        self._told = tell
+        self._publish = publish
         lambda_eval_utils.boto_client_for = self._client_for
         state_task_service_sfn.boto_client_for = self._client_for
         self._terminated = BaseExecutionWorkerCommunication.terminated
         self._stop = Execution.stop
-        retrier_decl.time = Hurried
+        retrier_decl.time = ShortSleeps
         AmazonStateLanguageParser.parse = staticmethod(_parsed)
         InvalidExecutionInput.TYPE = "InvalidExecutionInput"  # moto's error has no code
-        BaseExecutionWorkerCommunication.terminated = lambda told: self._ended(told)  # noqa: PLW0108 - becomes a method
+        BaseExecutionWorkerCommunication.terminated = lambda ended: self._ended(ended)  # noqa: PLW0108 - becomes a method
         Execution.stop = lambda execution, **how: self._stopped(execution, **how)  # noqa: PLW0108 - becomes a method
 
     def close(self) -> None:
-        """End all executions without a word, and give moto its own back."""
+        """Stop all executions without an event, and restore moto."""
         for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:
             for execution in machine.executions:
                 if execution.exec_status is ExecutionStatus.RUNNING:
@@ -81,39 +81,39 @@ class Executions:
     def _client_for(self, region: str, service: str, state_credentials: Any) -> Any:
         assert region == REGION
         client = self._client(state_credentials.role_arn, "states.amazonaws.com", service)
-        return StartsExecutions(client) if service == "stepfunctions" else client
+        return StepFunctionsClient(client) if service == "stepfunctions" else client
 
-    def _ended(self, told: BaseExecutionWorkerCommunication) -> None:
-        if told.execution.exec_status is not ExecutionStatus.RUNNING:
-            return  # it was stopped before its task had ended
-        self._terminated(told)
-        self._tell(told.execution)
+    def _ended(self, ended: BaseExecutionWorkerCommunication) -> None:
+        if ended.execution.exec_status is not ExecutionStatus.RUNNING:
+            return  # it was stopped before its task ended
+        self._terminated(ended)
+        self._publish_end(ended.execution)
 
     def _stopped(self, execution: Execution, *, stop_date: dt.datetime, error: str | None, cause: str | None) -> None:
-        """Stop at once, whatever its task is doing: moto waits for the task."""
+        """Stop at once, even while its task runs: moto waits for the task."""
         if execution.exec_status is not ExecutionStatus.RUNNING:
             return
         self._stop(execution, stop_date, error, cause)
         execution.exec_status, execution.stop_date = ExecutionStatus.ABORTED, stop_date
-        self._tell(execution)
+        self._publish_end(execution)
 
-    def _tell(self, execution: Execution) -> None:
-        threading.Thread(target=self._told, args=(event_of(execution),), name="event", daemon=True).start()
+    def _publish_end(self, execution: Execution) -> None:
+        threading.Thread(target=self._publish, args=(event_of(execution),), name="event", daemon=True).start()
 
 
 @cache
 def _syntax(definition: str) -> Any:
-    """The syntax tree of a state machine: to make it takes moto a quarter of a second."""
+    """Return the syntax tree of a state machine. moto takes a quarter of a second to make one."""
     return _parse(definition)[1]
 
 
 def _parsed(definition: str) -> tuple[Any, Any]:
-    """A program of its own for each execution, and the syntax that all of a state machine share."""
+    """Return a new program for each execution, over the syntax tree that all executions of a state machine share."""
     return Preprocessor().visit(_syntax(definition)), _syntax(definition)
 
 
 def event_of(execution: Execution) -> Event:
-    """The event that says how an execution has ended."""
+    """Return the event that says how an execution ended."""
     status = execution.exec_status
     succeeded = status is ExecutionStatus.SUCCEEDED
     detail = {

@@ -1,4 +1,4 @@
-"""What AWS Lambda knows: functions with their versions, aliases and settings of asynchronous invocation."""
+"""The state of AWS Lambda: functions with their versions, aliases and settings for asynchronous invocation."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ EVENT_AGE_S_DEFAULT: Final = 6 * 3600
 
 
 class NoSuchFunction(Exception):  # noqa: N818 - it is an answer to a request
-    """There is no function, version or alias of that name."""
+    """The function, version or alias does not exist."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """Code and settings as published; ``number`` is ``$LATEST`` before that."""
+    """Code and settings. ``number`` is ``$LATEST`` before they are published."""
 
     function: str
     number: str
@@ -43,7 +43,7 @@ class Version:
 
 @dataclass(frozen=True)
 class InvokeConfig:
-    """How often and how long an event is tried, and who is told of its end."""
+    """How often and how long an event is retried, and which destinations get its result."""
 
     retries_max: int = RETRIES_DEFAULT
     event_age_s_max: int = EVENT_AGE_S_DEFAULT
@@ -53,7 +53,7 @@ class InvokeConfig:
 
 @dataclass
 class Function:
-    """A function; ``reserved`` limits how many of its invocations run at once."""
+    """A function. At most ``reserved`` of its invocations run at once."""
 
     name: str
     latest: Version
@@ -68,17 +68,17 @@ class Function:
         return function_arn(self.name)
 
     def publish(self) -> Version:
-        """Make a version of what is latest."""
+        """Publish the latest code and settings as a new version."""
         self.published += 1
         version = replace(self.latest, number=str(self.published))
         self.versions[version.number] = version
         return version
 
     def version(self, qualifier: str) -> Version:
-        """The version that a number, an alias or ``$LATEST`` names.
+        """Return the version that a number, an alias or ``$LATEST`` names.
 
         Raises:
-            NoSuchFunction: none.
+            NoSuchFunction: it does not exist.
         """
         number = self.aliases.get(qualifier, qualifier)
         if number == LATEST:
@@ -108,10 +108,10 @@ class Functions:
             self._known.pop(name, None)
 
     def find(self, named: str, qualifier: str | None = None) -> tuple[Function, str]:
-        """The function of a name or an ARN, and the qualifier, which may be the ARN's own.
+        """Return a function by name or ARN, and the qualifier, which may be part of the ARN.
 
         Raises:
-            NoSuchFunction: none.
+            NoSuchFunction: it does not exist.
         """
         parts = named.split(":")
         if named.startswith("arn:"):
@@ -123,5 +123,5 @@ class Functions:
 
 
 def function_arn(name: str) -> str:
-    """The unqualified ARN of a function."""
+    """Return the unqualified ARN of a function."""
     return arn("lambda", f"function:{name}")

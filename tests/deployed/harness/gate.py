@@ -1,6 +1,6 @@
-"""The door of the cloud, a WSGI application: every request is read, judged by IAM, and answered in turn.
+"""The entrance of the cloud, a WSGI application: each request is parsed, authorized by IAM and answered in turn.
 
-moto is exact for one request at a time only. Lambda's requests are answered by our own service, and hold nobody up.
+moto is exact only for one request at a time. Our own service answers Lambda's requests, and blocks no other request.
 """
 
 import json
@@ -11,22 +11,22 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from tests.deployed.harness.access import Access, Principal, Refused, UnknownCaller
-from tests.deployed.harness.calls import Call, read_call
-from tests.deployed.harness.lambda_api import Answer, LambdaApi
+from tests.deployed.harness.calls import AwsCall, read_call
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.lambda_api import ApiResponse, LambdaApi
 from tests.deployed.harness.needs import Need, needs_of
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.resources import BUCKET_POLICIES, encryption_key
-from tests.deployed.harness.s3_needs import is_batch_delete, key_action, keys_to_delete, place_of
+from tests.deployed.harness.s3_needs import bucket_and_key, is_batch_delete, key_action, keys_to_delete
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class Gate:
-    """Lets in who may, to moto's ``application`` or to Lambda.
+    """Forwards authorized requests to moto's ``application`` or to Lambda.
 
-    ``encrypted`` says what transport requests count as. The answer of a request that ``loses`` names is lost: it is
-    done, and the caller hears of an error of the service.
+    ``encrypted`` is whether requests count as sent over TLS. The response to a request that ``loses`` selects is lost:
+    the request takes effect, and the caller gets a server error.
     """
 
     def __init__(self, application: Wsgi, access: Access, functions: LambdaApi) -> None:
@@ -36,7 +36,7 @@ class Gate:
         self._turn = threading.Lock()
         self._completed: set[str] = set()
         self.encrypted = True
-        self.loses: Callable[[Call], bool] = lambda _call: False
+        self.loses: Callable[[AwsCall], bool] = lambda _call: False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         call = read_call(environ)
@@ -52,15 +52,15 @@ class Gate:
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
         return [answer.body]
 
-    def _lambda(self, call: Call, principal: Principal) -> Answer:
+    def _lambda(self, call: AwsCall, principal: Principal) -> ApiResponse:
         self._access.check(principal, self._functions.needs(call))
         return self._functions.answer(call)
 
-    def _moto(self, call: Call, principal: Principal) -> Answer:
+    def _moto(self, call: AwsCall, principal: Principal) -> ApiResponse:
         if call.service != "s3":
             self._access.check(principal, needs_of(call))
             return self._forward(call)
-        bucket, key = place_of(call)
+        bucket, key = bucket_and_key(call)
         if is_batch_delete(call):
             return self._delete_several(call, principal, bucket)
         for need in self._s3_needs(call, bucket):
@@ -72,10 +72,10 @@ class Gate:
             answer = s3_error(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.")
         missing = answer.status == HTTPStatus.NOT_FOUND and key is not None and call.method in {"GET", "HEAD"}
         if missing and not self._may(principal, "s3:ListBucket", bucket, None):
-            raise Refused(f"{principal.caller} may not know whether {key} exists")
+            raise Refused(f"{principal.caller} cannot find out if {key} exists")
         return answer
 
-    def _s3_needs(self, call: Call, bucket: str) -> Iterable[Need]:
+    def _s3_needs(self, call: AwsCall, bucket: str) -> Iterable[Need]:
         transport = {"aws:securetransport": ("true" if self.encrypted else "false",)}
         for need in needs_of(call):
             yield Need(need.action, need.resource, {**need.context, **transport})
@@ -87,8 +87,8 @@ class Gate:
         resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key is not None else "")
         return self._access.allows(principal, Need(action, resource), resource_policy=BUCKET_POLICIES.get(bucket))
 
-    def _delete_several(self, call: Call, principal: Principal, bucket: str) -> Answer:
-        """DeleteObjects: each key is judged by itself, and the answer says which were refused."""
+    def _delete_several(self, call: AwsCall, principal: Principal, bucket: str) -> ApiResponse:
+        """Answer DeleteObjects: each key is authorized by itself, and the response lists the refused ones."""
         keys = keys_to_delete(call)
         refused = []
         for key in keys:
@@ -107,10 +107,10 @@ class Gate:
             for key in refused
         )
         body = f'<?xml version="1.0"?><DeleteResult xmlns="{NAMESPACE}">{errors}</DeleteResult>'
-        return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+        return ApiResponse(200, body.encode(), {"Content-Type": "application/xml"})
 
-    def _lost_upload(self, call: Call, bucket: str) -> Answer | None:
-        """moto answers HTTP 500, or completes once more, where S3 says NoSuchUpload."""
+    def _lost_upload(self, call: AwsCall, bucket: str) -> ApiResponse | None:
+        """Return NoSuchUpload as S3 does; moto answers HTTP 500 or completes again."""
         from moto.s3.models import s3_backends
 
         upload = call.query.get("uploadId")
@@ -120,7 +120,7 @@ class Gate:
             return None
         return s3_error(HTTPStatus.NOT_FOUND, "NoSuchUpload", "The specified upload does not exist.")
 
-    def _forward(self, call: Call) -> Answer:
+    def _forward(self, call: AwsCall) -> ApiResponse:
         answered: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
@@ -134,28 +134,28 @@ class Gate:
                 if hasattr(chunks, "close"):
                     chunks.close()
         status, headers = answered
-        return Answer(status, body, headers)
+        return ApiResponse(status, body, headers)
 
 
-def refusal(call: Call, kind: str, message: str) -> Answer:
-    """A refusal in the words of the service that was asked."""
+def refusal(call: AwsCall, kind: str, message: str) -> ApiResponse:
+    """Return a refusal in the format of the called service."""
     status = HTTPStatus.FORBIDDEN
     if call.service == "s3":
         code = "AccessDenied" if kind == "AccessDeniedException" else "InvalidAccessKeyId"
-        return s3_error(status, code, message) if call.method != "HEAD" else Answer(status)
+        return s3_error(status, code, message) if call.method != "HEAD" else ApiResponse(status)
     if call.service == "lambda":
-        return Answer.error(status, kind, message)
+        return ApiResponse.error(status, kind, message)
     if call.parameters.get("Action"):  # the query protocol
         code = "AccessDenied" if kind == "AccessDeniedException" else "InvalidClientTokenId"
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-        return Answer(status, f"<ErrorResponse>{error}</ErrorResponse>".encode(), {"Content-Type": "text/xml"})
+        return ApiResponse(status, f"<ErrorResponse>{error}</ErrorResponse>".encode(), {"Content-Type": "text/xml"})
     body = json.dumps({"__type": kind, "message": message, "Message": message})
-    return Answer(HTTPStatus.BAD_REQUEST, body.encode(), {"Content-Type": "application/x-amz-json-1.0"})
+    return ApiResponse(HTTPStatus.BAD_REQUEST, body.encode(), {"Content-Type": "application/x-amz-json-1.0"})
 
 
-def s3_error(status: int, code: str, message: str) -> Answer:
-    """An error of S3's."""
+def s3_error(status: int, code: str, message: str) -> ApiResponse:
+    """Return an error in S3's format."""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>'
     )
-    return Answer(status, body.encode(), {"Content-Type": "application/xml"})
+    return ApiResponse(status, body.encode(), {"Content-Type": "application/xml"})

@@ -1,4 +1,4 @@
-"""Lambda's API over HTTP: what clients of it ask for here, and the right that each question needs."""
+"""Lambda's API over HTTP: the operations that clients use here, and the permission that each one needs."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from tests.deployed.harness.calls import Call
+from tests.deployed.harness.calls import AwsCall
 from tests.deployed.harness.functions import Function, NoSuchFunction, Version
 from tests.deployed.harness.lambda_service import ASYNC_BYTES_MAX, SYNC_BYTES_MAX, LambdaService, Throttled
 from tests.deployed.harness.needs import Need
@@ -22,97 +22,97 @@ _PATH: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer over HTTP."""
+class ApiResponse:
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, value: Any, status: int = 200) -> "Answer":
+    def of(cls, value: Any, status: int = 200) -> "ApiResponse":
         return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
     @classmethod
-    def error(cls, status: int, kind: str, message: str, **more: str) -> "Answer":
+    def error(cls, status: int, kind: str, message: str, **more: str) -> "ApiResponse":
         body = json.dumps({"Type": "User", "Message": message, "message": message, **more}).encode()
         return cls(status, body, {"Content-Type": "application/json", "x-amzn-ErrorType": kind})
 
 
 class LambdaApi:
-    """Answers requests of the service ``lambda``."""
+    """Answers requests to the service ``lambda``."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
 
-    def needs(self, call: Call) -> list[Need]:
-        """What the caller must be allowed."""
+    def needs(self, call: AwsCall) -> list[Need]:
+        """Return the permissions that the caller must have."""
         operation, resource = _asked(call)
         return [Need(f"lambda:{operation}", resource)]
 
-    def answer(self, call: Call) -> Answer:
-        """Answer a request that is allowed."""
+    def answer(self, call: AwsCall) -> ApiResponse:
+        """Answer an authorized request."""
         match = _PATH.fullmatch(call.path)
         try:
             if match and match["account"]:
-                return Answer.of({"AccountLimit": _limits(), "AccountUsage": {}})
+                return ApiResponse.of({"AccountLimit": _limits(), "AccountUsage": {}})
             if not match:
-                return Answer.error(404, "UnknownOperationException", call.path)
+                return ApiResponse.error(404, "UnknownOperationException", call.path)
             function, qualifier = self._service.functions.find(match["name"], call.query.get("Qualifier"))
             return self._about(call, match["rest"] or "", function, qualifier)
         except NoSuchFunction as error:
-            return Answer.error(404, "ResourceNotFoundException", f"Function not found: {error}")
+            return ApiResponse.error(404, "ResourceNotFoundException", f"Function not found: {error}")
         except Throttled:
-            return Answer.error(
+            return ApiResponse.error(
                 429,
                 "TooManyRequestsException",
                 "Rate Exceeded.",
                 Reason="ReservedFunctionConcurrentInvocationLimitExceeded",
             )
 
-    def _about(self, call: Call, rest: str, function: Function, qualifier: str) -> Answer:
-        answers: dict[str, Callable[[], Answer]] = {
+    def _about(self, call: AwsCall, rest: str, function: Function, qualifier: str) -> ApiResponse:
+        answers: dict[str, Callable[[], ApiResponse]] = {
             "/invocations": lambda: self._invoke(call, function, qualifier),
-            "": lambda: Answer.of(_function(function, function.version(qualifier))),
-            "/configuration": lambda: Answer.of(_configuration(function.version(qualifier))),
-            "/versions": lambda: Answer.of(
+            "": lambda: ApiResponse.of(_function(function, function.version(qualifier))),
+            "/configuration": lambda: ApiResponse.of(_configuration(function.version(qualifier))),
+            "/versions": lambda: ApiResponse.of(
                 {"Versions": [_configuration(one) for one in (function.latest, *function.versions.values())]}
             ),
-            "/aliases": lambda: Answer.of({"Aliases": [_alias(function, name) for name in function.aliases]}),
+            "/aliases": lambda: ApiResponse.of({"Aliases": [_alias(function, name) for name in function.aliases]}),
             "/event-invoke-config": lambda: _invoke_config(function, qualifier),
         }
         if rest.startswith("/aliases/"):
             name = rest.removeprefix("/aliases/")
             if name not in function.aliases:
                 raise NoSuchFunction(f"{function.arn}:{name}")
-            return Answer.of(_alias(function, name))
+            return ApiResponse.of(_alias(function, name))
         if rest not in answers:
-            return Answer.error(404, "UnknownOperationException", call.path)
+            return ApiResponse.error(404, "UnknownOperationException", call.path)
         return answers[rest]()
 
-    def _invoke(self, call: Call, function: Function, qualifier: str) -> Answer:
+    def _invoke(self, call: AwsCall, function: Function, qualifier: str) -> ApiResponse:
         kind = call.header("x-amz-invocation-type") or "RequestResponse"
         payload = call.body or b"null"
         if len(payload) > (ASYNC_BYTES_MAX if kind == "Event" else SYNC_BYTES_MAX):
-            return Answer.error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
+            return ApiResponse.error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
         try:
             json.loads(payload)
         except ValueError:
-            return Answer.error(400, "InvalidRequestContentException", "Could not parse request body into json")
+            return ApiResponse.error(400, "InvalidRequestContentException", "Could not parse request body into json")
         if kind == "DryRun":
-            return Answer(HTTPStatus.NO_CONTENT)
+            return ApiResponse(HTTPStatus.NO_CONTENT)
         if kind == "Event":
             request_id = self._service.accept(function, qualifier, payload)
-            return Answer(HTTPStatus.ACCEPTED, headers={"x-amzn-RequestId": request_id})
+            return ApiResponse(HTTPStatus.ACCEPTED, headers={"x-amzn-RequestId": request_id})
         request_id = str(uuid.uuid4())
         version, outcome = self._service.invoke(function, qualifier, payload, request_id)
         headers = {"x-amzn-RequestId": request_id, "X-Amz-Executed-Version": version.number}
         if outcome.failed:
             headers["X-Amz-Function-Error"] = "Unhandled"
-        return Answer(HTTPStatus.OK, outcome.payload, headers)
+        return ApiResponse(HTTPStatus.OK, outcome.payload, headers)
 
 
-def _asked(call: Call) -> tuple[str, str]:
+def _asked(call: AwsCall) -> tuple[str, str]:
     match = _PATH.fullmatch(call.path)
     if not match or match["account"]:
         return "GetAccountSettings", "*"
@@ -172,12 +172,12 @@ def _alias(function: Function, name: str) -> dict[str, Any]:
     return {"AliasArn": f"{function.arn}:{name}", "Name": name, "FunctionVersion": function.aliases[name]}
 
 
-def _invoke_config(function: Function, qualifier: str) -> Answer:
+def _invoke_config(function: Function, qualifier: str) -> ApiResponse:
     config = function.invoke_configs.get(qualifier)
     if config is None:
-        return Answer.error(404, "ResourceNotFoundException", f"The function {quote(function.name)} has no config")
+        return ApiResponse.error(404, "ResourceNotFoundException", f"The function {quote(function.name)} has no config")
     destinations = {"OnSuccess": config.on_success, "OnFailure": config.on_failure}
-    return Answer.of(
+    return ApiResponse.of(
         {
             "FunctionArn": f"{function.arn}:{qualifier}",
             "MaximumRetryAttempts": config.retries_max,

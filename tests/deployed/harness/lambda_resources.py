@@ -1,10 +1,11 @@
-"""Lambda's resources as CloudFormation makes, changes and deletes them: kept in our own `Functions`, not in moto."""
+"""Lambda's resources for CloudFormation to create, update and delete: kept in our own `Functions`, not in moto."""
 
 import contextlib
 from typing import Any, Final, Self
 
 from moto.core.common_models import CloudFormationModel
 
+from tests.deployed.harness.created_resource import CreatedResource
 from tests.deployed.harness.functions import (
     EVENT_AGE_S_DEFAULT,
     LATEST,
@@ -15,12 +16,11 @@ from tests.deployed.harness.functions import (
     NoSuchFunction,
     Version,
 )
-from tests.deployed.harness.made import Made
 
 FUNCTIONS: Final = Functions()
 
 
-class FunctionResource(Made, CloudFormationModel):  # type: ignore[misc]
+class FunctionResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_name_type() -> str:
         return "FunctionName"
@@ -74,7 +74,7 @@ def _latest(name: str, properties: dict[str, Any]) -> Version:
     )
 
 
-class VersionResource(Made, CloudFormationModel):  # type: ignore[misc]
+class VersionResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::Lambda::Version"
@@ -91,7 +91,7 @@ class VersionResource(Made, CloudFormationModel):  # type: ignore[misc]
             function.versions.pop(number)
 
 
-class AliasResource(Made, CloudFormationModel):  # type: ignore[misc]
+class AliasResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::Lambda::Alias"
@@ -108,11 +108,11 @@ class AliasResource(Made, CloudFormationModel):  # type: ignore[misc]
         return cls.create_from_cloudformation_json("", cloudformation_json)
 
     def delete(self, *_: str) -> None:
-        """Gone with its function."""
+        """Do nothing: it is deleted with its function."""
 
 
-class InvokeConfigResource(Made, CloudFormationModel):  # type: ignore[misc]
-    """Its properties that name it, FunctionName and Qualifier, replace it; what is replaced may be retained."""
+class InvokeConfigResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
+    """A change of FunctionName or Qualifier replaces it; the replaced one may be retained."""
 
     @staticmethod
     def cloudformation_type() -> str:
@@ -123,13 +123,13 @@ class InvokeConfigResource(Made, CloudFormationModel):  # type: ignore[misc]
         properties = made_of["Properties"]
         function, _qualifier = FUNCTIONS.find(properties["FunctionName"])
         qualifier = str(properties["Qualifier"])
-        function.version(qualifier)  # as AWS: it must exist
-        told = properties.get("DestinationConfig", {})
+        function.version(qualifier)  # as on AWS: it must exist
+        destinations = properties.get("DestinationConfig", {})
         function.invoke_configs[qualifier] = InvokeConfig(
             retries_max=int(properties.get("MaximumRetryAttempts", RETRIES_DEFAULT)),
             event_age_s_max=int(properties.get("MaximumEventAgeInSeconds", EVENT_AGE_S_DEFAULT)),
-            on_success=told.get("OnSuccess", {}).get("Destination"),
-            on_failure=told.get("OnFailure", {}).get("Destination"),
+            on_success=destinations.get("OnSuccess", {}).get("Destination"),
+            on_failure=destinations.get("OnFailure", {}).get("Destination"),
         )
         return cls(f"{function.name}|{qualifier}")
 

@@ -1,7 +1,7 @@
-"""AWS Lambda: invocations, synchronous and asynchronous, as AWS documents them.
+"""AWS Lambda: synchronous and asynchronous invocations, as AWS documents them.
 
-Asynchronous delivery is at least once: a test can ask for doubled and for late events. Retries, event age, throttling,
-destinations and dead letters follow the settings of the qualifier that was invoked; the right to send is the sender's.
+Asynchronous delivery is at least once: a test can ask for duplicate and late events. Retries, event age, throttling,
+destinations and dead letters follow the settings of the invoked qualifier; the function's own role sends the records.
 Source: Lambda Developer Guide, "Invoking a function asynchronously", "Capturing records of asynchronous invocations".
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from tests.deployed.harness.environment import Outcome, until_deadline_ms
+from tests.deployed.harness.environment import InvocationOutcome, until_deadline_ms
 from tests.deployed.harness.environments import Closed, Environments
 from tests.deployed.harness.functions import Function, Functions, InvokeConfig, Version
 from tests.deployed.harness.runtime_api import Invocation
@@ -31,12 +31,12 @@ THROTTLED_S: Final = 0.2  # AWS: one second, growing to five minutes
 
 
 class Throttled(Exception):  # noqa: N818 - it is an answer to a request
-    """No concurrency is left."""
+    """All concurrency is in use."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How unkindly events are delivered: chances of a double and of a delay, which is up to ``late_s_max``."""
+    """How badly events are delivered: the chances of a duplicate and of a delay of at most ``late_s_max``."""
 
     seed: int = 0
     doubled: float = 0.0
@@ -46,7 +46,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Event:
-    """An asynchronous invocation that has been accepted."""
+    """An accepted asynchronous invocation."""
 
     request_id: str
     function: Function
@@ -63,7 +63,7 @@ class Event:
 
 @dataclass
 class LambdaService:
-    """All functions of the cloud, and their invocations. ``client`` makes a client with a role's rights."""
+    """All functions of the cloud, and their invocations. ``client`` makes a client with a role's permissions."""
 
     functions: Functions
     environments: Environments
@@ -76,7 +76,9 @@ class LambdaService:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def invoke(self, function: Function, qualifier: str, payload: bytes, request_id: str) -> tuple[Version, Outcome]:
+    def invoke(
+        self, function: Function, qualifier: str, payload: bytes, request_id: str
+    ) -> tuple[Version, InvocationOutcome]:
         """Invoke and wait for the outcome.
 
         Raises:
@@ -91,7 +93,7 @@ class LambdaService:
         return version, outcome
 
     def accept(self, function: Function, qualifier: str, payload: bytes) -> str:
-        """Accept an event, to be delivered at least once; return its request id.
+        """Accept an event for delivery at least once; return its request ID.
 
         Raises:
             NoSuchFunction
@@ -110,14 +112,14 @@ class LambdaService:
         return event.request_id
 
     def settle(self, within_s: float) -> None:
-        """Wait until every event that was accepted has been dealt with.
+        """Wait until every accepted event is processed.
 
         Raises:
             TimeoutError: that takes longer.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: not self._pending, within_s):
-                raise TimeoutError(f"{self._pending} events are still under way")
+                raise TimeoutError(f"{self._pending} events are still being processed")
 
     @contextlib.contextmanager
     def _concurrency(self, function: Function) -> Iterator[None]:
@@ -155,20 +157,22 @@ class LambdaService:
                 continue
             tries += 1
             if not outcome.failed:
-                return self._tell(event, event.config.on_success, "Success", tries, outcome)
+                return self._send_record(event, event.config.on_success, "Success", tries, outcome)
             if tries > event.config.retries_max:
                 return self._give_up(event, "RetriesExhausted", tries, outcome)
             time.sleep(RETRY_S)
 
-    def _give_up(self, event: Event, condition: str, tries: int, outcome: Outcome | None) -> None:
-        self._tell(event, event.config.on_failure, condition, tries, outcome)
+    def _give_up(self, event: Event, condition: str, tries: int, outcome: InvocationOutcome | None) -> None:
+        self._send_record(event, event.config.on_failure, condition, tries, outcome)
         if event.version.dead_letters:
             attributes = {"RequestID": event.request_id, "ErrorCode": "200"}
             if outcome:
                 attributes["ErrorMessage"] = str(json.loads(outcome.payload).get("errorMessage", ""))[:1024]
             self._queue(event, event.version.dead_letters, event.payload.decode(), attributes)
 
-    def _tell(self, event: Event, destination: str | None, condition: str, tries: int, outcome: Outcome | None) -> None:
+    def _send_record(
+        self, event: Event, destination: str | None, condition: str, tries: int, outcome: InvocationOutcome | None
+    ) -> None:
         if destination is None:
             return
         record = record_of(event, condition, tries, outcome)
@@ -192,8 +196,8 @@ class LambdaService:
             self.undelivered.append(f"{event.arn} → {queue_arn}: {error}")
 
 
-def record_of(event: Event, condition: str, tries: int, outcome: Outcome | None) -> bytes:
-    """The record that a destination is sent; without the payloads where it would be too large."""
+def record_of(event: Event, condition: str, tries: int, outcome: InvocationOutcome | None) -> bytes:
+    """Return the record for a destination, without the payloads if it would be too large."""
     context = {
         "requestId": event.request_id,
         "functionArn": event.arn,

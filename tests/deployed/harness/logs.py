@@ -1,4 +1,4 @@
-"""What functions print, written to their log groups with the rights of their own roles, as Lambda does."""
+"""Write what functions print to their log groups, with the permissions of their own roles, as Lambda does."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ GATHER_S: Final = 0.05
 
 
 class LogStream:
-    """One environment's stream. Lines are gathered for a moment, and lost where the role may not write them."""
+    """One environment's stream. It batches lines for a moment, and drops them if the role cannot write them."""
 
     def __init__(self, client: Callable[[], Any], group: str, stream: str) -> None:
         self._client = client
@@ -27,13 +27,13 @@ class LogStream:
         self._writer.start()
 
     def print(self, line: str) -> None:
-        """Take a line."""
+        """Add a line."""
         with self._changed:
             self._lines.append({"timestamp": int(time.time() * 1000), "message": line})
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write the remaining lines, and stop."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

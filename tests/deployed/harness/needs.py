@@ -1,15 +1,15 @@
-"""What a request needs: actions on resources, service by service.
+"""Which permissions a request needs: actions on resources, service by service.
 
-Source: the Service Authorization Reference. An operation that is not written down here needs its own action on ``*``,
-which only a policy for everything has.
+Source: the Service Authorization Reference. An operation that is not listed here needs its own action on ``*``, which
+only a policy for everything allows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.deployed.harness.calls import Call
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.calls import AwsCall
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 from tests.deployed.harness.policies import Context
 from tests.deployed.harness.s3_needs import s3_needs
 
@@ -18,29 +18,29 @@ IAM_NAMES = {"monitoring": "cloudwatch"}
 
 @dataclass(frozen=True)
 class Need:
-    """One action on one resource, with what conditions may ask about it."""
+    """One action on one resource, with the context for conditions."""
 
     action: str
     resource: str
     context: Context = field(default_factory=dict)
 
 
-def needs_of(call: Call) -> tuple[Need, ...]:
-    """All that the caller must be allowed to do."""
+def needs_of(call: AwsCall) -> tuple[Need, ...]:
+    """Return all permissions that the caller must have."""
     finder = _FINDERS.get(call.service)
     return tuple(finder(call)) if finder else (_plain(call, "*"),)
 
 
 def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
-    """The name of a resource of this account."""
+    """Return the ARN of a resource in this account."""
     return f"arn:{PARTITION}:{service}:{region}:{account}:{resource}"
 
 
-def _plain(call: Call, resource: str, **context: tuple[str, ...]) -> Need:
+def _plain(call: AwsCall, resource: str, **context: tuple[str, ...]) -> Need:
     return Need(f"{IAM_NAMES.get(call.service, call.service)}:{call.operation}", resource, context)
 
 
-def _s3(call: Call) -> Iterator[Need]:
+def _s3(call: AwsCall) -> Iterator[Need]:
     for action, bucket, key, context in s3_needs(call):
         yield Need(action, f"arn:{PARTITION}:s3:::{bucket}" + (f"/{key}" if key is not None else ""), context)
 
@@ -49,7 +49,7 @@ def _table(name: str) -> str:
     return name if name.startswith("arn:") else arn("dynamodb", f"table/{name}")
 
 
-def _dynamodb(call: Call) -> Iterator[Need]:
+def _dynamodb(call: AwsCall) -> Iterator[Need]:
     given = call.parameters
     if call.operation == "TransactWriteItems":
         for item in given["TransactItems"]:
@@ -85,34 +85,34 @@ def _leading_keys(given: Mapping[str, Any]) -> Iterator[str]:
             yield given["ExpressionAttributeValues"][value]["S"]
 
 
-def _states(call: Call) -> Iterator[Need]:
+def _states(call: AwsCall) -> Iterator[Need]:
     named = call.parameters.get("stateMachineArn") or call.parameters.get("executionArn")
     yield _plain(call, named or "*")
 
 
-def _logs(call: Call) -> Iterator[Need]:
+def _logs(call: AwsCall) -> Iterator[Need]:
     group = call.parameters.get("logGroupName") or call.parameters.get("logGroupIdentifier", "")
     group = group.split(":log-group:")[-1].removesuffix(":*")
     stream = call.parameters.get("logStreamName", "") if call.operation != "CreateLogStream" else ""
     yield _plain(call, arn("logs", f"log-group:{group}:log-stream:{stream}"))
 
 
-def _sqs(call: Call) -> Iterator[Need]:
+def _sqs(call: AwsCall) -> Iterator[Need]:
     url = call.parameters.get("QueueUrl", "")
     yield _plain(call, arn("sqs", url.rpartition("/")[2]) if url else "*")
 
 
-def _events(call: Call) -> Iterator[Need]:
+def _events(call: AwsCall) -> Iterator[Need]:
     rule = call.parameters.get("Rule") or call.parameters.get("Name")
     yield _plain(call, arn("events", f"rule/{rule}") if rule else "*")
 
 
-def _kms(call: Call) -> Iterator[Need]:
+def _kms(call: AwsCall) -> Iterator[Need]:
     key = call.parameters.get("KeyId", "*")
     yield _plain(call, key if key.startswith(("arn:", "*")) else arn("kms", f"key/{key}"))
 
 
-def _cloudformation(call: Call) -> Iterator[Need]:
+def _cloudformation(call: AwsCall) -> Iterator[Need]:
     from moto.cloudformation.models import cloudformation_backends
 
     name = str(call.parameters.get("StackName", ""))
@@ -121,7 +121,7 @@ def _cloudformation(call: Call) -> Iterator[Need]:
     yield _plain(call, known or (arn("cloudformation", f"stack/{name}/") if name else "*"))
 
 
-def _iam(call: Call) -> Iterator[Need]:
+def _iam(call: AwsCall) -> Iterator[Need]:
     given = call.parameters
     source = given.get("PolicySourceArn") or given.get("PolicyArn")
     if call.operation == "GetUser" and "UserName" not in given:
@@ -130,12 +130,12 @@ def _iam(call: Call) -> Iterator[Need]:
     yield _plain(call, source or (arn("iam", named[0], region="") if named else "*"))
 
 
-def _sts(call: Call) -> Iterator[Need]:
-    if call.operation != "GetCallerIdentity":  # which is always allowed
+def _sts(call: AwsCall) -> Iterator[Need]:
+    if call.operation != "GetCallerIdentity":  # always allowed
         yield _plain(call, call.parameters.get("RoleArn", "*"))
 
 
-_FINDERS: dict[str, Callable[[Call], Iterable[Need]]] = {
+_FINDERS: dict[str, Callable[[AwsCall], Iterable[Need]]] = {
     "s3": _s3,
     "dynamodb": _dynamodb,
     "states": _states,

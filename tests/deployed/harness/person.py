@@ -1,4 +1,4 @@
-"""Somebody who uses the command on a deployed stack, with the rights of the stack's SubmitPolicy and no others."""
+"""A user of the command on a deployed stack, who has only the permissions of the stack's SubmitPolicy."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ Finished = subprocess.CompletedProcess[str]
 
 @dataclass
 class Person:
-    """Runs commands in ``folder``; inputs and outputs have prefixes of their own in ``inputs`` and ``outputs``."""
+    """Runs commands in ``folder``. Inputs and outputs get their own prefixes in ``inputs`` and ``outputs``."""
 
     stack: Stack
     credentials: dict[str, str]
@@ -37,21 +37,21 @@ class Person:
         return path
 
     def upload(self, *texts: str) -> str:
-        """Upload an object for each text; return the URI of all."""
+        """Upload an object for each text; return the URI of their prefix."""
         prefix = f"in-{next(self.numbers)}"
         for number, text in enumerate(texts):
             self.s3.put_object(Bucket=self.inputs, Key=f"{prefix}/{number}.txt", Body=text.encode())
         return f"s3://{self.inputs}/{prefix}/"
 
     def output(self) -> str:
-        """The URI of an output that nobody has used."""
+        """Return the URI of an unused output."""
         return f"s3://{self.outputs}/out-{next(self.numbers)}/"
 
     def run(self, *arguments: str | Path, expect: int | None = 0) -> Finished:
         """Run ``s3mr …`` on the stack, to its end.
 
         Raises:
-            AssertionError: it ends with another status than ``expect``.
+            AssertionError: the exit status is not ``expect``.
         """
         ran = self.commands.run(
             [*arguments, "--stack", self.stack.name],
@@ -67,7 +67,7 @@ class Person:
         return finished
 
     def ask(self, *arguments: str | Path, expect: int | None = 0) -> Any:
-        """Run a command with ``--json`` and return what it answers."""
+        """Run a command with ``--json`` and return its result."""
         return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
 
     def run_all(self, commands: Sequence[Sequence[str | Path]]) -> None:
@@ -91,15 +91,15 @@ class Person:
                 assert process.returncode == 0, said
 
     def submit(self, *arguments: str | Path) -> str:
-        """Submit a job and return its id."""
+        """Submit a job and return its ID."""
         return self.run("submit", *arguments).stdout.strip()
 
     def names(self, output: str) -> list[str]:
-        """The names of an output's objects."""
+        """Return the names of an output's objects."""
         return [key.rpartition("/")[2] for key in self._keys(output)]
 
     def lines(self, output: str) -> list[str]:
-        """The lines of a committed output, part by part."""
+        """Return the lines of a committed output, part by part."""
         assert "_SUCCESS" in self.names(output)
         found = []
         for key in self._keys(output):
@@ -108,14 +108,14 @@ class Person:
         return found
 
     def uploads(self, output: str, part: str = "part-") -> list[tuple[str, str]]:
-        """The open uploads of an output's parts, or of one: key and id."""
+        """Return key and ID of each open upload of an output, or of one part."""
         bucket, _, prefix = output.removeprefix("s3://").partition("/")
         found = self.s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix + part).get("Uploads", [])
         return [(one["Key"], one["UploadId"]) for one in found]
 
     @property
     def s3(self) -> Any:
-        """S3, with all rights."""
+        """A client for S3 with all permissions."""
         return self.stack.cloud.administrators("s3")
 
     def _keys(self, output: str) -> list[str]:
@@ -131,6 +131,6 @@ class Person:
 
 
 def environment(credentials: dict[str, str]) -> dict[str, str]:
-    """The variables of a command that acts as a user of the cloud."""
+    """Return the environment variables of a command that acts as a user of the cloud."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3MR_", "PYTHON"))}
     return {**ours, **credentials, "AWS_EC2_METADATA_DISABLED": "true"}

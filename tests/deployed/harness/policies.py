@@ -1,7 +1,7 @@
-"""IAM's judgement of one action on one resource: explicit deny, then allow, else refused.
+"""Evaluate IAM policies for one action on one resource: explicit deny, then allow, else refused.
 
-Exact for what templates by hand use: Action, Resource, wildcards, and the condition operators below. What it does
-not know it refuses to judge, loudly. moto's own judgement looks at no resource for most services.
+It is exact for the elements that hand-written templates use: Action, Resource, wildcards, and the condition operators
+below. Anything else raises an error. moto's own evaluation ignores the resource for most services.
 Source: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements".
 """
 
@@ -27,7 +27,7 @@ class Right:
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of a policy; its name is its Sid, or its number."""
+    """A statement of a policy. Its name is its Sid, or its number."""
 
     policy: str
     name: str
@@ -38,13 +38,13 @@ class Statement:
     anyone: bool
 
     def rights(self) -> Iterator[Right]:
-        """Every pair of action and resource that it names."""
+        """Return every pair of action and resource that it names."""
         for action in self.actions:
             for resource in self.resources:
                 yield Right(self.policy, self.name, action, resource)
 
     def matching(self, action: str, resource: str, context: Context) -> tuple[Right, ...]:
-        """The rights of this statement that speak of ``action`` on ``resource``."""
+        """Return the rights of this statement that match ``action`` on ``resource``."""
         matches = tuple(
             right
             for right in self.rights()
@@ -55,14 +55,14 @@ class Statement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether an action is allowed, and by which rights; or by which it is denied, if any says so."""
+    """Whether an action is allowed, with the rights that allow or deny it."""
 
     allowed: bool
     rights: tuple[Right, ...]
 
 
 def judge(statements: Iterable[Statement], action: str, resource: str, context: Context) -> Judgement:
-    """Judge by all policies that apply to a caller."""
+    """Evaluate all policies that apply to a caller."""
     allowing: tuple[Right, ...] = ()
     denying: tuple[Right, ...] = ()
     for statement in statements:
@@ -81,7 +81,7 @@ def read(policy: str, document: str) -> tuple[Statement, ...]:
     """Read a policy document.
 
     Raises:
-        NotImplementedError: it uses an element that is not judged here.
+        NotImplementedError: it uses an element that is not supported here.
     """
     statements = json.loads(document)["Statement"]
     listed = statements if isinstance(statements, list) else [statements]
@@ -91,10 +91,10 @@ def read(policy: str, document: str) -> tuple[Statement, ...]:
 def _statement(policy: str, number: int, given: Mapping[str, Any]) -> Statement:
     known = {"Sid", "Effect", "Action", "Resource", "Condition", "Principal"}
     if unknown := given.keys() - known:
-        raise NotImplementedError(f"{policy}: {sorted(unknown)} of a statement is not judged here")
+        raise NotImplementedError(f"{policy}: {sorted(unknown)} of a statement is not supported here")
     resources = _texts(given.get("Resource", ()))
     if any("${" in resource for resource in resources):
-        raise NotImplementedError(f"{policy}: policy variables are not judged here")
+        raise NotImplementedError(f"{policy}: policy variables are not supported here")
     return Statement(
         policy=policy,
         name=given.get("Sid", f"#{number}"),
@@ -147,9 +147,9 @@ def _key_holds(operator: str, wanted: Sequence[Any], given: Sequence[str] | None
     if plain == "Null":
         return (given is None) == (str(wanted[0]).lower() == "true")
     if plain not in _OPERATORS or quantifier not in ("", "ForAllValues", "ForAnyValue"):
-        raise NotImplementedError(f"condition operator {operator} is not judged here")
+        raise NotImplementedError(f"condition operator {operator} is not supported here")
     negated = "Not" in plain
-    if given is None:  # absent: only negations, IfExists and ForAllValues hold
+    if given is None:  # absent: only negations, IfExists and ForAllValues are met
         return negated or plain != name or quantifier == "ForAllValues"
     texts = [str(text).lower() if isinstance(text, bool) else str(text) for text in wanted]
     matches = (_one_holds(plain, texts, value, negated=negated) for value in given)

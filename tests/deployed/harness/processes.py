@@ -1,7 +1,7 @@
-"""All processes of an environment, found in ``/proc``: to freeze, to thaw, to measure and to kill them.
+"""Find all processes of an environment in ``/proc``, to freeze, thaw, measure and kill them.
 
-They descend from its first one, or carry its mark: an environment variable ``NAME=value`` that they inherit, by which
-those are found whose parents have died before.
+They descend from its first process, or have its mark: an environment variable ``NAME=value`` that they inherit. The
+mark finds processes whose parents have died.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def children() -> Mapping[int, Sequence[int]]:
-    """Every process of the machine that has children, with them."""
+    """Return every process of the machine that has children, with its children."""
     found: dict[int, list[int]] = defaultdict(list)
     for child, parent in _all():
         found[parent].append(child)
@@ -23,7 +23,7 @@ def children() -> Mapping[int, Sequence[int]]:
 
 
 def family(pid: int, running: Mapping[int, Sequence[int]] | None = None) -> list[int]:
-    """A process and all that descend from it, parents first; from what was ``running``, or runs now."""
+    """Return a process and all its descendants, parents first. ``running`` defaults to the current processes."""
     known = children() if running is None else running
     found = [pid]
     for member in found:
@@ -32,30 +32,30 @@ def family(pid: int, running: Mapping[int, Sequence[int]] | None = None) -> list
 
 
 def marked(mark: str) -> list[int]:
-    """All processes that carry a mark."""
+    """Return all processes that have a mark."""
     found = []
     for pid, _parent in _all():
-        with contextlib.suppress(OSError):  # gone, or not ours to look into
+        with contextlib.suppress(OSError):  # gone, or not readable by us
             if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 found.append(pid)
     return found
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Send a signal to each that still is."""
+    """Send a signal to each process that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def kill_all(mark: str) -> None:
-    """Kill all that carry a mark, and what descends from them, also those that are born meanwhile."""
-    for number in (signal.SIGSTOP, signal.SIGKILL):  # who is stopped has no more children
+    """Kill all processes with a mark and their descendants, including those that start meanwhile."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # a stopped process starts no more children
         send({pid for found in marked(mark) for pid in family(found)}, number)
 
 
 def private_bytes(pid: int) -> int:
-    """The memory that a process has for itself: what files and shared memory do not account for."""
+    """Return the private memory of a process: without files and shared memory."""
     try:
         _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
     except (FileNotFoundError, ProcessLookupError):
@@ -64,7 +64,7 @@ def private_bytes(pid: int) -> int:
 
 
 def _all() -> Iterator[tuple[int, int]]:
-    """Every process of the machine, with its parent."""
+    """Yield every process of the machine, with its parent."""
     for name in os.listdir("/proc"):  # noqa: PTH208 - a path for each costs
         if name.isdigit():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):

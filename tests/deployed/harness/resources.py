@@ -1,7 +1,7 @@
-"""Resources that moto's CloudFormation lacks, or makes in another way than AWS: registered in their place.
+"""Replace resources that moto's CloudFormation lacks or creates in another way than AWS.
 
-A state machine goes to the backend that executes; a bucket keeps its lifecycle; policies of buckets and queues are kept
-here, where the harness judges by them. Lambda's are in `lambda_resources`.
+A state machine goes to the backend that executes it. A bucket keeps its lifecycle. Policies of buckets and queues are
+kept here, where the harness evaluates them. Lambda's resources are in `lambda_resources`.
 """
 
 import json
@@ -13,21 +13,21 @@ from moto.iam.models import Role
 from moto.logs.models import LogGroup
 from moto.s3.models import FakeBucket, s3_backends
 
-from tests.deployed.harness.made import Made
-from tests.deployed.harness.place import ACCOUNT, PARTITION
+from tests.deployed.harness.constants import ACCOUNT, PARTITION
+from tests.deployed.harness.created_resource import CreatedResource
 
-BUCKET_POLICIES: Final[dict[str, str]] = {}  # not moto's: it denies what a condition would not
-QUEUE_POLICIES: Final[dict[str, str]] = {}  # by the URL of the queue
+BUCKET_POLICIES: Final[dict[str, str]] = {}  # not in moto: moto would deny what a condition allows
+QUEUE_POLICIES: Final[dict[str, str]] = {}  # by queue URL
 
 
 def register() -> None:
-    """Have moto's CloudFormation use every model that has been imported: of this module, and of `lambda_resources`."""
+    """Make moto's CloudFormation use every imported model, of this module and of `lambda_resources`."""
     for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
         cached.cache_clear()
-    LogGroup.get_cfn_attribute = lambda group, _name: f"{group.arn}:*"  # as AWS; moto leaves out the end
+    LogGroup.get_cfn_attribute = lambda group, _name: f"{group.arn}:*"  # as on AWS; moto omits the end
 
 
-class StateMachineResource(Made, CloudFormationModel):  # type: ignore[misc]
+class StateMachineResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::StepFunctions::StateMachine"
@@ -35,7 +35,7 @@ class StateMachineResource(Made, CloudFormationModel):  # type: ignore[misc]
     @classmethod
     def create_from_cloudformation_json(cls, name: str, made_of: Any, account: str, region: str, **_: Any) -> Self:
         properties = made_of["Properties"]
-        name = properties.get("StateMachineName", name)  # which moto looks for under another name
+        name = properties.get("StateMachineName", name)  # moto looks it up under another name
         made = _executing(account, region).create_state_machine(
             name=name, definition=_definition(properties), roleArn=properties["RoleArn"]
         )
@@ -108,7 +108,7 @@ def _lifecycle(properties: dict[str, Any]) -> list[dict[str, Any]]:
     return rules
 
 
-class BucketPolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
+class BucketPolicyResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::S3::BucketPolicy"
@@ -123,7 +123,7 @@ class BucketPolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
         BUCKET_POLICIES.pop(self.physical_resource_id, None)
 
 
-class QueuePolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
+class QueuePolicyResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::SQS::QueuePolicy"
@@ -135,7 +135,7 @@ class QueuePolicyResource(Made, CloudFormationModel):  # type: ignore[misc]
         return cls(name)
 
     def delete(self, *_: str) -> None:
-        """Gone with its queues."""
+        """Do nothing: it is deleted with its queues."""
 
 
 class RoleResource(CloudFormationModel):  # type: ignore[misc]
@@ -168,8 +168,8 @@ class RoleResource(CloudFormationModel):  # type: ignore[misc]
         Role.delete_from_cloudformation_json(name, made_of, account, region)
 
 
-class AlarmResource(Made, CloudFormationModel):  # type: ignore[misc]
-    """Kept for its name alone: nothing measures here."""
+class AlarmResource(CreatedResource, CloudFormationModel):  # type: ignore[misc]
+    """Only its name is kept: nothing is measured here."""
 
     @staticmethod
     def cloudformation_type() -> str:
@@ -180,11 +180,11 @@ class AlarmResource(Made, CloudFormationModel):  # type: ignore[misc]
         return cls(name)
 
     def delete(self, *_: str) -> None:
-        """Nothing is to be done."""
+        """Do nothing."""
 
 
 def encryption_key(bucket: str) -> str | None:
-    """The KMS key that encrypts what is put into a bucket, if one does."""
+    """Return the KMS key that encrypts new objects of a bucket, if it has one."""
     found = s3_backends[ACCOUNT][PARTITION].buckets.get(bucket)
     if found is None or found.encryption is None:
         return None

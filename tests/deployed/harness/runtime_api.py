@@ -1,4 +1,4 @@
-"""Lambda's Runtime API, as AWS's runtime client speaks it: one small HTTP server an environment.
+"""Lambda's Runtime API for AWS's runtime client: one small HTTP server per environment.
 
 Source: Lambda Developer Guide, "Using the Lambda runtime API".
 """
@@ -16,8 +16,8 @@ Kind = Literal["ready", "response", "error", "init_error", "exit"]
 
 
 @dataclass(frozen=True)
-class Happening:
-    """What the runtime said, or what became of its process (then ``body`` says how it ended)."""
+class RuntimeEvent:
+    """A message of the runtime, or the end of its process (then ``body`` says how it ended)."""
 
     kind: Kind
     request_id: str = ""
@@ -43,10 +43,10 @@ class Invocation:
 
 
 class RuntimeApi:
-    """Gives invocations to one runtime, and puts what it answers into ``happenings``."""
+    """Passes invocations to one runtime, and puts the runtime's messages into ``events``."""
 
-    def __init__(self, happenings: "queue.SimpleQueue[Happening]") -> None:
-        self.happenings = happenings
+    def __init__(self, events: "queue.SimpleQueue[RuntimeEvent]") -> None:
+        self.events = events
         self.invocations: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -56,7 +56,7 @@ class RuntimeApi:
         return f"127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        self.invocations.put(None)  # a runtime that still asks is let go
+        self.invocations.put(None)  # unblocks a runtime that waits for an invocation
         self._server.shutdown()
         self._server.server_close()
 
@@ -65,7 +65,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a runtime that is killed breaks off."""
+        """Print nothing: a killed runtime closes its connection."""
 
 
 def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
@@ -76,7 +76,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             if self.path != f"{ROOT}invocation/next":
                 self._answer(404)
                 return
-            api.happenings.put(Happening("ready"))
+            api.events.put(RuntimeEvent("ready"))
             invocation = api.invocations.get()
             if invocation is None:
                 self._answer(410)
@@ -89,7 +89,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             kinds: dict[str, Kind] = {"response": "response", "error": "error"}
             kind = "init_error" if request_id == "init" else kinds[verb]
             self._answer(202, json.dumps({"status": "OK"}).encode())
-            api.happenings.put(Happening(kind, request_id, body))
+            api.events.put(RuntimeEvent(kind, request_id, body))
 
         def _answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
             self.send_response(status)
@@ -100,6 +100,6 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
+            """Print nothing."""
 
     return Handler

@@ -8,7 +8,7 @@ object), S3 User Guide; KMS actions of multipart uploads: re:Post,
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from tests.deployed.harness.calls import Call
+from tests.deployed.harness.calls import AwsCall
 from tests.deployed.harness.policies import Context
 
 S3Need = tuple[str, str, str | None, Context]
@@ -33,15 +33,15 @@ _OBJECT_QUESTIONS = {
 }
 
 
-def place_of(call: Call) -> tuple[str, str | None]:
-    """The bucket, and the key where one is named."""
+def bucket_and_key(call: AwsCall) -> tuple[str, str | None]:
+    """Return the bucket, and the key if the request names one."""
     bucket, _, key = call.path.lstrip("/").partition("/")
     return bucket, key or None
 
 
-def s3_needs(call: Call) -> Iterator[S3Need]:
-    """All actions, each with bucket, key and context."""
-    bucket, key = place_of(call)
+def s3_needs(call: AwsCall) -> Iterator[S3Need]:
+    """Yield all actions, each with bucket, key and context."""
+    bucket, key = bucket_and_key(call)
     if not bucket:
         yield "s3:ListAllMyBuckets", "*", None, {}
     elif key is None:
@@ -50,8 +50,8 @@ def s3_needs(call: Call) -> Iterator[S3Need]:
         yield from _object_needs(call, bucket, key)
 
 
-def keys_to_delete(call: Call) -> list[str]:
-    """The keys of a DeleteObjects request: each is judged by itself."""
+def keys_to_delete(call: AwsCall) -> list[str]:
+    """Return the keys of a DeleteObjects request: each is authorized by itself."""
     return [
         element.text or ""
         for element in ET.fromstring(call.body).iter()  # noqa: S314 - of our own tests
@@ -59,14 +59,14 @@ def keys_to_delete(call: Call) -> list[str]:
     ]
 
 
-def is_batch_delete(call: Call) -> bool:
-    """Whether this is DeleteObjects."""
+def is_batch_delete(call: AwsCall) -> bool:
+    """Check if this is DeleteObjects."""
     return call.method == "POST" and "delete" in call.query
 
 
-def key_action(call: Call) -> str | None:
-    """The action on the bucket's KMS key that S3 takes on the caller's behalf, if the bucket has such a key."""
-    if place_of(call)[1] is None:
+def key_action(call: AwsCall) -> str | None:
+    """Return the action on the bucket's KMS key that S3 takes on the caller's behalf, if the bucket has such a key."""
+    if bucket_and_key(call)[1] is None:
         return None
     if call.method == "GET":
         return "kms:Decrypt" if not call.query.keys() & {"tagging", "acl", "uploadId"} else None
@@ -75,9 +75,9 @@ def key_action(call: Call) -> str | None:
     return "kms:GenerateDataKey" if call.method in ("PUT", "POST") and "tagging" not in call.query else None
 
 
-def _bucket_needs(call: Call, bucket: str) -> Iterator[S3Need]:
+def _bucket_needs(call: AwsCall, bucket: str) -> Iterator[S3Need]:
     if is_batch_delete(call):
-        return  # key by key
+        return  # authorized key by key
     if call.method == "HEAD":
         yield "s3:ListBucket", bucket, None, {}
     elif call.method == "GET":
@@ -89,7 +89,7 @@ def _bucket_needs(call: Call, bucket: str) -> Iterator[S3Need]:
         yield f"s3:{call.method.capitalize()}Bucket{what.capitalize()}", bucket, None, {}
 
 
-def _object_needs(call: Call, bucket: str, key: str) -> Iterator[S3Need]:
+def _object_needs(call: AwsCall, bucket: str, key: str) -> Iterator[S3Need]:
     source = call.header("x-amz-copy-source")
     if source:
         from_bucket, _, from_key = source.lstrip("/").partition("/")

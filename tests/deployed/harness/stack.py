@@ -1,4 +1,4 @@
-"""Stacks of the template in a cloud: made, changed and deleted as `sam deploy` and `sam delete` do."""
+"""Stacks of the template in a cloud: create, update and delete them as `sam deploy` and `sam delete` do."""
 
 import json
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from tests.deployed.harness.building import package
 from tests.deployed.harness.cloud import Cloud
+from tests.deployed.harness.constants import ARCHITECTURE, RUNTIME
 from tests.deployed.harness.lambda_resources import FUNCTIONS
-from tests.deployed.harness.place import ARCHITECTURE, RUNTIME
 from tests.deployed.harness.transforming import Template, transform
 
 ARTIFACTS: Final = "artifacts"
@@ -31,13 +31,13 @@ class Stack:
         return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
 
     def resource(self, logical_id: str) -> str:
-        """The physical id of a resource."""
+        """Return the physical ID of a resource."""
         cloudformation = self.cloud.administrators("cloudformation")
         found = cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId=logical_id)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def update(self, built: Path) -> None:
-        """Deploy again. Functions change before new versions of them are published, which moto would do too early."""
+        """Deploy again. Functions change before their new versions are published; moto would publish too early."""
         new = _transformed(built, self.name, self.parameters)
         functions = {name: new["Resources"][name] for name in _functions(self.template) & _functions(new)}
         between = {**self.template, "Resources": {**self.template["Resources"], **functions}}
@@ -57,7 +57,7 @@ class Stack:
 
 
 def deploy(cloud: Cloud, built: Path, name: str, **parameters: str) -> Stack:
-    """Make a stack of a built template."""
+    """Create a stack of a built template."""
     template = _transformed(built, name, parameters)
     cloud.administrators("cloudformation").create_stack(**_request(name, template, parameters))
     return Stack(cloud, name, template, parameters)

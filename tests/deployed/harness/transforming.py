@@ -1,6 +1,6 @@
-"""A built SAM template → plain CloudFormation, as `sam deploy` and AWS's transform make it.
+"""Convert a built SAM template to plain CloudFormation, as `sam deploy` and AWS's transform do.
 
-Conditions depend on parameters alone and are decided here, because moto leaves holes in lists where one is not met.
+Conditions depend only on parameters. They are decided here, because moto leaves empty list items for unmet conditions.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from tests.deployed.harness.place import ACCOUNT, PARTITION, REGION
+from tests.deployed.harness.constants import ACCOUNT, PARTITION, REGION
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
 Template = dict[str, Any]
 
 
 def transform(built: Path, parameters: Mapping[str, str], stack: str, upload: Callable[[Path], str]) -> Template:
-    """Transform a built template. ``upload`` takes a function's folder and says under which S3 URI it lies."""
+    """Transform a built template. ``upload`` takes a function's folder and returns its S3 URI."""
     template = yaml_parse(built.read_text())
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -68,7 +68,7 @@ def _without_conditions(template: Template, values: Mapping[str, Any]) -> Templa
 
 
 def _evaluate(expression: Any, values: Mapping[str, Any], met: Callable[[str], bool]) -> Any:
-    """The value of a condition's expression."""
+    """Return the value of a condition's expression."""
     if not isinstance(expression, dict):
         return expression if isinstance(expression, list) else str(expression)
     ((function, given),) = expression.items()
@@ -90,7 +90,7 @@ def _evaluate(expression: Any, values: Mapping[str, Any], met: Callable[[str], b
 
 
 def _decide(node: Any, met: Callable[[str], bool]) -> Any:
-    """The template with each Fn::If decided, and nothing where there is no value."""
+    """Return the template with each Fn::If decided and each AWS::NoValue removed."""
     if isinstance(node, dict):
         if "Fn::If" in node:
             name, then, otherwise = node["Fn::If"]

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, in a test; and a job whose tasks wait for a test."""
+"""Wait in a test for a condition; and a job whose tasks wait for the test."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def until(found: Callable[[], T | None], within_s: float = 60.0) -> T:
-    """Return the first answer of ``found`` that is true.
+    """Return the first true result of ``found``.
 
     Raises:
-        TimeoutError: there was none in time.
+        TimeoutError: it was never true in that time.
     """
     end = time.monotonic() + within_s
     while time.monotonic() < end:
@@ -22,7 +22,7 @@ def until(found: Callable[[], T | None], within_s: float = 60.0) -> T:
         if answer:
             return answer
         time.sleep(PAUSE_S)
-    raise TimeoutError(f"not within {within_s} s")
+    raise TimeoutError(f"the condition was not true within {within_s} s")
 
 
 WAITS: Final = """
@@ -44,8 +44,8 @@ WAITS: Final = """
 
 
 @dataclass(frozen=True)
-class Waits:
-    """Where tasks of the job ``WAITS`` say that they have come, and wait with the record ``slow!`` until it is open."""
+class TaskGate:
+    """A folder with which tasks of the job ``WAITS`` report each record, and wait at ``slow!`` until it is open."""
 
     folder: Path
 

@@ -213,7 +213,7 @@ def test_an_input_that_has_changed_or_vanished_is_refused_by_name(place: Place, 
     assert place.newest() == before
 
 
-def test_what_cannot_be_resumed_is_refused(place: Place) -> None:
+def test_a_job_that_cannot_be_resumed_is_refused(place: Place) -> None:
     refused = place.s3mr("resume", "nobody")
     assert refused.returncode == 2
     assert b"there is no job nobody in this table: check --endpoint-url" in refused.stderr

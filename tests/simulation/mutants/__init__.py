@@ -1,7 +1,7 @@
-"""The mutants: each breaks one promise of the protocol, and the simulator must notice every one.
+"""The mutants: each breaks one promise of the protocol, and the simulator must detect every one.
 
-A mutant that survives is a hole in the invariants. Left out are changes that another check makes harmless (two
-checksums over the same bytes, say): they cannot be seen from outside, by anybody.
+A surviving mutant shows a hole in the invariants. Changes that another check makes harmless (for example, two checksums
+over the same bytes) are left out, because they cannot be observed from outside.
 """
 
 from typing import Final
@@ -17,5 +17,5 @@ MUTANTS: Final = (*DECIDING, *LAUNCHING, *REPORTING, *ENDING, *DATA)
 
 
 def named(name: str) -> Mutant:
-    """Return the mutant of that name."""
+    """Return the mutant with that name."""
     return next(one for one in MUTANTS if one.name == name)

@@ -1,4 +1,4 @@
-"""The data plane, broken."""
+"""Mutants of the data plane."""
 
 from typing import Final
 

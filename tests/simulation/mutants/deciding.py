@@ -1,4 +1,4 @@
-"""The fence, the phases and the winners, broken."""
+"""Mutants of the fence, the phases and the winners."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ DECIDING: Final[tuple[Mutant, ...]] = (
     # The fence and the phases.
     mutant("skip-the-epoch", _LEADING, 1, ('"epoch": self.job.epoch + 1', '"epoch": self.job.epoch')),
     mutant(
-        "one-epoch-a-tick",  # as it once was: what a tick read between two writes of another, it could write back
+        "one-epoch-a-tick",  # an old bug: a tick could write back what it read between two writes of another tick
         _LEADING,
         154,
         ("        self.job = job\n", "        self.job = job\n        self._read = job.epoch\n"),

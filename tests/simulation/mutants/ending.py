@@ -1,4 +1,4 @@
-"""The output, what is left behind, and what is resumed, broken."""
+"""Mutants of the output, of cleaning up and of resuming."""
 
 from typing import Final
 
@@ -87,7 +87,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         1,
         ("Success.of(job.spec.job_id, job.counters, parts)", "Success.of(job.spec.job_id, job.map_counters, parts)"),
     ),
-    # What is left behind.
+    # Leftovers.
     mutant(
         "losers-stay-open-after-a-failure",
         _TICKING,
@@ -233,7 +233,7 @@ ENDING: Final[tuple[Mutant, ...]] = (
         223,
         ("if not job.attempts and not self._guarded", "if not job.attempts and not job.cursor and not self._guarded"),
     ),
-    # Submitters, beside others.
+    # Submitters, beside other processes.
     mutant(
         "adopt-beside-a-coordinator",
         _RESUMING,

@@ -1,4 +1,4 @@
-"""Launches, leases and budgets, broken."""
+"""Mutants of launches, leases and budgets."""
 
 from typing import Final
 
@@ -107,7 +107,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         59,
         ("        if stalled or idle or attempts[-1].attempt > 1:\n", "        if idle:\n"),
     ),
-    # Machines that are lost with all that ran on them.
+    # Lost machines.
     mutant(
         "launch-again-what-is-logged-alone",
         _RELAUNCHING,
@@ -120,7 +120,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         1154,
         ("logged = job.launching.attempts if job.launching else ()", "logged = ()"),
     ),
-    # What is counted, and said again.
+    # Counters, and repeated writes.
     mutant(
         "count-new-tasks-alone",
         _TRANSITIONS,
@@ -143,7 +143,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
         113,
         ("live = [one for one in seen.live if one.phase is job.phase]", "live = list(seen.live)"),
     ),
-    # Room, patience and leases.
+    # Capacity, patience and leases.
     mutant("room-counts-tasks", _SCHEDULING, 210, ("free=capacity - len(running)", "free=capacity - len(unfinished)")),
     mutant("the-last-attempt-alone-runs", _RETRYING, 210, ("return Running(running)", "return Running(running[-1:])")),
     mutant(
@@ -167,7 +167,7 @@ LAUNCHING: Final[tuple[Mutant, ...]] = (
             "limits.lease_s(job.spec.task_timeout_s, waiting_s=waiting_s)",
         ),
     ),
-    # Clocks that are set, forwards and back.
+    # Clocks that are set forwards or back.
     mutant(
         "a-clock-never-steps-back",
         "s3mr.worker.execution",

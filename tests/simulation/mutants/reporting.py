@@ -1,4 +1,4 @@
-"""Tokens, reports, and what is believed of them, broken."""
+"""Mutants of tokens, reports and their checks."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
-"""``python -m tests.simulation.scale``: run large jobs in virtual time; print what they cost, as a Markdown table.
+"""``python -m tests.simulation.scale``: run large jobs in virtual time; print their cost as a Markdown table.
 
-Exit 1 if a bound of AWS was exceeded, a job did not succeed, or something was left over. `docs/scale.md` says what is
-measured, and what is not.
+Exit 1 if a limit of AWS was exceeded, a job did not succeed, or something was left over. `docs/scale.md` explains what
+is measured.
 """
 
 import argparse
@@ -22,14 +22,14 @@ Row = tuple[str, Callable[[Measures], str]]
 
 
 def measure(shape: Shape, *, backups: bool = True) -> Measures:
-    """Run a job whose M × R may exceed what submit accepts; without ``backups`` no phase ever has tasks enough."""
+    """Run a job whose M × R may exceed what submit accepts. Without ``backups``, no phase has enough tasks for any."""
     lifted: dict[str, Any] = {"PIECES_MAX": NEVER} if backups else {"PIECES_MAX": NEVER, "BACKUP_TASKS_MIN": NEVER}
     with patch.multiple(limits, **lifted):
         return ScaleWorld(shape).run()
 
 
 def failings(run: Measures) -> list[str]:
-    """Return what was not as it must be."""
+    """Return the failed expectations."""
     failed = [] if run.job.phase is Phase.SUCCEEDED else [f"the job has {run.job.phase}: {run.job.failure}"]
     return failed + run.meter.exceeded() + [f"left over: {name}" for name in run.left_over[:3]]
 

@@ -1,4 +1,4 @@
-"""What is measured: sizes against AWS's bounds, requests, CPU time by who computes, and the peak of memory."""
+"""Measure sizes against AWS's limits, requests, CPU time by component, and peak memory."""
 
 import time
 import tracemalloc
@@ -12,7 +12,7 @@ from s3mr import limits
 
 T = TypeVar("T")
 
-#: What AWS allows (and `limits`, where s3mr allows less), by what is measured.
+#: The limits of AWS (or of `limits`, if lower), by the measured quantity.
 BOUNDS: Final = {
     "item, bytes": limits.ITEM_BYTES_MAX,
     "page of a query, bytes": limits.MIB,
@@ -31,7 +31,7 @@ BOUNDS: Final = {
 
 
 class Meter:
-    """The largest of everything, requests by who asks, and CPU seconds by who computes."""
+    """The largest value of each quantity, requests by component, and CPU seconds by component."""
 
     def __init__(self) -> None:
         self.largest: dict[str, float] = dict.fromkeys(BOUNDS, 0)
@@ -47,9 +47,9 @@ class Meter:
 
     @contextmanager
     def charging(self, who: str) -> Iterator[str]:
-        """Charge to ``who``, and meanwhile to nobody else: of accounts within accounts only the inner one runs.
+        """Charge CPU time to ``who``, and pause the account that is charged now.
 
-        Gives the one whose account rests.
+        Yields the paused account.
         """
         before = self._switch(who)
         try:
@@ -66,7 +66,7 @@ class Meter:
 
 @dataclass(slots=True)
 class Sample:
-    """CPU seconds of a kind of call, and the peak of its memory; no call counts in both."""
+    """CPU seconds of a kind of call, and its peak memory. A call counts for only one of them."""
 
     calls: int = 0
     timed: int = 0
@@ -75,7 +75,7 @@ class Sample:
     peak_bytes: int = 0
 
     def count(self, seconds: float, peak_bytes: int | None) -> None:
-        """Count a call; ``peak_bytes`` is not None where its memory was traced, which makes it slow."""
+        """Count a call. ``peak_bytes`` is not None if its memory was traced, which makes it slow."""
         self.calls += 1
         if peak_bytes is None:
             self.timed += 1
@@ -86,12 +86,12 @@ class Sample:
 
     @property
     def each_s(self) -> float:
-        """The CPU seconds of one call, as far as those that were timed tell."""
+        """Return the CPU seconds of one call, over the calls that were timed."""
         return self.timed_s / self.timed if self.timed else 0.0
 
 
 def traced(step: Callable[[], T]) -> tuple[int, T]:
-    """Return how much memory Python allocated for ``step`` at its peak, and what it returned."""
+    """Return how much memory Python allocated for ``step`` at its peak, and its result."""
     tracemalloc.start()
     try:
         answer = step()

@@ -1,8 +1,8 @@
-"""Services that count: what a coordinator asks of DynamoDB and S3, what it costs them, and how large it gets.
+"""Services that count a coordinator's requests to DynamoDB and S3, their cost, and the sizes that they reach.
 
-`TableClient` stands below the real `DynamoDBJobStore`, so its requests, items and pages are the real ones. Items are
-kept packed and handed out anew: who reads them pays for their memory, as with the service. (It also keeps Python's
-garbage collector from walking the table whenever the coordinator allocates.)
+`TableClient` is below the real `DynamoDBJobStore`, so requests, items and pages are the real ones. Items are kept
+packed and unpacked for each read: the reader pays for their memory, as with the service. (This also keeps Python's
+garbage collector from scanning the table whenever the coordinator allocates.)
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from s3mr.errors import InvariantError
 from tests.simulation.scale.meter import Meter
 
 PAGE_BYTES: Final = limits.MIB
-#: Virtual seconds that a request takes the coordinator.
+#: Virtual seconds that a coordinator's request takes.
 QUERY_PAGE_S: Final = 0.020
 DYNAMODB_S: Final = 0.005
 S3_S: Final = 0.030
@@ -37,7 +37,7 @@ CONDITIONS: Final[dict[str, Callable[[Item | None, Item], bool]]] = {
 
 
 class Table:
-    """All items, packed: by partition and sort key, with what they weigh. Pieces that are equal are kept once."""
+    """All items, packed: by partition and sort key, with their size. Equal pieces are stored once."""
 
     def __init__(self, meter: Meter, now: Callable[[], float]) -> None:
         self.lock = RLock()
@@ -50,7 +50,7 @@ class Table:
         return sum(sk.startswith(prefix) for sk in self.partitions[pk])
 
     def pages(self, pk: str, prefix: str, *, forward: bool) -> Iterator[list[str]]:
-        """Yield the sort keys that begin with ``prefix``, as many at a time as fit into one page; one page at least."""
+        """Yield the sort keys that begin with ``prefix``, in pages as large as allowed; at least one page."""
         partition, page, page_bytes = self.partitions[pk], list[str](), 0
         for sk in sorted((sk for sk in partition if sk.startswith(prefix)), reverse=not forward):
             size_bytes = partition[sk][2] if sk in partition else 0
@@ -92,7 +92,7 @@ class Table:
 
 
 class TableClient:
-    """DynamoDB's client as far as `DynamoDBJobStore` needs it; ``pause`` lets a request's time pass."""
+    """The part of DynamoDB's client that `DynamoDBJobStore` needs. ``pause`` advances time for a request."""
 
     def __init__(self, table: Table, meter: Meter, pause: Callable[[float], object]) -> None:
         self._table, self._meter, self._pause = table, meter, pause
@@ -105,7 +105,7 @@ class TableClient:
             return {}
 
     def update_item(self, **asked: Any) -> dict[str, Any]:
-        """Add a failure to a live attempt: the one update that there is."""
+        """Add a failure to a live attempt: the only update that occurs."""
         with self._request(DYNAMODB_S):
             values = asked["ExpressionAttributeValues"]
             self._check(asked["Key"], asked["ConditionExpression"], values)
@@ -157,7 +157,7 @@ class TableClient:
         for names in self._table.pages(pk, prefix, forward=asked["ScanIndexForward"]):
             with self._request(QUERY_PAGE_S):
                 read = [self._table.read(pk, sk) for sk in names]
-                page = [item for item in read if item is not None]  # a query is no snapshot: some may be gone
+                page = [item for item in read if item is not None]  # a query is not a snapshot: some items may be gone
                 size_bytes = sum(map(item_bytes, page))
                 self._meter.see("page of a query, bytes", size_bytes)
                 self._table.spend("reads", pk, max(1, -(-size_bytes // (4 * limits.KIB))))
@@ -186,7 +186,7 @@ class TableClient:
 
 
 class Objects:
-    """The stack's bucket. Of what workers and the barrier write it knows the sizes only."""
+    """The stack's bucket. It stores only the sizes of objects from workers and the barrier."""
 
     def __init__(self, meter: Meter, pause: Callable[[float], object]) -> None:
         self.sizes: dict[str, int] = {}
@@ -233,7 +233,7 @@ class Objects:
 
 
 def item_bytes(item: Item) -> int:
-    """Return what an item weighs (DynamoDB developer guide, "DynamoDB item sizes and formats")."""
+    """Return the size of an item (DynamoDB developer guide, "DynamoDB item sizes and formats")."""
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
 
 

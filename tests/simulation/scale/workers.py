@@ -1,4 +1,4 @@
-"""Workers that only take their time: a duration, drawn from the seed, and the report of a task that lost nothing."""
+"""Workers that only take time: a duration, drawn from the seed, and the report of a task that lost nothing."""
 
 import json
 import tracemalloc
@@ -28,10 +28,10 @@ MEDIAN_S: Final = {Phase.MAP: 20.0, Phase.REDUCE: 30.0}
 SPREAD: Final = 0.25  # sigma of the lognormal distribution
 STRAGGLERS: Final = 0.01
 SLOWER: Final = 10.0
-#: Virtual seconds on the way.
+#: Virtual seconds of transit.
 START_S: Final = 0.100  # from the invocation to the worker's start
 REPORT_S: Final = 0.100  # from the worker's end until its report is recorded
-RECORDS_TRACED: Final = 100  # one of so many has its memory measured, and its time left out
+RECORDS_TRACED: Final = 100  # every n-th has its memory measured, without its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Shape:
 
 
 def duration_s(seed: int, request: TaskRequest) -> float:
-    """Return how long an attempt takes: the same whenever, and wherever, it is asked for."""
+    """Return how long an attempt takes, always the same for the same attempt."""
     random = Random(f"{seed}/{request.phase}/{request.task}/{request.attempt}")
     slower = SLOWER if random.random() < STRAGGLERS else 1.0
     drawn_s = random.lognormvariate(log(MEDIAN_S[request.phase]), SPREAD) * slower
@@ -76,7 +76,7 @@ class Workers:
         self._random = Random(f"s3mr/scale/{shape.seed}")
 
     def hex(self, digits: int) -> str:
-        """Draw digits (the `Entropy` port)."""
+        """Return digits (the `Entropy` port)."""
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"
 
     def invoke(self, request: TaskRequest) -> None:
@@ -102,7 +102,7 @@ class Workers:
         self._loop.after(REPORT_S, partial(self._record, event))
 
     def _record(self, event: str) -> None:
-        under_trace = tracemalloc.is_tracing()  # a tick's memory is: its time does not count, nor does this one's
+        under_trace = tracemalloc.is_tracing()  # memory of a tick is measured: no time counts
         chosen = not under_trace and self.records.calls % RECORDS_TRACED == 0
         began_s = self._meter.cpu_s["record"]
         with self._meter.charging("record"):
@@ -154,7 +154,7 @@ class Workers:
 
     @cached_property
     def _row(self) -> tuple[list[Piece], bytes]:
-        """The pieces of any map task: all wrote the same, or their manifests would not fit into this machine."""
+        """Return the pieces of any map task: all wrote the same, because real ones would not fit into memory."""
         draw = self._random.randrange
         row = [Piece(draw(1_000, 60_000), draw(10, 1_000), draw(2**32)) for _ in range(self._shape.reducers)]
         return row, pack_pieces(row)

@@ -1,7 +1,7 @@
-"""One large job in virtual time, without faults: coordinator and table adapter are the real ones, workers are not.
+"""One large job in virtual time, without faults. Coordinator and table adapter are real, workers are simulated.
 
 A worker is a duration, drawn from the seed, and the report of a task that found its input and lost nothing. While the
-coordinator waits for an answer or sleeps, whatever falls due happens: one thread, one heap, every run the same.
+coordinator waits for a response or sleeps, due events run: one thread, one heap, every run the same.
 """
 
 import json
@@ -37,20 +37,18 @@ from tests.submissions import submission
 T = TypeVar("T")
 U = TypeVar("U")
 
-PARALLEL_S: Final = (
-    0.030  # virtual seconds that requests take which are sent at the same time: invocations, completions
-)
-#: What the history of an execution holds for each state that is entered and left (Step Functions developer guide).
+PARALLEL_S: Final = 0.030  # virtual seconds of requests that are sent at the same time: invocations, completions
+#: Events in an execution's history for each state that is entered and left (Step Functions developer guide).
 TASK_EVENTS: Final = 5
 OTHER_EVENTS: Final = 2
 EXECUTION_EVENTS: Final = 2  # it started, it succeeded
-TICKS_TRACED: Final = 10  # one of so many has its memory measured, and its time left out
+TICKS_TRACED: Final = 10  # every n-th has its memory measured, without its time
 SEGMENTS_TRACED: Final = 2  # of the shuffle index
 
 
 @dataclass(slots=True)
 class Measures:
-    """What a run has shown. Times are CPU seconds, but for ``makespan_s``."""
+    """The results of a run. Times are CPU seconds, except ``makespan_s``."""
 
     shape: Shape
     job: JobState
@@ -69,7 +67,7 @@ class Measures:
 
 
 class ScaleWorld:
-    """See the module."""
+    """Runs one large job: see the module."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -89,14 +87,14 @@ class ScaleWorld:
         return self.loop.now
 
     def sleep(self, seconds: float) -> None:
-        """Let whatever falls due happen (the `Clock` port)."""
+        """Run all due events (the `Clock` port)."""
         over: list[bool] = []
         self.loop.after(seconds, lambda: over.append(True))
         while not over:
             self.loop.step()
 
     def find(self, arguments: Sequence[str]) -> Found:
-        """Find one object a map task (the `Inputs` port)."""
+        """Find one object per map task (the `Inputs` port)."""
         (prefix,) = arguments
         names = (f"{prefix}part-{number:06d}.txt" for number in range(self.shape.map_tasks))
         return Found(tuple(InputObject(name, INPUT_BYTES, f"{'0' * 32}") for name in names), skipped=0)
@@ -112,7 +110,7 @@ class ScaleWorld:
         return MemoryOutput(self.folder, spec.job_id)
 
     def run(self) -> Measures:
-        """Submit the job and take it to its end, as the state machine does."""
+        """Submit the job and drive it to its end, as the state machine does."""
         with self.meter.charging("submit"):
             job_id = self._submit()
         self.samples["submit"].count(self.meter.cpu_s["submit"], None)
@@ -135,7 +133,7 @@ class ScaleWorld:
         )
 
     def job(self, job_id: str) -> JobState:
-        """Look at the job, at nobody's cost."""
+        """Return the job, without charging the read to anyone."""
         item = self.table.read(f"job#{job_id}", "job")
         assert item is not None
         return items.read_job(item)
@@ -162,7 +160,7 @@ class ScaleWorld:
         return submitter.submit(submitter.plan(asked)).spec.job_id
 
     def _execute(self, ticker: Ticker, job_id: str) -> None:
-        """Run the template's loop: Begin, then Tick, Judge and Wait; a fresh execution before the history is full."""
+        """Run the template's loop: Begin, then Tick, Judge and Wait; a new execution before the history is full."""
         event: dict[str, Any] = {"job_id": job_id, "round": 0}
         events, self.executions = EXECUTION_EVENTS + OTHER_EVENTS, 1
         while True:
@@ -202,7 +200,7 @@ class ScaleWorld:
         return DynamoDBJobStore(cast("Any", TableClient(self.table, self.meter, pause)), "scale")
 
     def _barrier_bytes(self, job: JobState) -> int:
-        """Repeat the first segments of the barrier, for its memory: it may be repeated, and each takes as much."""
+        """Repeat the first segments of the barrier to measure its memory: it is repeatable, and each takes as much."""
 
         def write() -> None:
             with suppress(_EnoughError):
@@ -214,7 +212,7 @@ class ScaleWorld:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredTicker(Ticker):
-    """The ticker, measured. The tick that leaves the map phase is the barrier; from where it leaves reduce, commit."""
+    """A measured ticker. The tick that leaves the map phase is the barrier; from the one that leaves reduce, commit."""
 
     world: ScaleWorld
 
@@ -234,11 +232,11 @@ class MeasuredTicker(Ticker):
 
 
 class _EnoughError(Exception):
-    """As many segments as were to be traced have been written."""
+    """The requested number of segments was written."""
 
 
 class _FewSegments:
-    """A bucket that keeps nothing, and soon has enough."""
+    """A bucket that keeps nothing, and stops after the requested number of segments."""
 
     def __init__(self) -> None:
         self._segments = 0

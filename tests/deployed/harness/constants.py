@@ -1,11 +1,11 @@
-"""Where everything is: the account, the region, the machine's own architecture and Python."""
+"""Constants of the simulated account and of this machine: account, region, architecture, Python version."""
 
 import platform
 import sys
 from pathlib import Path
 from typing import Final
 
-ACCOUNT: Final = "123456789012"  # moto's own
+ACCOUNT: Final = "123456789012"  # moto's default
 REGION: Final = "eu-central-1"
 PARTITION: Final = "aws"
 ROOT: Final = Path(__file__).parents[3]

@@ -1,4 +1,4 @@
-"""A place far away where the world's jobs live on, over the honest fakes, and a clock on whose time they go on."""
+"""A remote home for the world's jobs, over honest fakes, and a clock that drives them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +10,8 @@ from tests.world import World, died
 
 
 @dataclass
-class Ticking:
-    """A clock on whose time the world's coordinator and workers go on; at ``interrupted_at``, Ctrl-C."""
+class WorkingClock:
+    """A clock whose sleeps let the world's coordinator and workers run. Raises Ctrl-C at sleep ``interrupted_at``."""
 
     one: World
     sleeps: list[float] = field(default_factory=list)
@@ -32,20 +32,20 @@ class Ticking:
 
 
 @dataclass
-class FarAway:
-    """A `JobHome` of the world's jobs."""
+class RemoteHome:
+    """A `JobHome` with the world's jobs."""
 
     one: World
-    time: Ticking
+    time: WorkingClock
     objects: ObjectStore
     store: JobStore
-    carried_on: list[float] = field(default_factory=list)  # when
+    carried_on: list[float] = field(default_factory=list)  # the times of the calls
     ended: list[str] = field(default_factory=list)
     option: str = "--stack far"
     coordinated: bool | None = True
 
     @property
-    def stack(self) -> "FarAway":
+    def stack(self) -> "RemoteHome":
         return self
 
     @property
@@ -64,8 +64,8 @@ class FarAway:
         self.ended.append(job_id)
 
 
-def far(one: World, **time: Any) -> FarAway:
-    return FarAway(one, Ticking(one, **time), one.real_objects, one.real_store)
+def home_of(one: World, **time: Any) -> RemoteHome:
+    return RemoteHome(one, WorkingClock(one, **time), one.real_objects, one.real_store)
 
 
 def submitted(**changes: Any) -> World:
@@ -75,7 +75,7 @@ def submitted(**changes: Any) -> World:
 
 
 def failing() -> World:
-    """A world in which every attempt dies."""
+    """Return a world in which every attempt has died."""
     one = submitted(attempts=1)
     one.tick()
     for request in list(one.sent):
@@ -84,8 +84,8 @@ def failing() -> World:
     return one
 
 
-class Deaf:
-    """A store that is out of reach for some reads."""
+class UnreachableStore:
+    """A store that is unreachable for some reads."""
 
     def __init__(self, store: JobStore, reads: range, error: S3mrError | None = None) -> None:
         self._store, self._reads, self._read = store, reads, 0

@@ -1,8 +1,8 @@
-"""What moto's CloudFormation wants of a resource, and what a template may ask of one."""
+"""What moto's CloudFormation expects of a resource, and what a template can read from it."""
 
 
-class Made:
-    """A resource that has been made: its Ref, and its GetAtt."""
+class CreatedResource:
+    """A created resource, with its Ref and GetAtt values."""
 
     def __init__(self, physical_id: str, **attributes: str) -> None:
         self.physical_resource_id = physical_id
