@@ -145,6 +145,15 @@ def test_a_job_ends_even_if_its_reports_are_arbitrary(instead: Any, data: Any) -
     assert tick.job.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
 
+def test_text_that_is_not_utf8_is_refused_at_every_position_of_a_request_or_report(world: World) -> None:
+    request = world.sent[0]
+    for model, whole in ((TaskRequest, request), (Report, world.execute(request))):
+        document = whole.model_dump(mode="json")
+        for position in places(document):
+            with pytest.raises(ValidationError):
+                model.model_validate(put(document, position, "\ud800"))
+
+
 @settings(max_examples=examples(200))
 @given(st.data(), json)
 def test_a_request_or_report_with_any_value_at_any_position_is_valid_or_refused(
