@@ -83,9 +83,9 @@ def test_make_nightly_runs_every_step_and_names_those_that_failed(tmp_path: Path
     nightly = "make -o .venv/dev -o .venv/sam/.done -o .venv/emulator/.done BIN=bin nightly 2> err.txt"
     status, printed = run(nightly, tmp_path)
     asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
-    assert ["pairs" in asked[1], "chaos" in asked[3], "browser" in asked[5], "emulator" in asked[6], len(asked)] == [
+    assert ["pairs" in asked[1], "chaos" in asked[3], "browser" in asked[6], "emulator" in asked[7], len(asked)] == [
         True
-    ] * 4 + [7]
+    ] * 4 + [8]
     assert (status, "failed: nightly-pairs nightly-chaos" in printed.splitlines()) == (2, True)
     python.write_text("#!/bin/sh\n", encoding="utf-8")
     assert run(nightly, tmp_path)[0] == 0
