@@ -1,6 +1,6 @@
 """Runs under chaos: how many, from which seed, and how to have one again.
 
-``CHAOS_RUNS`` says how many there are (6; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where only workers
+``CHAOS_RUNS`` says how many there are (4; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where only workers
 die, there are half as many: they die under commands that die, too.
 """
 
@@ -17,7 +17,7 @@ from tests.serving import application, serving
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        first, runs = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_RUNS", "6"))
+        first, runs = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_RUNS", "4"))
         count = runs if "turnstile" in metafunc.fixturenames else (runs + 1) // 2
         metafunc.parametrize("seed", range(first, first + count))
 

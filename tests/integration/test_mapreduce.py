@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Finished, parts_of
+from tests.slow import slow
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]
@@ -73,22 +74,35 @@ def assert_output(folder: Path, expected: list[str], parts: int) -> None:
     assert (folder / "_SUCCESS").is_file()
 
 
+ONE_PART = ("--reducers", "1")
+SPLIT = ("--reducers", "7", "--split-size", "300KiB", "--layout", "split")
+SPILLED = ("--reducers", "7", "--split-size", "300KiB", "--layout", "packed", "--memory", "16MiB")
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        ("--reducers", "1"),
-        ("--reducers", "7", "--split-size", "300KiB", "--layout", "split"),
-        ("--reducers", "7", "--split-size", "300KiB", "--layout", "packed", "--memory", "16MiB"),
+        ("plain", ONE_PART),
+        ("job", SPLIT),
+        ("plain", SPILLED),
+        pytest.param("job", ONE_PART, marks=slow),
+        pytest.param("plain", SPLIT, marks=slow),
+        pytest.param("job", SPILLED, marks=slow),
     ],
 )
 def test_word_count(
-    s3mr: Run, job_file: Write, books: Path, tmp_path: Path, lines_of: list[tuple[str, str]], options: tuple[str, ...]
+    s3mr: Run,
+    job_file: Write,
+    books: Path,
+    tmp_path: Path,
+    lines_of: list[tuple[str, str]],
+    name: str,
+    options: tuple[str, ...],
 ) -> None:
     job_file(WORD_COUNT)
-    for name in ("job", "plain"):
-        done = s3mr("run", f"job.py:{name}", books, "--output", name, *options)
-        assert done.returncode == 0, done.stderr.decode()
-        assert_output(tmp_path / name, expected_counts(lines_of), parts=int(options[1]))
+    done = s3mr("run", f"job.py:{name}", books, "--output", "out", *options)
+    assert done.returncode == 0, done.stderr.decode()
+    assert_output(tmp_path / "out", expected_counts(lines_of), parts=int(options[1]))
 
 
 def test_inverted_index(
