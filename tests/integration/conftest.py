@@ -12,6 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
+from tests.moto_modules import list_modules_once
 from tests.services import services
 from tests.warm_commands import WarmCommands
 
@@ -76,6 +77,7 @@ def job_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """Services of the user's own, which keep what anybody has put there."""
+    list_modules_once()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

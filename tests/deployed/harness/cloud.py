@@ -27,6 +27,7 @@ from tests.deployed.harness.lambda_resources import FUNCTIONS
 from tests.deployed.harness.lambda_service import LambdaService
 from tests.deployed.harness.logs import LogStream
 from tests.deployed.harness.resources import register
+from tests.moto_modules import list_modules_once
 
 EVERYTHING: Final = '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
 ADMINISTRATOR: Final = "administrator"
@@ -137,6 +138,7 @@ def _moto() -> Callable[..., Any]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # do not log each request
     logging.getLogger("moto").setLevel(logging.CRITICAL)  # its interpreter logs each retry as an error
     register()
+    list_modules_once()
     application: Callable[..., Any] = DomainDispatcherApplication(create_backend_app)
     return application
 
