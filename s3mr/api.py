@@ -65,7 +65,8 @@ class Job:
 
     ``map(source, record)``, ``reduce(key, values)`` and ``combine(key, values)`` return iterables of pairs. ``combine``
     must yield its own key. ``partition(key, reducers)`` returns a number in ``[0, reducers)``; without it, a stable
-    hash spreads the keys. A job without ``reduce`` writes the pairs of ``map``, one part per map task. With a reducer
+    hash spreads the keys. ``params`` declares the job's parameters with their default values; None means that a value
+    must be given. A job without ``reduce`` writes the pairs of ``map``, one part per map task. With a reducer
     of `s3mr.reducers` you need no ``combine``.
 
     Raises:
@@ -78,7 +79,7 @@ class Job:
     partition: PartitionFunction | None = None
     reducers: int | None = None
     input: str = "text"
-    params: Mapping[str, str] | None = None
+    params: Mapping[str, str | None] | None = None
 
     def __post_init__(self) -> None:
         for name, arguments in _ARGUMENTS.items():
@@ -95,8 +96,10 @@ class Job:
         if reducers is not None and not (type(reducers) is int and 1 <= reducers <= limits.REDUCERS_MAX):
             raise RequestError(f"Job(reducers=) must be from 1 to {limits.REDUCERS_MAX}, not {reducers!r}")
         params = {} if self.params is None else self.params
-        if not isinstance(params, Mapping) or not all(isinstance(one, str) for pair in params.items() for one in pair):
-            raise RequestError(f"Job(params=) must map strings to strings, not be {params!r}")
+        if not isinstance(params, Mapping) or not all(
+            isinstance(name, str) and isinstance(value, str | None) for name, value in params.items()
+        ):
+            raise RequestError(f"Job(params=) must map strings to strings or None, not be {params!r}")
 
     @_with_options(RunOptions)
     def run(self, inputs: Inputs, options: RunOptions) -> "JobResult":

@@ -1,12 +1,14 @@
 """Read inputs from files and from S3: each name is passed to the adapter for it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
 from s3mr.adapters import input_names
-from s3mr.adapters.aws.s3_uri import is_s3
+from s3mr.adapters.aws.s3_uri import is_foreign, is_s3
 from s3mr.adapters.input_names import Candidate
+from s3mr.errors import RequestError
 from s3mr.model.plan import InputObject
 from s3mr.ports import Found, Inputs
 
@@ -31,7 +33,7 @@ class AnyInputs:
         Raises:
             RequestError: an argument matches nothing, names something that cannot be read, or there are no inputs.
         """
-        return input_names.collect(arguments, lambda argument: self._of(argument).expand(argument))
+        return input_names.collect(arguments, self._expand)
 
     def look_up(self, source: str) -> InputObject | None:
         """Return the object with exactly this name, as it is now."""
@@ -40,6 +42,11 @@ class AnyInputs:
     def stream(self, source: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes ``[start, stop)`` of ``source``."""
         return self._of(source).stream(source, etag=etag, start=start, stop=stop)
+
+    def _expand(self, argument: str) -> Iterator[Candidate]:
+        if is_foreign(argument) and not os.path.lexists(argument):
+            raise RequestError(f"not an input: {argument}; name a file, a folder, a glob or s3://bucket/prefix/")
+        return self._of(argument).expand(argument)
 
     @cached_property
     def _s3(self) -> ExpandingInputs:

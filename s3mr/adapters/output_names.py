@@ -1,15 +1,11 @@
 """Normalize the name of an output. Jobs claim their output by its name, so each output must have only one."""
 
 import os
-import re
 from pathlib import Path
-from typing import Final
 
-from s3mr.adapters.aws.s3_uri import S3Uri, is_s3, parse_s3_uri
+from s3mr.adapters.aws.s3_uri import S3Uri, is_foreign, is_s3, parse_s3_uri
 from s3mr.adapters.files.os_errors import translated_os
 from s3mr.errors import RequestError
-
-_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:/|s3[an]?:", re.IGNORECASE)
 
 
 def normal_output(output: str) -> str:
@@ -24,7 +20,7 @@ def normal_output(output: str) -> str:
     """
     if is_s3(output):
         return _normal_prefix(output)
-    if not output or "\0" in output or _URI.match(output):
+    if not output or "\0" in output or is_foreign(output):
         raise RequestError(f"--output {output!r}: name a folder, or s3://bucket/prefix")
     with translated_os("the current folder"):
         return os.path.realpath(Path(output).expanduser())

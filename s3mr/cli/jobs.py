@@ -10,7 +10,7 @@ from s3mr.api import Job
 from s3mr.errors import RequestError, S3mrError
 from s3mr.usercode.imports import import_from
 from s3mr.usercode.location import Code, code_in
-from s3mr.usercode.parameters import set_parameters
+from s3mr.usercode.parameters import combined, set_parameters
 from s3mr.usercode.tracebacks import users_traceback
 
 
@@ -39,7 +39,7 @@ def find_job(target: str, params: Mapping[str, str]) -> tuple[Job, Code]:
         hint = f": did you mean {place}.py?" if Path(f"{place}.py").is_file() else ""
         raise RequestError(f"JOB must be FILE.py, FILE.py:NAME or package.module:NAME, not {target!r}{hint}")
     job, name = _pick(module, name, place)
-    set_parameters({**(job.params or {}), **params})
+    set_parameters(combined(job.params, params))
     return job, Code(code.root, code.module, name)
 
 

@@ -54,7 +54,8 @@ def main() -> NoReturn:
     """
     _open_standard_error()
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, _interrupt)
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(signal_number, _interrupt)
     try:
         status = commands.main(standalone_mode=False) or 0
     except click.exceptions.Exit as ended:

@@ -20,6 +20,7 @@ from s3mr.policy.planning import check_shape, choose_layout, choose_reducers, ch
 from s3mr.ports import Clock, Entropy, Inputs, JobStore, ObjectStore, Output
 from s3mr.reducers import Reducer
 from s3mr.usercode.location import Code
+from s3mr.usercode.parameters import combined
 
 ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
 
@@ -71,7 +72,7 @@ class JobDescription(Protocol):
     @property
     def input(self) -> str: ...
     @property
-    def params(self) -> Mapping[str, str] | None: ...
+    def params(self) -> Mapping[str, str | None] | None: ...
 
 
 def submission_of(
@@ -99,7 +100,7 @@ def submission_of(
             asked,
             reducers=job.reducers if asked.reducers is None else asked.reducers,
             input_format=job.input if asked.input_format is None else asked.input_format,
-            params={**(job.params or {}), **asked.params},
+            params=combined(job.params, asked.params),
         ),
         place=place,
         bundle=bundle,

@@ -42,11 +42,36 @@ def test_a_source_is_the_given_or_found_path() -> None:
     assert sources(str(Path.cwd() / "books/a.txt")) == [str(Path.cwd() / "books/a.txt")]
 
 
-def test_one_file_under_several_names_counts_once_under_the_first() -> None:
-    path = put("a")
-    Path("link").symlink_to("a")
-    assert sources("./a", "a", "link", str(path.absolute())) == ["./a"]
-    assert sources("link", ".") == ["link"]
+def test_a_name_counts_once_however_it_is_written_and_a_link_is_another_name() -> None:
+    path = put("in/a")
+    Path("link").symlink_to("in/a")
+    assert sources("./in/a", "in/a", "in//a", "in/../in/a", "in/./a", str(path.absolute())) == ["./in/a"]
+    assert sources("link", "in/a", "in", ".") == ["link", "in/a"]
+
+
+def test_two_links_to_one_file_are_two_inputs(folder: Path) -> None:
+    put("data/monday", b"1\n")
+    for name in ("in/a", "in/b"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).symlink_to(folder / "data/monday")
+    assert sources("in") == sources("in/*") == ["in/a", "in/b"]
+
+
+def test_two_links_to_one_folder_are_two_folders() -> None:
+    put("data/x")
+    Path("in").mkdir()
+    Path("in/a").symlink_to("../data")
+    Path("in/b").symlink_to("../data")
+    assert sources("in") == ["in/a/x", "in/b/x"]
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/a", "S3://bucket/a", "s3a://bucket/a", "s3:bucket/a", "https://a.b/c"])
+def test_a_uri_of_another_kind_is_refused_and_says_what_to_name(uri: str) -> None:
+    inputs = AnyInputs(LocalInputs(), LocalInputs)
+    with pytest.raises(RequestError, match=f"not an input: {uri}; name a file, a folder, a glob or s3://"):
+        inputs.find([uri])
+    put(uri)
+    assert [each.source for each in inputs.find([uri]).objects] == [uri]
 
 
 def test_links_are_followed_and_loops_end() -> None:
@@ -54,7 +79,7 @@ def test_links_are_followed_and_loops_end() -> None:
     put("elsewhere/b")
     Path("real/loop").symlink_to("..")
     Path("real/other").symlink_to("../elsewhere")
-    assert sources("real") == ["real/a", "real/loop/elsewhere/b"]
+    assert sources("real") == ["real/a", "real/loop/elsewhere/b", "real/other/b"]
     Path("real/self").symlink_to("self")
     with pytest.raises(RequestError, match="real/self"):
         sources("real")

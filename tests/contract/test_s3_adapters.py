@@ -21,6 +21,8 @@ from s3mr.model.object_names import OpenedPart
 
 WORKER = "0123456789abcdef"
 
+ACCESS_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint/logs"
+
 
 class BreakingClient:
     """A client whose responses break after some bytes, a given number of times."""
@@ -100,7 +102,14 @@ def test_a_listing_of_several_pages_is_sorted_below_its_prefix_and_can_be_delete
 
 
 def test_a_whole_bucket_can_be_an_input_and_folder_markers_are_skipped(s3: S3Client) -> None:
-    for key, body in (("a", b"1"), ("dir/", b""), ("dir/b", b"2"), ("dir/not-empty/", b"3"), ("_hidden/", b"")):
+    for key, body in (
+        ("a", b"1"),
+        ("dir/", b""),
+        ("dir/b", b"2"),
+        ("dir/not-empty/", b"3"),
+        ("_hidden/", b""),
+        ("dir_$folder$", b""),
+    ):
         s3.put_object(Bucket="bucket", Key=key, Body=body)
     expected = ["s3://bucket/a", "s3://bucket/dir/b", "s3://bucket/dir/not-empty/"]
     for argument in ("s3://bucket", "s3://bucket/"):
@@ -122,11 +131,35 @@ def test_an_invalid_pattern_is_refused(s3: S3Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://", "s3:///key", "s3://UPPER/key", "s3://b", "s3://bucket/\udcff", "/a", "s3://bucket/" + "k" * 1025]
+    "uri",
+    [
+        "s3://",
+        "s3:///key",
+        "s3://-/key",
+        "s3://a b/key",
+        "S3://bucket/key",
+        "s3://b",
+        "s3://bucket/\udcff",
+        "/a",
+        "s3://bucket/" + "k" * 1025,
+    ],
 )
 def test_an_invalid_s3_uri_is_refused(uri: str) -> None:
     with pytest.raises(RequestError, match="not an S3"):
         parse_s3_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "bucket", "key"),
+    [
+        ("s3://Legacy_Bucket/a/b", "Legacy_Bucket", "a/b"),
+        ("s3://bucket", "bucket", ""),
+        (f"s3://{ACCESS_POINT}/a/b", ACCESS_POINT, "a/b"),
+        (f"s3://{ACCESS_POINT}", ACCESS_POINT, ""),
+    ],
+)
+def test_a_bucket_can_have_an_old_name_or_be_an_access_point(uri: str, bucket: str, key: str) -> None:
+    assert parse_s3_uri(uri) == (bucket, key)
 
 
 def test_a_bucket_that_does_not_exist_is_refused_by_its_name(s3: S3Client) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.services import services
-from tests.warm_commands import WarmCommand, WarmCommands
+from tests.warm_commands import S3MR, WarmCommand, WarmCommands
 
 Write = Callable[..., Path]
 GONE_S_MAX = 8.0  # promised are 2 s after the command's death; a loaded machine may not let them run so soon
@@ -243,3 +243,17 @@ def test_children_of_user_code_end_with_the_command(
     _, said = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, said.decode()
     until(lambda: not processes_of(tmp_path), "all processes are gone", GONE_S_MAX)
+
+
+def test_a_command_under_nohup_survives_a_hangup(job_file: Write, tmp_path: Path) -> None:
+    job_file(WAITING)
+    here = tmp_path / "here"
+    (here / "in.txt").write_text("one\n")
+    command: list[str | Path] = ["nohup", S3MR, "run", "job.py", "in.txt", "--output", "out", "--quiet"]
+    with subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as running:
+        until(lambda: pids(tmp_path), "a map runs")
+        running.send_signal(signal.SIGHUP)
+        (here / "go").touch()
+        _, printed = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 0, printed.decode()
+    assert (here / "out/part-00000").read_text() == "one\t1\n"

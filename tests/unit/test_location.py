@@ -12,7 +12,7 @@ from s3mr import Job, params
 from s3mr.errors import RequestError
 from s3mr.usercode.imports import forget, import_from, is_importing
 from s3mr.usercode.location import Code, code_in, locate
-from s3mr.usercode.parameters import set_parameters
+from s3mr.usercode.parameters import combined, set_parameters
 
 JOB = Job(map=lambda source, line: [(source, line)])
 
@@ -295,3 +295,16 @@ def test_a_module_imported_through_a_path_with_dots_is_found_at_its_real_path(
         module.__file__ = f"{tmp_path}/{file}"
         monkeypatch.setitem(sys.modules, name, module)
     assert set(Code(here, "job.py", "job").files()) == {"job.py", "beside.py"}
+
+
+def test_a_job_that_declares_parameters_accepts_no_others_and_requires_those_without_a_value() -> None:
+    assert combined(None, {"x": "1"}) == {"x": "1"}
+    assert combined({"x": "0", "y": "0"}, {"x": "1"}) == {"x": "1", "y": "0"}
+    with pytest.raises(
+        RequestError, match=r"--param shortist: did you mean shortest\? the job"
+    ):
+        combined({"shortest": "4", "y": "0"}, {"shortist": "6"})
+    with pytest.raises(RequestError, match="--param z: the job declares only x"):
+        combined({"x": "0"}, {"z": "1"})
+    with pytest.raises(RequestError, match="--param y=VALUE is missing"):
+        combined({"x": "0", "y": None}, {"x": "1"})

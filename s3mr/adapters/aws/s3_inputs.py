@@ -45,7 +45,7 @@ class S3Inputs:
         """Expand keys, prefixes and globs, each sorted by key, in the order of the arguments.
 
         Names below a prefix or a pattern that begin with ``_`` or ``.`` are skipped and counted. Empty objects that
-        represent folders (``logs/``) are not inputs.
+        represent folders (``logs/``, ``logs_$folder$``) are not inputs.
 
         Raises:
             RequestError: an argument matches nothing, names something that cannot be read, or there are no inputs.
@@ -192,7 +192,8 @@ class S3Inputs:
 
 
 def _is_folder_marker(found: Candidate) -> bool:
-    return found.identity.endswith("/") and found.found is not None and not found.found.size_bytes
+    """Whether an object stands for a folder: ``logs/`` in the console, ``logs_$folder$`` in Hadoop and EMR."""
+    return found.identity.endswith(("/", "_$folder$")) and found.found is not None and not found.found.size_bytes
 
 
 def _candidate(bucket: str, listed: "ObjectTypeDef") -> Candidate:

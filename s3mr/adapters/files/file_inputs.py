@@ -22,8 +22,8 @@ class LocalInputs:
     def find(self, arguments: Sequence[str]) -> Found:
         """Expand files, folders (with everything below) and globs, in the order of the arguments.
 
-        Names below a folder or a pattern that begin with ``_`` or ``.`` are skipped and counted. A file that is found
-        twice, also by a link, is read once, under its first name.
+        Names below a folder or a pattern that begin with ``_`` or ``.`` are skipped and counted. A name that is found
+        twice is read once. Two names of one file, such as two links, are two inputs.
 
         Raises:
             RequestError: an argument matches nothing, names something that cannot be read, or there are no inputs.
@@ -31,7 +31,7 @@ class LocalInputs:
         return input_names.collect(arguments, self.expand)
 
     def expand(self, argument: str) -> Iterator[Candidate]:
-        """Yield the candidates for one argument. Their identity is the real path."""
+        """Yield the candidates for one argument. Their identity is the absolute path, in which links are kept."""
         if os.path.lexists(argument) or not input_names.has_magic(argument):
             yield from _path(argument, hidden=False)
             return
@@ -75,34 +75,48 @@ class LocalInputs:
 
 def _path(path: str, *, hidden: bool) -> Iterator[Candidate]:
     with translated_os(path):
-        found, real = Path(path).stat(), os.path.realpath(path)
+        found, identity = Path(path).stat(), _identity(path)
     if stat.S_ISDIR(found.st_mode):
-        yield from _folder(path, real, hidden=hidden, seen=set())
+        yield from _folder(path, identity, hidden=hidden, above=frozenset())
     elif hidden:
-        yield Candidate(real, None)
+        yield Candidate(identity, None)
     else:
-        yield _file(path, real, found)
+        yield _file(path, identity, found)
 
 
-def _folder(path: str, real: str, *, hidden: bool, seen: set[str]) -> Iterator[Candidate]:
-    """Yield everything below, in the order of whole relative paths, like a listing of S3."""
-    if real in seen:  # a link to a folder above, or a second link to the same folder
+def _identity(path: str) -> str:
+    """Return the absolute path, without following a link in its last component.
+
+    ``..`` behind a link leads elsewhere than the text says, so a path with ``..`` in it is resolved up to there.
+    """
+    folder, name = os.path.split(path.rstrip("/"))
+    if ".." in path.split("/"):
+        return os.path.realpath(path) if name in ("", ".", "..") else f"{os.path.realpath(folder)}/{name}"
+    return os.path.abspath(path)  # noqa: PTH100 - `Path.absolute` keeps dots
+
+
+def _folder(path: str, identity: str, *, hidden: bool, above: frozenset[tuple[int, int]]) -> Iterator[Candidate]:
+    """Yield everything below, in the order of whole relative paths, like a listing of S3.
+
+    A link to one of the folders ``above`` is not followed.
+    """
+    with translated_os(path):
+        found = Path(path).stat()
+    if (inode := (found.st_dev, found.st_ino)) in above:
         return
-    seen.add(real)
     with translated_os(path), os.scandir(path) as entries:
         ordered = sorted(entries, key=lambda entry: _order(path, entry))
     for entry in ordered:
-        below = f"{path.rstrip('/')}/{entry.name}"
-        below_real = os.path.realpath(below) if entry.is_symlink() else f"{real.rstrip('/')}/{entry.name}"
+        below, below_identity = f"{path.rstrip('/')}/{entry.name}", f"{identity.rstrip('/')}/{entry.name}"
         below_hidden = hidden or input_names.is_hidden(entry.name)
         if entry.is_dir():
-            yield from _folder(below, below_real, hidden=below_hidden, seen=seen)
+            yield from _folder(below, below_identity, hidden=below_hidden, above=above | {inode})
         elif below_hidden:
-            yield Candidate(below_real, None)
+            yield Candidate(below_identity, None)
         else:
             with translated_os(below):
                 found = entry.stat()
-            yield _file(below, below_real, found)
+            yield _file(below, below_identity, found)
 
 
 def _order(path: str, entry: os.DirEntry[str]) -> bytes:
@@ -111,12 +125,12 @@ def _order(path: str, entry: os.DirEntry[str]) -> bytes:
         return os.fsencode(f"{entry.name}/" if entry.is_dir() else entry.name)
 
 
-def _file(path: str, real: str, found: os.stat_result) -> Candidate:
+def _file(path: str, identity: str, found: os.stat_result) -> Candidate:
     if not stat.S_ISREG(found.st_mode):
         raise RequestError(f"not a regular file: {path} is a pipe, a socket or a device; copy its content to a file")
     if not os.access(path, os.R_OK):
         raise RequestError(f"permission denied: {path}")
-    return Candidate(real, InputObject(source=path, size_bytes=found.st_size, etag=_etag(found)))
+    return Candidate(identity, InputObject(source=path, size_bytes=found.st_size, etag=_etag(found)))
 
 
 def _etag(found: os.stat_result) -> str:
