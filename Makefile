@@ -1,8 +1,9 @@
-# Commands for developers. They install into .venv and build into build; they change nothing else on the machine.
+# Commands for developers. They install into .venv and build into build; they change nothing outside this checkout.
 
 PYTHON ?= python3
 BIN := .venv/bin
-NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-browser nightly-emulator
+NIGHTLY := nightly-seeds nightly-pairs nightly-mutants nightly-chaos nightly-slow nightly-deployed \
+  nightly-browser nightly-emulator
 
 .PHONY: help demo test check simulate mutants scale browser emulator nightly $(NIGHTLY) audit deployed format lock clean
 
@@ -65,8 +66,10 @@ nightly-chaos:
 	CHAOS_RUNS=50 CHAOS_SEED=$(SEED)000 $(BIN)/python -m pytest -q -n 2 tests/chaos
 
 nightly-slow:
-	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 7200 tests \
+	S3MR_SLOW=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 7200 tests \
 	  --ignore tests/emulator --ignore tests/deployed
+
+nightly-deployed:
 	S3MR_SLOW=1 $(BIN)/python -m pytest -q --timeout 7200 tests/deployed
 
 browser: .venv/dev  ## Test with Chromium that web pages cannot reach the embedded cloud.

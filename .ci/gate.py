@@ -2,7 +2,7 @@
 
 The stages of a track run one after another. A track ends when a stage fails. The deployed tests run in their own
 process, because they share one cloud, and moto keeps its state in the process. The other tests run at the same time.
-Tests that start workers come last, when both cores are free (`tests/conftest.py` defines the order).
+Long files come first and short ones last, so that both processes end together (`tests/conftest.py`).
 
 ``python .ci/gate.py tests`` runs only the tests.
 """

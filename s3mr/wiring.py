@@ -51,7 +51,7 @@ class Stack:
         account: str | None = None,
         patience: OverloadRetries | None = None,
     ) -> None:
-        """Store the arguments.
+        """Use the services that ``settings`` name.
 
         Args:
             settings: where the stack's bucket and table are.
@@ -165,7 +165,7 @@ class Stack:
         return self.ticker(invoker, capacity=capacity)
 
     def prepare_workers(self) -> None:
-        """Create what takes long, for all workers that are forked from this process. It opens no connection yet."""
+        """Create the S3 clients, which is slow, before workers are forked. This opens no connection."""
         assert self.objects  # noqa: S101 - created by this first use
         assert self._users_s3  # noqa: S101 - likewise
 

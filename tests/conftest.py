@@ -14,7 +14,7 @@ from s3mr.local.cloud import EmbeddedCloud
 from tests.slow import examples
 from tests.warm_commands import WarmCommands
 
-EXAMPLES: Final = 100  # for a property that asks for no number of its own
+EXAMPLES: Final = 100  # default number of examples of a property
 TESTS: Final = Path(__file__).parent
 ORDER: Final = ("chaos", "simulation", "docs", "integration", "contract", "unit")
 
@@ -27,13 +27,13 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request costs as much as the request
-    # A busy machine is no error: what takes long is for the test to bound.
+    # No deadline for an example: a busy machine is not an error.
     hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES), deadline=None)
     hypothesis.settings.load_profile("s3mr")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files in an order in which two processes that share them end at the same time: short files come last."""
+    """Sort the files so that both processes end at the same time: short files come last."""
     items.sort(key=lambda item: _place(item.path))
 
 

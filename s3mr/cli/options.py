@@ -73,7 +73,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Place:
-    """The place of jobs, as typed: a stack, an endpoint, or neither, for a job that ends with this command."""
+    """Where jobs are, as typed: a stack, an endpoint, or neither, for a job that ends with this command."""
 
     stack: str | None
     endpoint_url: str | None

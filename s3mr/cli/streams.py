@@ -1,6 +1,6 @@
 """Print the command's output: text for people, with control characters escaped, and data for programs.
 
-This is the only module that escapes text.
+Commands escape what they print only here.
 """
 
 import io

@@ -18,9 +18,9 @@ from s3mr.cli.streams import data_stream
 def watch(job_id: str, *, place: Place, keep_intermediate: Path | None, as_json: bool, quiet: bool) -> None:
     """Follow a job until it ends.
 
-    Restarts the coordinator if the job has lost it. Exits with the status that s3mr run would have, or with 75 if it
-    loses contact with the job (no network, expired credentials); the job keeps running. Ctrl-C ends the watching, not
-    the job.
+    On a stack, restarts the coordinator if the job has lost it; at an endpoint, s3mr resume does. Exits with the status
+    that s3mr run would have, or with 75 if it loses contact with the job (no network, expired credentials); the job
+    keeps running. Ctrl-C ends the watching, not the job.
 
     \b
     s3mr watch 20260102-030405-0a1b2c3d --stack s3mr

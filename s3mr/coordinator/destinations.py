@@ -17,7 +17,8 @@ from s3mr.model.report import Report, TaskRequest
 _MESSAGE_MAX = 1_000
 _NO_ROOM = {
     "EventAgeExceeded": f"Lambda had no free capacity to start it within {limits.EVENT_AGE_S:.0f} s",
-    "ZeroReservedConcurrency": "its function is switched off: its reserved concurrency is 0; remove that setting",
+    "ZeroReservedConcurrency": "its function is switched off: its reserved concurrency is 0; set "
+    "MapReservedConcurrency and ReduceReservedConcurrency to -1, or to at least 1, and redeploy",
 }
 _ENDED = f"Runtime exited with error: exit status {limits.ENVIRONMENT_ENDED_STATUS}"
 

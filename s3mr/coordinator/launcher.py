@@ -57,7 +57,7 @@ class Launcher:
         The leases start again, because the earlier tick may have died long ago.
         """
         job = lead.job
-        assert job.launching is not None  # noqa: S101 - the caller has looked, or logged it
+        assert job.launching is not None  # noqa: S101 - the caller has checked, or logged it
         logged = job.launching.attempts
         job = lead.save(relaunching(job, logged, at=self.clock.now(), lease_s=self._lease_s(job)))
         self._perform(lead, self._not_won(job, logged))

@@ -37,7 +37,7 @@ class Recorder:
     def record(self, report: Report, *, forged: bool = False) -> Verdict:
         """Record ``report`` and return the verdict. Idempotent.
 
-        Set ``forged`` if you know that a worker did not send it. Then it is only logged, for users.
+        Set ``forged`` if the mark of a worker function is missing or wrong. Then it is only logged, for users.
         """
         job = self._job(report.job_id)
         if job is None:

@@ -63,7 +63,7 @@ class Resumer:
         """
         job = self._read(job_id)
         if job.released:
-            raise RequestError(f"job {job_id} has {job.phase}: there is nothing to continue")
+            raise RequestError(f"job {job_id} has ended ({job.phase}): there is nothing to continue")
         if not job.phase.working:
             return job
         if job.spec.resumed_from is not None and job.epoch == 0:
@@ -99,7 +99,9 @@ class Resumer:
         if old.phase is Phase.SUCCEEDED:
             raise RequestError(f"job {job_id} has succeeded: there is nothing to resume")
         if not old.released:
-            raise RequestError(f"job {job_id} has not released its output yet: wait until it has ended, then resume it")
+            raise RequestError(
+                f"job {job_id} has not ended, or still releases its output: wait or cancel it, then resume it"
+            )
         if any(self._objects.size(key(job_id)) is None for key in (object_names.plan, object_names.bundle)):
             raise RequestError(_gone(job_id))
         self.check_inputs(old.spec)
@@ -166,7 +168,7 @@ def _wrong(inputs: Inputs, planned: Split) -> str | None:
     relative = "://" not in planned.source and not planned.source.startswith("/")
     where = "; its name is relative: resume the job in the folder where you started it" if relative else ""
     if found is None:
-        return f"vanished since it was planned: {planned.source}{where}"
+        return f"vanished since it was planned: {planned.source}{where}; restore it, or run the job again"
     if (found.etag, found.size_bytes) != (planned.etag, planned.size_bytes):
         return f"changed since it was planned: {planned.source}{where}; run the job again"
     return None

@@ -22,8 +22,6 @@ from s3mr.reducers import Reducer
 from s3mr.usercode.location import Code
 from s3mr.usercode.parameters import combined
 
-ACTIVE_PHASES = (Phase.MAP, Phase.REDUCE)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceFacts:
@@ -31,7 +29,7 @@ class PlaceFacts:
 
     memory_bytes: int
     task_timeout_s: float
-    workers: int | None = None  # maximum of attempts at once; None: the stack's maximum
+    workers: int | None = None  # maximum of attempts at once; None: as many as the place can run
     even_workers: int = 1  # divide the tasks evenly among this many workers
     combined_split_bytes: int = limits.SPLIT_SIZE_BYTES  # default maximum if the job combines
     reducer_bytes: int = limits.REDUCER_BYTES  # default: one reducer for this much input …
@@ -56,7 +54,7 @@ class Submission:
 
     @property
     def split_bytes_max(self) -> int:
-        """The default maximum that a map task reads. It is larger with a combiner: fewer tasks leave fewer pairs."""
+        """The default maximum that a map task reads. On this machine, it is larger with a combiner."""
         return self.place.combined_split_bytes if self.combines else limits.SPLIT_SIZE_BYTES
 
 

@@ -53,7 +53,10 @@ def discard_uploads(
 
 
 def sweep_leftovers(job: JobState, objects: ObjectStore, output: Output) -> None:
-    """Sweep objects that late attempts wrote after the job ended. Call it when every lease has expired."""
+    """Sweep objects that late attempts wrote after the job ended.
+
+    Call it when no attempt can still run: every lease has expired, or the workers have ended.
+    """
     if job.phase is Phase.SUCCEEDED and not job.spec.keep_intermediate:
         sweep(objects, output, job.spec)
     else:

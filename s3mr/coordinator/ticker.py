@@ -73,7 +73,7 @@ class Ticker:
             raise NoSuchJobError(f"there is no job {job_id}")
         lead = self.lead(seen.job)
         if seen.job.released:
-            self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it again
+            self.store.release_output(seen.job.spec.output, job_id=job_id)  # its submitter may have claimed it late
             left_s = max(0.0, seen.job.last_lease_until - self.clock.now())
             if not left_s:
                 sweep_leftovers(seen.job, self.objects, self.output_of(seen.job.spec))
@@ -88,6 +88,7 @@ class Ticker:
         """Tick an ending job until it holds nothing.
 
         Raises:
+            NoSuchJobError: there is no such job.
             TransientError: a service is busy, or another process keeps hold of the job.
         """
         for _ in range(_END_TICKS_MAX):

@@ -1,4 +1,4 @@
-"""Admit only clients that hold this run's access key to the embedded cloud.
+"""Admit to the embedded cloud only clients that hold this run's access key.
 
 Every user of the machine can connect to 127.0.0.1, and so can every web page that you open. So the server checks the
 headers of each request before it passes the request to moto, or takes the lock that serialises requests:

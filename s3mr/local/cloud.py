@@ -29,9 +29,9 @@ TABLE = "s3mr"
 class Cloud:
     """Services, workers, and a reaper that removes what they leave behind."""
 
-    def __init__(self, care: Reaper, settings: Settings) -> None:
-        self.care = care
-        self.folder = care.temporary_folder("s3mr")
+    def __init__(self, reaper: Reaper, settings: Settings) -> None:
+        self.reaper = reaper
+        self.folder = reaper.temporary_folder("s3mr")
         self.settings = replace(settings, scratch_folder=str(self.folder))
         self.stack = Stack(
             self.settings, on_staging=self._staged, patience=OverloadRetries(say_on_stderr) if self.lasting else None
@@ -69,9 +69,9 @@ class Cloud:
             environment={**os.environ, **settings.to_environment(), "TMPDIR": str(self.folder)},
             stderr=stderr,
             record=record,
-            born=self.care.kill_at_end,
-            buried=self.care.spare,
-            start=self.care.start_worker,
+            on_start=self.reaper.kill_at_end,
+            on_end=self.reaper.spare,
+            start=self.reaper.start_worker,
         )
         return self._pool
 
@@ -82,26 +82,26 @@ class Cloud:
 
     def temporary_output(self) -> str:
         """Return a new temporary folder for an output that will be printed."""
-        folder = self.care.temporary_folder(TEMPORARY_OUTPUT)
+        folder = self.reaper.temporary_folder(TEMPORARY_OUTPUT)
         self._outputs.add(folder)
         return str(folder / "output")
 
-    def job_stands(self) -> None:
+    def job_is_recorded(self) -> None:
         """Keep what the job has written when this process ends. Call this when the job is recorded in the table."""
         if self.lasting:
             self._recorded = True
             for path in self._outputs:
-                self.care.keep(path)
+                self.reaper.keep(path)
 
     def job_is_over(self, spec: JobSpec) -> None:
         """Remove, at the end, the folder that only an unfinished job needs."""
         if folder := temporary_folder_of(spec):
-            self.care.remove_at_end(folder)
+            self.reaper.remove_at_end(folder)
 
     def job_is_gone(self) -> None:
         """Remove the job's outputs at the end: its services have lost it, so it cannot be resumed."""
         for path in self._outputs:
-            self.care.remove_at_end(path)
+            self.reaper.remove_at_end(path)
 
     def check(self) -> None:
         """Raise InvariantError if the services are gone."""
@@ -112,24 +112,24 @@ class Cloud:
             self.stack.patience.end()
         if self._pool:
             self._pool.close()
-        self.care.close()
+        self.reaper.close()
 
     def _staged(self, path: Path) -> None:
         self._outputs.add(path)
         if not self._recorded:
-            self.care.remove_at_end(path)
+            self.reaper.remove_at_end(path)
 
 
 class EmbeddedCloud(Cloud):
     """moto's S3 and DynamoDB in a process, which is also the reaper."""
 
-    def __init__(self, care: Reaper | None = None) -> None:
-        care = care or start_reaper(None)
-        listening = care.listening
-        if listening is None or not care.begun():
-            care.close()
+    def __init__(self, reaper: Reaper | None = None) -> None:
+        reaper = reaper or start_reaper(None)
+        listening = reaper.listening
+        if listening is None or not reaper.begun():
+            reaper.close()
             raise InvariantError("the embedded cloud's server did not start; see its messages above")
-        super().__init__(care, Settings(BUCKET, TABLE, f"http://{listening.address}", embedded_key=listening.key))
+        super().__init__(reaper, Settings(BUCKET, TABLE, f"http://{listening.address}", embedded_key=listening.key))
 
     def create_stack(self) -> None:
         """Create both at once. Neither exists yet, so no conflict can leave one without the other."""
@@ -139,24 +139,24 @@ class EmbeddedCloud(Cloud):
 
     def check(self) -> None:
         """Raise InvariantError if the services are gone."""
-        if self.care.status is not None:
-            raise InvariantError(f"the embedded cloud's server has died (status {self.care.status})")
+        if self.reaper.status is not None:
+            raise InvariantError(f"the embedded cloud's server has died (status {self.reaper.status})")
 
 
 class EndpointCloud(Cloud):
     """Services at an endpoint, which persist."""
 
-    def __init__(self, settings: Settings, care: Reaper) -> None:
-        super().__init__(care, settings)
+    def __init__(self, settings: Settings, reaper: Reaper) -> None:
+        super().__init__(reaper, settings)
 
 
-def open_cloud(endpoint_url: str | None, care: Reaper | None = None) -> Cloud:
-    """Return the cloud at the endpoint, or an embedded one if there is none. ``care`` is a reaper that runs already.
+def open_cloud(endpoint_url: str | None, reaper: Reaper | None = None) -> Cloud:
+    """Return the cloud at the endpoint, or an embedded one if there is none. ``reaper`` is a reaper that runs already.
 
     Raises:
         RequestError: the endpoint is not a URL.
     """
     if endpoint_url is None:
-        return EmbeddedCloud(care)
+        return EmbeddedCloud(reaper)
     settings = Settings.at_endpoint(endpoint_url, os.environ)
-    return EndpointCloud(settings, care or start_reaper(endpoint_url))
+    return EndpointCloud(settings, reaper or start_reaper(endpoint_url))

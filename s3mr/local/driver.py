@@ -1,4 +1,7 @@
-"""Drive one job to its end: tick after every report. Ctrl-C cancels it. If this process dies, you can resume it."""
+"""Drive one job to its end: tick after every report. Ctrl-C cancels it.
+
+If this process dies, a job at an endpoint can be resumed.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -59,7 +62,9 @@ class Run:
     task_timeout_s: float = limits.TASK_TIMEOUT_S
 
     def to_its_end(self, begin: Callable[[], object], *, again: bool) -> JobState:
-        """Start the job with ``begin``, or resume it with ``again``; drive it, and return it when it is over.
+        """Call ``begin``, which submits or continues the job; drive the job, and return it when it is over.
+
+        With ``again``, first relaunch the attempts of a process that has died.
 
         Raises:
             KeyboardInterrupt: it was cancelled; the text says what the job has written.
@@ -67,7 +72,7 @@ class Run:
         """
         try:
             begin()  # from here on, the job owns its output
-            self.cloud.job_stands()
+            self.cloud.job_is_recorded()
             return self._over(self._drive(again=again))
         except KeyboardInterrupt:
             self.pool.close()
@@ -108,7 +113,7 @@ class Run:
         return replace(self.ticker, launcher=launcher, capacity=self.pool.pace.workers * queued, holds=self.job_id)
 
     def _enough(self, job: JobState) -> int:
-        """Return how many attempts keep the workers busy. It is 0 if all are launched: the tick waits for all then."""
+        """Return the number of unfinished attempts at which to tick again. It is 0 if all tasks are launched."""
         unlaunched = job.phase.working and job.cursor < job.spec.tasks(job.phase)
         return self.pool.pace.enough if unlaunched else 0
 

@@ -136,7 +136,7 @@ def _unfinished(cloud: Cloud, job: JobState, options: RunOptions) -> JobSpec:
         raise RequestError(f"--output: job {job.spec.job_id} has not ended; it still writes to {job.spec.output}")
     if job.phase is Phase.MAP:  # from another folder, a relative path names another file: refuse, do not fail the job
         cloud.stack.resumer().check_inputs(job.spec)
-    cloud.job_stands()  # the table has the job already, so keep what it stages
+    cloud.job_is_recorded()  # the table has the job already, so keep what it stages
     return job.spec
 
 
@@ -159,7 +159,7 @@ def _result(run: Run, job: JobState) -> JobResult:
     result = JobResult.of(job, requests=run.cloud.stack.meter.counts())
     folder = temporary_folder_of(job.spec)
     if folder and not run.view.take_output(result):
-        run.cloud.care.keep(folder)
+        run.cloud.reaper.keep(folder)
         weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
     return result
 

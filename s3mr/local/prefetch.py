@@ -36,5 +36,5 @@ class Prefetch:
 
     @property
     def enough(self) -> int:
-        """The number of attempts at which the workers need more."""
+        """The number of unfinished attempts at which the workers need more."""
         return self.capacity - 1 if self.queued == QUEUED_MIN else self.capacity // 2

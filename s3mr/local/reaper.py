@@ -51,7 +51,7 @@ class Reaper:
             self._process = start(module, extended, inherited=[listening.socket.fileno()])
         self._watch: threading.Thread | None = None
         self._left: set[Path] = set()
-        self._template: ForkServer | None = None
+        self._fork_server: ForkServer | None = None
 
     def prepare_workers(self) -> None:
         """Fork workers from now on, if the system can. Call this before this process imports user code."""
@@ -60,14 +60,14 @@ class Reaper:
             from s3mr.processes.fork_server import start_fork_server
 
             preload()
-        self._template = start_fork_server()
+        self._fork_server = start_fork_server()
 
     def start_worker(self, environment: Mapping[str, str], stderr: int | None) -> Worker:
         """Start a worker that prints to ``stderr``, or to this process's own."""
-        return (self._template.start if self._template else start_worker)(environment, stderr)
+        return (self._fork_server.start if self._fork_server else start_worker)(environment, stderr)
 
     def begun(self) -> bool:
-        """Wait until the server has started, or has ended. Then close connections if it dies, so no client waits."""
+        """Wait for the server to start; return False if it ended instead. If it dies later, close its connections."""
         stdout, listening = self._process.stdout, self.listening
         if stdout is None or listening is None or not stdout.readline():
             return False
@@ -114,9 +114,9 @@ class Reaper:
 
     def close(self) -> None:
         """Clean up now, and wait until that is done."""
-        template, self._template = self._template, None
-        if template:
-            template.close()
+        fork_server, self._fork_server = self._fork_server, None
+        if fork_server:
+            fork_server.close()
         with contextlib.suppress(BrokenPipeError):  # the reaper has died
             if self._process.stdin:
                 self._process.stdin.close()

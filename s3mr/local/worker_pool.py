@@ -33,14 +33,14 @@ class WorkerPool:
         environment: Mapping[str, str],
         stderr: int | None,
         record: Callable[[Report], object],
-        born: Callable[[int], None],
-        buried: Callable[[int], None],
+        on_start: Callable[[int], None],
+        on_end: Callable[[int], None],
         start: Callable[[Mapping[str, str], int | None], Worker] = start_worker,
     ) -> None:
         """Start one worker. The others start on `expect`, or when there is enough to do.
 
-        ``born`` and ``buried`` get the id of each process that starts and ends. Workers print to ``stderr``, or to this
-        process's own. ``start`` is as in `Child`.
+        ``on_start`` and ``on_end`` get the id of each process that starts and ends. Workers print to ``stderr``, or to
+        this process's own. ``start`` is as in `Child`.
         """
         self._requests: queue.SimpleQueue[tuple[TaskRequest, int] | None] = queue.SimpleQueue()
         self._record = record
@@ -52,7 +52,7 @@ class WorkerPool:
         self._reported = self._failed = False  # since the last `wait`
         self._closing = threading.Event()
         self._broken: S3mrError | None = None
-        self._children = [Child(environment, stderr, born, buried, start=start) for _ in range(count)]
+        self._children = [Child(environment, stderr, on_start, on_end, start=start) for _ in range(count)]
         self._threads = [
             threading.Thread(
                 target=self._serve, args=(child, child is self._children[0]), name="s3mr-worker", daemon=True
@@ -88,7 +88,7 @@ class WorkerPool:
             return self._left
 
     def wait(self, timeout_s: float, *, enough: int) -> None:
-        """Return soon after a report was recorded since the last call, or after ``timeout_s``.
+        """Return when a report has been recorded since the last call, or after ``timeout_s``.
 
         Return at once if a report is a failure, or if at most ``enough`` attempts are left; else wait up to `NEWS_S`
         for more reports.

@@ -24,7 +24,7 @@ class Phase(StrEnum):
     MAP = "map"
     REDUCE = "reduce"
     COMMITTING = "committing"  # past the point of no return
-    STOPPING = "stopping"  # it will fail or be cancelled, and is releasing what it holds
+    STOPPING = "stopping"  # it will fail or be cancelled; its tasks are being sealed
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -110,7 +110,7 @@ class JobSpec(FrozenModel):
     deadline_s: float = Field(default=limits.DEADLINE_S, gt=0, le=limits.DEADLINE_S_MAX)
     output: str  # a folder or s3:// URI
     keep_intermediate: bool = False
-    workers: int | None = Field(default=None, ge=1)  # maximum of attempts at once; None: the stack's maximum
+    workers: int | None = Field(default=None, ge=1)  # maximum of attempts at once; None: as many as the place can run
     functions: WorkerFunctions | None = None  # on AWS
     resumed_from: JobId | None = None
     printed: bool = False  # the output is a temporary folder; the command that ends the job prints and removes it

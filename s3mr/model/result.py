@@ -50,7 +50,7 @@ class JobResult(FrozenModel):
         )
 
     def part_files(self) -> list[Path]:
-        """Return the files of an output folder, in order.
+        """Return the part files of an output folder, in order.
 
         Raises:
             ValueError: the output is in S3. Read it from there.

@@ -49,8 +49,8 @@ def clean(home: JobHome, job_id: str) -> None:
         raise RequestError(f"job {job_id} has not ended ({job.phase}): end it with s3mr cancel {job_id} {home.option}")
     if not job.released:
         raise RequestError(
-            f"job {job_id} has {job.phase}, and is releasing what it holds: try again in a minute; if it fails again, "
-            f"s3mr cancel {job_id} {home.option} restarts its coordinator"
+            f"job {job_id} has ended ({job.phase}), and is releasing what it holds: try again in a minute; if it fails "
+            f"again, s3mr cancel {job_id} {home.option} restarts its coordinator"
         )
     if job.last_lease_until > home.stack.clock.now():
         until = datetime.fromtimestamp(job.last_lease_until, UTC).astimezone()

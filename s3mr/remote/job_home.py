@@ -29,7 +29,7 @@ class Ports(Protocol):
 
 
 class JobHome(Protocol):
-    """A place of jobs, as the commands that look after them need it."""
+    """The operations that commands need from a stack or an endpoint."""
 
     @property
     def option(self) -> str:
@@ -134,7 +134,7 @@ def open_services(endpoint_url: str) -> Services:
     """Open the jobs at an endpoint.
 
     Raises:
-        RequestError: no job was ever run there.
+        RequestError: the endpoint is not a URL. If there is no table, the first request says so.
     """
     return Services(endpoint_url, open_endpoint(endpoint_url))
 

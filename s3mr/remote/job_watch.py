@@ -30,7 +30,7 @@ def wait(
     """Wait for a job, and return its result. Copy its plan and intermediate objects to ``keep_intermediate`` if given.
 
     Raises:
-        RequestError: the job was submitted without keeping its intermediates, or was cleaned meanwhile.
+        RequestError: ``keep_intermediate`` is given, but the job was submitted without it; or the job was cleaned.
         JobFailedError: the job failed or was cancelled; there is no output.
         DetachedError: contact with the job was lost; it keeps running.
         KeyboardInterrupt: its text says how to find the job again.

@@ -33,7 +33,9 @@ def resume(at: Deployment, job_id: str, *, output: str | None = None) -> JobStat
         raise RequestError(f"--output: job {job_id} has not ended; it still writes to {job.spec.output}")
     if job.phase.terminal:
         at.carry_on(job_id)
-        raise RequestError(f"job {job_id} has {job.phase}, and is releasing what it holds: resume it in a minute")
+        raise RequestError(
+            f"job {job_id} has ended ({job.phase}), and is releasing what it holds: resume it in a minute"
+        )
     job = resumer.take_up(job_id)
     at.carry_on(job_id)
     return job

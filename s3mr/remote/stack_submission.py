@@ -78,7 +78,9 @@ def _check_place(
     own = f"s3://{stack.bucket}/{folder}"
     if not is_s3(given):
         raise RequestError(
-            f"{what} {given}: workers on AWS can only use S3; use a place below {own} or in a declared bucket"
+            f"{what} {given}: workers on AWS can only use S3; copy it to {own} or to a declared bucket"
+            if what == "input"
+            else f"{what} {given}: workers on AWS can only use S3; name a prefix below {own} or in a declared bucket"
         )
     uri = parse_s3_uri(given)
     if uri.bucket == stack.bucket:

@@ -43,8 +43,9 @@ class BufferSettings:
 class FillError(Exception):
     """``error`` stopped `MapBuffer.fill` at ``record``, for which map had returned ``results``.
 
-    ``error`` is a `UserCodeError` if a yielded object is not a pair, cannot be serialized or is too large, or if keys
-    have mixed types. ``in_map`` is true if map itself raised it, or returned an object that is not iterable.
+    It is a `UserCodeError` if a yielded object is not a pair, cannot be serialized or is too large, or if keys have
+    mixed types. It can also come from combining or spilling. ``in_map`` is true if map itself raised it, or returned an
+    object that is not iterable.
     """
 
     def __init__(self, error: BaseException, record: Any, results: Any, *, in_map: bool) -> None:  # noqa: ANN401 - any record
@@ -67,7 +68,7 @@ class MapBuffer(ABC):
         """Add the pairs that ``function(source, record)`` yields for each of ``records``.
 
         Raises:
-            FillError: ``function`` raised, or yielded an object that cannot be added.
+            FillError: an error stopped it: of ``function``, of a pair that cannot be added, of combining or spilling.
         """
 
     @abstractmethod

@@ -67,7 +67,7 @@ class SortBuffer:
         """Add the pairs that ``function(source, record)`` yields for each of ``records``.
 
         Raises:
-            FillError: ``function`` raised, or yielded an object that cannot be added.
+            FillError: an error stopped it: of ``function``, of a pair that cannot be added, of combining or spilling.
         """
         self._buffer.fill(source, records, function)
 

@@ -36,8 +36,8 @@ def pool_of(
         environment={**os.environ, **cloud.settings.to_environment()},
         stderr=None,
         record=reports.put,
-        born=born.put,
-        buried=lambda _pid: None,
+        on_start=born.put,
+        on_end=lambda _pid: None,
         start=start,
     )
     try:

@@ -42,7 +42,7 @@ def driven(one: World, pool: OneWorker, **changes: Any) -> JobState:
         output_of=lambda spec: MemoryOutput(one.folder, spec.job_id),
     )
     cloud: Any = SimpleNamespace(stack=stack, lasting=False)
-    cloud.job_stands = cloud.check = lambda: None
+    cloud.job_is_recorded = cloud.check = lambda: None
     cloud.job_is_over = lambda _spec: None
     workers: Any = pool
     one.submit(**changes)

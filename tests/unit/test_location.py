@@ -300,9 +300,7 @@ def test_a_module_imported_through_a_path_with_dots_is_found_at_its_real_path(
 def test_a_job_that_declares_parameters_accepts_no_others_and_requires_those_without_a_value() -> None:
     assert combined(None, {"x": "1"}) == {"x": "1"}
     assert combined({"x": "0", "y": "0"}, {"x": "1"}) == {"x": "1", "y": "0"}
-    with pytest.raises(
-        RequestError, match=r"--param shortist: did you mean shortest\? the job"
-    ):
+    with pytest.raises(RequestError, match=r"--param shortist: did you mean shortest\? the job"):
         combined({"shortest": "4", "y": "0"}, {"shortist": "6"})
     with pytest.raises(RequestError, match="--param z: the job declares only x"):
         combined({"x": "0"}, {"z": "1"})

@@ -63,9 +63,9 @@ def fields_of(schema: Any, models: dict[str, Any]) -> Any:
         return [fields_of(one, models) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    if "$ref" in schema:
-        return fields_of(models[schema["$ref"].removeprefix("#/$defs/")], models)
-    return {name: fields_of(value, models) for name, value in schema.items() if name not in WORDS_AND_BOUNDS}
+    fields = {name: fields_of(value, models) for name, value in schema.items() if name not in WORDS_AND_BOUNDS}
+    model = fields.pop("$ref", None)
+    return fields if model is None else {**fields, **fields_of(models[model.removeprefix("#/$defs/")], models)}
 
 
 def stored_items() -> Iterator[Any]:

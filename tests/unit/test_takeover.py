@@ -229,7 +229,7 @@ def driven(one: World, *, late_writes: int) -> JobState:
     """Take over the job as a command does. After each look, another process writes the job."""
     stack = SimpleNamespace(clock=one.clock, store=one.real_store, objects=one.real_objects)
     cloud: Any = SimpleNamespace(stack=stack, lasting=False)
-    cloud.job_stands = cloud.check = lambda: None
+    cloud.job_is_recorded = cloud.check = lambda: None
     cloud.job_is_over = lambda _spec: None
 
     def wait(wait_s: float, **_enough: int) -> None:

@@ -23,7 +23,9 @@ def copy_objects(objects: ObjectStore, job_id: str, folder: Path, *, became: str
                     with target.open("wb") as file:
                         file.writelines(objects.stream(key))
     except RequestError as error:
-        raise S3mrError(f"the job has {became}, but copying its intermediates failed: {error}") from error
+        raise S3mrError(
+            f"the job ended ({became}), but copying its intermediates to {folder} failed: {error}"
+        ) from error
 
 
 def _inside(folder: Path, key: str) -> Path:

@@ -14,7 +14,7 @@ from s3mr.model.job import Phase
 from s3mr.model.manifest import unpack_pieces
 from tests.integration.endpoint.conftest import Place
 from tests.integration.endpoint.counting import Bill, Counting, counting_services
-from tests.slow import SLOW, slow
+from tests.slow import slow
 
 WORKERS = 2
 OUTSIDE_TICKS = 4  # submit writes the job, its entry in the list of jobs and the claim; record reads the job once
@@ -78,7 +78,9 @@ def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: in
     return bill, result
 
 
-@pytest.mark.parametrize(("maps", "reducers"), [(1, 1), (3, 4), (40, 8), pytest.param(300, 3, marks=slow)])
+@pytest.mark.parametrize(
+    ("maps", "reducers"), [(1, 1), (3, 4), (40, 8), pytest.param(60, 8, marks=slow), pytest.param(300, 3, marks=slow)]
+)
 def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
     place: Place, counted: tuple[str, Counting], users: str, maps: int, reducers: int
 ) -> None:
@@ -94,7 +96,7 @@ def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
     check_table(bill, tasks=maps + reducers)
 
 
-@pytest.mark.parametrize("maps", [1, 20])
+@pytest.mark.parametrize("maps", [1, 20, pytest.param(100, marks=slow)])
 def test_a_job_without_reduce_costs_no_more_requests_than_that(
     place: Place, counted: tuple[str, Counting], users: str, maps: int
 ) -> None:
@@ -107,4 +109,4 @@ def test_a_job_without_reduce_costs_no_more_requests_than_that(
 def check_table(bill: Bill, *, tasks: int) -> None:
     """Tasks and ticks bound the requests to the table. A report causes at most one tick."""
     assert bill.dynamodb.total() <= 2.2 * tasks + 4 * bill.ticks + OUTSIDE_TICKS
-    assert bill.ticks <= 12 + (tasks / 4 if SLOW else tasks)  # on a busy machine, reports come one by one
+    assert bill.ticks <= 12 + tasks  # far fewer on an idle machine, where many reports come between two ticks
