@@ -178,7 +178,7 @@ def test_what_cannot_be_kept_is_said_after_the_output_stands(s3mr: Run, job_file
     (tmp_path / "kept/jobs").touch()
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--keep-intermediate", "kept")
     assert done.returncode == 1
-    assert b"the job has succeeded, but copying its intermediates failed" in done.stderr
+    assert b"the job ended (succeeded), but copying its intermediates to" in done.stderr
     assert (tmp_path / "out/_SUCCESS").is_file()
 
 

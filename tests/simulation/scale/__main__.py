@@ -30,7 +30,7 @@ def measure(shape: Shape, *, backups: bool = True) -> Measures:
 
 def failings(run: Measures) -> list[str]:
     """Return the failed expectations."""
-    failed = [] if run.job.phase is Phase.SUCCEEDED else [f"the job has {run.job.phase}: {run.job.failure}"]
+    failed = [] if run.job.phase is Phase.SUCCEEDED else [f"the job ended ({run.job.phase}): {run.job.failure}"]
     return failed + run.meter.exceeded() + [f"left over: {name}" for name in run.left_over[:3]]
 
 
