@@ -23,7 +23,7 @@ def turnstile(services: str) -> Iterator[Turnstile]:
         yield turnstile
 
 
-def test_whenever_commands_and_workers_die_the_output_is_that_of_a_sequential_run(
+def test_the_output_equals_a_sequential_run_if_commands_and_workers_die(
     place: Place, turnstile: Turnstile, seed: int
 ) -> None:
     scenario = drawn(seed)

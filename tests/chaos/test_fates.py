@@ -16,7 +16,7 @@ SECONDS_MAX = 60.0  # a task may take 900 s
 
 
 @pytest.mark.parametrize("fate", ["crash", "stall", "dup"])
-def test_every_attempt_but_a_tasks_last_one_comes_to_what_chaos_says(place: Place, fate: str) -> None:
+def test_every_attempt_except_a_tasks_last_meets_the_injected_fault(place: Place, fate: str) -> None:
     begun_at, scenario = monotonic(), drawn(0)
     little = ["--split-size", "1MiB", "--attempts", "2", "--json"]
     command = place.start(*place.asked(scenario), *little, "--chaos", f"{fate}=1")

@@ -5,9 +5,7 @@ from tests.chaos.scenario import drawn
 from tests.integration.conftest import RUN_S_MAX
 
 
-def test_whichever_workers_die_hang_or_work_twice_the_output_is_that_of_a_sequential_run(
-    place: Place, seed: int
-) -> None:
+def test_the_output_equals_a_sequential_run_if_workers_die_hang_or_run_twice(place: Place, seed: int) -> None:
     scenario = drawn(seed)
     command = place.start(*place.asked(scenario), *scenario.chaos(0))
     _, said = command.communicate(timeout=RUN_S_MAX)

@@ -44,7 +44,7 @@ def test_every_command_of_a_document_prints_what_the_document_shows(
             _run_all(block, tmp_path, users_aws)
 
 
-def test_nothing_shown_for_the_reader_to_type_is_left_untested_without_a_reason() -> None:
+def test_every_command_or_program_shown_to_the_reader_is_tested_or_says_why_not() -> None:
     kinds = {block.language for document in DOCUMENTS for block in blocks(document)}
     assert kinds <= {"console", "python", "text", "mermaid"}
     python = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
@@ -68,7 +68,7 @@ def test_the_recipe_of_make_demo_prints_the_most_common_words(tmp_path: Path) ->
     assert not list(tmp_path.glob(".*"))
 
 
-def test_make_says_what_there_is() -> None:
+def test_make_help_lists_the_targets() -> None:
     status, printed = run("make help", ROOT)
     assert status == 0
     assert {"make demo", "make test", "make check"} <= {" ".join(line.split()[:2]) for line in printed.splitlines()}

@@ -28,7 +28,7 @@ for module in pkgutil.walk_packages(s3mr.__path__, "s3mr."):
 """
 
 
-def test_no_module_of_ours_needs_what_only_developers_have_installed() -> None:
+def test_no_module_of_s3mr_needs_a_development_dependency() -> None:
     users = {"s3mr"} | {name for name, _ in _with_all_they_need(_declared("local"), frozenset(), frozenset())}
     hidden = {
         module
@@ -47,20 +47,20 @@ def test_no_module_of_ours_needs_what_only_developers_have_installed() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_wheel_says_that_it_is_typed_and_carries_its_license() -> None:
+def test_the_package_is_typed_licensed_and_in_the_changelog() -> None:
     assert (ROOT / "s3mr" / "py.typed").exists()
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").count(f"## [{metadata.version('s3mr')}]") == 1
 
 
-def test_everything_that_is_installed_to_develop_is_locked() -> None:
+def test_every_development_dependency_is_locked() -> None:
     lock = (ROOT / ".ci" / "requirements.txt").read_text(encoding="utf-8")
     locked = {_normal(name) for name in re.findall(r"^([\w.-]+)(?:\[.*?\])?==", lock, re.MULTILINE)}
     wanted = {name for line in _declared("local", "dev", build=True) for name, _ in _parsed(line, frozenset())}
     assert wanted <= locked, f"make lock: {sorted(wanted - locked)} are not locked"
 
 
-def test_what_builds_the_site_is_locked() -> None:
+def test_every_dependency_of_the_site_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lock = (ROOT / ".ci" / "docs.txt").read_text(encoding="utf-8")
     wanted = {name for line in project["dependency-groups"]["docs"] for name, _ in _parsed(line, frozenset())}

@@ -88,7 +88,7 @@ def test_every_link_within_the_site_leads_to_a_page_and_an_anchor() -> None:
                 assert unquote(parts.fragment) in _page(target).anchors, f"{page.path.relative_to(SITE)}: {link}"
 
 
-def test_what_the_pages_say_can_be_searched_for() -> None:
+def test_the_text_of_the_pages_is_searchable() -> None:
     found = json.loads((SITE / "search.json").read_text(encoding="utf-8"))
     text = json.dumps(found)
     assert all(word in text for word in ("--reducers", "JobFailedError", "straggler", "NeverCommit"))

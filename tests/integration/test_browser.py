@@ -145,7 +145,7 @@ def test_a_page_of_another_origin_reads_and_changes_nothing(look_at: Callable[..
     assert len(seen) == len(blind) + 9
 
 
-def test_the_same_page_forges_an_object_and_resets_services_that_let_everybody_in(
+def test_the_same_page_forges_an_object_and_resets_services_without_access_control(
     look_at: Callable[..., dict[str, str]],
 ) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -74,7 +74,7 @@ def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> N
         (("job.py", "in.txt", "--nonsense"), ["--nonsense"]),
     ],
 )
-def test_what_can_never_work_is_refused_before_anything_starts(
+def test_invalid_arguments_are_refused_before_anything_starts(
     s3mr: Run, job_file: Write, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
 ) -> None:
     job_file(FINE)
@@ -142,7 +142,7 @@ def test_what_can_never_work_is_refused_before_anything_starts(
         ),
     ],
 )
-def test_what_shows_in_a_task_fails_the_job_with_its_story(
+def test_an_error_in_a_task_fails_the_job_with_its_context(
     s3mr: Run, job_file: Write, tmp_path: Path, code: str, said: list[str]
 ) -> None:
     job_file(code)
@@ -150,9 +150,7 @@ def test_what_shows_in_a_task_fails_the_job_with_its_story(
     assert_refused(done, 1, "the job failed", *said, tmp_path=tmp_path)
 
 
-def test_requirements_are_said_to_be_for_a_stack_where_workers_use_what_is_installed(
-    s3mr: Run, job_file: Write, tmp_path: Path
-) -> None:
+def test_requirements_without_a_stack_are_ignored_with_a_warning(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file(FINE)
     (tmp_path / "needs.txt").write_text("none-such==1\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--requirements", "needs.txt")
@@ -172,7 +170,9 @@ def test_the_current_folder_cannot_be_the_output(s3mr: Run, job_file: Write, tmp
     assert_refused(done, 2, "current folder", tmp_path=tmp_path)
 
 
-def test_what_cannot_be_kept_is_said_after_the_output_stands(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_a_failure_to_keep_intermediates_is_reported_after_the_commit(
+    s3mr: Run, job_file: Write, tmp_path: Path
+) -> None:
     job_file(FINE)
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/jobs").touch()
@@ -200,7 +200,7 @@ def test_a_damaged_gzip_is_named(s3mr: Run, job_file: Write, tmp_path: Path, dam
     assert_refused(done, 1, "truncated or corrupt gzip: bad.gz", tmp_path=tmp_path)
 
 
-def test_a_hang_is_ended_by_the_task_timeout(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_a_task_that_hangs_is_killed_at_the_task_timeout(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file("import time\njob = Job(map=lambda source, line: time.sleep(1000))\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--task-timeout", "0.5", "--attempts", "2")
     assert_refused(done, 1, "ran longer than 0.5 s", "--task-timeout", "2 attempts", tmp_path=tmp_path)
@@ -225,7 +225,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_no_permission_on_the_output_is_said_at_once(
+def test_missing_permission_on_the_output_is_reported_at_once(
     s3mr: Run, job_file: Write, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     job_file(FINE)

@@ -77,7 +77,7 @@ def told(here: Path, *command: str | Path) -> dict[str, str]:
 
 
 @needs_fork_server
-def test_a_forked_worker_finds_all_as_one_that_was_started(here: Path) -> None:
+def test_a_forked_worker_finds_the_same_environment_as_a_started_worker(here: Path) -> None:
     forked = told(here, S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1", "--quiet")
     started = told(here, sys.executable, "-P", "job.py")
     assert forked == started
@@ -85,7 +85,7 @@ def test_a_forked_worker_finds_all_as_one_that_was_started(here: Path) -> None:
 
 
 @needs_fork_server
-def test_a_job_whose_fork_server_is_killed_goes_on(here: Path) -> None:
+def test_a_job_whose_fork_server_is_killed_keeps_running(here: Path) -> None:
     (here / "wait").touch()
     arguments: list[str | Path] = [S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1"]
     with subprocess.Popen(arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
@@ -104,7 +104,7 @@ def test_a_job_whose_fork_server_is_killed_goes_on(here: Path) -> None:
 
 
 @needs_fork_server
-def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Path) -> None:
+def test_a_job_runs_even_if_the_command_inherits_an_ignored_sigchld(here: Path) -> None:
     ignoring = (
         "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     )
@@ -117,7 +117,7 @@ def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Pat
 @pytest.mark.parametrize(
     ("end", "told"), [("os._exit(3)", "exited with status 3"), ("os.kill(os.getpid(), 11)", "died of signal 11")]
 )
-def test_how_a_forked_worker_has_ended_is_told(here: Path, end: str, told: str) -> None:
+def test_the_error_says_how_a_forked_worker_died(here: Path, end: str, told: str) -> None:
     (here / "job.py").write_text(f"import os\nfrom s3mr import Job\njob = Job(map=lambda source, line: {end})\n")
     done = subprocess.run([S3MR, "run", "job.py", "in.txt"], cwd=here, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -147,7 +147,7 @@ def said(expression: str) -> str:
     """
 
 
-def test_what_user_code_prints_is_shown_before_the_report_returns(host: Host) -> None:
+def test_lines_printed_by_user_code_are_shown_before_the_report_returns(host: Host) -> None:
     report, printed = host.run(
         """
         def map(source, line):
@@ -161,7 +161,7 @@ def test_what_user_code_prints_is_shown_before_the_report_returns(host: Host) ->
     assert printed == ["one é", "two é"]
 
 
-def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
+def test_another_bundle_finds_nothing_of_the_one_before(host: Host) -> None:
     leave = """
     import builtins, os, subprocess, sys, tempfile
     from pathlib import Path
@@ -196,7 +196,7 @@ def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
     ],
     ids=["closed", "deep", "link"],
 )
-def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environment(host: Host, left: str) -> None:
+def test_files_that_a_bundle_leaves_are_removed_or_end_the_environment(host: Host, left: str) -> None:
     code = f"""
     import os, tempfile
     from pathlib import Path
@@ -217,7 +217,7 @@ def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environmen
     assert Path("/etc/passwd").exists()
 
 
-def test_what_one_bundle_does_to_its_pipe_does_not_reach_the_next(host: Host) -> None:
+def test_a_change_that_one_bundle_makes_to_its_pipe_does_not_affect_the_next(host: Host) -> None:
     assert host.run(said("os.set_blocking(2, False)"))[0].manifest is not None
     many = """
     def map(source, line):
@@ -231,7 +231,7 @@ def test_what_one_bundle_does_to_its_pipe_does_not_reach_the_next(host: Host) ->
     assert len(printed) == 6000
 
 
-def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
+def test_a_report_of_another_attempt_is_rejected(host: Host) -> None:
     forge = """
     import os
     def map(source, line):
@@ -259,7 +259,7 @@ def test_the_host_hides_its_memory_from_its_children() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
 
 
-def test_an_invocation_meets_no_process_thread_or_global_of_an_earlier_one_of_its_bundle(host: Host) -> None:
+def test_an_invocation_finds_no_process_thread_or_global_of_an_earlier_one(host: Host) -> None:
     code = """
     import os, threading, time
     seen = []
@@ -281,7 +281,7 @@ def test_an_invocation_meets_no_process_thread_or_global_of_an_earlier_one_of_it
     )
 
 
-def test_what_a_bundle_leaves_in_its_folder_is_there_for_the_same_bundle_alone(host: Host) -> None:
+def test_files_in_a_bundles_folder_are_visible_only_to_the_same_bundle(host: Host) -> None:
     code = """
     import os, tempfile
     from pathlib import Path
@@ -297,7 +297,7 @@ def test_what_a_bundle_leaves_in_its_folder_is_there_for_the_same_bundle_alone(h
     assert host.run(said("os.listdir(tempfile.gettempdir())"))[1] == ["['s3mr-bundles']"]
 
 
-def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host: Host) -> None:
+def test_files_of_others_in_the_same_temporary_folder_are_left_unchanged(host: Host) -> None:
     others = host.temporary / "others" / "below"
     others.mkdir(parents=True)
     (others / "file").write_text("theirs")
@@ -314,7 +314,7 @@ def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host:
 
 
 @pytest.mark.parametrize("lay", ["os.symlink(THEIRS, folder)", "os.mkfifo(folder)", "open(folder, 'w').close()"])
-def test_what_a_bundle_lays_in_the_place_of_its_folder_is_not_followed_and_ends_the_environment(
+def test_a_bundle_that_replaces_its_folder_ends_the_environment_and_nothing_is_followed(
     host: Host, tmp_path: Path, lay: str
 ) -> None:
     theirs = tmp_path / "theirs"
@@ -339,7 +339,7 @@ def test_what_a_bundle_lays_in_the_place_of_its_folder_is_not_followed_and_ends_
 
 
 @pytest.mark.parametrize("place", ["TMPDIR", "/tmp", "/dev/shm"])  # noqa: S108 - it is removed again
-def test_a_file_left_outside_of_its_folder_ends_the_environment_and_stays(
+def test_a_file_left_outside_the_bundles_folder_ends_the_environment_and_stays(
     host: Host, tmp_path: Path, place: str
 ) -> None:
     folder = str(host.temporary) if place == "TMPDIR" else place
@@ -362,7 +362,7 @@ def test_a_file_left_outside_of_its_folder_ends_the_environment_and_stays(
         left.unlink()
 
 
-def test_files_that_others_make_meanwhile_end_nothing(host: Host) -> None:
+def test_files_that_others_make_meanwhile_do_not_end_the_environment(host: Host) -> None:
     theirs = host.temporary / "theirs"
     code = f"""
     import time
@@ -381,7 +381,7 @@ def test_files_that_others_make_meanwhile_end_nothing(host: Host) -> None:
     assert host.run(said("1"))[1] == ["1"]
 
 
-def test_user_code_does_not_learn_where_invocations_come_from(host: Host) -> None:
+def test_user_code_does_not_see_the_address_of_the_runtime_api(host: Host) -> None:
     assert host.run(said('os.environ.get("AWS_LAMBDA_RUNTIME_API")'))[1] == ["None"]
 
 
@@ -397,19 +397,19 @@ def test_a_child_that_dies_is_reported_and_replaced(host: Host, death: str, told
     assert host.run(said("1"))[1] == ["1"]
 
 
-def test_a_child_that_hangs_is_ended_at_the_tasks_time(host: Host) -> None:
+def test_a_child_that_hangs_is_killed_at_the_task_timeout(host: Host) -> None:
     report, _ = host.run(said("__import__('time').sleep(600)"), timeout_s=0.5)
     assert report.failure is not None
     assert "ran longer than 0.5 s" in report.failure.message
     assert host.run(said("2"))[1] == ["2"]
 
 
-def test_what_is_no_request_is_refused_and_the_next_one_served(host: Host) -> None:
+def test_an_invalid_request_is_refused_and_the_next_one_is_served(host: Host) -> None:
     assert host.send({"nonsense": 1})[1] == {"error": "ValidationError"}
     assert host.run(said("3"))[1] == ["3"]
 
 
-def test_where_user_code_cannot_be_sealed_an_environment_serves_one_bundle_and_ends(
+def test_an_environment_that_cannot_seal_user_code_serves_one_bundle_and_ends(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
     unsealed = Host(cloud, tmp_path, runtime_api="no.such.name.invalid:9001")  # nobody can try whether a seal holds
@@ -427,7 +427,7 @@ def test_where_user_code_cannot_be_sealed_an_environment_serves_one_bundle_and_e
         unsealed.close()
 
 
-def test_a_reports_mark_is_the_functions_own_and_its_key_is_kept_from_user_code(host: Host) -> None:
+def test_the_function_marks_its_reports_with_a_key_that_user_code_cannot_read(host: Host) -> None:
     assert host.run(said('"S3MR_REPORT_KEY" in os.environ'))[1] == ["False"]
     report, _ = host.run(said("1"))
     assert report.is_marked("key")

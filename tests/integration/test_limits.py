@@ -59,7 +59,7 @@ def assert_nothing_left(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("descriptors", [8, DESCRIPTORS_MIN - 1])
-def test_too_few_open_files_are_refused_with_a_number_that_does(
+def test_too_few_open_files_are_refused_with_the_number_needed(
     job_file: Callable[..., Path], tmp_path: Path, descriptors: int
 ) -> None:
     job_file(JOB)
@@ -71,7 +71,7 @@ def test_too_few_open_files_are_refused_with_a_number_that_does(
     assert_nothing_left(tmp_path)
 
 
-def test_as_many_open_files_as_are_asked_for_are_enough(job_file: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_advised_number_of_open_files_is_enough(job_file: Callable[..., Path], tmp_path: Path) -> None:
     job_file(JOB)
     workers = 4
     enough = DESCRIPTORS_MIN + DESCRIPTORS_A_WORKER * (workers - 1)
@@ -130,7 +130,7 @@ def another() -> Iterator[Another]:
 
 
 @pytest.mark.parametrize("processes", [1, 3, 6, 11])
-def test_too_few_processes_end_the_command_with_what_to_do(another: Another, processes: int) -> None:
+def test_too_few_processes_end_the_command_with_advice(another: Another, processes: int) -> None:
     ended = another.s3mr(processes, "run", "job.py", "in.txt", "--output", "out")
     assert ended.returncode in (1, 2)
     assert b"ulimit -u" in ended.stderr
@@ -148,7 +148,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("code", "named"), ENDS.values(), ids=ENDS)
-def test_code_that_ends_the_command_as_it_is_imported_is_named_and_is_no_success(
+def test_a_job_file_that_ends_the_command_on_import_is_named_in_an_error(
     s3mr: Callable[..., Finished], tmp_path: Path, code: str, named: str
 ) -> None:
     (tmp_path / "job.py").write_text(f"{code}\n")
@@ -161,7 +161,7 @@ def test_code_that_ends_the_command_as_it_is_imported_is_named_and_is_no_success
     assert_nothing_left(tmp_path)
 
 
-def test_a_process_that_the_jobs_code_forks_as_it_is_imported_may_end_as_it_likes(
+def test_a_process_forked_while_the_job_file_is_imported_may_call_os_exit(
     s3mr: Callable[..., Finished], job_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     job_file("import os\nif os.fork() == 0: os._exit(0)\nos.wait()\njob = Job(map=lambda source, line: [(line, 1)])")

@@ -188,7 +188,7 @@ def test_each_task_runs_exactly_once_when_nothing_fails(
     assert sorted(log.read_text().splitlines()) == sorted(expected)
 
 
-def test_nothing_is_to_be_seen_before_the_last_task_has_finished(
+def test_the_output_is_invisible_until_the_last_task_has_finished(
     s3mr: Run, job_file: Write, books: Path, tmp_path: Path
 ) -> None:
     job_file(
@@ -215,7 +215,7 @@ def test_nothing_is_to_be_seen_before_the_last_task_has_finished(
     assert len(parts_of(tmp_path / "out")) == 4
 
 
-def test_crashes_and_stalls(
+def test_crashes_and_stalls_do_not_change_the_output(
     s3mr: Run, job_file: Write, books: Path, tmp_path: Path, lines_of: list[tuple[str, str]]
 ) -> None:
     job_file(WORD_COUNT)

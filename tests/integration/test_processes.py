@@ -123,7 +123,7 @@ def assert_nothing_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [WAITING, BUSY], ids=["waiting", "busy in C"])
-def test_kill_9_of_the_command_takes_everything_with_it(
+def test_kill_9_of_the_command_ends_and_removes_everything(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, code: str
 ) -> None:
     job_file(code)
@@ -149,7 +149,7 @@ def test_kill_9_while_everything_starts_leaves_nothing(
     assert_nothing_left(tmp_path)
 
 
-def test_services_whose_command_died_before_it_heard_of_them_still_remove_what_it_left(tmp_path: Path) -> None:
+def test_services_remove_the_files_of_a_command_that_died_while_they_started(tmp_path: Path) -> None:
     left = tmp_path / "left"
     left.mkdir()
     nobody_reads, written = os.pipe()
@@ -176,7 +176,7 @@ def test_an_interrupt_ends_everything_with_status_130(
     assert_nothing_left(tmp_path)
 
 
-def test_killed_workers_are_replaced_and_the_output_is_right(
+def test_killed_workers_are_replaced_and_the_output_is_correct(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
@@ -193,7 +193,7 @@ def test_killed_workers_are_replaced_and_the_output_is_right(
     assert sorted(lines) == ["one\t1", "two\t1"]
 
 
-def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
+def test_a_stopped_worker_is_killed_at_the_task_timeout(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
@@ -206,7 +206,7 @@ def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
     assert b"1 retried" in said
 
 
-def test_the_death_of_the_services_is_said_and_leaves_nothing(
+def test_the_death_of_the_services_is_reported_and_leaves_nothing(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)

@@ -104,7 +104,7 @@ def test_an_upload_that_the_job_did_not_open_is_never_touched(
     assert {one["UploadId"] for one in left} == theirs
 
 
-def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_publishes(
+def test_the_first_of_two_independent_commands_to_commit_publishes(
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     job_file(
@@ -144,7 +144,7 @@ def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_pub
 
 
 @pytest.mark.parametrize("standing", [b'{"job_id": "20260101-000000-00000000"}', b"\x1b[2J"])
-def test_while_another_job_commits_nothing_is_completed(
+def test_a_job_publishes_nothing_while_another_job_commits(
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str, standing: bytes
 ) -> None:
     job_file(
@@ -205,7 +205,7 @@ def test_an_interrupt_aborts_the_open_uploads(
         (("s3://{bucket}/in", "--output", "s3://no-such-bucket-anywhere/x"), "no-such-bucket-anywhere"),
     ],
 )
-def test_what_is_wrong_in_s3_is_said_before_anything_runs(
+def test_invalid_s3_locations_are_refused_before_anything_runs(
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str, arguments: tuple[str, ...], said: str
 ) -> None:
     job_file(COUNT)
@@ -217,7 +217,7 @@ def test_what_is_wrong_in_s3_is_said_before_anything_runs(
     assert b"Traceback" not in done.stderr
 
 
-def test_local_files_need_no_aws_configuration_at_all(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_local_files_need_no_aws_configuration(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file(COUNT)
     (tmp_path / "in.txt").write_text("a\n")
     nobody = {"AWS_PROFILE": "nobody", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}

@@ -100,7 +100,7 @@ def all_of(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "body"), SENT_BY_BROWSERS.values(), ids=SENT_BY_BROWSERS)
-def test_what_a_page_can_make_a_browser_send_is_refused_and_changes_nothing(
+def test_every_request_that_a_web_page_can_cause_is_refused_and_changes_nothing(
     cloud: EmbeddedCloud, method: str, path: str, headers: dict[str, str], body: str
 ) -> None:
     before = state(cloud)
@@ -112,21 +112,21 @@ def test_what_a_page_can_make_a_browser_send_is_refused_and_changes_nothing(
     assert state(cloud) == before
 
 
-def test_a_request_within_the_body_of_a_refused_one_is_not_read_as_one(cloud: EmbeddedCloud) -> None:
+def test_a_request_smuggled_in_the_body_of_a_refused_request_is_not_answered(cloud: EmbeddedCloud) -> None:
     within = head(cloud, "POST", "/moto-api/reset", {"Content-Length": "0"})
     with socket.create_connection(address(cloud)) as connection:
         connection.sendall(head(cloud, "POST", f"/{BUCKET}", {"Content-Length": str(len(within))}) + within)
         assert all_of(connection).count(b"HTTP/1.1 ") == 1
 
 
-def test_a_name_that_leads_to_this_host_is_not_its_address(cloud: EmbeddedCloud) -> None:
+def test_a_host_name_that_resolves_to_this_machine_is_refused(cloud: EmbeddedCloud) -> None:
     rebound = f"GET /{BUCKET} HTTP/1.1\r\nHost: rebound.example:{address(cloud)[1]}\r\n\r\n".encode()
     with socket.create_connection(address(cloud)) as connection:
         connection.sendall(rebound)
         assert all_of(connection).startswith(b"HTTP/1.1 403 ")
 
 
-def test_strangers_that_hold_connections_and_send_nothing_hold_nobody_up(cloud: EmbeddedCloud) -> None:
+def test_idle_connections_of_strangers_do_not_delay_a_job(cloud: EmbeddedCloud) -> None:
     with ExitStack() as held:
         silent = [held.enter_context(socket.create_connection(address(cloud))) for _ in range(STRANGERS_MAX // 2)]
         for connection in silent[::2]:
@@ -146,7 +146,7 @@ def test_strangers_that_hold_connections_and_send_nothing_hold_nobody_up(cloud: 
         b"GET /",
     ],
 )
-def test_of_what_a_stranger_sends_little_is_read(cloud: EmbeddedCloud, start: bytes) -> None:
+def test_the_server_reads_little_of_what_a_stranger_sends(cloud: EmbeddedCloud, start: bytes) -> None:
     with socket.create_connection(address(cloud), timeout=ANSWER_S_MAX) as connection:
         connection.sendall(start)
         with pytest.raises(ConnectionError):
@@ -159,7 +159,7 @@ def send_without_end(connection: socket.socket) -> None:
         connection.sendall(b"x" * STRANGERS_BYTES_MAX)
 
 
-def test_nobody_else_can_listen_where_a_dead_server_did_and_its_command_hears_of_the_death() -> None:
+def test_the_port_of_a_dead_server_stays_taken_and_the_command_reports_the_death() -> None:
     with EmbeddedCloud() as cloud:
         cloud.create_stack()
         host, port = address(cloud)
@@ -289,7 +289,7 @@ def port_of(command: WarmCommand) -> int:
     return next(int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets)
 
 
-def test_another_user_of_the_machine_reads_and_changes_nothing_of_a_job_that_runs(
+def test_another_user_of_the_machine_can_neither_read_nor_change_a_running_job(
     job_file: Callable[..., Path], tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     if not Path("/proc/net/tcp").exists():

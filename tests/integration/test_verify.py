@@ -31,7 +31,7 @@ def out(s3mr: Run, job_file: Write, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_a_folder_that_was_committed_is_proven(s3mr: Run, out: Path) -> None:
+def test_a_committed_folder_is_verified(s3mr: Run, out: Path) -> None:
     job_id = json.loads((out / "_SUCCESS").read_bytes())["job_id"]
     size_bytes = sum(path.stat().st_size for path in out.glob("part-*"))
     done = s3mr("verify", "out/")
@@ -39,7 +39,7 @@ def test_a_folder_that_was_committed_is_proven(s3mr: Run, out: Path) -> None:
     assert (done.returncode, done.stdout.decode(), done.stderr) == (0, said, b"")
 
 
-def test_every_difference_is_named_with_both_sides_and_the_exit_status_is_1(s3mr: Run, out: Path) -> None:
+def test_every_difference_is_listed_with_both_values_and_the_exit_status_is_1(s3mr: Run, out: Path) -> None:
     whole = (out / "part-00000").read_bytes()
     (out / "part-00000").write_bytes(whole.swapcase())
     (out / "part-00001").unlink()
@@ -61,7 +61,7 @@ def test_every_difference_is_named_with_both_sides_and_the_exit_status_is_1(s3mr
     assert crc32c["found"] != crc32c["expected"]
 
 
-def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tmp_path: Path) -> None:
+def test_an_output_that_was_not_committed_is_refused_with_exit_status_2(s3mr: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for what in ("empty", "nowhere"):
         done = s3mr("verify", what)
@@ -74,7 +74,7 @@ def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tm
 
 
 @pytest.mark.usefixtures("out")
-def test_a_prefix_is_proven_where_the_users_configuration_says_and_where_an_option_does(
+def test_a_prefix_is_verified_at_the_configured_endpoint_and_at_endpoint_url(
     s3mr_alone: Run, aws: S3Client, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"s3://{bucket}/results/out"

@@ -190,7 +190,7 @@ WAYS_TO_SPEAK = {
 
 
 @pytest.mark.parametrize("attack", WAYS_TO_SPEAK.values(), ids=[name.replace(" ", "-") for name in WAYS_TO_SPEAK])
-def test_user_code_speaks_with_the_runtime_in_no_way(runtime: Runtime, attack: str) -> None:
+def test_user_code_cannot_talk_to_the_runtime_api(runtime: Runtime, attack: str) -> None:
     assert runtime.attack(attack) == "response"
     runtime.next_job()
     assert runtime.witnessed() == []
@@ -232,7 +232,7 @@ WAYS_TO_REACH_THE_HOST = {
 @pytest.mark.parametrize(
     "attack", WAYS_TO_REACH_THE_HOST.values(), ids=[one.replace(" ", "-") for one in WAYS_TO_REACH_THE_HOST]
 )
-def test_user_code_reaches_its_host_in_no_way(runtime: Runtime, attack: str) -> None:
+def test_user_code_cannot_reach_its_host_process(runtime: Runtime, attack: str) -> None:
     checked = f"""
     def check(result):
         if result < 0:
@@ -283,7 +283,7 @@ WAYS_TO_STAY = {
 
 
 @pytest.mark.parametrize("attack", WAYS_TO_STAY.values(), ids=[name.replace(" ", "-") for name in WAYS_TO_STAY])
-def test_nothing_of_an_invocation_is_there_when_its_response_is(runtime: Runtime, attack: str) -> None:
+def test_no_process_of_an_invocation_is_left_when_its_response_is_sent(runtime: Runtime, attack: str) -> None:
     assert runtime.attack(attack) == "response"
     below = [pid for pid in _below(runtime.process.pid) if _state(pid) != "Z"]
     names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in below]
@@ -291,7 +291,7 @@ def test_nothing_of_an_invocation_is_there_when_its_response_is(runtime: Runtime
     runtime.next_job()
 
 
-def test_what_is_sent_on_the_pipe_of_reports_speaks_for_its_own_attempt_alone(runtime: Runtime) -> None:
+def test_a_forged_report_affects_only_its_own_attempt(runtime: Runtime) -> None:
     attack = """
     for number in range(3, 64):
         try:
@@ -306,7 +306,7 @@ def test_what_is_sent_on_the_pipe_of_reports_speaks_for_its_own_attempt_alone(ru
     runtime.next_job()
 
 
-def test_user_code_may_still_connect_signal_its_own_and_start_processes(runtime: Runtime) -> None:
+def test_user_code_may_open_connections_start_processes_and_signal_its_own(runtime: Runtime) -> None:
     attack = """
     import asyncio, concurrent.futures, multiprocessing
     with socket.create_server(("127.0.0.1", 0)) as server:

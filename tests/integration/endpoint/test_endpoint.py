@@ -25,7 +25,7 @@ from tests.integration.test_processes import GONE_S_MAX, until
 from tests.services import services
 
 
-def test_a_job_runs_here_and_its_bucket_and_table_are_at_the_endpoint(place: Place, s3: S3Client) -> None:
+def test_a_job_runs_on_this_machine_with_its_bucket_and_table_at_the_endpoint(place: Place, s3: S3Client) -> None:
     done = place.s3mr(*place.run("--output", "out", "--json"))
     assert done.returncode == 0, done.stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
@@ -40,7 +40,7 @@ def test_without_an_output_the_result_is_printed(place: Place) -> None:
     place.assert_nothing_left()
 
 
-def test_inputs_and_outputs_in_s3_are_at_the_endpoint(place: Place, s3: S3Client, bucket: str) -> None:
+def test_inputs_and_outputs_in_s3_use_the_endpoint(place: Place, s3: S3Client, bucket: str) -> None:
     arguments = ["run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
     done = place.s3mr(*arguments)
     assert done.returncode == 0, done.stderr.decode()
@@ -59,7 +59,7 @@ def test_intermediates_are_kept_in_a_folder_and_in_the_bucket(place: Place) -> N
 
 
 @pytest.mark.parametrize("hold", ["map c.txt", "busy map c.txt"], ids=["waiting", "busy in C"])
-def test_kill_9_leaves_no_process_and_no_temporary_file_but_the_output_on_its_way(place: Place, hold: str) -> None:
+def test_kill_9_leaves_only_the_unfinished_output(place: Place, hold: str) -> None:
     place.name("hold", hold)
     command = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log(), "a map runs")
@@ -75,7 +75,7 @@ def test_kill_9_leaves_no_process_and_no_temporary_file_but_the_output_on_its_wa
     assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
 
 
-def test_an_endpoint_where_nobody_listens_is_said_before_anything_runs(place: Place) -> None:
+def test_an_unreachable_endpoint_is_reported_before_anything_runs(place: Place) -> None:
     place.url = "http://127.0.0.1:9"
     refused = place.s3mr(*place.run("--output", "out"))
     assert refused.returncode == 2
@@ -85,7 +85,7 @@ def test_an_endpoint_where_nobody_listens_is_said_before_anything_runs(place: Pl
     assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
 
 
-def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place: Place) -> None:
+def test_if_the_services_die_during_a_job_the_error_says_how_to_resume(place: Place) -> None:
     place.name("hold", "map c.txt")
     with services() as running:
         place.url = running.url
@@ -100,7 +100,7 @@ def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["by its command", "by a resume"])
-def test_a_job_that_its_services_have_lost_leaves_nothing_and_is_not_to_be_resumed(
+def test_a_job_that_the_services_lost_leaves_nothing_and_cannot_be_resumed(
     place: Place, endpoint: str, *, again: bool
 ) -> None:
     place.url = endpoint
@@ -130,7 +130,7 @@ def test_a_job_that_its_services_have_lost_leaves_nothing_and_is_not_to_be_resum
     assert (refused.returncode, f".OUTPUT.s3mr-{job_id}".encode() in refused.stderr) == (2, True)
 
 
-def test_the_bucket_and_the_table_are_created_once_also_by_many_at_once(place: Place, s3: S3Client) -> None:
+def test_concurrent_commands_create_the_bucket_and_the_table_once(place: Place, s3: S3Client) -> None:
     with ThreadPoolExecutor(4) as pool:
         for created in [pool.submit(create, place.url) for _ in range(8)]:
             created.result()
@@ -143,7 +143,7 @@ def create(url: str) -> None:
         cloud.create_stack()
 
 
-def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(place: Place) -> None:
+def test_ctrl_c_before_the_job_is_stored_leaves_nothing_in_the_bucket(place: Place) -> None:
     with open_cloud(place.url) as cloud:
         cloud.create_stack()
         pool = cloud.start_workers(1, cloud.stack.recorder().record)
@@ -158,7 +158,7 @@ def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(plac
         assert not list(cloud.stack.objects.list(""))
 
 
-def test_bucket_and_table_are_called_s3mr_unless_they_are_named() -> None:
+def test_bucket_and_table_are_named_s3mr_by_default() -> None:
     settings = Settings.at_endpoint("http://host:1", {})
     assert (settings.bucket, settings.table, settings.endpoint_url) == ("s3mr", "s3mr", "http://host:1")
     assert Settings.from_environment(settings.to_environment()) == settings
@@ -189,7 +189,7 @@ def test_a_table_that_is_not_s3mrs_is_refused(place: Place) -> None:
     assert b"is not one of s3mr's" in refused.stderr
 
 
-def test_dynamodb_may_be_somewhere_else_than_s3(
+def test_dynamodb_may_have_another_endpoint_than_s3(
     place: Place, serving: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = serving()

@@ -79,7 +79,7 @@ def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: in
 
 
 @pytest.mark.parametrize(("maps", "reducers"), [(1, 1), (3, 4), (40, 8), pytest.param(300, 3, marks=slow)])
-def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
+def test_the_requests_of_a_job_are_bounded_by_its_map_tasks_and_reducers(
     place: Place, counted: tuple[str, Counting], users: str, maps: int, reducers: int
 ) -> None:
     bill, result = run(place, counted[1], users, maps=maps, reducers=reducers)
@@ -95,7 +95,7 @@ def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
 
 
 @pytest.mark.parametrize("maps", [1, 20])
-def test_a_job_without_reduce_costs_no_more_requests_than_that(
+def test_the_requests_of_a_map_only_job_are_bounded_by_its_map_tasks(
     place: Place, counted: tuple[str, Counting], users: str, maps: int
 ) -> None:
     bill, _ = run(place, counted[1], users, maps=maps, reducers=0)

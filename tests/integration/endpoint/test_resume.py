@@ -29,7 +29,7 @@ from tests.slow import slow
         pytest.param(Phase.MAP, "map c.txt", "standard output", marks=slow),
     ],
 )
-def test_what_kill_9_has_stopped_is_taken_up_and_only_the_rest_runs(
+def test_a_job_stopped_by_kill_9_resumes_and_runs_only_unfinished_tasks(
     place: Place, s3: S3Client, bucket: str, phase: Phase, held: str, output: str
 ) -> None:
     there = f"s3://{bucket}/out"
@@ -108,7 +108,7 @@ def test_a_resume_that_is_killed_is_resumed(place: Place) -> None:
     place.assert_nothing_left()
 
 
-def test_two_commands_that_take_up_the_same_job_at_once_bring_it_to_one_end(place: Place) -> None:
+def test_two_commands_that_resume_the_same_job_at_once_finish_it_once(place: Place) -> None:
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
     both = [place.start("resume", job_id, "--workers", "2") for _ in range(2)]
     for command in both:
@@ -119,7 +119,7 @@ def test_two_commands_that_take_up_the_same_job_at_once_bring_it_to_one_end(plac
     place.assert_nothing_left()
 
 
-def test_a_command_that_goes_on_beside_one_that_takes_its_job_up_does_no_harm(place: Place) -> None:
+def test_a_command_that_keeps_running_while_another_resumes_its_job_does_no_harm(place: Place) -> None:
     place.name("hold", "map c.txt")
     first = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log() and place.winners(Phase.MAP) == 5, "one map is held")
@@ -133,7 +133,7 @@ def test_a_command_that_goes_on_beside_one_that_takes_its_job_up_does_no_harm(pl
     place.assert_nothing_left()
 
 
-def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
+def test_ctrl_c_cancels_a_job_and_a_resume_does_not_repeat_finished_tasks(
     place: Place, s3: S3Client, bucket: str
 ) -> None:
     place.name("hold", "reduce both")
@@ -155,7 +155,7 @@ def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
 
 
 @pytest.mark.parametrize("output", ["the same", "another", "standard output"])
-def test_what_has_failed_is_resumed_in_a_new_job_and_only_what_is_missing_is_mapped(place: Place, output: str) -> None:
+def test_a_failed_job_is_resumed_as_a_new_job_that_maps_only_what_is_missing(place: Place, output: str) -> None:
     place.name("broken", "map c.txt")
     options = () if output == "standard output" else ("--output", "out")
     done = place.s3mr(*place.run("--quiet", *options))
@@ -183,7 +183,7 @@ def test_what_has_failed_is_resumed_in_a_new_job_and_only_what_is_missing_is_map
     place.assert_nothing_left()
 
 
-def test_a_job_without_reduce_is_resumed_from_its_beginning(place: Place) -> None:
+def test_a_map_only_job_is_resumed_from_the_beginning(place: Place) -> None:
     place.name("broken", "map c.txt")
     arguments = ["run", "job.py:only_map", "in", "--split-size", "1", "--output", "out"]
     assert place.s3mr(*arguments).returncode == 1
@@ -231,7 +231,7 @@ def test_a_job_that_cannot_be_resumed_is_refused(place: Place) -> None:
     assert f"job {job_id} writes to".encode() in refused.stderr
 
 
-def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_the_next(place: Place) -> None:
+def test_a_resume_removes_the_files_of_a_command_that_died_after_its_job_ended(place: Place) -> None:
     assert place.s3mr(*place.run("--output", "out", "--quiet")).returncode == 0
     job_id = place.newest().spec.job_id
     place.stack.objects.put(f"{object_names.job_prefix(job_id)}map/late", b"of a doubled execution")
@@ -240,7 +240,7 @@ def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_t
     place.assert_nothing_left()
 
 
-def test_a_job_that_was_killed_while_it_ended_is_released_and_then_resumed(place: Place) -> None:
+def test_a_job_killed_while_it_was_being_cancelled_is_released_and_resumed(place: Place) -> None:
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
     place.stack.store.request_cancel(job_id, at=0.0)
     done = place.s3mr("resume", job_id)

@@ -11,7 +11,7 @@ TRIES = 6  # that find a service busy: botocore gives up after five
 
 
 @pytest.mark.parametrize("stormy", ["HEAD", "PutItem", "Query"])
-def test_a_storm_is_outlived_wherever_it_begins_and_is_said_once(place: Place, endpoint: str, stormy: str) -> None:
+def test_a_job_survives_a_storm_of_503_answers_and_reports_it_once(place: Place, endpoint: str, stormy: str) -> None:
     seen: Counter[bool] = Counter()
 
     def busy(operation: str) -> bool:

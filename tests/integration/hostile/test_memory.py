@@ -92,7 +92,7 @@ def bomb(path: Path, unit: bytes, times: int) -> str:
     return path.name
 
 
-def test_a_line_of_a_hundred_megabytes_is_carried_by_default(tmp_path: Path, job_file: Write) -> None:
+def test_a_line_of_a_hundred_megabytes_is_processed_with_default_memory(tmp_path: Path, job_file: Write) -> None:
     job_file(JOBS)
     (tmp_path / "line.txt").write_bytes(b"x" * 100_000_000 + b"\n")
     status, out, err, peak_bytes = run(tmp_path, "job.py:carried", "line.txt", memory="512MiB")

@@ -23,7 +23,7 @@ def cancelled(typed: Run, stack: MotoStack, job_id: str) -> str:
     return job_id
 
 
-def test_a_cancelled_job_is_resumed_as_a_new_one_that_takes_over_what_was_mapped(typed: Run, stack: MotoStack) -> None:
+def test_a_cancelled_job_is_resumed_as_a_new_job_that_reuses_its_map_output(typed: Run, stack: MotoStack) -> None:
     old = cancelled(typed, stack, submitted(typed, stack))
     done = typed("resume", old, "--detach")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -39,7 +39,7 @@ def test_a_cancelled_job_is_resumed_as_a_new_one_that_takes_over_what_was_mapped
 
 
 @pytest.mark.parametrize("change", [{"FunctionArchitecture": "arm64"}, {"FunctionRuntime": "python3.10"}])
-def test_compiled_code_that_the_stack_cannot_load_any_more_is_refused_at_resume(
+def test_compiled_code_that_the_stack_can_no_longer_load_is_refused_at_resume(
     typed: Run, stack: MotoStack, tmp_path: Path, change: dict[str, str]
 ) -> None:
     name = f"fast.cpython-3{sys.version_info[1]}-x86_64-linux-gnu.so"
@@ -58,7 +58,7 @@ def test_compiled_code_that_the_stack_cannot_load_any_more_is_refused_at_resume(
 
 
 @pytest.mark.parametrize("kind", ["Input", "Output"])
-def test_a_bucket_that_the_stack_does_not_declare_any_more_is_refused_at_resume(
+def test_a_bucket_that_the_stack_no_longer_declares_is_refused_at_resume(
     typed: Run, stack: MotoStack, kind: str
 ) -> None:
     bucket = f"{stack.name}-users"

@@ -10,7 +10,7 @@ from tests.integration.test_processes import until
 from tests.warm_commands import S3MR
 
 
-def test_submit_prints_the_id_alone_and_pins_what_is_live(typed: Run, stack: MotoStack) -> None:
+def test_submit_prints_only_the_id_and_pins_the_live_function_versions(typed: Run, stack: MotoStack) -> None:
     done = typed("submit", *asked(stack))
     job_id = done.stdout.decode().removesuffix("\n")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -31,7 +31,7 @@ def test_submit_prints_the_id_alone_and_pins_what_is_live(typed: Run, stack: Mot
     assert as_json in job_ids(stack)
 
 
-def test_a_job_whose_coordinator_cannot_be_started_has_failed_and_holds_nothing(typed: Run, stack: MotoStack) -> None:
+def test_a_job_whose_coordinator_cannot_start_fails_and_holds_nothing(typed: Run, stack: MotoStack) -> None:
     stack.client("stepfunctions").delete_state_machine(stateMachineArn=stack.outputs["JobsArn"])
     done = typed("submit", *asked(stack))
     assert (done.returncode, done.stdout) == (2, b"")
@@ -62,7 +62,7 @@ REFUSED = [
 ]
 
 
-def test_what_cannot_work_on_the_stack_is_refused_before_anything_is_written(s3mr: Run, stack: MotoStack) -> None:
+def test_invalid_submissions_are_refused_before_anything_is_written(s3mr: Run, stack: MotoStack) -> None:
     for change, said in REFUSED:
         given = {"stack": stack.name, "input": f"s3://{stack.bucket}/input/", "output": f"s3://{stack.bucket}/output/x"}
         given |= {name: text.format(bucket=stack.bucket) for name, text in change.items()}
@@ -76,7 +76,7 @@ def test_what_cannot_work_on_the_stack_is_refused_before_anything_is_written(s3m
     assert not job_ids(stack)
 
 
-def test_without_credentials_it_is_said_what_to_do(s3mr: Run, stack: MotoStack, tmp_path: Path) -> None:
+def test_missing_credentials_are_refused_without_a_traceback(s3mr: Run, stack: MotoStack, tmp_path: Path) -> None:
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
     files = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_CONFIG_FILE": str(tmp_path / "none")}
     done = s3mr("ls", "--stack", stack.name, **nobody, **files)
@@ -85,9 +85,7 @@ def test_without_credentials_it_is_said_what_to_do(s3mr: Run, stack: MotoStack, 
     assert b"Traceback" not in done.stderr
 
 
-def test_out_of_reach_of_the_stack_and_with_a_wrong_configuration_nothing_was_started(
-    s3mr: Run, stack: MotoStack
-) -> None:
+def test_an_unreachable_stack_or_an_invalid_configuration_starts_nothing(s3mr: Run, stack: MotoStack) -> None:
     place = ("--stack", stack.name)
     commands = (("run", *asked(stack), *place), ("submit", *asked(stack), *place), ("resume", "a-job", *place))
     for command in commands:
@@ -101,7 +99,7 @@ def test_out_of_reach_of_the_stack_and_with_a_wrong_configuration_nothing_was_st
     assert wrong.stderr.startswith(b"s3mr: the AWS configuration: Invalid endpoint: 127.0.0.1:9: ")
 
 
-def test_the_stack_may_be_named_by_a_variable_but_run_stays_here_without_an_option(
+def test_s3mr_stack_names_the_stack_but_run_stays_local_without_the_option(
     s3mr: Run, stack: MotoStack, tmp_path: Path
 ) -> None:
     assert s3mr("ls", S3MR_STACK=stack.name).returncode == 0

@@ -18,7 +18,7 @@ def test_a_job_is_verified_by_its_id_once_it_has_succeeded(typed: Run, stack: Mo
     assert typed("verify", "20260102-030405-0a1b2c3d").returncode == 2
 
 
-def test_an_output_that_another_job_has_put_there_differs_though_it_is_whole(typed: Run, stack: MotoStack) -> None:
+def test_a_complete_output_of_another_job_fails_verification(typed: Run, stack: MotoStack) -> None:
     mine, other = submitted(typed, stack), submitted(typed, stack, name="other")
     for job_id in (mine, other):
         stack.bring_to_its_end(job_id)

@@ -14,7 +14,7 @@ from tests.integration.stack.conftest import COUNTED, Run, asked, job_ids, outpu
 from tests.warm_commands import WarmCommands
 
 
-def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_no_variable(
+def test_run_on_a_stack_waits_for_the_job_and_prints_only_its_result(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     running = start(warm_commands, stack, tmp_path, "--json", "--keep-intermediate", "kept")
@@ -34,7 +34,7 @@ def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_n
     assert b"not empty" in again.stderr
 
 
-def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
+def test_ctrl_c_detaches_and_the_job_keeps_running_until_it_is_cancelled(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     running = start(warm_commands, stack, tmp_path)
@@ -57,7 +57,7 @@ def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
     assert output(stack) == []
 
 
-def test_a_user_exception_ends_the_command_with_their_traceback_and_none_of_ours(
+def test_a_user_exception_ends_the_command_with_the_users_traceback_only(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     running = start(warm_commands, stack, tmp_path, job="fails")
@@ -79,7 +79,7 @@ def test_a_user_exception_ends_the_command_with_their_traceback_and_none_of_ours
     assert "ValueError" in told[0]["failure"]["traceback"]
 
 
-def test_a_reader_of_json_gets_it_while_two_threads_watch(typed: Run, stack: MotoStack) -> None:
+def test_two_threads_that_watch_the_same_job_each_get_its_json(typed: Run, stack: MotoStack) -> None:
     job_id = submitted(typed, stack)
     found: list[Finished] = []
     watching = [threading.Thread(target=lambda: found.append(typed("watch", job_id, "--json"))) for _ in range(2)]
@@ -91,7 +91,7 @@ def test_a_reader_of_json_gets_it_while_two_threads_watch(typed: Run, stack: Mot
     assert [json.loads(done.stdout)["job_id"] for done in found] == [job_id, job_id]
 
 
-def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_goes_on(
+def test_expired_credentials_detach_with_status_75_and_the_job_keeps_running(
     typed: Run,
     stack: MotoStack,
     tmp_path: Path,
@@ -113,7 +113,7 @@ def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_g
     assert output(stack) == COUNTED
 
 
-def test_what_was_submitted_to_be_kept_is_copied_by_whoever_watches(
+def test_watch_copies_the_intermediates_of_a_job_submitted_to_keep_them(
     typed: Run, stack: MotoStack, tmp_path: Path
 ) -> None:
     kept = submitted(typed, stack, "--keep-intermediate")
