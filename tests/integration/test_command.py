@@ -1,4 +1,4 @@
-"""``s3mr run`` as a person meets it: streams, exit statuses, inputs, output, and what it says."""
+"""``s3mr run`` from the user's side: streams, exit statuses, inputs, output and messages."""
 
 import gzip
 import json
@@ -59,8 +59,8 @@ def test_results_go_to_stdout_sorted_within_parts_and_everything_else_to_stderr(
     done = s3mr("run", "job.py", "in.txt", "--reducers", "2")
     assert done.returncode == 0
     assert done.stdout == b"a\t1\nb\t2\nm\t1\nn\t1\nz\t1\n"
-    for said in (b"at import", b"in map", b"from a child", b"2 records", b"duplicates ignored", b"DynamoDB"):
-        assert said in done.stderr
+    for line in (b"at import", b"in map", b"from a child", b"2 records", b"duplicates ignored", b"DynamoDB"):
+        assert line in done.stderr
     assert list(tmp_path.iterdir()) != []
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 

@@ -1,4 +1,4 @@
-"""``s3mr doctor``, on stacks in the moto of this process: what is well, and what is said where something is not."""
+"""``s3mr doctor`` on stacks in this process's moto: it passes healthy stacks and explains each fault."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ STEPS = [
     *("credentials", "stack", "python", "state machine", "functions", "concurrency", "table", "bucket", "logs"),
     *("input", "output"),
 ]
-UNSEEN = "concurrency"  # moto knows no account settings
+UNSEEN = "concurrency"  # moto does not implement account settings
 FUNCTIONS = ("map", "reduce")
 
 
@@ -32,9 +32,9 @@ def _aws() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> MotoStack:
-    """A stack in which all is as it should be."""
+    """A healthy stack."""
     with pytest.MonkeyPatch.context() as patch:
-        become_its_owner(patch)
+        use_owner_credentials(patch)
         made = new_stack("well", tmp_path_factory.mktemp("scratch"))
     client, record = made.client("lambda"), made.outputs["RecordArn"]
     for function in FUNCTIONS:
@@ -54,19 +54,19 @@ def new_stack(name: str, scratch: Path, **outputs: str) -> MotoStack:
 
 @pytest.fixture(autouse=True)
 def owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    become_its_owner(monkeypatch)
+    use_owner_credentials(monkeypatch)
 
 
-def become_its_owner(patch: pytest.MonkeyPatch) -> None:
-    """Be a person who may do everything."""
+def use_owner_credentials(patch: pytest.MonkeyPatch) -> None:
+    """Use credentials that allow everything."""
     for name, value in KEYS.items():
         patch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         patch.delenv(name, raising=False)
 
 
-def steps(name: str = "well", **asked: Any) -> dict[str, Step]:
-    return {step.name: step for step in examine(Question(stack=name, **asked))}
+def steps(name: str = "well", **options: Any) -> dict[str, Step]:
+    return {step.name: step for step in examine(Question(stack=name, **options))}
 
 
 def failed(found: dict[str, Step]) -> list[str]:
@@ -157,7 +157,7 @@ def buckets(stack: MotoStack) -> None:
 
 @pytest.mark.usefixtures("buckets")
 @pytest.mark.parametrize(
-    ("asked", "why"),
+    ("options", "reasons"),
     [
         (
             {"inputs": ["s3://elsewhere/in"], "output": "s3://elsewhere/out"},
@@ -173,11 +173,11 @@ def buckets(stack: MotoStack) -> None:
         ),
     ],
 )
-def test_doctor_finds_the_reasons_that_would_refuse_a_job(asked: dict[str, Any], why: tuple[str, str]) -> None:
-    found = steps(**asked)
+def test_doctor_finds_the_reasons_that_would_refuse_a_job(options: dict[str, Any], reasons: tuple[str, str]) -> None:
+    found = steps(**options)
     assert failed(found) == ["input", "output"]
-    assert why[0] in found["input"].found
-    assert why[1] in found["output"].found
+    assert reasons[0] in found["input"].found
+    assert reasons[1] in found["output"].found
 
 
 RIGHTS = {
@@ -192,9 +192,9 @@ RIGHTS = {
 
 @pytest.fixture
 def examined_without(stack: MotoStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], dict[str, Step]]:
-    """Examine as a person who has every right but these; moto asks for rights meanwhile.
+    """Examine the stack as a user with every permission except these, while moto enforces IAM.
 
-    Not of Lambda: moto refuses every signed request to it there.
+    Lambda is left out: with IAM enforced, moto refuses every signed request to it.
     """
     iam = stack.client("iam")
 

@@ -1,4 +1,4 @@
-"""What goes wrong is said in a few lines that a user can act on; nothing half-written is left where output belongs."""
+"""Errors are reported in a few lines that a user can act on, and leave no partial output."""
 
 import gzip
 import os
@@ -27,19 +27,19 @@ def _text(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("first\nsecond line\nthird\n")
 
 
-def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> None:
+def assert_refused(done: Finished, status: int, *phrases: str, tmp_path: Path) -> None:
     text = done.stderr.decode()
     assert done.returncode == status, text
     assert done.stdout == b""
-    for phrase in said:
+    for phrase in phrases:
         assert phrase in text
-    assert "s3mr/" not in text.replace(str(tmp_path), ""), "a traceback of ours"
+    assert "s3mr/" not in text.replace(str(tmp_path), ""), "the traceback shows frames of s3mr"
     assert not (tmp_path / "out").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "phrases"),
     [
         (("job.py", "missing.txt"), ["missing.txt"]),
         (("job.py", "nothing*.txt"), ["nothing*.txt"]),
@@ -75,7 +75,7 @@ def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> N
     ],
 )
 def test_invalid_arguments_are_refused_before_anything_starts(
-    s3mr: Run, job_file: Write, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
+    s3mr: Run, job_file: Write, tmp_path: Path, arguments: tuple[str, ...], phrases: list[str]
 ) -> None:
     job_file(FINE)
     job_file("job = ((\n", "broken.py")
@@ -89,12 +89,12 @@ def test_invalid_arguments_are_refused_before_anything_starts(
     (tmp_path / "full/file").touch()
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(10_000_000)
-    assert_refused(s3mr("run", *arguments), 2, *said, tmp_path=tmp_path)
+    assert_refused(s3mr("run", *arguments), 2, *phrases, tmp_path=tmp_path)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "phrases"),
     [
         (
             "def words(source, line):\n    if 'second' in line:\n        raise ValueError('boom')\n    yield line, 1\n"
@@ -143,11 +143,11 @@ def test_invalid_arguments_are_refused_before_anything_starts(
     ],
 )
 def test_an_error_in_a_task_fails_the_job_with_its_context(
-    s3mr: Run, job_file: Write, tmp_path: Path, code: str, said: list[str]
+    s3mr: Run, job_file: Write, tmp_path: Path, code: str, phrases: list[str]
 ) -> None:
     job_file(code)
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--workers", "2")
-    assert_refused(done, 1, "the job failed", *said, tmp_path=tmp_path)
+    assert_refused(done, 1, "the job failed", *phrases, tmp_path=tmp_path)
 
 
 def test_requirements_without_a_stack_are_ignored_with_a_warning(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
@@ -155,10 +155,10 @@ def test_requirements_without_a_stack_are_ignored_with_a_warning(s3mr: Run, job_
     (tmp_path / "needs.txt").write_text("none-such==1\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--requirements", "needs.txt")
     assert done.returncode == 0, done.stderr.decode()
-    said = (
+    warning = (
         "--requirements needs.txt is ignored without --stack: workers on this machine use the packages installed here\n"
     )
-    assert done.stderr.decode().count(said) == 1
+    assert done.stderr.decode().count(warning) == 1
     calling = "from job import job\njob.run('in.txt', requirements='none.txt')\n"
     called = subprocess.run([sys.executable, "-c", calling], cwd=tmp_path, capture_output=True, check=False)
     assert b"RequestError: --requirements none.txt: there is no such file" in called.stderr
@@ -208,7 +208,7 @@ def test_a_task_that_hangs_is_killed_at_the_task_timeout(s3mr: Run, job_file: Wr
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount a small file system in memory, with these options."""
+    """Mount a small in-memory file system with these options."""
     mounted: list[Path] = []
 
     def at(name: str, options: str) -> Path:
@@ -216,7 +216,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         folder.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         if subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("takes the right to mount a file system; run as root on Linux, as CI does")
+            pytest.skip("needs permission to mount a file system: run as root on Linux, as CI does")
         mounted.append(folder)
         return folder
 
@@ -229,7 +229,7 @@ def test_missing_permission_on_the_output_is_reported_at_once(
     s3mr: Run, job_file: Write, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     job_file(FINE)
-    if os.geteuid() == 0:  # who may write into every folder, but not into what is mounted to be read
+    if os.geteuid() == 0:  # root may write to every folder except a read-only mount
         request.getfixturevalue("mount")("locked", "ro")
     else:
         (tmp_path / "locked").mkdir(mode=0o555)

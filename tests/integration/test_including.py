@@ -1,4 +1,4 @@
-"""What comes along with a job's code besides what it imports."""
+"""``--include``: files and folders that travel with a job's code."""
 
 from collections.abc import Callable
 from pathlib import Path

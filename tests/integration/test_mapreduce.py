@@ -1,4 +1,4 @@
-"""The seven tests of MIT's 6.5840 lab 1, over books: the output always equals that of a sequential program."""
+"""The seven tests of MIT's 6.5840 lab 1, on books: the output always equals that of a sequential program."""
 
 import re
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ INDEX = """
     job = Job(map=words, reduce=documents)
 """
 
-# Each task says that it is there, and goes on when it has seen that another runs at the same time.
+# Each task announces itself and waits until it sees another task running at the same time.
 MEETING = """
     import os, time
     from pathlib import Path
@@ -200,7 +200,7 @@ def test_the_output_is_invisible_until_the_last_task_has_finished(
         if key == 3:
             seen = [name for name in Path(".").iterdir() if name.name == "out"]
             Path("seen").write_text(repr(seen))
-            time.sleep(1)  # long enough for the others to finish; were they committed, it would show below
+            time.sleep(1)  # long enough for the others to finish; if they were committed, the next line would see it
             seen += [name for name in Path(".").iterdir() if name.name == "out"]
             Path("seen").write_text(repr(seen))
         yield key, sum(values)

@@ -1,4 +1,4 @@
-"""`Job.run` in a program, a test or a notebook."""
+"""`Job.run`, called from a program, a test or a notebook."""
 
 import gc
 import subprocess
@@ -63,7 +63,7 @@ def test_invalid_arguments_raise_a_request_error(text: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"map": lambda line: [line]}, "map is called with"),
         ({"map": words, "reduce": lambda key: key}, "reduce is called with"),
@@ -75,8 +75,8 @@ def test_invalid_arguments_raise_a_request_error(text: Path, tmp_path: Path) -> 
         ({"map": None}, "must be a function"),
     ],
 )
-def test_an_invalid_job_is_refused_when_it_is_constructed(options: dict[str, object], said: str) -> None:
-    with pytest.raises(RequestError, match=said):
+def test_an_invalid_job_is_refused_when_it_is_constructed(options: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         Job(**options)  # type: ignore[arg-type]
 
 

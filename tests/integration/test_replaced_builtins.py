@@ -1,4 +1,4 @@
-"""User code that changes its process for everybody: parts keep their mode, and no record is lost without a word."""
+"""User code that changes its whole process: file modes stay correct, and no record is lost silently."""
 
 import stat
 from collections.abc import Callable

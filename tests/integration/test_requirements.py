@@ -1,4 +1,4 @@
-"""Wheels for a stack's platform: pip runs here, on wheels that the tests make; no index is asked."""
+"""Wheels for a stack's platform: pip runs on wheels that the tests build, without a package index."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 @pytest.fixture(autouse=True)
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index of nothing but the wheels in a folder, and a pip without configuration of its own."""
+    """A folder of wheels as the only package source, and a pip without the user's configuration."""
     for name, value in {"CONFIG_FILE": "/dev/null", "NO_INDEX": "1", "FIND_LINKS": str(tmp_path / "wheels")}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
     (tmp_path / "wheels").mkdir()
@@ -41,13 +41,15 @@ def wheel(
     needs: str = "",
     files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Make a wheel that holds the module ``name``; ``needs`` is a requirement, ``files`` are further ones."""
+    """Build a wheel of the module ``name``; ``needs`` is a requirement, ``files`` are additional files."""
     info = f"{name}-{version}.dist-info"
-    said = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else "")
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (
+        f"Requires-Dist: {needs}\n" if needs else ""
+    )
     files = {
         **(files or {}),
         f"{name}/__init__.py": f"VERSION = {version!r}\nTAG = {tag!r}\n".encode(),
-        f"{info}/METADATA": said.encode(),
+        f"{info}/METADATA": metadata.encode(),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n".encode(),
     }
@@ -177,8 +179,8 @@ def test_a_missing_requirements_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_editable_requirement_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "installed/lib-1.dist-info").mkdir(parents=True)
-    said = tmp_path / "installed/lib-1.dist-info/direct_url.json"
-    said.write_text('{"url": "file:///home/me/lib", "dir_info": {"editable": true}}')
+    direct_url = tmp_path / "installed/lib-1.dist-info/direct_url.json"
+    direct_url.write_text('{"url": "file:///home/me/lib", "dir_info": {"editable": true}}')
     with pytest.raises(RequestError, match="lib is editable"):
         resolved_in(tmp_path)
 

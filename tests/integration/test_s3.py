@@ -1,4 +1,4 @@
-"""The user's own S3 as input and output: another service than the embedded cloud, with the user's configuration."""
+"""The user's own S3, not the embedded cloud, as input and output, with the user's AWS configuration."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_a_prefix_of_more_than_1000_objects_is_read_and_the_output_committed_to_
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str
 ) -> None:
     job_file(COUNT)
-    inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # the server's: a thousand requests would take seconds
+    inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # the server's own storage: a thousand requests would take seconds
     for number in range(1003):
         inside.put_object(bucket, f"in/{number:04d} é%.txt", b"a b\n")
     aws.put_object(Bucket=bucket, Key="in/_hidden", Body=b"hidden\n")
@@ -135,9 +135,9 @@ def test_the_first_of_two_independent_commands_to_commit_publishes(
         assert aws.list_multipart_uploads(Bucket=bucket)["Uploads"] == mine
         published = aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]
         (tmp_path / "go").touch()
-        _, said = slow.communicate(timeout=60)
+        _, stderr = slow.communicate(timeout=60)
     assert slow.returncode == 1
-    assert b"in the way" in said
+    assert b"in the way" in stderr
     assert aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"] == published
     assert [one["Key"] for one in published] == ["out/_SUCCESS", *(f"out/part-0000{number}" for number in range(3))]
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
@@ -190,14 +190,14 @@ def test_an_interrupt_aborts_the_open_uploads(
         until((tmp_path / "reached").exists, "reduce runs")
         assert "Uploads" in aws.list_multipart_uploads(Bucket=bucket)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert (running.returncode, said) == (130, b"\ninterrupted: nothing was written\n")
+        _, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr) == (130, b"\ninterrupted: nothing was written\n")
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
     assert "Contents" not in aws.list_objects_v2(Bucket=bucket, Prefix="out")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("s3://no-such-bucket-anywhere/in",), "no-such-bucket-anywhere"),
         (("s3://{bucket}/nothing",), "nothing"),
@@ -206,14 +206,14 @@ def test_an_interrupt_aborts_the_open_uploads(
     ],
 )
 def test_invalid_s3_locations_are_refused_before_anything_runs(
-    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, arguments: tuple[str, ...], said: str
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, arguments: tuple[str, ...], message: str
 ) -> None:
     job_file(COUNT)
     aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
     aws.put_object(Bucket=bucket, Key="full/x", Body=b"a\n")
     done = s3mr("run", "job.py:job", *(argument.format(bucket=bucket) for argument in arguments))
     assert done.returncode == 2, done.stderr.decode()
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert b"Traceback" not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Other people on the machine, and web pages that its user looks at: the embedded cloud does nothing for them."""
+"""The embedded cloud refuses other users of the machine and web pages that its user visits."""
 
 import json
 import os
@@ -31,7 +31,7 @@ FORM = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="key"\r\n\r\nplan/job-1/bundle.zip\r\n'
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nforged\r\n--{BOUNDARY}--\r\n'
 )
-# What Chromium sends for each, but for headers that say nothing; the older one leaves out Sec-Fetch-.
+# The requests that Chromium sends, without irrelevant headers; older versions leave out Sec-Fetch-*.
 SENT_BY_BROWSERS = {
     "an image": ("GET", f"/{BUCKET}/plan/job-1/bundle.zip", {"Sec-Fetch-Dest": "image"}, ""),
     "an image, years ago": ("GET", f"/{BUCKET}/plan/job-1/bundle.zip", {"Referer": "http://evil.example/"}, ""),
@@ -64,7 +64,7 @@ SENT_BY_BROWSERS = {
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[EmbeddedCloud]:
-    """A cloud with a bundle and a job, as they stand while a job runs."""
+    """A cloud with a bundle and a job, as while a job runs."""
     with EmbeddedCloud() as started:
         started.create_stack()
         started.stack.objects.put("plan/job-1/bundle.zip", b"code")
@@ -94,7 +94,7 @@ def head(cloud: EmbeddedCloud, method: str, path: str, headers: dict[str, str]) 
 
 
 def all_of(connection: socket.socket) -> bytes:
-    """What comes until the server ends the connection."""
+    """Everything the server sends until it closes the connection."""
     connection.settimeout(ANSWER_S_MAX)
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
@@ -106,9 +106,9 @@ def test_every_request_that_a_web_page_can_cause_is_refused_and_changes_nothing(
     before = state(cloud)
     with socket.create_connection(address(cloud)) as connection:
         connection.sendall(head(cloud, method, path, {**headers, "Content-Length": str(len(body))}) + body.encode())
-        said = all_of(connection)
-    assert said.startswith(b"HTTP/1.1 403 ")
-    assert b"access-control-" not in said.lower()
+        response = all_of(connection)
+    assert response.startswith(b"HTTP/1.1 403 ")
+    assert b"access-control-" not in response.lower()
     assert state(cloud) == before
 
 
@@ -133,7 +133,7 @@ def test_idle_connections_of_strangers_do_not_delay_a_job(cloud: EmbeddedCloud) 
             connection.sendall(b"PUT / HTTP/1.1\r\nContent-Length: 5")
         silent += [held.enter_context(socket.create_connection(address(cloud))) for _ in range(STRANGERS_MAX // 2 + 50)]
         assert state(cloud)
-        assert all_of(silent[0]) == b""  # the oldest had to go
+        assert all_of(silent[0]) == b""  # the server closed the oldest connection
     assert state(cloud)
 
 
@@ -189,7 +189,7 @@ def server_of(cloud: EmbeddedCloud) -> int:
 def readable(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended
         return b""
 
 
@@ -214,7 +214,7 @@ WAITING = """
 
     job = Job(map=waiting)
 """
-# Tries what another user of the machine can, and says what has come of it. First it loads what it needs, as ourselves.
+# Tries everything another user of the machine can do, and reports the result. It loads its imports as the current user.
 ATTACK = """
 import http.client, json, os, sys
 from pathlib import Path
@@ -283,7 +283,7 @@ print(json.dumps({"won": won, "refused": refused, "uid": os.getuid()}))
 
 
 def port_of(command: WarmCommand) -> int:
-    """The port at which a command has its services listen."""
+    """The port on which the services of a command listen."""
     sockets = {str(one.readlink()) for one in Path(f"/proc/{command.pid}/fd").iterdir()}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return next(int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets)
@@ -295,10 +295,10 @@ def test_another_user_of_the_machine_can_neither_read_nor_change_a_running_job(
     if not Path("/proc/net/tcp").exists():
         pytest.skip("looks for ports in /proc; run on Linux")
     own = os.getuid()
-    other = pwd.getpwnam("nobody").pw_uid if own == 0 else own  # root may act as another user; else as ourselves
+    other = pwd.getpwnam("nobody").pw_uid if own == 0 else own  # only root can act as another user
     job_file(WAITING)
     (tmp_path / "in.txt").write_text("a line\n")
-    with tempfile.TemporaryDirectory(prefix="anybody-") as temporary:  # not below `tmp_path`, which is private
+    with tempfile.TemporaryDirectory(prefix="anybody-") as temporary:  # not in `tmp_path`, which is private
         Path(temporary).chmod(0o1777)
         (script := Path(temporary, "attack.py")).write_text(ATTACK)
         with warm_commands.start(
@@ -310,10 +310,10 @@ def test_another_user_of_the_machine_can_neither_read_nor_change_a_running_job(
             attack = [sys.executable, str(script), str(other), str(own), str(port_of(command)), temporary]
             done = subprocess.run(attack, capture_output=True, timeout=RUN_S_MAX, check=False)
             (tmp_path / "go").touch()
-            _, said = command.communicate(timeout=RUN_S_MAX)
-    assert (command.returncode, done.stderr) == (0, b""), said
+            _, stderr = command.communicate(timeout=RUN_S_MAX)
+    assert (command.returncode, done.stderr) == (0, b""), stderr
     found = json.loads(done.stdout)
     assert (found["won"], found["uid"]) == ([], other)
     assert found["refused"] >= 12
-    assert (tmp_path / "runs").read_text() == "False", "what user code prints or starts would have the key"
+    assert (tmp_path / "runs").read_text() == "False", "user code can read the key and could leak it"
     assert (tmp_path / "out/part-00000").read_text() == "a line\t1\n"

@@ -47,7 +47,7 @@ def pool_of(
 
 
 def request(task: int) -> TaskRequest:
-    """A request that comes back as a failure: its job has no code."""
+    """A request whose report is a failure, because its job has no code."""
     return Cloud([[]] * 9, Functions(map=lambda _source, _record: ())).request(Phase.MAP, task)
 
 

@@ -1,4 +1,4 @@
-"""``--endpoint-url``: services that live on, and workers here."""
+"""``--endpoint-url``: services that persist, with workers on this machine."""
 
 import json
 import os
@@ -60,10 +60,10 @@ def test_intermediates_are_kept_in_a_folder_and_in_the_bucket(place: Place) -> N
 
 @pytest.mark.parametrize("hold", ["map c.txt", "busy map c.txt"], ids=["waiting", "busy in C"])
 def test_kill_9_leaves_only_the_unfinished_output(place: Place, hold: str) -> None:
-    place.name("hold", hold)
+    place.write_lines("hold", hold)
     command = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log(), "a map runs")
-    until(lambda: place.newest().phase is Phase.MAP, "the job stands")
+    until(lambda: place.newest().phase is Phase.MAP, "the job is stored")
     command.kill()
     command.wait()
     place.assert_no_process()
@@ -86,16 +86,16 @@ def test_an_unreachable_endpoint_is_reported_before_anything_runs(place: Place) 
 
 
 def test_if_the_services_die_during_a_job_the_error_says_how_to_resume(place: Place) -> None:
-    place.name("hold", "map c.txt")
+    place.write_lines("hold", "map c.txt")
     with services() as running:
         place.url = running.url
         command = place.start(*place.run("--output", "out"))
         until(lambda: "map c.txt" in place.log(), "a map runs")
         running.process.kill()
     (place.here / "hold").unlink()
-    _, said = command.communicate(timeout=RUN_S_MAX)
+    _, stderr = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
-    assert b"the job kept its progress; continue with: s3mr resume" in said
+    assert b"the job kept its progress; continue with: s3mr resume" in stderr
     assert len(list(place.here.glob(".out.s3mr-*"))) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_job_that_the_services_lost_leaves_nothing_and_cannot_be_resumed(
     place: Place, endpoint: str, *, again: bool
 ) -> None:
     place.url = endpoint
-    place.name("hold", "map c.txt")
+    place.write_lines("hold", "map c.txt")
     command = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log(), "a map runs")
     job_id = place.newest().spec.job_id
@@ -119,11 +119,11 @@ def test_a_job_that_the_services_lost_leaves_nothing_and_cannot_be_resumed(
         connection.request("POST", "/moto-api/reset")
         assert connection.getresponse().status == 200
     (place.here / "hold").unlink()
-    _, said = command.communicate(timeout=RUN_S_MAX)
+    _, stderr = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
-    assert b"have lost job" in said
-    assert b"run it again" in said
-    assert b"s3mr resume" not in said
+    assert b"have lost job" in stderr
+    assert b"run it again" in stderr
+    assert b"s3mr resume" not in stderr
     assert not list(place.here.glob(".out.s3mr-*"))
     assert not (place.here / "out").exists()
     refused = place.s3mr("resume", job_id)

@@ -1,4 +1,4 @@
-"""How many requests a job costs, counted where they arrive. Inputs, output and all between lie in S3."""
+"""The number of requests of a job, counted by the services. Input, intermediates and output are in S3."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.slow import SLOW, slow
 
 WORKERS = 2
 OUTSIDE_TICKS = 4  # submit writes the job, its entry in the list of jobs and the claim; record reads the job once
-LOOKS = 1  # at the bucket, and at the table, whether they are there
+LOOKS = 1  # requests that check whether the bucket, and the table, exist
 JOB = """
     from s3mr import Job
 
@@ -47,7 +47,7 @@ def url(counted: tuple[str, Counting]) -> str:
 
 @pytest.fixture
 def users(place: Place, request: pytest.FixtureRequest) -> str:
-    """A bucket of the user's; s3mr's own bucket and table are there, as of an earlier job."""
+    """The user's bucket; s3mr's own bucket and table exist already, as after an earlier job."""
     (place.here / "job.py").write_text(dedent(JOB))
     name = f"users-{abs(hash(request.node.name)) % 10**8}"
     s3: S3Client = boto3.client("s3", endpoint_url=place.url, region_name="us-east-1")
@@ -58,7 +58,7 @@ def users(place: Place, request: pytest.FixtureRequest) -> str:
 
 
 def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: int) -> tuple[Bill, dict[str, Any]]:
-    """Run a job of that shape; return what it cost, and what it says of itself."""
+    """Run a job with ``maps`` inputs and ``reducers``; return the counted requests and the job's own result."""
     s3: S3Client = boto3.client("s3", endpoint_url=place.url, region_name="us-east-1")
     for number in range(maps):
         s3.put_object(Bucket=users, Key=f"in/{number:05}", Body=b"to be or not to be %d\n" % number)
@@ -69,12 +69,12 @@ def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: in
         *("--split-size", "1", "--layout", "packed", "--workers", str(WORKERS), "--json", *shape),
     )
     assert done.returncode == 0, done.stderr.decode()
-    counting.bill = Bill()  # of what the test itself asks for
+    counting.bill = Bill()  # do not count the test's own requests
     result = json.loads(done.stdout)
-    said = result["requests"]
-    assert said["s3_put_class"] == bill.put_class - bill.deleted
-    assert said["s3_get_class"] == bill.get_class + LOOKS
-    assert said["dynamodb"] == bill.dynamodb.total() + LOOKS
+    reported = result["requests"]
+    assert reported["s3_put_class"] == bill.put_class - bill.deleted
+    assert reported["s3_get_class"] == bill.get_class + LOOKS
+    assert reported["dynamodb"] == bill.dynamodb.total() + LOOKS
     return bill, result
 
 
@@ -105,6 +105,6 @@ def test_the_requests_of_a_map_only_job_are_bounded_by_its_map_tasks(
 
 
 def check_table(bill: Bill, *, tasks: int) -> None:
-    """Tasks and ticks bound the requests to the table. A report causes at most one tick."""
+    """Check that tasks and ticks bound the requests to the table. A report causes at most one tick."""
     assert bill.dynamodb.total() <= 2.2 * tasks + 4 * bill.ticks + OUTSIDE_TICKS
-    assert bill.ticks <= 12 + (tasks / 4 if SLOW else tasks)  # on a busy machine, reports come one by one
+    assert bill.ticks <= 12 + (tasks / 4 if SLOW else tasks)  # on a busy machine, each report may cause its own tick

@@ -1,4 +1,4 @@
-"""``s3mr resume --endpoint-url``: what a command has left, another one brings to its end."""
+"""``s3mr resume --endpoint-url``: another command finishes a job whose command ended."""
 
 import signal
 from collections import Counter
@@ -52,7 +52,7 @@ def test_a_job_stopped_by_kill_9_resumes_and_runs_only_unfinished_tasks(
 
 
 def with_(held: str) -> set[str]:
-    """What a reduce task does again when its worker died in it: the words that it had been through before."""
+    """The steps that a reduce task repeats if its worker died in it: the words that it had already reduced."""
     return {f"reduce {word}" for word in "abcdef"} if held.startswith("reduce") else set()
 
 
@@ -81,7 +81,7 @@ def test_a_command_killed_at_any_request_leaves_nothing_or_a_job_that_can_be_res
     until(lambda: not list(place.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
     try:
         existing = place.stack.store.newest(1)
-    except RequestError:  # there is no table yet
+    except RequestError:  # the table does not exist yet
         existing = []
     if not existing:
         assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
@@ -95,7 +95,7 @@ def test_a_command_killed_at_any_request_leaves_nothing_or_a_job_that_can_be_res
 
 def test_a_resume_that_is_killed_is_resumed(place: Place) -> None:
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
-    place.name("hold", "reduce both")
+    place.write_lines("hold", "reduce both")
     command = place.start("resume", job_id, "--workers", "2")
     until(lambda: "reduce both" in place.log(), "a reduce runs")
     command.kill()
@@ -112,23 +112,23 @@ def test_two_commands_that_resume_the_same_job_at_once_finish_it_once(place: Pla
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
     both = [place.start("resume", job_id, "--workers", "2") for _ in range(2)]
     for command in both:
-        _, said = command.communicate(timeout=RUN_S_MAX)
-        assert command.returncode == 0 or b"there is nothing to resume" in said, said.decode()
+        _, stderr = command.communicate(timeout=RUN_S_MAX)
+        assert command.returncode == 0 or b"there is nothing to resume" in stderr, stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
     assert place.newest().spec.job_id == job_id
     place.assert_nothing_left()
 
 
 def test_a_command_that_keeps_running_while_another_resumes_its_job_does_no_harm(place: Place) -> None:
-    place.name("hold", "map c.txt")
+    place.write_lines("hold", "map c.txt")
     first = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log() and place.winners(Phase.MAP) == 5, "one map is held")
     second = place.start("resume", place.newest().spec.job_id, "--workers", "2")
-    until(lambda: place.log().count("map c.txt") == 2, "both run it")
+    until(lambda: place.log().count("map c.txt") == 2, "both commands run it")
     (place.here / "hold").unlink()
     for command in (first, second):
-        _, said = command.communicate(timeout=RUN_S_MAX)
-        assert command.returncode == 0, said.decode()
+        _, stderr = command.communicate(timeout=RUN_S_MAX)
+        assert command.returncode == 0, stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
     place.assert_nothing_left()
 
@@ -136,14 +136,14 @@ def test_a_command_that_keeps_running_while_another_resumes_its_job_does_no_harm
 def test_ctrl_c_cancels_a_job_and_a_resume_does_not_repeat_finished_tasks(
     place: Place, s3: S3Client, bucket: str
 ) -> None:
-    place.name("hold", "reduce both")
+    place.write_lines("hold", "reduce both")
     command = place.start(*place.run("--output", f"s3://{bucket}/out"))
     until(lambda: "reduce both" in place.log(), "a reduce runs")
     command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=RUN_S_MAX)
+    _, stderr = command.communicate(timeout=RUN_S_MAX)
     cancelled = place.newest()
     assert (command.returncode, cancelled.phase, cancelled.released) == (130, Phase.CANCELLED, True)
-    assert f"nothing was written\ncontinue with: s3mr resume {cancelled.spec.job_id}" in said.decode()
+    assert f"nothing was written\ncontinue with: s3mr resume {cancelled.spec.job_id}" in stderr.decode()
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     (place.here / "hold").unlink()
     done = place.s3mr("resume", cancelled.spec.job_id)
@@ -156,7 +156,7 @@ def test_ctrl_c_cancels_a_job_and_a_resume_does_not_repeat_finished_tasks(
 
 @pytest.mark.parametrize("output", ["the same", "another", "standard output"])
 def test_a_failed_job_is_resumed_as_a_new_job_that_maps_only_what_is_missing(place: Place, output: str) -> None:
-    place.name("broken", "map c.txt")
+    place.write_lines("broken", "map c.txt")
     options = () if output == "standard output" else ("--output", "out")
     done = place.s3mr(*place.run("--quiet", *options))
     old = place.newest()
@@ -184,7 +184,7 @@ def test_a_failed_job_is_resumed_as_a_new_job_that_maps_only_what_is_missing(pla
 
 
 def test_a_map_only_job_is_resumed_from_the_beginning(place: Place) -> None:
-    place.name("broken", "map c.txt")
+    place.write_lines("broken", "map c.txt")
     arguments = ["run", "job.py:only_map", "in", "--split-size", "1", "--output", "out"]
     assert place.s3mr(*arguments).returncode == 1
     (place.here / "broken").unlink()
@@ -197,7 +197,7 @@ def test_a_map_only_job_is_resumed_from_the_beginning(place: Place) -> None:
 @pytest.mark.parametrize("ended", [False, True], ids=["not ended", "failed"])
 def test_an_input_that_has_changed_or_vanished_is_refused_by_name(place: Place, *, ended: bool) -> None:
     if ended:
-        place.name("broken", "map c.txt")
+        place.write_lines("broken", "map c.txt")
         place.s3mr(*place.run("--output", "out"))
         job_id = place.newest().spec.job_id
     else:
@@ -218,10 +218,10 @@ def test_a_job_that_cannot_be_resumed_is_refused(place: Place) -> None:
     assert refused.returncode == 2
     assert b"there is no job nobody in this table: check --endpoint-url" in refused.stderr
     assert place.s3mr(*place.run("--output", "out")).returncode == 0
-    for job_id, said in (("nobody", b"there is no job"), (place.newest().spec.job_id, b"nothing to resume")):
+    for job_id, message in (("nobody", b"there is no job"), (place.newest().spec.job_id, b"nothing to resume")):
         refused = place.s3mr("resume", job_id)
         assert refused.returncode == 2
-        assert said in refused.stderr
+        assert message in refused.stderr
     job_id = place.killed(phase=Phase.MAP, held="map c.txt", options=("--output", "out-2"))
     refused = place.s3mr("resume", job_id, "--output", "other")
     assert refused.returncode == 2

@@ -1,4 +1,4 @@
-"""What other people's jobs are called, and how they fail, steers nobody's terminal."""
+"""Names and failures of other people's jobs cannot send control sequences to the terminal."""
 
 from tests.integration.endpoint.conftest import Place
 

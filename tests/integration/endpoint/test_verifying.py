@@ -1,4 +1,4 @@
-"""``s3mr verify ID --endpoint-url URL``: jobs at an endpoint, whose outputs are folders or prefixes there."""
+"""``s3mr verify ID --endpoint-url URL``: jobs whose outputs are local folders or prefixes at the endpoint."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Names that somebody else has chosen: of files, objects and outputs. Each is read as it is, or refused."""
+"""Hostile names of files, objects and outputs: each is read unchanged, or refused."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def s3mr(s3mr_at_services: Run) -> Run:
 
 
 def shown(text: str) -> str:
-    """As a line of output has it."""
+    """Escape ``text`` as in a line of output."""
     for character, letter in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(character, letter)
     return text
@@ -118,21 +118,21 @@ def test_invalid_names_are_refused_and_their_control_characters_escaped(
     job_file(NAMES)
     (tmp_path / "a.txt").write_text("x\n")
     done = s3mr("run", *arguments, "--quiet")
-    said = done.stderr.decode()
+    stderr = done.stderr.decode()
     assert (done.returncode, done.stdout) == (2, b"")
-    assert words in said
-    assert "Traceback" not in said
-    assert not set(map(chr, range(32))) - {"\n", "\t"} & set(said)
+    assert words in stderr
+    assert "Traceback" not in stderr
+    assert not set(map(chr, range(32))) - {"\n", "\t"} & set(stderr)
 
 
 def test_control_characters_in_a_source_name_are_escaped(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file("def broken(source, line):\n    raise ValueError(source)\n\njob = Job(map=broken)")
     (tmp_path / "\x1b[2Jred").write_text("x\n")
     done = s3mr("run", "job.py", "\x1b[2Jred".replace("[", "?"), "--quiet")
-    said = done.stderr.decode()
+    stderr = done.stderr.decode()
     assert done.returncode == 1
-    assert "source: \\x1b[2Jred" in said
-    assert "\x1b" not in said
+    assert "source: \\x1b[2Jred" in stderr
+    assert "\x1b" not in stderr
 
 
 def test_an_input_that_changes_or_vanishes_after_planning_fails_the_job_by_name(

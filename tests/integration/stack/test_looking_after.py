@@ -1,4 +1,4 @@
-"""Looking after jobs that live on: where they stand, what they have logged, their coordinators, their resumption."""
+"""Managing jobs that run on a stack: status, logs, coordinators, cancelling and resuming."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from tests.warm_commands import WarmCommands
 def test_a_job_is_followed_from_submission_to_success(typed: Run, stack: MotoStack) -> None:
     job_id = submitted(typed, stack, "--deadline", "30m", "--workers", "2")
     stack.tick(job_id)
-    told = json.loads(typed("status", job_id, "--json").stdout)
-    assert told["tasks"][0] == {"phase": "map", "tasks": 3, "done": 0}
-    assert told["deadline_at"] - told["created_at"] == 1800
+    status = json.loads(typed("status", job_id, "--json").stdout)
+    assert status["tasks"][0] == {"phase": "map", "tasks": 3, "done": 0}
+    assert status["deadline_at"] - status["created_at"] == 1800
     shown = typed("status", job_id).stdout.decode()
     assert "map          0 of 3 done" in shown
     assert "deadline" in shown
@@ -62,10 +62,10 @@ def test_status_shows_whether_a_coordinator_runs_and_how_to_start_one(
     assert f"\ncoordinator  not running: start one with {advice}\n" in shown
     assert json.loads(typed("status", job_id, "--json").stdout)["coordinator"] is False
     watching = warm_commands.start(advice.split()[1:], folder=tmp_path, environment=os.environ)
-    until(lambda: len(stack.executions()) == 2, "another one is started")
+    until(lambda: len(stack.executions()) == 2, "another coordinator is started")
     stack.bring_to_its_end(job_id)
-    _, said = watching.communicate(60)
-    assert watching.returncode == 0, said.decode()
+    _, stderr = watching.communicate(60)
+    assert watching.returncode == 0, stderr.decode()
     assert "coordinator" not in typed("status", job_id).stdout.decode()
 
 
