@@ -1,4 +1,4 @@
-"""The documents are complete, and what they point at is there."""
+"""The documents are complete, and everything they refer to exists."""
 
 import inspect
 import re
@@ -55,7 +55,7 @@ def test_every_generated_part_of_a_document_is_up_to_date() -> None:
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         found |= set(names(text))
-        assert text.count("<!-- generated: ") == len(names(text)), f"{document.name}: a block has no end"
+        assert text.count("<!-- generated: ") == len(names(text)), f"{document.name}: a generated block has no end"
         assert refreshed(text, GENERATORS) == text, f"{document.relative_to(ROOT)} is out of date: make docs"
     assert found == GENERATORS.keys()
 
@@ -85,10 +85,10 @@ def test_every_test_and_file_that_a_document_names_exists() -> None:
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         named = {name for name in re.findall(r"`(test_\w+)`", text) if not name.endswith("_")}
-        assert not named - tests, f"{document.name} names tests that are not there: {sorted(named - tests)}"
+        assert not named - tests, f"{document.name} names tests that do not exist: {sorted(named - tests)}"
         files = re.findall(r"`((?:s3mr|tests|examples|docs|\.ci)/[\w./-]*)`", text)
         missing = [name for name in files if not (ROOT / name).exists()]
-        assert not missing, f"{document.name} names files that are not there: {missing}"
+        assert not missing, f"{document.name} names files that do not exist: {missing}"
 
 
 def test_every_make_target_that_is_named_exists_and_the_main_ones_are_documented() -> None:
@@ -98,7 +98,7 @@ def test_every_make_target_that_is_named_exists_and_the_main_ones_are_documented
     advised: set[str] = set()
     for path in [*DOCUMENTS, *code]:
         named = set(re.findall(r"`make ([\w./-]+)", path.read_text(encoding="utf-8")))
-        assert named <= known, f"{path.relative_to(ROOT)} advises targets that are not there: {sorted(named - known)}"
+        assert named <= known, f"{path.relative_to(ROOT)} names targets that do not exist: {sorted(named - known)}"
         advised |= named if path in DOCUMENTS else set()
     assert {"deployed", "simulate", "check"} <= advised
 
@@ -123,7 +123,7 @@ def test_decisions_are_short_indexed_and_have_the_three_required_sections() -> N
 
 
 def _sections(name: str) -> dict[str, str]:
-    """Return what stands below each heading of a document, up to the next one."""
+    """Return the text below each heading of a document, up to the next heading."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     pieces = re.split(r"^##+ (.+)$", text, flags=re.MULTILINE)[1:]
     return {heading.partition("(")[0]: body for heading, body in zip(pieces[::2], pieces[1::2], strict=True)}

@@ -1,4 +1,4 @@
-"""Every example does what its docstring says, with the command that stands there."""
+"""Run every example with the command in its docstring, and check its output."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ TEXTS = {
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder in which the commands of the examples can be typed, over a text that is known."""
+    """A folder in which the commands of the examples run on known texts."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in TEXTS.items():
         path = tmp_path / name

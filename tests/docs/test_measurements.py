@@ -1,4 +1,4 @@
-"""The figures that documents show are those that the benchmarks have written."""
+"""The documents show the figures that the benchmarks wrote."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_the_benchmarks_publish_the_fields_that_the_documents_show(tmp_path: Pat
 def test_the_table_of_workloads_shows_the_published_figures() -> None:
     rows = json.loads((PUBLISHED / "timing.json").read_text(encoding="utf-8"))["rows"]
     table = measured.timing().splitlines()
-    assert len(table) == len(rows) + 4  # a head, a rule, an empty line, the conditions
+    assert len(table) == len(rows) + 4  # a header, a rule, an empty line, the conditions
     for row, line in zip(rows, table[2:], strict=False):
         assert f"| {row['contender']} | {row['wall_s']:.2f} | {row['cpu_s']:.2f} |" in line
 

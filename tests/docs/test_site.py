@@ -1,4 +1,4 @@
-"""The site, as it was built: ``make site`` builds it and runs these tests."""
+"""Tests of the built site: ``make site`` builds it and runs them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif("S3MR_SITE" not in os.environ, reason="make site
 
 
 class Page(HTMLParser):
-    """What a page loads, where its links lead, and which anchors it has."""
+    """The resources, links and anchors of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def test_the_site_loads_nothing_from_elsewhere() -> None:
 def test_every_link_within_the_site_leads_to_a_page_and_an_anchor() -> None:
     for page in _pages():
         if page.path.name == "404.html":
-            continue  # it is shown at any address
+            continue  # the server shows it at any address
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc or not link:
