@@ -56,14 +56,14 @@ def test_every_document_is_a_page() -> None:
     assert documents == {page.path.relative_to(SITE) for page in _pages()} - {Path("404.html")}
 
 
-def test_every_page_has_a_place_in_the_navigation() -> None:
+def test_every_page_is_in_the_navigation() -> None:
     start = _page(SITE / "index.html")
     listed = {(SITE / link).resolve() for link in start.navigation}
     missing = {page.path for page in _pages()} - listed - {SITE / "404.html", start.path}
     assert not missing, f"zensical.toml does not list {sorted(page.name for page in missing)}"
 
 
-def test_the_site_loads_nothing_from_elsewhere() -> None:
+def test_the_site_loads_nothing_from_other_hosts() -> None:
     for page in _pages():
         assert page.loads
         foreign = [url for url in page.loads if urlsplit(url).netloc]

@@ -90,7 +90,7 @@ SPILLED = ("--reducers", "7", "--split-size", "300KiB", "--layout", "packed", "-
         pytest.param("job", SPILLED, marks=slow),
     ],
 )
-def test_word_count(
+def test_word_count_equals_a_sequential_program(
     s3mr: Run,
     job_file: Write,
     books: Path,
@@ -105,7 +105,7 @@ def test_word_count(
     assert_output(tmp_path / "out", expected_counts(lines_of), parts=int(options[1]))
 
 
-def test_inverted_index(
+def test_an_inverted_index_equals_a_sequential_program(
     s3mr: Run, job_file: Write, books: Path, tmp_path: Path, lines_of: list[tuple[str, str]]
 ) -> None:
     job_file(INDEX)
@@ -126,7 +126,7 @@ def room(tmp_path: Path) -> Path:
     return folder
 
 
-def test_map_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
+def test_map_tasks_run_concurrently(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
     job_file(
         MEETING
         + """
@@ -142,7 +142,7 @@ def test_map_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, roo
     assert len(done.stdout.splitlines()) == len(list(books.iterdir()))
 
 
-def test_reduce_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
+def test_reduce_tasks_run_concurrently(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
     job_file(
         MEETING
         + """
@@ -160,9 +160,7 @@ def test_reduce_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, 
     assert done.stdout.decode().splitlines() == [f"{key}\t{count}" for key in range(8)]
 
 
-def test_each_task_runs_exactly_once_when_nothing_fails(
-    s3mr: Run, job_file: Write, books: Path, tmp_path: Path
-) -> None:
+def test_each_task_runs_exactly_once_if_nothing_fails(s3mr: Run, job_file: Write, books: Path, tmp_path: Path) -> None:
     job_file(
         """
     def log(line):

@@ -162,7 +162,7 @@ def test_services_remove_the_files_of_a_command_that_died_while_they_started(tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_ends_everything_with_status_130(
+def test_a_signal_ends_everything_with_status_130(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, number: signal.Signals
 ) -> None:
     job_file(WAITING)

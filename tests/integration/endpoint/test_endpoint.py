@@ -167,7 +167,7 @@ def test_bucket_and_table_are_named_s3mr_by_default() -> None:
             Settings.at_endpoint(wrong, {})
 
 
-def test_a_bucket_is_created_in_the_region_of_the_configuration(
+def test_a_bucket_is_created_in_the_configured_region(
     place: Place, s3: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")

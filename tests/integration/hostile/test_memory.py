@@ -112,7 +112,7 @@ def test_a_line_of_a_hundred_megabytes_is_refused_by_workers_with_little_memory(
     assert 0 < peak_bytes < 16 * limits.MIB + OWN_BYTES
 
 
-def test_a_gzip_that_grows_into_one_record_is_refused_within_the_memory(tmp_path: Path, job_file: Write) -> None:
+def test_a_gzip_that_grows_into_one_record_is_refused_within_the_memory_bound(tmp_path: Path, job_file: Write) -> None:
     job_file(JOBS)
     name = bomb(tmp_path / "bomb.gz", bytes(10**6), 10_000 if SLOW else 60)
     status, out, err, peak_bytes = run(tmp_path, "job.py:measured", name, memory="16MiB")
@@ -121,7 +121,7 @@ def test_a_gzip_that_grows_into_one_record_is_refused_within_the_memory(tmp_path
     assert 0 < peak_bytes < 16 * limits.MIB + OWN_BYTES
 
 
-def test_values_of_ten_megabytes_cross_the_shuffle_within_the_memory(tmp_path: Path, job_file: Write) -> None:
+def test_values_of_ten_megabytes_cross_the_shuffle_within_the_memory_bound(tmp_path: Path, job_file: Write) -> None:
     job_file(JOBS)
     (tmp_path / "one.txt").write_text("x\n")
     status, out, err, peak_bytes = run(tmp_path, "job.py:large", "one.txt", memory="48MiB")
@@ -130,7 +130,7 @@ def test_values_of_ten_megabytes_cross_the_shuffle_within_the_memory(tmp_path: P
     assert 0 < peak_bytes < 48 * limits.MIB + OWN_BYTES + 3 * 10_000_000
 
 
-def test_distinct_keys_cross_the_shuffle_within_the_memory(tmp_path: Path, job_file: Write) -> None:
+def test_distinct_keys_cross_the_shuffle_within_the_memory_bound(tmp_path: Path, job_file: Write) -> None:
     count = 1_000_000 if SLOW else 100_000
     job_file(JOBS)
     ranges = (f"{start} {start + count // 4}\n" for start in range(0, count, count // 4))
@@ -142,7 +142,7 @@ def test_distinct_keys_cross_the_shuffle_within_the_memory(tmp_path: Path, job_f
 
 
 @slow
-def test_a_gzip_that_grows_into_ten_gigabytes_of_lines_is_read_within_the_memory(
+def test_a_gzip_that_grows_into_ten_gigabytes_of_lines_is_read_within_the_memory_bound(
     tmp_path: Path, job_file: Write
 ) -> None:
     job_file(JOBS)

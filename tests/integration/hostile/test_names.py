@@ -81,7 +81,7 @@ def test_an_output_of_any_name_is_written_under_that_name(
     assert (tmp_path / output / "part-00000").read_text() == "a.txt\tx\n"
 
 
-def test_an_output_beside_one_with_a_longer_name_touches_nothing_of_it(
+def test_an_output_does_not_touch_outputs_with_a_longer_name(
     s3mr_alone: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     job_file(NAMES)
