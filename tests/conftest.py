@@ -1,5 +1,6 @@
-"""What tests of all kinds share."""
+"""Configuration and fixtures of all tests."""
 
+import gc
 import logging
 import signal
 from collections import defaultdict
@@ -14,27 +15,33 @@ from s3mr.local.cloud import EmbeddedCloud
 from tests.slow import examples
 from tests.warm_commands import WarmCommands
 
-EXAMPLES: Final = 100  # default number of examples of a property
+EXAMPLES: Final = 100  # for a property that does not set its own number
 TESTS: Final = Path(__file__).parent
 ORDER: Final = ("chaos", "simulation", "docs", "integration", "contract", "unit")
 
 
 def pytest_configure() -> None:
-    """Say on how many examples properties are tried; and let what tests start hear Ctrl-C.
+    """Set the number of examples of properties, and let processes that tests start receive Ctrl-C.
 
-    What a shell runs in the background ignores Ctrl-C, and so do all its children.
+    A shell's background processes ignore Ctrl-C, and their children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request costs as much as the request
-    # No deadline for an example: a busy machine is not an error.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # logging a request costs as much as the request
+    # A slow example on a busy machine is not an error: each test sets its own time limits.
     hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES), deadline=None)
     hypothesis.settings.load_profile("s3mr")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the files so that both processes end at the same time: short files come last."""
+    """Run short files last, so that two processes that share the files end at about the same time."""
     items.sort(key=lambda item: _place(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what is imported by now from garbage collection, which would look at all of it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _place(path: Path) -> tuple[int, str]:
@@ -43,7 +50,7 @@ def _place(path: Path) -> tuple[int, str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the tests of each folder took, so that a drift is seen."""
+    """Show the time that the tests of each folder took, so that drift is visible."""
     took_s: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -57,7 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[EmbeddedCloud]:
-    """One embedded cloud for all tests that want its services; each takes keys and job ids of its own."""
+    """One embedded cloud that tests share; each test uses its own keys and job ids."""
     with EmbeddedCloud() as started:
         started.create_stack()
         yield started
@@ -65,6 +72,6 @@ def cloud() -> Iterator[EmbeddedCloud]:
 
 @pytest.fixture(scope="session")
 def warm_commands() -> Iterator[WarmCommands]:
-    """Commands that need no interpreter of their own."""
+    """Commands that run as forks of a warm process."""
     with WarmCommands() as commands:
         yield commands

@@ -1,7 +1,7 @@
 """Run whole ``s3mr`` commands as forks of one warm process, instead of starting an interpreter for each.
 
-This saves half a second of CPU for each command, and more for each embedded cloud. Tests of how the command starts and
-of what it imports start the real one.
+This saves half a second of CPU per command, and more per embedded cloud. Tests of the command's startup and imports
+start the real one.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _MAIN: Final = Path(__file__).with_name("warm_process.py")
 
 
 class WarmCommands:
-    """Starts commands, also several at once. The warm process starts with the first."""
+    """Starts commands, which may run concurrently. The warm process starts with the first command."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +40,7 @@ class WarmCommands:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process and self._control:
-            self._control.close()  # at which it ends
+            self._control.close()  # the warm process ends when this closes
             self._process.wait()
 
     def start(
@@ -51,7 +51,7 @@ class WarmCommands:
         environment: Mapping[str, str],
         stdout: int | IO[bytes] = subprocess.PIPE,
     ) -> "WarmCommand":
-        """Start ``s3mr`` with these arguments and variables in a folder. Its input is empty."""
+        """Start ``s3mr`` with these arguments and environment variables in ``folder``, with empty standard input."""
         request = {
             "arguments": [str(argument) for argument in arguments],
             "folder": str(folder),
@@ -74,10 +74,10 @@ class WarmCommands:
     def run(
         self, arguments: Sequence[str | Path], *, folder: Path, environment: Mapping[str, str], timeout_s: float
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run ``s3mr`` as `start` does, until it has ended.
+        """Start ``s3mr`` as `start` does, and wait until it ends.
 
         Raises:
-            subprocess.TimeoutExpired: it has not ended in time, and was killed.
+            subprocess.TimeoutExpired: it did not end in time and was killed.
         """
         with self.start(arguments, folder=folder, environment=environment) as command:
             try:
@@ -102,7 +102,7 @@ class WarmCommands:
 
 
 class WarmCommand:
-    """A running command; it can be used like a `subprocess.Popen`. Its parent is a process that waits for it."""
+    """A running command, with the interface of `subprocess.Popen`. Its parent is a process that waits for it."""
 
     def __init__(self, args: list[str], status: socket.socket, stdout: IO[bytes], stderr: IO[bytes]) -> None:
         self.args = args
@@ -123,13 +123,13 @@ class WarmCommand:
         self.wait()
 
     def poll(self) -> int | None:
-        """Return the exit status; None while the command runs."""
+        """Return the exit status, or None while the command runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0.0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until the command has ended, and return its exit status.
+        """Wait until the command ends, and return its exit status.
 
         Raises:
             subprocess.TimeoutExpired: it is still running.
@@ -142,7 +142,7 @@ class WarmCommand:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless the command has ended."""
+        """Send a signal unless the command has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -151,7 +151,7 @@ class WarmCommand:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[bytes, bytes]:
-        """Return what the command prints until its end.
+        """Wait until the command ends, and return its stdout and stderr.
 
         Raises:
             subprocess.TimeoutExpired: it is still running, or one of its children holds an output open.
@@ -167,7 +167,7 @@ class WarmCommand:
 
 
 def _read(stream: IO[bytes], until: float | None) -> bytes | None:
-    """Return the rest of a stream, and close it; None if it does not end in time."""
+    """Return the rest of a stream and close it, or None if it does not end in time."""
     content = b""
     while not stream.closed:
         left_s = None if until is None else max(0.0, until - time.monotonic())

@@ -1,9 +1,9 @@
 """A process that has imported s3mr and moto, and forks a process for each command (`tests.warm_commands`).
 
-The fork does what the console script ``s3mr`` does, with the arguments, folder, variables and files of the request. It
-is a process of its own, which any signal may end, but it has not started an interpreter or imported s3mr again. It also
-forks the processes that the command would start (`ForkedProcess`): the embedded cloud's server imports moto, which
-takes longer than a small job.
+The fork does what the console script ``s3mr`` does, with the arguments, folder, environment and files of the request.
+It is a separate process that any signal can end, but it need not start an interpreter or import s3mr. It also forks the
+processes that the command would start (`ForkedProcess`): the embedded cloud's server imports moto, which takes longer
+than a small job.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 
 def import_all() -> None:
-    """Import what commands import, now; nothing is started by that."""
+    """Import the modules that commands import. Importing them starts nothing."""
     import boto3  # noqa: F401
 
     import s3mr
@@ -36,7 +36,7 @@ def import_all() -> None:
 
 
 def import_services() -> None:
-    """Import moto for the embedded cloud's server, and take back what that changes in the clients of commands."""
+    """Import moto for the embedded cloud's server, and undo its changes to the AWS clients of commands."""
     from botocore import handlers
 
     from s3mr.local.embedded_server import services
@@ -49,7 +49,7 @@ def import_services() -> None:
 class ForkedProcess:
     """Does what `s3mr.processes.process_start.start` does, but forks this process instead of starting an interpreter.
 
-    It can be used like a `subprocess.Popen`.
+    It has the interface of `subprocess.Popen`.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ForkedProcess:
 
 
 def _run_module(module: str, environment: Mapping[str, str], files: list[int], inherited: Sequence[int]) -> NoReturn:
-    """Be ``python -m module`` in a fork."""
+    """Run ``python -m module`` in a fork; never return."""
     try:
         os.setsid()
         for number, file in enumerate(files):
@@ -107,14 +107,14 @@ def _run_module(module: str, environment: Mapping[str, str], files: list[int], i
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         os._exit(ended.code if isinstance(ended.code, int) else 1)
-    except BaseException:  # noqa: BLE001 - an interpreter prints any, and ends
+    except BaseException:  # noqa: BLE001 - an interpreter prints every exception and exits
         sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
 
 
 def next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return what is asked next, with the files of the command and the socket for its status; nothing at the end."""
+    """Return the next request, with the command's files and the socket for its status; None if there are no more."""
     size, files, *_ = socket.recv_fds(control, 4, 4)
     if not size:
         return None
@@ -126,7 +126,7 @@ def next_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | N
 
 
 def wait_for_command(answers: socket.socket) -> None:
-    """In a fork: fork the command, tell its id and then its status, and end; return in the command alone."""
+    """In a fork: fork the command, send its process id and then its status, and exit. Only the command returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
@@ -138,7 +138,7 @@ def wait_for_command(answers: socket.socket) -> None:
 
 
 def become(request: dict[str, Any], files: list[int], script: str) -> None:
-    """Be the process that the request is for."""
+    """Turn this process into the requested command."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -163,14 +163,14 @@ def become(request: dict[str, Any], files: list[int], script: str) -> None:
 
 
 def serve(control: socket.socket, script: str) -> bool:
-    """Fork for each request; return whether this is a fork that has become the command's process."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a fork
-    while asked := next_request(control):
-        request, (*files, answers) = asked
+    """Fork for each request; return true in the fork that has become the command, false when requests end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that forks leave no zombies
+    while received := next_request(control):
+        request, (*files, answers) = received
         if os.fork() == 0:
             control.close()
-            with socket.socket(fileno=answers) as told:
-                wait_for_command(told)
+            with socket.socket(fileno=answers) as status:
+                wait_for_command(status)
             become(request, files, script)
             return True
         for file in (*files, answers):

@@ -1,7 +1,7 @@
-"""Runs under chaos: how many, from which seed, and how to have one again.
+"""Chaos runs: their number, their seeds, and how to repeat one.
 
-``CHAOS_RUNS`` says how many there are (4; every night, 50), ``CHAOS_SEED`` the first one's seed (0). Where only workers
-die, there are half as many: they die under commands that die, too.
+``CHAOS_RUNS`` sets the number of runs (default 4; 50 in the nightly run), ``CHAOS_SEED`` the seed of the first (default
+0). The test that kills only workers has half as many runs, because workers also die in the test that kills commands.
 """
 
 import os
@@ -28,13 +28,13 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     if report.failed and "seed" in item.fixturenames:
         seed, test = item.callspec.params["seed"], item.nodeid.partition("[")[0]
         command = f"CHAOS_SEED={seed} CHAOS_RUNS=1 {sys.executable} -m pytest {test}"
-        report.sections.append((f"seed {seed}; to have it again", command))
+        report.sections.append((f"seed {seed}; to repeat this run", command))
     return report
 
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[str]:
-    """The URL of services that live on. They ask nobody who they are: requests come through a turnstile."""
+    """The URL of services that persist. They admit every caller: requests come through a turnstile."""
     with serving(application()) as url:
         yield url
 

@@ -1,11 +1,11 @@
-"""Jobs that come to harm: with a combiner and without, with keys of two types, without reduce; none is too quick."""
+"""Jobs for chaos runs: with and without combiner or reduce, with keys of two types, and slow enough to be hit."""
 
 import time
 from collections.abc import Iterator
 
 from s3mr import Job
 
-MOMENT_S = 0.001  # so that what befalls an execution meets it at its work, too
+MOMENT_S = 0.001  # so faults can also strike during user code
 
 
 def words(_source: str, line: str) -> Iterator[tuple[str, int]]:
@@ -25,7 +25,7 @@ def lengths(_source: str, line: str) -> Iterator[tuple[int, str]]:
 
 
 def in_order(key: int, values: Iterator[str]) -> Iterator[tuple[int, str]]:
-    """Show the order in which values come."""
+    """Join the values in the order in which they arrive."""
     yield key, " ".join(values)
 
 

@@ -1,6 +1,6 @@
-"""What a job must write, by a run of its functions one record after another.
+"""Compute the expected output of a job: run its functions sequentially, one record after another.
 
-It shares nothing with s3mr but the form of a line and the hash of a key.
+The only code it shares with s3mr is the format of a line and the hash of a key.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from s3mr.shuffle.partitioning import stable_hash
 
 
 def expected(job: Job, sources: Mapping[str, bytes], reducers: int) -> list[bytes]:
-    """Return the content of each part; without reduce, that of all parts, one after another."""
+    """Return the content of each part; without reduce, the concatenation of all parts as one item."""
     records = [(source, line) for source in sorted(sources) for line in _lines(source, sources[source])]
     pairs: list[tuple[Any, Any]] = [pair for source, line in records for pair in job.map(source, line)]
     if job.reduce is None:

@@ -1,4 +1,4 @@
-"""Where a run under chaos takes place, and what must not be left there."""
+"""The folders and services of a chaos run, and checks that nothing is left there."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from tests.warm_commands import S3MR
 
 @dataclass
 class Place:
-    """A folder to work in, one for temporary files, and at the services a bucket of the user's."""
+    """A working folder, a temporary folder, and a user's bucket at the services."""
 
     folder: Path
     url: str
@@ -66,15 +66,15 @@ class Place:
         return open_endpoint(self.url)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start the command in the place."""
+        """Start the command in the working folder."""
         environment = {**os.environ, "TMPDIR": str(self.tmp)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = subprocess.Popen([S3MR, *arguments], cwd=self.here, env=environment, **pipes)  # type: ignore[call-overload]
         self.running.append(command)
         return command  # type: ignore[no-any-return]
 
-    def asked(self, scenario: Scenario) -> list[str]:
-        """Lay the input down, and return the arguments of a run over it."""
+    def run_arguments(self, scenario: Scenario) -> list[str]:
+        """Write the input, and return the arguments of a run over it."""
         for name, content in scenario.sources.items():
             (self.here / "in" / name).write_bytes(content)
             self.s3.put_object(Bucket=self.users, Key=f"in/{name}", Body=content)
@@ -85,14 +85,14 @@ class Place:
         return f"s3://{self.users}/out" if scenario.into_s3 else "out"
 
     def newest(self) -> JobState | None:
-        """The job that stands in the table, if there is one."""
+        """The newest job in the table, if there is one."""
         try:
             return next(iter(self.stack.store.newest(1)), None)
-        except RequestError:  # there is no table yet
+        except RequestError:  # the table does not exist yet
             return None
 
     def assert_output(self, scenario: Scenario) -> None:
-        """It is what a sequential run writes, byte for byte, and nothing else lies there."""
+        """Check that the output equals that of a sequential run, byte for byte, and has no other files."""
         found = self._in_s3() if scenario.into_s3 else self._in_folder()
         assert found.pop("_SUCCESS")
         parts = [found[name] for name in sorted(found)]
@@ -104,9 +104,10 @@ class Place:
         until(lambda: not processes_of(self.folder), "all processes are gone", GONE_S_MAX)
 
     def assert_nothing_left(self) -> None:
-        """No process, no temporary file, no staging folder, no open upload but of a worker that died as it opened it.
+        """Check that no process, temporary file, staging folder or open upload with data is left.
 
-        That one is empty: it is noted before any data is sent.
+        An empty upload may remain: a worker can die after it opens an upload and before it records it. It sends data
+        only after that.
         """
         self.assert_no_process()
         until(lambda: not list(self.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
@@ -115,8 +116,8 @@ class Place:
             parts = self.s3.list_parts(Bucket=self.users, Key=left["Key"], UploadId=left["UploadId"])
             assert "Parts" not in parts
 
-    def kept_of(self) -> set[str]:
-        """The ids of the jobs of which the services still keep an object."""
+    def job_ids_with_objects(self) -> set[str]:
+        """The ids of the jobs that still have an object at the services."""
         return {key.split("/")[1] for key in self.stack.objects.list("")}
 
     def _in_folder(self) -> dict[str, bytes]:

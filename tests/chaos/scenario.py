@@ -1,4 +1,4 @@
-"""What a seed draws: a job, its input, how it is cut, where it goes, who dies of what."""
+"""Draw a scenario from a seed: a job, its input and output, its splits, and which faults strike when."""
 
 import gzip
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _THEN: Final[tuple[Then, ...]] = ("lost", "unanswered", "answered", "late")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One life of one job."""
+    """One chaos run of one job."""
 
     seed: int
     job: str
@@ -30,17 +30,17 @@ class Scenario:
 
     @property
     def options(self) -> list[str]:
-        """Options of a run, but for where its output goes."""
+        """The options of a run, except ``--output``."""
         reducers = ["--reducers", str(self.reducers), "--layout", self.layout] if self.reducers else []
         return ["--split-size", str(SPLIT_BYTES), "--workers", "2", "--quiet", *reducers]
 
     def chaos(self, command: int) -> list[str]:
-        """The option that has workers die under the life's ``command``-th command."""
+        """The option that makes workers of the run's ``command``-th command fail."""
         return ["--chaos", f"{CHANCES},seed={1000 * self.seed + command}"]
 
 
 def drawn(seed: int) -> Scenario:
-    """Draw a scenario. Ten seeds in a row have each job twice at least, and each place, layout and kind of death."""
+    """Draw a scenario. Ten consecutive seeds cover each job twice or more, and each place, layout and kind of death."""
     random = Random(seed)
     job = list(JOBS)[seed % len(JOBS)]
     sources = {f"{name}.txt": _text(random) for name in "abc"[: random.randint(2, 3)]}
@@ -65,7 +65,7 @@ def _text(random: Random) -> bytes:
 
 
 def _deaths(seed: int, random: Random) -> tuple[Death, ...]:
-    """Draw who dies when: while submitting, while tasks run, in the commit."""
+    """Draw when commands die: while submitting, while tasks run, or in the commit."""
     submitting = [_death(random, 1, 16, late=0)] if seed % 3 == 0 else []
     working = [_death(random, 20, 120) for _ in range(random.randint(1, 2))]
     committing = [_death(random, 0, 20, in_commit=True)] if seed % 2 == 0 else []

@@ -1,4 +1,4 @@
-"""``--chaos`` does what it says, to real processes, and does not take long over it."""
+"""``--chaos`` injects the requested faults into real processes, in reasonable time."""
 
 import json
 from contextlib import suppress
@@ -16,16 +16,16 @@ SECONDS_MAX = 60.0  # a task may take 900 s
 
 
 @pytest.mark.parametrize("fate", ["crash", "stall", "dup"])
-def test_every_attempt_but_a_tasks_last_one_comes_to_what_chaos_says(place: Place, fate: str) -> None:
-    begun_at, scenario = monotonic(), drawn(0)
+def test_every_attempt_except_a_tasks_last_meets_the_injected_fault(place: Place, fate: str) -> None:
+    started_at, scenario = monotonic(), drawn(0)
     little = ["--split-size", "1MiB", "--attempts", "2", "--json"]
-    command = place.start(*place.asked(scenario), *little, "--chaos", f"{fate}=1")
+    command = place.start(*place.run_arguments(scenario), *little, "--chaos", f"{fate}=1")
     states = set()
     while command.poll() is None:
         states |= states_of(place.folder)
         sleep(0.1)
-    printed, said = command.communicate(timeout=RUN_S_MAX)
-    assert command.returncode == 0, said.decode()
+    printed, stderr = command.communicate(timeout=RUN_S_MAX)
+    assert command.returncode == 0, stderr.decode()
     place.assert_output(scenario)
     done = json.loads(printed)
     tasks = done["map_tasks"] + scenario.reducers
@@ -33,12 +33,12 @@ def test_every_attempt_but_a_tasks_last_one_comes_to_what_chaos_says(place: Plac
     assert (done["attempts"], done["retried"]) == again[fate]
     assert ("T" in states) == (fate == "stall")
     assert (done["duplicates_ignored"] > 0) == (fate == "dup")
-    assert monotonic() - begun_at < SECONDS_MAX
+    assert monotonic() - started_at < SECONDS_MAX
     place.assert_nothing_left()
 
 
 def states_of(folder: Path) -> set[str]:
-    """The states in which the processes of a command are; ``T``: stopped."""
+    """The states of the processes of a command; ``T`` means stopped."""
     states = set()
     for pid in processes_of(folder):
         with suppress(OSError):

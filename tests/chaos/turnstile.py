@@ -1,8 +1,8 @@
-"""A turnstile before services: every request goes through it, and at one of them a command dies.
+"""A proxy in front of the services that kills a command at one of its requests.
 
-So the moment of a death is a point of the job's progress, not of the clock. What becomes of the request at which the
-command dies is drawn as well: it never arrives, its answer is lost, it arrives when another command has taken over, or
-it is answered, and the command dies some milliseconds later, at whatever it does then.
+The moment of death is therefore a point in the job's progress, not in time. The fate of that request is drawn as well:
+it never arrives, its answer is lost, it arrives after another command has taken over, or it is answered and the command
+dies some milliseconds later.
 """
 
 import http.client
@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-LATE_REQUESTS: Final = 12  # of the next command; then a late request arrives
-COMMITTING: Final = b"committing"  # the phase, in a job's item
+LATE_REQUESTS: Final = 12  # requests of the next command before a late request arrives
+COMMITTING: Final = b"committing"  # the phase in a job's item
 OF_ONE_CONNECTION: Final = frozenset({"connection", "transfer-encoding", "content-length", "expect", "keep-alive"})
 
 Then = Literal["lost", "unanswered", "late", "answered"]
@@ -24,15 +24,15 @@ Then = Literal["lost", "unanswered", "late", "answered"]
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """When a command dies: at its ``request``-th request, or where the commit begins, if that comes first.
+    """When a command dies: at its ``request``-th request, or when the commit begins if that is earlier.
 
-    With ``in_commit``, at the ``request``-th after the write that begins the commit; 0 is that write.
+    With ``in_commit``, at the ``request``-th request after the write that begins the commit; 0 is that write.
     """
 
     request: int
     then: Then
     in_commit: bool = False
-    later_s: float = 0.0  # where the request is answered
+    later_s: float = 0.0  # delay of the kill if the request is answered
 
 
 class Request(NamedTuple):
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 
 class Turnstile:
-    """Counts the requests to the services at a URL, of a command and its workers alike."""
+    """Counts the requests of a command and its workers to the services at a URL."""
 
     def __init__(self, services_url: str) -> None:
         self._host = urlsplit(services_url).netloc
@@ -73,12 +73,12 @@ class Turnstile:
         self._server.server_close()
 
     def expect(self, death: Death | None, victim: subprocess.Popen[bytes]) -> None:
-        """Count anew, and kill ``victim`` when it is time."""
+        """Restart the count, and kill ``victim`` as ``death`` says."""
         with self._turn:
             self._death, self._victim, self._count = death, victim, 0
 
     def go_through(self, request: Request) -> Answer | None:
-        """Return the answer; None where there is none."""
+        """Return the answer; None if the client gets no answer."""
         with self._turn:
             late, then = self._late_now(), self._dies_at(request)
         for one in late:
@@ -89,7 +89,7 @@ class Turnstile:
         return None if then == "unanswered" else answer
 
     def _dies_at(self, request: Request) -> Then | None:
-        """Return what becomes of this request if the command dies at it, and kill it."""
+        """Kill the command if it dies at this request, and return the fate of the request; otherwise None."""
         begins = COMMITTING in request.body and not self._committing
         self._committing = self._committing or begins
         death = self._death
@@ -134,7 +134,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Who has asked is dead."""
+        """Ignore it: the client was killed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _handle  # noqa: N815 - names of http.server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _without_connection(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

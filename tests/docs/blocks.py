@@ -1,4 +1,4 @@
-"""The fenced blocks of our documents, and running what they show."""
+"""Find the fenced blocks of the documents, and run the commands that they show."""
 
 import os
 import re
@@ -11,15 +11,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 NOT_RUN = "<!-- not run"  # before a fence, with the reason
-WILDCARD = "…"  # in an output that is shown: whatever stands there
-# Lines of the summary in which figures depend on the machine, or on how the work happened to fall.
+WILDCARD = "…"  # in a shown output: matches any text
+# Lines of the summary whose figures depend on the machine or on scheduling.
 _FIGURES = re.compile(r"^(shuffle  |requests |AWS      |time     )")
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; ``run`` unless the document says otherwise."""
+    """One fenced block; ``run`` is true unless the document says otherwise."""
 
     place: str
     language: str
@@ -29,7 +29,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """What stands after a ``$``, and the output that the document shows for it."""
+    """A command after a ``$``, and the output that the document shows for it."""
 
     text: str
     output: list[str]
@@ -51,7 +51,7 @@ def commands(block: Block) -> Iterator[Command]:
 
 
 def file_name(block: Block) -> str | None:
-    """The file that a Python block shows: its first line says so."""
+    """The name of the file that a Python block shows, from its first line."""
     named = re.match(r"# (\w+\.py)\n", block.text)
     return named[1] if block.language == "python" and named else None
 
@@ -63,7 +63,7 @@ def matches(shown: list[str], printed: list[str]) -> bool:
 def run(
     command: str, folder: Path, *, status: int = 0, environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run ``command`` as a shell would after one that ended with ``status``; return what a terminal would show."""
+    """Run ``command`` in a shell whose ``$?`` is ``status``; return its exit status and its output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "-c", f"(exit {status}); {command}"],

@@ -1,4 +1,4 @@
-"""What the documents show is what happens: every command is run, every output compared."""
+"""Run every command that the documents show, and compare its output."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ RUN = [d for d in DOCUMENTS if any(block.language == "console" and block.run for
 
 @pytest.fixture
 def users_aws(cloud: EmbeddedCloud) -> dict[str, str]:
-    """An S3 of the user's own, with the buckets of which the documents speak."""
+    """The user's own S3, with the buckets that the documents name."""
     endpoint = cloud.settings.endpoint_url
     assert endpoint is not None
     key = cloud.settings.embedded_key
@@ -44,7 +44,7 @@ def test_every_command_of_a_document_prints_what_the_document_shows(
             _run_all(block, tmp_path, users_aws)
 
 
-def test_nothing_shown_for_the_reader_to_type_is_left_untested_without_a_reason() -> None:
+def test_every_command_or_program_shown_to_the_reader_is_tested_or_says_why_not() -> None:
     kinds = {block.language for document in DOCUMENTS for block in blocks(document)}
     assert kinds <= {"console", "python", "text", "mermaid"}
     python = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
@@ -68,7 +68,7 @@ def test_the_recipe_of_make_demo_prints_the_most_common_words(tmp_path: Path) ->
     assert not list(tmp_path.glob(".*"))
 
 
-def test_make_says_what_there_is() -> None:
+def test_make_help_lists_the_targets() -> None:
     status, printed = run("make help", ROOT)
     assert status == 0
     assert {"make demo", "make test", "make check"} <= {" ".join(line.split()[:2]) for line in printed.splitlines()}
@@ -78,12 +78,12 @@ def test_make_nightly_runs_every_step_and_names_those_that_failed(tmp_path: Path
     shutil.copy(ROOT / "Makefile", tmp_path)
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
-    python.write_text('#!/bin/sh\necho "$*" >> asked\ncase "$*" in *pairs*|*chaos*) exit 1;; esac\n', encoding="utf-8")
+    python.write_text('#!/bin/sh\necho "$*" >> calls\ncase "$*" in *pairs*|*chaos*) exit 1;; esac\n', encoding="utf-8")
     python.chmod(0o755)
     nightly = "make -o .venv/dev -o .venv/sam/.done -o .venv/emulator/.done BIN=bin nightly 2> err.txt"
     status, printed = run(nightly, tmp_path)
-    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
-    assert ["pairs" in asked[1], "chaos" in asked[3], "browser" in asked[6], "emulator" in asked[7], len(asked)] == [
+    calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
+    assert ["pairs" in calls[1], "chaos" in calls[3], "browser" in calls[6], "emulator" in calls[7], len(calls)] == [
         True
     ] * 4 + [8]
     assert (status, "failed: nightly-pairs nightly-chaos" in printed.splitlines()) == (2, True)

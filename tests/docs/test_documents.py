@@ -1,4 +1,4 @@
-"""The documents are complete, and what they point at is there."""
+"""The documents are complete, and everything they refer to exists."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def test_every_command_and_option_has_help_and_a_place_in_the_reference() -> None:
+def test_every_command_and_option_has_help_and_an_entry_in_the_reference() -> None:
     sections = _sections("reference/command-line.md")
     for path, command in _commands(commands, "s3mr"):
         assert command.help, f"{path} has no help"
@@ -32,7 +32,7 @@ def test_every_command_and_option_has_help_and_a_place_in_the_reference() -> Non
             assert any(set(option.opts) <= set(row.split(", ")) for row in rows), f"{path} {option.opts} has no row"
 
 
-def test_every_public_name_says_what_it_is_and_has_a_place_in_the_reference() -> None:
+def test_every_public_name_has_a_docstring_and_a_section_in_the_reference() -> None:
     assert s3mr.__all__ == sorted(s3mr.__all__)
     sections = _sections("reference/python-api.md")
     for name in s3mr.__all__:
@@ -55,7 +55,7 @@ def test_every_generated_part_of_a_document_is_up_to_date() -> None:
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         found |= set(names(text))
-        assert text.count("<!-- generated: ") == len(names(text)), f"{document.name}: a block has no end"
+        assert text.count("<!-- generated: ") == len(names(text)), f"{document.name}: a generated block has no end"
         assert refreshed(text, GENERATORS) == text, f"{document.relative_to(ROOT)} is out of date: make docs"
     assert found == GENERATORS.keys()
 
@@ -85,31 +85,31 @@ def test_every_test_and_file_that_a_document_names_exists() -> None:
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
         named = {name for name in re.findall(r"`(test_\w+)`", text) if not name.endswith("_")}
-        assert not named - tests, f"{document.name} names tests that are not there: {sorted(named - tests)}"
+        assert not named - tests, f"{document.name} names tests that do not exist: {sorted(named - tests)}"
         files = re.findall(r"`((?:s3mr|tests|examples|docs|\.ci)/[\w./-]*)`", text)
         missing = [name for name in files if not (ROOT / name).exists()]
-        assert not missing, f"{document.name} names files that are not there: {missing}"
+        assert not missing, f"{document.name} names files that do not exist: {missing}"
 
 
-def test_every_target_of_make_that_is_advised_exists_and_stands_in_a_document() -> None:
+def test_every_make_target_that_is_named_exists_and_the_main_ones_are_documented() -> None:
     targets = set(re.findall(r"^([\w./ -]+?):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     known = {name for line in targets for name in line.split()}
     code = [path for folder in ("s3mr", "tests", "lambdas") for path in (ROOT / folder).rglob("*.py")]
     advised: set[str] = set()
     for path in [*DOCUMENTS, *code]:
         named = set(re.findall(r"`make ([\w./-]+)", path.read_text(encoding="utf-8")))
-        assert named <= known, f"{path.relative_to(ROOT)} advises targets that are not there: {sorted(named - known)}"
+        assert named <= known, f"{path.relative_to(ROOT)} names targets that do not exist: {sorted(named - known)}"
         advised |= named if path in DOCUMENTS else set()
     assert {"deployed", "simulate", "check"} <= advised
 
 
-def test_the_words_of_the_glossary_stand_in_order_and_once() -> None:
+def test_the_words_of_the_glossary_are_sorted_and_unique() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     words = re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE)
     assert words == sorted(set(words), key=str.lower)
 
 
-def test_decisions_are_short_stand_in_the_index_and_say_context_decision_and_consequences() -> None:
+def test_decisions_are_short_indexed_and_have_the_three_required_sections() -> None:
     index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| (\d+) \| \[(.+?)\]\((\S+)\)", index, re.MULTILINE)
     assert [name for _, _, name in listed] == [path.name for path in DECISIONS]
@@ -123,7 +123,7 @@ def test_decisions_are_short_stand_in_the_index_and_say_context_decision_and_con
 
 
 def _sections(name: str) -> dict[str, str]:
-    """Return what stands below each heading of a document, up to the next one."""
+    """Return the text below each heading of a document, up to the next heading."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     pieces = re.split(r"^##+ (.+)$", text, flags=re.MULTILINE)[1:]
     return {heading.partition("(")[0]: body for heading, body in zip(pieces[::2], pieces[1::2], strict=True)}

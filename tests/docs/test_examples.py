@@ -1,4 +1,4 @@
-"""Every example does what its docstring says, with the command that stands there."""
+"""Run every example with the command in its docstring, and check its output."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ TEXTS = {
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder in which the commands of the examples can be typed, over a text that is known."""
+    """A folder in which the commands of the examples run on known texts."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in TEXTS.items():
         path = tmp_path / name
@@ -59,7 +59,7 @@ def test_parts_by_first_letter_are_sorted_as_a_whole(checkout: Path) -> None:
     assert printed("first_letters.py", checkout) == sorted((word, str(count)) for word, count in expected.items())
 
 
-def test_first_letters_spread_over_all_parts_whatever_their_number() -> None:
+def test_first_letters_spread_over_any_number_of_parts() -> None:
     from examples.first_letters import by_first_letter
 
     for reducers in (1, 2, 7, 26):
@@ -69,7 +69,7 @@ def test_first_letters_spread_over_all_parts_whatever_their_number() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_says_how_it_is_run(example: Path) -> None:
+def test_every_example_shows_its_command(example: Path) -> None:
     assert f"examples/{example.name}" in _command(example)
 
 

@@ -1,4 +1,4 @@
-"""The figures that documents show are those that the benchmarks have written."""
+"""The documents show the figures that the benchmarks wrote."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.workloads import WORKLOADS
 from docs.generate import measured
 
 
-def test_what_the_benchmarks_publish_has_the_fields_that_the_documents_show(tmp_path: Path) -> None:
+def test_the_benchmarks_publish_the_fields_that_the_documents_show(tmp_path: Path) -> None:
     results = Results()
     workload = next(one for one in WORKLOADS if one.name == "W1")
     for wall_s in (2.0, 9.0, 4.0):
@@ -33,15 +33,15 @@ def test_what_the_benchmarks_publish_has_the_fields_that_the_documents_show(tmp_
     assert written.keys() <= shown.keys()
 
 
-def test_the_table_of_workloads_shows_what_was_published() -> None:
+def test_the_table_of_workloads_shows_the_published_figures() -> None:
     rows = json.loads((PUBLISHED / "timing.json").read_text(encoding="utf-8"))["rows"]
     table = measured.timing().splitlines()
-    assert len(table) == len(rows) + 4  # a head, a rule, an empty line, the conditions
+    assert len(table) == len(rows) + 4  # a header, a rule, an empty line, the conditions
     for row, line in zip(rows, table[2:], strict=False):
         assert f"| {row['contender']} | {row['wall_s']:.2f} | {row['cpu_s']:.2f} |" in line
 
 
-def test_the_comparison_names_the_fastest_way_of_each_peer() -> None:
+def test_the_comparison_shows_the_fastest_run_of_each_peer() -> None:
     spark = next(line for line in measured.comparison().splitlines() if "Spark" in line)
     rows = json.loads((PUBLISHED / "peers.json").read_text(encoding="utf-8"))["rows"]
     best = min(row["wall_s"] for row in rows if "Spark" in row["contender"] and row["workload"] == "W1")

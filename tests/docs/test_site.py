@@ -1,4 +1,4 @@
-"""The site, as it was built: ``make site`` builds it and runs these tests."""
+"""Tests of the built site: ``make site`` builds it and runs them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif("S3MR_SITE" not in os.environ, reason="make site
 
 
 class Page(HTMLParser):
-    """What a page loads, where its links lead, and which anchors it has."""
+    """The resources, links and anchors of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -56,14 +56,14 @@ def test_every_document_is_a_page() -> None:
     assert documents == {page.path.relative_to(SITE) for page in _pages()} - {Path("404.html")}
 
 
-def test_every_page_has_a_place_in_the_navigation() -> None:
+def test_every_page_is_in_the_navigation() -> None:
     start = _page(SITE / "index.html")
     listed = {(SITE / link).resolve() for link in start.navigation}
     missing = {page.path for page in _pages()} - listed - {SITE / "404.html", start.path}
     assert not missing, f"zensical.toml does not list {sorted(page.name for page in missing)}"
 
 
-def test_the_site_loads_nothing_from_elsewhere() -> None:
+def test_the_site_loads_nothing_from_other_hosts() -> None:
     for page in _pages():
         assert page.loads
         foreign = [url for url in page.loads if urlsplit(url).netloc]
@@ -76,7 +76,7 @@ def test_the_site_loads_nothing_from_elsewhere() -> None:
 def test_every_link_within_the_site_leads_to_a_page_and_an_anchor() -> None:
     for page in _pages():
         if page.path.name == "404.html":
-            continue  # it is shown at any address
+            continue  # the server shows it at any address
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc or not link:
@@ -88,7 +88,7 @@ def test_every_link_within_the_site_leads_to_a_page_and_an_anchor() -> None:
                 assert unquote(parts.fragment) in _page(target).anchors, f"{page.path.relative_to(SITE)}: {link}"
 
 
-def test_what_the_pages_say_can_be_searched_for() -> None:
+def test_the_text_of_the_pages_is_searchable() -> None:
     found = json.loads((SITE / "search.json").read_text(encoding="utf-8"))
     text = json.dumps(found)
     assert all(word in text for word in ("--reducers", "JobFailedError", "straggler", "NeverCommit"))

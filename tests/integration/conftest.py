@@ -1,4 +1,4 @@
-"""Whole runs of the command, as a user starts it, in a folder of their own."""
+"""Fixtures that run the whole command, as a user does, in a temporary folder."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ Finished = subprocess.CompletedProcess[bytes]
 
 @pytest.fixture
 def s3mr(s3mr_alone: Callable[..., Finished]) -> Callable[..., Finished]:
-    """Run ``s3mr`` in ``tmp_path``; modules may have it run at services instead."""
+    """Run ``s3mr`` in ``tmp_path``; a test module may override this to use shared services."""
     return s3mr_alone
 
 
@@ -41,14 +41,14 @@ def s3mr_alone(tmp_path: Path, warm_commands: WarmCommands) -> Callable[..., Fin
 
 @pytest.fixture(scope="session")
 def services_url() -> Iterator[str]:
-    """Services for jobs of which a test asks nothing but what they do: all tests share them, with bucket and table."""
+    """Services with one bucket and table that all tests share, for tests that check only what a job does."""
     with services() as shared:
         yield shared.url
 
 
 @pytest.fixture
 def s3mr_at_services(tmp_path: Path, warm_commands: WarmCommands, services_url: str) -> Callable[..., Finished]:
-    """Run ``s3mr`` with these arguments in ``tmp_path``, and jobs at services that run already: none starts its own."""
+    """Run ``s3mr`` with these arguments in ``tmp_path``; jobs use the shared services instead of starting their own."""
     own = {"AWS_ACCESS_KEY_ID": "users", "AWS_SECRET_ACCESS_KEY": "own", "AWS_REGION": "us-east-1"}
 
     def run(*arguments: str | Path, **environment: str) -> Finished:
@@ -76,7 +76,7 @@ def job_file(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """Services of the user's own, which keep what anybody has put there."""
+    """The user's own S3 and other services; their contents persist for the whole module."""
     list_modules_once()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -87,7 +87,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Client:
-    """The user's configuration, as AWS's tools read it."""
+    """An S3 client; the environment holds the user's AWS configuration."""
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "users",
@@ -100,7 +100,7 @@ def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Client:
 
 @pytest.fixture(scope="session")
 def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of text: real books where ``S3MR_BOOKS`` names some, else text made here."""
+    """A folder of text: the books in ``S3MR_BOOKS`` if it is set, otherwise generated text."""
     if "S3MR_BOOKS" in os.environ:
         return Path(os.environ["S3MR_BOOKS"])
     folder = tmp_path_factory.mktemp("books")
@@ -114,7 +114,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lines_of(books: Path) -> list[tuple[str, str]]:
-    """Every record of the books as (source, line), read by other means than s3mr's."""
+    """Every record of the books as (source, line), read without s3mr."""
     found = []
     for path in sorted(books.iterdir()):
         lines = path.read_bytes().split(b"\n")

@@ -1,6 +1,6 @@
-"""A stack as its commands see it, in a moto server: outputs, aliases, bucket, table, a state machine that only stands.
+"""A stack in a moto server, as commands see it: outputs, aliases, bucket, table and an idle state machine.
 
-What the functions do is done here, by the very coordinator and workers, one call at a time, when a test asks for it.
+The test drives the real coordinator and workers in place of the functions, one call at a time.
 """
 
 import io
@@ -25,13 +25,13 @@ _TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 _MACHINE = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}})
 
 
-@cache  # to make one takes as long as many tests
+@cache  # creating a client takes as long as many tests
 def _client(service: Any, endpoint: str | None) -> Any:
     return boto3.session.Session("users", "own", region_name=REGION).client(service, endpoint_url=endpoint)
 
 
 class MotoStack:
-    """One stack, at an endpoint, or in the moto of this process; ``outputs`` differ from those that it would have."""
+    """One stack, at an endpoint or in this process's moto; ``outputs`` override the default stack outputs."""
 
     def __init__(self, endpoint: str | None, name: str, scratch: Path, **outputs: str) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class MotoStack:
         return _client(service, self._endpoint)
 
     def deploy(self, **outputs: str) -> None:
-        """Deploy anew, with other outputs; each function's alias names a new version."""
+        """Redeploy with other outputs; each function's alias points to a new version."""
         self.outputs |= outputs
         for function in ("tick", "map", "reduce"):
             self._publish(f"{self.name}-{function}", zipped=str(self.outputs).encode())
@@ -77,11 +77,11 @@ class MotoStack:
 
     @cached_property
     def stack(self) -> Stack:
-        """The ports of the stack's functions; ``KEYS`` and the endpoint must be in the environment."""
+        """The ports of the stack's functions; the environment must contain ``KEYS`` and the endpoint."""
         return Stack(Settings(self.bucket, self.table, scratch_folder=str(self._scratch)))
 
     def tick(self, job_id: str) -> Tick:
-        """Do one tick, and all that it launches; every report is recorded."""
+        """Run one tick and every task that it launches, and record their reports."""
         requests: list[TaskRequest] = []
         stack = self.stack
         ticked = stack.ticker(_Collector(requests), capacity=4).tick(job_id)
@@ -91,7 +91,7 @@ class MotoStack:
         return ticked
 
     def bring_to_its_end(self, job_id: str) -> Tick:
-        """Tick until the job holds nothing any more."""
+        """Tick until the job has released everything."""
         for _ in range(TICKS_MAX):
             ticked = self.tick(job_id)
             if ticked.over:
@@ -99,7 +99,7 @@ class MotoStack:
         raise AssertionError(f"{job_id} does not end")
 
     def log(self, function: str, *lines: dict[str, Any] | str, at: float) -> None:
-        """Log lines, as a function does."""
+        """Write log lines, as a function does."""
         logs, group = self.client("logs"), f"/aws/lambda/{self.name}-{function}"
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             logs.create_log_group(logGroupName=group)
@@ -111,7 +111,7 @@ class MotoStack:
         logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events)
 
     def executions(self) -> list[dict[str, Any]]:
-        """The executions of the state machine, with their inputs, by name."""
+        """The executions of the state machine with their inputs, sorted by name."""
         machine = self.client("stepfunctions")
         found = machine.list_executions(stateMachineArn=self.outputs["JobsArn"])["executions"]
         return sorted(

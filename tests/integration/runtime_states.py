@@ -1,7 +1,7 @@
-"""Lambda's Runtime API with the states that AWS publishes, for one environment, and whoever else speaks with it.
+"""A fake of Lambda's Runtime API for one environment, with the states that AWS publishes.
 
-A runtime that asks for the next invocation while it has one is given the same again. A response is taken once, and only
-for the invocation at hand. Source: aws-lambda-runtime-interface-emulator, ``internal/lambda/core/states.go``.
+A runtime that asks for the next invocation while it has one gets the same one again. A response is accepted once, and
+only for the current invocation. Source: aws-lambda-runtime-interface-emulator, ``internal/lambda/core/states.go``.
 """
 
 import json
@@ -16,7 +16,7 @@ ROOT = "/2018-06-01/runtime/"
 
 @dataclass
 class RuntimeStates:
-    """The state machine. ``log`` has every request: its path, and the status of its answer."""
+    """The state machine. ``log`` records the path and the response status of every request."""
 
     log: list[tuple[str, int]] = field(default_factory=list)
     answers: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -27,15 +27,15 @@ class RuntimeStates:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def invoke(self, event: object, within_s: float = 60.0) -> tuple[str, bytes]:
-        """Hand out one event when somebody asks for it; return the verb and the body of its answer."""
+        """Hand out one event when the runtime asks for it; return the verb and the body of its response."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.state == "ready", within_s):
-                raise TimeoutError(f"nobody asks for an invocation: {self.log}, {self.unexpected}")
+                raise TimeoutError(f"the runtime requested no invocation: {self.log}, {self.unexpected}")
             self._id, self._event, self.state = str(uuid.uuid4()), json.dumps(event).encode(), "running"
             own = self._id
             self._changed.notify_all()
             if not self._changed.wait_for(lambda: own in self.answers or self.state == "over", within_s):
-                raise TimeoutError(f"nobody answers: {self.log}")
+                raise TimeoutError(f"the runtime sent no response: {self.log}")
             return self.answers.get(own, ("exit", b"".join(self.unexpected)))
 
     def over(self) -> None:
@@ -65,7 +65,7 @@ class RuntimeStates:
 
 
 class RuntimeServer(ThreadingHTTPServer):
-    """Serves the states on the loopback."""
+    """Serves the states on the loopback address."""
 
     daemon_threads = True
 
@@ -79,7 +79,7 @@ class RuntimeServer(ThreadingHTTPServer):
         return f"127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a runtime that is killed breaks off."""
+        """Ignore it: a killed runtime breaks its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -124,4 +124,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Log nothing."""

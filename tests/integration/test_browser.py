@@ -1,4 +1,4 @@
-"""A real browser with a page that attacks the embedded cloud: ``make browser`` runs it, and says how to install one."""
+"""A real browser opens a page that attacks the embedded cloud. Run it with ``make browser``."""
 
 import json
 import os
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
     "S3MR_BROWSER" not in os.environ, reason="make browser and make nightly start Chromium for it"
 )
 
-# Attacks TARGET by all that needs no leave of it, and by all that asks for one; then says what it could see.
+# Attacks TARGET with requests that need no CORS permission and with requests that do, then reports what it could see.
 PAGE = """
 <!doctype html><title>a page</title><body><script>
 const target = "TARGET", object = target + "/BUCKET/KEY", seen = {};
@@ -84,15 +84,15 @@ const blind = (url, options) => fetch(url, { mode: "no-cors", ...options }).then
 
 @contextmanager
 def serving(page: str) -> Iterator[tuple[str, "queue.Queue[dict[str, str]]"]]:
-    """Serve the page at an origin of its own; give the address, and what the page says that it has seen."""
-    said: queue.Queue[dict[str, str]] = queue.Queue()
+    """Serve the page at its own origin; yield the address and a queue of what the page reports to have seen."""
+    reports: queue.Queue[dict[str, str]] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer(page.encode())
 
         def do_POST(self) -> None:
-            said.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self._answer(b"")
 
         def _answer(self, body: bytes) -> None:
@@ -107,25 +107,25 @@ def serving(page: str) -> Iterator[tuple[str, "queue.Queue[dict[str, str]]"]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://localhost:{server.server_port}/", said
+        yield f"http://localhost:{server.server_port}/", reports
         server.shutdown()
         thread.join()
 
 
 @pytest.fixture
 def look_at(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Have a browser look at a page that attacks ``target``, and return what the page has seen."""
+    """Open a page that attacks ``target`` in a browser, and return what the page saw."""
     if CHROMIUM is None:
         pytest.fail("make browser needs Chromium: apt-get install chromium (on macOS: brew install chromium)")
     browser = CHROMIUM
 
     def look(target: str, *, reset: bool = True) -> dict[str, str]:
         page = PAGE.replace("TARGET", target).replace("BUCKET", BUCKET).replace("KEY", KEY)
-        with serving(page.replace("RESET", "true" if reset else "false")) as (address, said):
+        with serving(page.replace("RESET", "true" if reset else "false")) as (address, reports):
             command = [browser, *QUIET, f"--user-data-dir={tmp_path}/{reset}", address]
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 try:
-                    return said.get(timeout=PAGE_S_MAX)
+                    return reports.get(timeout=PAGE_S_MAX)
                 finally:
                     process.terminate()
 
@@ -139,13 +139,13 @@ def test_a_page_of_another_origin_reads_and_changes_nothing(look_at: Callable[..
         seen = look_at(cloud.settings.endpoint_url)
         assert list(cloud.stack.objects.list("")) == [KEY]
         assert b"".join(cloud.stack.objects.stream(KEY)) == b"code"
-        assert cloud.stack.store.read_job("job-1") is None  # and no error: the table is there
-    blind = {"form upload", "blind text", "reset"}  # which a page can send anywhere, and learns nothing
+        assert cloud.stack.store.read_job("job-1") is None  # without an error: the table still exists
+    blind = {"form upload", "blind text", "reset"}  # a page can send these anywhere, but cannot read the response
     assert {what for what, found in seen.items() if found != "refused"} == blind
     assert len(seen) == len(blind) + 9
 
 
-def test_the_same_page_forges_an_object_and_resets_services_that_let_everybody_in(
+def test_the_same_page_forges_an_object_and_resets_services_without_access_control(
     look_at: Callable[..., dict[str, str]],
 ) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

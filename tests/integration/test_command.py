@@ -1,4 +1,4 @@
-"""``s3mr run`` as a person meets it: streams, exit statuses, inputs, output, and what it says."""
+"""``s3mr run`` from the user's side: streams, exit statuses, inputs, output and messages."""
 
 import gzip
 import json
@@ -59,13 +59,13 @@ def test_results_go_to_stdout_sorted_within_parts_and_everything_else_to_stderr(
     done = s3mr("run", "job.py", "in.txt", "--reducers", "2")
     assert done.returncode == 0
     assert done.stdout == b"a\t1\nb\t2\nm\t1\nn\t1\nz\t1\n"
-    for said in (b"at import", b"in map", b"from a child", b"2 records", b"duplicates ignored", b"DynamoDB"):
-        assert said in done.stderr
+    for line in (b"at import", b"in map", b"from a child", b"2 records", b"duplicates ignored", b"DynamoDB"):
+        assert line in done.stderr
     assert list(tmp_path.iterdir()) != []
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_quiet_says_nothing_and_json_prints_the_result(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_quiet_prints_no_messages_and_json_prints_the_result(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file(COUNT)
     (tmp_path / "in.txt").write_text("a a b")
     done = s3mr("run", "job.py:job", "in.txt", "--json", "--quiet", "--output", "deep/out/", "--reducers", "1")
@@ -102,7 +102,7 @@ def test_params_reach_every_function(s3mr: Run, job_file: Write, tmp_path: Path)
     assert done.stdout == b'given=1\t["given=1"]\n', done.stderr.decode()
 
 
-def test_records_are_lines_without_their_terminator_whatever_the_split_size(
+def test_records_are_lines_without_their_terminator_at_any_split_size(
     s3mr: Run, job_file: Write, tmp_path: Path
 ) -> None:
     job_file(RECORDS)
@@ -153,7 +153,7 @@ def test_an_object_is_one_record_in_format_whole(s3mr: Run, job_file: Write, tmp
 
 
 @pytest.mark.parametrize(("size_bytes", "workers", "parts"), [(20, 2, 2), (2 * MIB + 20, 2, 3), (2 * MIB + 20, 1, 2)])
-def test_without_a_number_there_is_a_reducer_for_each_mebibyte_but_one_to_two_a_worker(
+def test_the_default_is_one_reducer_per_mebibyte_and_one_to_two_per_worker(
     s3mr: Run, job_file: Write, tmp_path: Path, size_bytes: int, workers: int, parts: int
 ) -> None:
     job_file("job = Job(map=lambda source, text: [(len(text), 1)], reduce=lambda key, values: [], input='whole')")
@@ -185,7 +185,7 @@ def test_empty_input_gives_empty_parts(s3mr: Run, job_file: Write, tmp_path: Pat
         ("[(('b', 1), (1, [2])), (('a', 2), {'k': ()}), (('a',), 0)]", '["a"]\t0\n["a",2]\t{"k":[]}\n["b",1]\t[1,[2]]'),
     ],
 )
-def test_keys_and_values_of_every_kind_cross_the_shuffle(
+def test_keys_and_values_of_every_type_cross_the_shuffle(
     s3mr: Run, job_file: Write, tmp_path: Path, lines: str, expected: str | bytes
 ) -> None:
     job_file(PAIRS)
@@ -195,14 +195,14 @@ def test_keys_and_values_of_every_kind_cross_the_shuffle(
     assert done.stdout == wanted + b"\n", done.stderr.decode()
 
 
-def test_bytes_that_are_no_utf8_come_out_as_they_went_in(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_come_out_unchanged(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file(COUNT)
     (tmp_path / "in.txt").write_bytes(b"\xff\xfe \xc3\xa9 \xe2\x82 \xff\xfe\n")
     done = s3mr("run", "job.py", "in.txt", "--reducers", "1")
     assert sorted(done.stdout.split(b"\n")) == sorted([b"", b"\xc3\xa9\t1", b"\xe2\x82\t1", b"\xff\xfe\t2"])
 
 
-def test_intermediates_are_kept_where_asked_named_by_worker_and_task(
+def test_intermediates_are_kept_in_the_given_folder_named_by_worker_and_task(
     s3mr: Run, job_file: Write, tmp_path: Path
 ) -> None:
     job_file(COUNT)
@@ -244,7 +244,7 @@ def test_a_job_file_may_have_any_name(s3mr: Run, job_file: Write, tmp_path: Path
 
 
 @pytest.mark.parametrize("change", ["sys.stdout = sys.stderr = None", "sys.stdout.close()", "sys.stdout = 7"])
-def test_a_job_may_do_to_its_own_streams_what_it_likes(s3mr: Run, job_file: Write, tmp_path: Path, change: str) -> None:
+def test_a_job_may_replace_or_close_its_own_streams(s3mr: Run, job_file: Write, tmp_path: Path, change: str) -> None:
     job_file(
         f"""
     import sys
@@ -258,7 +258,7 @@ def test_a_job_may_do_to_its_own_streams_what_it_likes(s3mr: Run, job_file: Writ
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
-def test_a_job_runs_where_standard_error_is_closed(job_file: Write, tmp_path: Path, closed: str) -> None:
+def test_a_job_runs_if_standard_error_is_closed(job_file: Write, tmp_path: Path, closed: str) -> None:
     job_file(COUNT.replace("yield word, 1", "print(word); yield word, 1"))
     (tmp_path / "in.txt").write_text("b a b")
     command = f'"$0" run job.py in.txt --reducers 1 {closed}'
@@ -266,7 +266,7 @@ def test_a_job_runs_where_standard_error_is_closed(job_file: Write, tmp_path: Pa
     assert (done.stdout, done.returncode) == (b"a\t1\nb\t2\n", 0)
 
 
-def test_processes_that_are_started_where_standard_error_is_closed_have_one(tmp_path: Path) -> None:
+def test_child_processes_have_a_standard_error_even_if_the_command_has_none(tmp_path: Path) -> None:
     code = """
 import os, subprocess, sys
 from s3mr.cli.main import _open_standard_error
@@ -279,7 +279,7 @@ subprocess.run([sys.executable, "-c", "import sys; sys.exit(sys.stderr is None)"
     assert done.returncode == 0
 
 
-def test_a_reader_that_leaves_early_ends_the_command_without_a_word(job_file: Write, tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_early_ends_the_command_silently(job_file: Write, tmp_path: Path) -> None:
     job_file("job = Job(map=lambda source, line: [(n, 'x' * 100) for n in range(20000)])\n")
     (tmp_path / "in.txt").write_text("a")
     command = '"$0" run job.py in.txt --quiet | head -n 1'
@@ -287,9 +287,7 @@ def test_a_reader_that_leaves_early_ends_the_command_without_a_word(job_file: Wr
     assert (done.stdout, done.stderr) == (b"0\t" + b"x" * 100 + b"\n", b"")
 
 
-def test_what_the_command_has_imported_is_not_searched_for_cycles_again_and_again(
-    job_file: Write, tmp_path: Path
-) -> None:
+def test_the_garbage_collector_skips_the_modules_that_the_command_imported(job_file: Write, tmp_path: Path) -> None:
     code = """
 import atexit, gc, sys
 from s3mr.cli import main

@@ -1,4 +1,4 @@
-"""``s3mr doctor``, on stacks in the moto of this process: what is well, and what is said where something is not."""
+"""``s3mr doctor`` on stacks in this process's moto: it passes healthy stacks and explains each fault."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ STEPS = [
     *("credentials", "stack", "python", "state machine", "functions", "concurrency", "table", "bucket", "logs"),
     *("input", "output"),
 ]
-UNSEEN = "concurrency"  # moto knows no account settings
+UNSEEN = "concurrency"  # moto does not implement account settings
 FUNCTIONS = ("map", "reduce")
 
 
@@ -32,9 +32,9 @@ def _aws() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> MotoStack:
-    """A stack in which all is as it should be."""
+    """A healthy stack."""
     with pytest.MonkeyPatch.context() as patch:
-        become_its_owner(patch)
+        use_owner_credentials(patch)
         made = new_stack("well", tmp_path_factory.mktemp("scratch"))
     client, record = made.client("lambda"), made.outputs["RecordArn"]
     for function in FUNCTIONS:
@@ -54,26 +54,26 @@ def new_stack(name: str, scratch: Path, **outputs: str) -> MotoStack:
 
 @pytest.fixture(autouse=True)
 def owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    become_its_owner(monkeypatch)
+    use_owner_credentials(monkeypatch)
 
 
-def become_its_owner(patch: pytest.MonkeyPatch) -> None:
-    """Be a person who may do everything."""
+def use_owner_credentials(patch: pytest.MonkeyPatch) -> None:
+    """Use credentials that allow everything."""
     for name, value in KEYS.items():
         patch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         patch.delenv(name, raising=False)
 
 
-def steps(name: str = "well", **asked: Any) -> dict[str, Step]:
-    return {step.name: step for step in examine(Question(stack=name, **asked))}
+def steps(name: str = "well", **options: Any) -> dict[str, Step]:
+    return {step.name: step for step in examine(Question(stack=name, **options))}
 
 
 def failed(found: dict[str, Step]) -> list[str]:
     return [name for name, step in found.items() if step.outcome is Outcome.FAILED]
 
 
-def test_a_healthy_stack_is_well_in_every_step_and_nothing_stays_behind(stack: MotoStack) -> None:
+def test_a_healthy_stack_passes_every_step_and_nothing_is_left_behind(stack: MotoStack) -> None:
     stack.s3.put_object(Bucket=stack.bucket, Key="input/a", Body=b"12345")
     found = steps(inputs=[f"s3://{stack.bucket}/input/"], output=f"s3://{stack.bucket}/output/one")
     assert {name: step.outcome for name, step in found.items()} == {
@@ -89,14 +89,14 @@ def test_a_healthy_stack_is_well_in_every_step_and_nothing_stays_behind(stack: M
 
 
 @pytest.mark.usefixtures("stack")
-def test_inputs_and_output_that_nobody_named_are_skipped_with_what_to_add() -> None:
+def test_inputs_and_output_that_are_not_given_are_skipped_with_advice() -> None:
     found = steps()
     assert found["input"].outcome is found["output"].outcome is Outcome.SKIPPED
     assert "--input" in found["input"].found
     assert "--output" in found["output"].found
 
 
-def test_without_credentials_all_the_rest_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_credentials_all_later_steps_are_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -109,7 +109,7 @@ def test_without_credentials_all_the_rest_is_skipped(monkeypatch: pytest.MonkeyP
     assert {step.outcome for name, step in found.items() if name != "credentials"} == {Outcome.SKIPPED}
 
 
-def test_a_configuration_that_makes_no_sense_is_a_step_that_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_configuration_fails_the_credentials_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:4566")
     found = steps()
     assert failed(found) == ["credentials"]
@@ -117,7 +117,7 @@ def test_a_configuration_that_makes_no_sense_is_a_step_that_has_failed(monkeypat
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_stack_of_another_region_is_not_found_and_the_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_in_another_region_is_not_found_and_the_region_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     found = steps()
     assert failed(found) == ["stack"]
@@ -125,7 +125,7 @@ def test_a_stack_of_another_region_is_not_found_and_the_region_is_said(monkeypat
     assert found["table"].outcome is Outcome.SKIPPED
 
 
-def test_what_is_wrong_with_a_stack_is_said_step_by_step(tmp_path: Path) -> None:
+def test_each_fault_of_a_stack_is_reported_in_its_step(tmp_path: Path) -> None:
     poorly = new_stack("poorly", tmp_path, S3mrVersion="0.0.9", FunctionRuntime="python3.99")
     poorly.client("stepfunctions").delete_state_machine(stateMachineArn=poorly.outputs["JobsArn"])
     poorly.client("dynamodb").delete_table(TableName=poorly.table)
@@ -157,7 +157,7 @@ def buckets(stack: MotoStack) -> None:
 
 @pytest.mark.usefixtures("buckets")
 @pytest.mark.parametrize(
-    ("asked", "why"),
+    ("options", "reasons"),
     [
         (
             {"inputs": ["s3://elsewhere/in"], "output": "s3://elsewhere/out"},
@@ -173,11 +173,11 @@ def buckets(stack: MotoStack) -> None:
         ),
     ],
 )
-def test_what_a_job_would_be_refused_for_is_found(asked: dict[str, Any], why: tuple[str, str]) -> None:
-    found = steps(**asked)
+def test_doctor_finds_the_reasons_that_would_refuse_a_job(options: dict[str, Any], reasons: tuple[str, str]) -> None:
+    found = steps(**options)
     assert failed(found) == ["input", "output"]
-    assert why[0] in found["input"].found
-    assert why[1] in found["output"].found
+    assert reasons[0] in found["input"].found
+    assert reasons[1] in found["output"].found
 
 
 RIGHTS = {
@@ -192,9 +192,9 @@ RIGHTS = {
 
 @pytest.fixture
 def examined_without(stack: MotoStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], dict[str, Step]]:
-    """Examine as a person who has every right but these; moto asks for rights meanwhile.
+    """Examine the stack as a user with every permission except these, while moto enforces IAM.
 
-    Not of Lambda: moto refuses every signed request to it there.
+    Lambda is left out: with IAM enforced, moto refuses every signed request to it.
     """
     iam = stack.client("iam")
 
@@ -220,7 +220,7 @@ def examined_without(stack: MotoStack, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 @pytest.mark.parametrize("missing", list(zip_longest(*RIGHTS.values())), ids=str)
-def test_each_right_that_is_missing_is_found_in_its_step_and_the_policy_that_has_it_is_named(
+def test_each_missing_permission_fails_its_step_and_names_the_policy_that_grants_it(
     examined_without: Callable[[list[str]], dict[str, Step]], missing: tuple[str | None, ...]
 ) -> None:
     expected = {name: right for name, right in zip(RIGHTS, missing, strict=True) if right}
@@ -233,7 +233,7 @@ def test_each_right_that_is_missing_is_found_in_its_step_and_the_policy_that_has
             assert found[name].found.startswith(f"{right} on ")
 
 
-def test_the_command_prints_a_line_a_step_and_exits_with_0_where_all_is_well(stack: MotoStack) -> None:
+def test_doctor_prints_one_line_per_step_and_exits_with_0_if_all_pass(stack: MotoStack) -> None:
     done = CliRunner().invoke(doctor, ["--stack", stack.name])
     assert done.exit_code == 0
     lines = [line for line in done.stdout.splitlines() if line[0] in "✓✗–"]
@@ -241,7 +241,7 @@ def test_the_command_prints_a_line_a_step_and_exits_with_0_where_all_is_well(sta
     assert {line[0] for line in lines} == {"✓", "–"}
 
 
-def test_the_command_prints_one_json_object_for_programs(stack: MotoStack) -> None:
+def test_doctor_json_prints_one_object(stack: MotoStack) -> None:
     done = CliRunner().invoke(doctor, ["--stack", stack.name, "--json"])
     answer = json.loads(done.stdout)
     assert (answer["stack"], answer["well"]) == ("well", True)

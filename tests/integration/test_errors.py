@@ -1,4 +1,4 @@
-"""What goes wrong is said in a few lines that a user can act on; nothing half-written is left where output belongs."""
+"""Errors are reported in a few lines that a user can act on, and leave no partial output."""
 
 import gzip
 import os
@@ -27,19 +27,19 @@ def _text(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("first\nsecond line\nthird\n")
 
 
-def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> None:
+def assert_refused(done: Finished, status: int, *phrases: str, tmp_path: Path) -> None:
     text = done.stderr.decode()
     assert done.returncode == status, text
     assert done.stdout == b""
-    for phrase in said:
+    for phrase in phrases:
         assert phrase in text
-    assert "s3mr/" not in text.replace(str(tmp_path), ""), "a traceback of ours"
+    assert "s3mr/" not in text.replace(str(tmp_path), ""), "the traceback shows frames of s3mr"
     assert not (tmp_path / "out").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "phrases"),
     [
         (("job.py", "missing.txt"), ["missing.txt"]),
         (("job.py", "nothing*.txt"), ["nothing*.txt"]),
@@ -74,8 +74,8 @@ def assert_refused(done: Finished, status: int, *said: str, tmp_path: Path) -> N
         (("job.py", "in.txt", "--nonsense"), ["--nonsense"]),
     ],
 )
-def test_what_can_never_work_is_refused_before_anything_starts(
-    s3mr: Run, job_file: Write, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
+def test_invalid_arguments_are_refused_before_anything_starts(
+    s3mr: Run, job_file: Write, tmp_path: Path, arguments: tuple[str, ...], phrases: list[str]
 ) -> None:
     job_file(FINE)
     job_file("job = ((\n", "broken.py")
@@ -89,12 +89,12 @@ def test_what_can_never_work_is_refused_before_anything_starts(
     (tmp_path / "full/file").touch()
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(10_000_000)
-    assert_refused(s3mr("run", *arguments), 2, *said, tmp_path=tmp_path)
+    assert_refused(s3mr("run", *arguments), 2, *phrases, tmp_path=tmp_path)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "phrases"),
     [
         (
             "def words(source, line):\n    if 'second' in line:\n        raise ValueError('boom')\n    yield line, 1\n"
@@ -142,25 +142,23 @@ def test_what_can_never_work_is_refused_before_anything_starts(
         ),
     ],
 )
-def test_what_shows_in_a_task_fails_the_job_with_its_story(
-    s3mr: Run, job_file: Write, tmp_path: Path, code: str, said: list[str]
+def test_an_error_in_a_task_fails_the_job_with_its_context(
+    s3mr: Run, job_file: Write, tmp_path: Path, code: str, phrases: list[str]
 ) -> None:
     job_file(code)
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--workers", "2")
-    assert_refused(done, 1, "the job failed", *said, tmp_path=tmp_path)
+    assert_refused(done, 1, "the job failed", *phrases, tmp_path=tmp_path)
 
 
-def test_requirements_are_said_to_be_for_a_stack_where_workers_use_what_is_installed(
-    s3mr: Run, job_file: Write, tmp_path: Path
-) -> None:
+def test_requirements_without_a_stack_are_ignored_with_a_warning(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file(FINE)
     (tmp_path / "needs.txt").write_text("none-such==1\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--requirements", "needs.txt")
     assert done.returncode == 0, done.stderr.decode()
-    said = (
+    warning = (
         "--requirements needs.txt is ignored without --stack: workers on this machine use the packages installed here\n"
     )
-    assert done.stderr.decode().count(said) == 1
+    assert done.stderr.decode().count(warning) == 1
     calling = "from job import job\njob.run('in.txt', requirements='none.txt')\n"
     called = subprocess.run([sys.executable, "-c", calling], cwd=tmp_path, capture_output=True, check=False)
     assert b"RequestError: --requirements none.txt: there is no such file" in called.stderr
@@ -172,7 +170,9 @@ def test_the_current_folder_cannot_be_the_output(s3mr: Run, job_file: Write, tmp
     assert_refused(done, 2, "current folder", tmp_path=tmp_path)
 
 
-def test_what_cannot_be_kept_is_said_after_the_output_stands(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_a_failure_to_keep_intermediates_is_reported_after_the_commit(
+    s3mr: Run, job_file: Write, tmp_path: Path
+) -> None:
     job_file(FINE)
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/jobs").touch()
@@ -200,7 +200,7 @@ def test_a_damaged_gzip_is_named(s3mr: Run, job_file: Write, tmp_path: Path, dam
     assert_refused(done, 1, "truncated or corrupt gzip: bad.gz", tmp_path=tmp_path)
 
 
-def test_a_hang_is_ended_by_the_task_timeout(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_a_task_that_hangs_is_killed_at_the_task_timeout(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file("import time\njob = Job(map=lambda source, line: time.sleep(1000))\n")
     done = s3mr("run", "job.py", "in.txt", "--output", "out", "--task-timeout", "0.5", "--attempts", "2")
     assert_refused(done, 1, "ran longer than 0.5 s", "--task-timeout", "2 attempts", tmp_path=tmp_path)
@@ -208,7 +208,7 @@ def test_a_hang_is_ended_by_the_task_timeout(s3mr: Run, job_file: Write, tmp_pat
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount a small file system in memory, with these options."""
+    """Mount a small in-memory file system with these options."""
     mounted: list[Path] = []
 
     def at(name: str, options: str) -> Path:
@@ -216,7 +216,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         folder.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         if subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("takes the right to mount a file system; run as root on Linux, as CI does")
+            pytest.skip("needs permission to mount a file system: run as root on Linux, as CI does")
         mounted.append(folder)
         return folder
 
@@ -225,11 +225,11 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_no_permission_on_the_output_is_said_at_once(
+def test_missing_permission_on_the_output_is_reported_at_once(
     s3mr: Run, job_file: Write, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     job_file(FINE)
-    if os.geteuid() == 0:  # who may write into every folder, but not into what is mounted to be read
+    if os.geteuid() == 0:  # root may write to every folder except a read-only mount
         request.getfixturevalue("mount")("locked", "ro")
     else:
         (tmp_path / "locked").mkdir(mode=0o555)

@@ -1,4 +1,4 @@
-"""Workers from a fork server behave like started workers, and a job goes on if the fork server dies."""
+"""Workers from a fork server behave like started workers, and a job continues if the fork server dies."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ FACTS = """
         return sorted(kind for kind in kinds if not kind.startswith("/"))
 
     def facts(source, line):
-        Path("begun").touch()
+        Path("started").touch()
         while Path("wait").exists():
             time.sleep(0.01)
         yield "argv", sys.argv
@@ -68,7 +68,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(here: Path, *command: str | Path) -> dict[str, str]:
+def facts_printed(here: Path, *command: str | Path) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -77,34 +77,34 @@ def told(here: Path, *command: str | Path) -> dict[str, str]:
 
 
 @needs_fork_server
-def test_a_forked_worker_finds_all_as_one_that_was_started(here: Path) -> None:
-    forked = told(here, S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1", "--quiet")
-    started = told(here, sys.executable, "-P", "job.py")
+def test_a_forked_worker_finds_the_same_environment_as_a_started_worker(here: Path) -> None:
+    forked = facts_printed(here, S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1", "--quiet")
+    started = facts_printed(here, sys.executable, "-P", "job.py")
     assert forked == started
     assert forked["named"] == "s3mr-worker"
 
 
 @needs_fork_server
-def test_a_job_whose_fork_server_is_killed_goes_on(here: Path) -> None:
+def test_a_job_whose_fork_server_is_killed_keeps_running(here: Path) -> None:
     (here / "wait").touch()
     arguments: list[str | Path] = [S3MR, "run", "job.py", "in.txt", "--reducers", "1", "--workers", "1"]
     with subprocess.Popen(arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         try:
             fork_server = found(command.pid, "s3mr-forkserver")
             worker = found(fork_server, "s3mr-worker")
-            until((here / "begun").exists)
+            until((here / "started").exists)
             os.kill(fork_server, signal.SIGKILL)
             until(lambda: not Path(f"/proc/{worker}").exists())
             (here / "wait").unlink()
-            _, said = command.communicate(timeout=PATIENCE_S)
+            _, stderr = command.communicate(timeout=PATIENCE_S)
         finally:
             command.kill()
-    assert command.returncode == 0, said.decode()
-    assert b"1 retried" in said
+    assert command.returncode == 0, stderr.decode()
+    assert b"1 retried" in stderr
 
 
 @needs_fork_server
-def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Path) -> None:
+def test_a_job_runs_even_if_the_command_inherits_an_ignored_sigchld(here: Path) -> None:
     ignoring = (
         "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     )
@@ -115,17 +115,17 @@ def test_whoever_started_the_command_may_ignore_the_deaths_of_children(here: Pat
 
 @needs_fork_server
 @pytest.mark.parametrize(
-    ("end", "told"), [("os._exit(3)", "exited with status 3"), ("os.kill(os.getpid(), 11)", "died of signal 11")]
+    ("end", "message"), [("os._exit(3)", "exited with status 3"), ("os.kill(os.getpid(), 11)", "died of signal 11")]
 )
-def test_how_a_forked_worker_has_ended_is_told(here: Path, end: str, told: str) -> None:
+def test_the_error_says_how_a_forked_worker_died(here: Path, end: str, message: str) -> None:
     (here / "job.py").write_text(f"import os\nfrom s3mr import Job\njob = Job(map=lambda source, line: {end})\n")
     done = subprocess.run([S3MR, "run", "job.py", "in.txt"], cwd=here, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"the worker {told}" in done.stderr
+    assert f"the worker {message}" in done.stderr
 
 
 def found(parent: int, name: str) -> int:
-    """Wait until ``parent`` has a child of that name, and return it."""
+    """Wait until ``parent`` has a child with that name, and return its id."""
     return until(lambda: next((child for child in children_of(parent) if named(child) == name), None))
 
 
@@ -137,10 +137,10 @@ def named(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
-def until(found: Callable[[], Found | None]) -> Found:
-    """Wait for something, and return it."""
+def until(find: Callable[[], Found | None]) -> Found:
+    """Wait until ``find`` returns a true value, and return it."""
     deadline = time.monotonic() + PATIENCE_S
-    while not (it := found()):
+    while not (it := find()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return it

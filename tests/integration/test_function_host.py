@@ -1,4 +1,4 @@
-"""A worker function's environment: one child an invocation, and nothing of one user's code left for the next."""
+"""A worker function's environment: one child process per invocation; nothing of one user's code reaches the next."""
 
 import hashlib
 import json
@@ -24,12 +24,12 @@ from s3mr.model.report import Report, TaskRequest
 from s3mr.usercode.bundle import make_bundle
 from tests.submissions import some_spec
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux, like Lambda")
 
 HOST = """
 import json, os, sys
 from s3mr.processes.function_host import WorkerHost
-host = WorkerHost(os.environ, lambda line: print(json.dumps({"said": line}), flush=True))
+host = WorkerHost(os.environ, lambda line: print(json.dumps({"printed": line}), flush=True))
 for event in sys.stdin:
     try:
         answer = {"report": host.handle(json.loads(event))}
@@ -40,7 +40,7 @@ for event in sys.stdin:
 
 
 class Requests:
-    """Makes requests for one map task of jobs that are this code, over two lines of text."""
+    """Makes requests for one map task of a job with the given code and an input of two lines."""
 
     def __init__(self, cloud: EmbeddedCloud, folder: Path) -> None:
         self.cloud = cloud
@@ -52,7 +52,7 @@ class Requests:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a function's process is given."""
+        """The environment variables of a function's process."""
         settings = self.cloud.settings.to_environment()
         del settings["S3MR_SCRATCH"]
         own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -85,7 +85,7 @@ class Requests:
 
 
 class Host(Requests):
-    """A `WorkerHost` in a process of its own, as in Lambda."""
+    """A `WorkerHost` in its own process, as in Lambda."""
 
     def __init__(self, cloud: EmbeddedCloud, folder: Path, runtime_api: str = "127.0.0.1:9") -> None:
         super().__init__(cloud, folder)
@@ -99,7 +99,7 @@ class Host(Requests):
         )
 
     def run(self, code: str, *, timeout_s: float = 30.0) -> tuple[Report, list[str]]:
-        """Run one map task of a job with this code; return its report, and what was printed."""
+        """Run one map task of a job with this code; return its report and the printed lines."""
         request = self.request(code, timeout_s)
         printed, answer = self.send(request.model_dump(mode="json"))
         return Report.model_validate(answer["report"]), printed
@@ -112,9 +112,9 @@ class Host(Requests):
         printed: list[str] = []
         for line in self.process.stdout:
             answer = json.loads(line)
-            if "said" not in answer:
+            if "printed" not in answer:
                 return printed, answer
-            printed.append(answer["said"])
+            printed.append(answer["printed"])
         raise AssertionError("the host has ended")
 
     def close(self) -> None:
@@ -134,8 +134,8 @@ def host(cloud: EmbeddedCloud, tmp_path: Path) -> Iterator[Host]:
     started.close()
 
 
-def said(expression: str) -> str:
-    """A job that prints what an expression is, for its first record."""
+def printing(expression: str) -> str:
+    """The code of a job that prints the value of an expression for its first record."""
     return f"""
     import builtins, os, sys, tempfile
     from pathlib import Path
@@ -147,7 +147,7 @@ def said(expression: str) -> str:
     """
 
 
-def test_what_user_code_prints_is_shown_before_the_report_returns(host: Host) -> None:
+def test_lines_printed_by_user_code_are_shown_before_the_report_returns(host: Host) -> None:
     report, printed = host.run(
         """
         def map(source, line):
@@ -161,7 +161,7 @@ def test_what_user_code_prints_is_shown_before_the_report_returns(host: Host) ->
     assert printed == ["one é", "two é"]
 
 
-def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
+def test_another_bundle_finds_nothing_of_the_one_before(host: Host) -> None:
     leave = """
     import builtins, os, subprocess, sys, tempfile
     from pathlib import Path
@@ -182,7 +182,7 @@ def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
     daemon = int(printed[0].split()[1])
     assert not Path(f"/proc/{daemon}").exists()
     look = 'hasattr(builtins, "LEFT"), "LEFT" in os.environ, sorted(os.listdir(tempfile.gettempdir()))'
-    report, printed = host.run(said(look))
+    report, printed = host.run(printing(look))
     assert report.manifest is not None
     assert printed == ["False False ['s3mr-bundles']"]
 
@@ -196,7 +196,7 @@ def test_another_bundle_meets_nothing_of_the_one_before(host: Host) -> None:
     ],
     ids=["closed", "deep", "link"],
 )
-def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environment(host: Host, left: str) -> None:
+def test_files_that_a_bundle_leaves_are_removed_or_end_the_environment(host: Host, left: str) -> None:
     code = f"""
     import os, tempfile
     from pathlib import Path
@@ -209,7 +209,7 @@ def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environmen
     job = Job(map=map, reduce=map)
     """
     assert host.run(code)[0].manifest is not None
-    look = said("sorted(os.listdir(tempfile.gettempdir()))")
+    look = printing("sorted(os.listdir(tempfile.gettempdir()))")
     try:
         assert host.run(look)[1] == ["['s3mr-bundles']"]
     except AssertionError:
@@ -217,8 +217,8 @@ def test_whatever_a_bundle_leaves_the_next_one_finds_nothing_or_a_new_environmen
     assert Path("/etc/passwd").exists()
 
 
-def test_what_one_bundle_does_to_its_pipe_does_not_reach_the_next(host: Host) -> None:
-    assert host.run(said("os.set_blocking(2, False)"))[0].manifest is not None
+def test_a_change_that_one_bundle_makes_to_its_pipe_does_not_affect_the_next(host: Host) -> None:
+    assert host.run(printing("os.set_blocking(2, False)"))[0].manifest is not None
     many = """
     def map(source, line):
         for number in range(3000):
@@ -231,7 +231,7 @@ def test_what_one_bundle_does_to_its_pipe_does_not_reach_the_next(host: Host) ->
     assert len(printed) == 6000
 
 
-def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
+def test_a_report_of_another_attempt_is_rejected(host: Host) -> None:
     forge = """
     import os
     def map(source, line):
@@ -246,11 +246,11 @@ def test_a_report_of_another_attempt_is_not_believed(host: Host) -> None:
     """.replace("VER", str(SCHEMA_VERSION))
     report, _ = host.run(forge)
     assert report.failure is not None
-    assert report.failure.message in (  # the forgery was read by itself, or in one line with the true report
+    assert report.failure.message in (  # the forgery was read alone, or on one line with the true report
         "the worker answered with the report of another attempt",
         "the worker's answer is not a report",
     )
-    assert host.run(said("4"))[1] == ["4"]
+    assert host.run(printing("4"))[1] == ["4"]
 
 
 def test_the_host_hides_its_memory_from_its_children() -> None:
@@ -259,7 +259,7 @@ def test_the_host_hides_its_memory_from_its_children() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
 
 
-def test_an_invocation_meets_no_process_thread_or_global_of_an_earlier_one_of_its_bundle(host: Host) -> None:
+def test_an_invocation_finds_no_process_thread_or_global_of_an_earlier_one(host: Host) -> None:
     code = """
     import os, threading, time
     seen = []
@@ -281,7 +281,7 @@ def test_an_invocation_meets_no_process_thread_or_global_of_an_earlier_one_of_it
     )
 
 
-def test_what_a_bundle_leaves_in_its_folder_is_there_for_the_same_bundle_alone(host: Host) -> None:
+def test_files_in_a_bundles_folder_are_visible_only_to_the_same_bundle(host: Host) -> None:
     code = """
     import os, tempfile
     from pathlib import Path
@@ -294,10 +294,10 @@ def test_what_a_bundle_leaves_in_its_folder_is_there_for_the_same_bundle_alone(h
     """
     assert host.run(code)[1] == ["False 0o700", "True 0o700"]
     assert host.run(code)[1] == ["True 0o700", "True 0o700"]
-    assert host.run(said("os.listdir(tempfile.gettempdir())"))[1] == ["['s3mr-bundles']"]
+    assert host.run(printing("os.listdir(tempfile.gettempdir())"))[1] == ["['s3mr-bundles']"]
 
 
-def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host: Host) -> None:
+def test_files_of_others_in_the_same_temporary_folder_are_left_unchanged(host: Host) -> None:
     others = host.temporary / "others" / "below"
     others.mkdir(parents=True)
     (others / "file").write_text("theirs")
@@ -305,7 +305,7 @@ def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host:
     (host.temporary / "link").symlink_to("/nowhere")
     before = {path: path.lstat() for path in host.temporary.rglob("*")}
     for number in range(3):
-        assert host.run(said(str(number)))[1] == [str(number)]
+        assert host.run(printing(str(number)))[1] == [str(number)]
     after = {path: path.lstat() for path in host.temporary.rglob("*") if path in before}
     assert [(one.st_ino, one.st_mode, one.st_ctime_ns) for one in after.values()] == [
         (one.st_ino, one.st_mode, one.st_ctime_ns) for one in before.values()
@@ -314,7 +314,7 @@ def test_files_of_others_in_the_same_temporary_folder_are_left_as_they_are(host:
 
 
 @pytest.mark.parametrize("lay", ["os.symlink(THEIRS, folder)", "os.mkfifo(folder)", "open(folder, 'w').close()"])
-def test_what_a_bundle_lays_in_the_place_of_its_folder_is_not_followed_and_ends_the_environment(
+def test_a_bundle_that_replaces_its_folder_ends_the_environment_and_nothing_is_followed(
     host: Host, tmp_path: Path, lay: str
 ) -> None:
     theirs = tmp_path / "theirs"
@@ -333,13 +333,13 @@ def test_what_a_bundle_lays_in_the_place_of_its_folder_is_not_followed_and_ends_
     """
     host.run(code)
     with pytest.raises((AssertionError, BrokenPipeError)):
-        host.run(said("1"))
+        host.run(printing("1"))
     assert host.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
     assert [path.stat().st_mode for path in (theirs, theirs / "below")] == before
 
 
-@pytest.mark.parametrize("place", ["TMPDIR", "/tmp", "/dev/shm"])  # noqa: S108 - it is removed again
-def test_a_file_left_outside_of_its_folder_ends_the_environment_and_stays(
+@pytest.mark.parametrize("place", ["TMPDIR", "/tmp", "/dev/shm"])  # noqa: S108 - the test removes it
+def test_a_file_left_outside_the_bundles_folder_ends_the_environment_and_stays(
     host: Host, tmp_path: Path, place: str
 ) -> None:
     folder = str(host.temporary) if place == "TMPDIR" else place
@@ -353,16 +353,16 @@ def test_a_file_left_outside_of_its_folder_ends_the_environment_and_stays(
     """
     try:
         assert host.run(code)[0].manifest is not None
-        assert host.run(code)[0].manifest is not None  # its own may go on
+        assert host.run(code)[0].manifest is not None  # the same bundle may continue
         with pytest.raises((AssertionError, BrokenPipeError)):
-            host.run(said("1"))
+            host.run(printing("1"))
         assert host.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
         assert left.read_text() == "mine"
     finally:
         left.unlink()
 
 
-def test_files_that_others_make_meanwhile_end_nothing(host: Host) -> None:
+def test_files_that_others_make_meanwhile_do_not_end_the_environment(host: Host) -> None:
     theirs = host.temporary / "theirs"
     code = f"""
     import time
@@ -378,46 +378,46 @@ def test_files_that_others_make_meanwhile_end_nothing(host: Host) -> None:
     maker.start()
     assert host.run(code)[0].manifest is not None
     maker.join()
-    assert host.run(said("1"))[1] == ["1"]
+    assert host.run(printing("1"))[1] == ["1"]
 
 
-def test_user_code_does_not_learn_where_invocations_come_from(host: Host) -> None:
-    assert host.run(said('os.environ.get("AWS_LAMBDA_RUNTIME_API")'))[1] == ["None"]
+def test_user_code_does_not_see_the_address_of_the_runtime_api(host: Host) -> None:
+    assert host.run(printing('os.environ.get("AWS_LAMBDA_RUNTIME_API")'))[1] == ["None"]
 
 
 @pytest.mark.parametrize(
-    ("death", "told"),
+    ("death", "message"),
     [("os._exit(3)", "exited with status 3"), ("os.kill(os.getpid(), 9)", "was killed (signal 9)")],
 )
-def test_a_child_that_dies_is_reported_and_replaced(host: Host, death: str, told: str) -> None:
-    report, _ = host.run(said(death))
+def test_a_child_that_dies_is_reported_and_replaced(host: Host, death: str, message: str) -> None:
+    report, _ = host.run(printing(death))
     assert report.failure is not None
     assert report.failure.kind == "crash"
-    assert told in report.failure.message
-    assert host.run(said("1"))[1] == ["1"]
+    assert message in report.failure.message
+    assert host.run(printing("1"))[1] == ["1"]
 
 
-def test_a_child_that_hangs_is_ended_at_the_tasks_time(host: Host) -> None:
-    report, _ = host.run(said("__import__('time').sleep(600)"), timeout_s=0.5)
+def test_a_child_that_hangs_is_killed_at_the_task_timeout(host: Host) -> None:
+    report, _ = host.run(printing("__import__('time').sleep(600)"), timeout_s=0.5)
     assert report.failure is not None
     assert "ran longer than 0.5 s" in report.failure.message
-    assert host.run(said("2"))[1] == ["2"]
+    assert host.run(printing("2"))[1] == ["2"]
 
 
-def test_what_is_no_request_is_refused_and_the_next_one_served(host: Host) -> None:
+def test_an_invalid_request_is_refused_and_the_next_one_is_served(host: Host) -> None:
     assert host.send({"nonsense": 1})[1] == {"error": "ValidationError"}
-    assert host.run(said("3"))[1] == ["3"]
+    assert host.run(printing("3"))[1] == ["3"]
 
 
-def test_where_user_code_cannot_be_sealed_an_environment_serves_one_bundle_and_ends(
+def test_an_environment_that_cannot_seal_user_code_serves_one_bundle_and_ends(
     cloud: EmbeddedCloud, tmp_path: Path
 ) -> None:
-    unsealed = Host(cloud, tmp_path, runtime_api="no.such.name.invalid:9001")  # nobody can try whether a seal holds
+    unsealed = Host(cloud, tmp_path, runtime_api="no.such.name.invalid:9001")  # so the host cannot test its seal
     try:
-        own = said("1")
+        own = printing("1")
         assert unsealed.run(own)[1] == unsealed.run(own)[1] == ["1"]
         with pytest.raises((AssertionError, BrokenPipeError)):
-            unsealed.run(said("2"))
+            unsealed.run(printing("2"))
         assert unsealed.process.wait(10) == limits.ENVIRONMENT_ENDED_STATUS
         assert unsealed.process.stderr
         first, *_, last = unsealed.process.stderr.read().splitlines()
@@ -427,8 +427,8 @@ def test_where_user_code_cannot_be_sealed_an_environment_serves_one_bundle_and_e
         unsealed.close()
 
 
-def test_a_reports_mark_is_the_functions_own_and_its_key_is_kept_from_user_code(host: Host) -> None:
-    assert host.run(said('"S3MR_REPORT_KEY" in os.environ'))[1] == ["False"]
-    report, _ = host.run(said("1"))
+def test_the_function_marks_its_reports_with_a_key_that_user_code_cannot_read(host: Host) -> None:
+    assert host.run(printing('"S3MR_REPORT_KEY" in os.environ'))[1] == ["False"]
+    report, _ = host.run(printing("1"))
     assert report.is_marked("key")
     assert not report.model_copy(update={"attempt": 2}).is_marked("key")

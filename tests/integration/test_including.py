@@ -1,4 +1,4 @@
-"""What comes along with a job's code besides what it imports."""
+"""``--include``: files and folders that travel with a job's code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_job_finds_included_data_beside_its_file_and_included_code_on_its_path
     assert done.stdout == b"two\t2!\none\t1!\n"
 
 
-def test_what_is_not_there_to_include_is_refused_before_anything_starts(
+def test_a_missing_include_is_refused_before_anything_starts(
     s3mr: Callable[..., Finished], job_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     job_file(LOOKING_UP)

@@ -1,4 +1,4 @@
-"""Machines that refuse what a command needs, and code that ends it: it says so, exits with an error, leaves nothing."""
+"""If a machine lacks resources or user code ends the command, it reports an error and leaves nothing behind."""
 
 import itertools
 import os
@@ -17,12 +17,12 @@ from tests.integration.test_processes import GONE_S_MAX, until
 from tests.warm_commands import S3MR
 
 JOB = "job = Job(map=lambda source, line: [(line, 1)], reduce=lambda key, values: [(key, sum(values))])"
-# One user for each test: the system counts the processes of a user, and those of the test before may still be ending.
+# One user for each test: the system counts processes per user, and those of the previous test may still be ending.
 OTHERS_UIDS = itertools.count(20_000 + os.getpid() * 16 % 40_000)
 MAIN = "from s3mr.cli.main import main; main()"
 PYTHONS = [python for python in (sys.executable, "/usr/bin/python3") if Path(python).exists()]
 ROOT = Path(__file__).parents[2]
-# Becomes another user, for whom there is a limit of processes; for root there is none.
+# Becomes another user: process limits do not apply to root.
 AS_ANOTHER = """
 import os, resource, sys
 uid, processes = int(sys.argv[1]), int(sys.argv[2])
@@ -33,7 +33,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 def limited(folder: Path, descriptors: int, *options: str) -> Finished:
-    """Run the job in ``folder`` with at most so many open files."""
+    """Run the job in ``folder`` with at most ``descriptors`` open files."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -59,7 +59,7 @@ def assert_nothing_left(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("descriptors", [8, DESCRIPTORS_MIN - 1])
-def test_too_few_open_files_are_refused_with_a_number_that_does(
+def test_too_few_open_files_are_refused_with_the_number_needed(
     job_file: Callable[..., Path], tmp_path: Path, descriptors: int
 ) -> None:
     job_file(JOB)
@@ -71,7 +71,7 @@ def test_too_few_open_files_are_refused_with_a_number_that_does(
     assert_nothing_left(tmp_path)
 
 
-def test_as_many_open_files_as_are_asked_for_are_enough(job_file: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_advised_number_of_open_files_is_enough(job_file: Callable[..., Path], tmp_path: Path) -> None:
     job_file(JOB)
     workers = 4
     enough = DESCRIPTORS_MIN + DESCRIPTORS_A_WORKER * (workers - 1)
@@ -85,7 +85,7 @@ def test_as_many_open_files_as_are_asked_for_are_enough(job_file: Callable[..., 
 
 
 class Another:
-    """Another user of this machine, with a folder of their own, and a Python that finds s3mr."""
+    """Another user of this machine, with their own folder and a Python that can import s3mr."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -100,7 +100,7 @@ class Another:
         self.python = next((one for one in PYTHONS if self.s3mr(100, "--version", python=one).returncode == 0), None)
 
     def s3mr(self, processes: int, *arguments: str, python: str | None = None) -> Finished:
-        """Run ``s3mr``; so many processes, threads counted, are allowed."""
+        """Run ``s3mr`` with a limit of processes; threads count as processes."""
         limits = [sys.executable, "-c", AS_ANOTHER, str(self._uid), str(processes)]
         return subprocess.run(
             [*limits, python or self.python or "", "-P", "-c", MAIN, *arguments],
@@ -116,7 +116,7 @@ class Another:
 def another() -> Iterator[Another]:
     if os.getuid() != 0:
         pytest.skip("acts as another user: run as root")
-    with tempfile.TemporaryDirectory(prefix="others-") as name:  # not below `tmp_path`, which is private
+    with tempfile.TemporaryDirectory(prefix="others-") as name:  # not in `tmp_path`, which is private
         folder = Path(name)
         (folder / "tmp").mkdir()
         for path in (folder, folder / "tmp"):
@@ -125,12 +125,12 @@ def another() -> Iterator[Another]:
         (folder / "in.txt").write_text("a\nb\n")
         made = Another(folder)
         if made.python is None:
-            pytest.skip("another user can run no Python that finds s3mr")
+            pytest.skip("another user cannot run any Python that can import s3mr")
         yield made
 
 
 @pytest.mark.parametrize("processes", [1, 3, 6, 11])
-def test_too_few_processes_end_the_command_with_what_to_do(another: Another, processes: int) -> None:
+def test_too_few_processes_end_the_command_with_advice(another: Another, processes: int) -> None:
     ended = another.s3mr(processes, "run", "job.py", "in.txt", "--output", "out")
     assert ended.returncode in (1, 2)
     assert b"ulimit -u" in ended.stderr
@@ -140,7 +140,7 @@ def test_too_few_processes_end_the_command_with_what_to_do(another: Another, pro
 
 ENDS = {
     "os._exit": ("import os; os._exit(0)", "os._exit"),
-    "where os has it from": ("from posix import _exit; _exit(0)", "os._exit"),
+    "posix._exit": ("from posix import _exit; _exit(0)", "os._exit"),
     "another program in its place": ("import os; os.execlp('true', 'true')", "os.exec"),
     "sys.exit": ("import sys; sys.exit(0)", "SystemExit"),
     "os._exit in a function": ("from os import _exit as leave\nleave(0)", "os._exit"),
@@ -148,7 +148,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("code", "named"), ENDS.values(), ids=ENDS)
-def test_code_that_ends_the_command_as_it_is_imported_is_named_and_is_no_success(
+def test_a_job_file_that_ends_the_command_on_import_is_named_in_an_error(
     s3mr: Callable[..., Finished], tmp_path: Path, code: str, named: str
 ) -> None:
     (tmp_path / "job.py").write_text(f"{code}\n")
@@ -161,7 +161,7 @@ def test_code_that_ends_the_command_as_it_is_imported_is_named_and_is_no_success
     assert_nothing_left(tmp_path)
 
 
-def test_a_process_that_the_jobs_code_forks_as_it_is_imported_may_end_as_it_likes(
+def test_a_process_forked_while_the_job_file_is_imported_may_call_os_exit(
     s3mr: Callable[..., Finished], job_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     job_file("import os\nif os.fork() == 0: os._exit(0)\nos.wait()\njob = Job(map=lambda source, line: [(line, 1)])")

@@ -1,4 +1,4 @@
-"""The seven tests of MIT's 6.5840 lab 1, over books: the output always equals that of a sequential program."""
+"""The seven tests of MIT's 6.5840 lab 1, on books: the output always equals that of a sequential program."""
 
 import re
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ INDEX = """
     job = Job(map=words, reduce=documents)
 """
 
-# Each task says that it is there, and goes on when it has seen that another runs at the same time.
+# Each task announces itself and waits until it sees another task running at the same time.
 MEETING = """
     import os, time
     from pathlib import Path
@@ -90,7 +90,7 @@ SPILLED = ("--reducers", "7", "--split-size", "300KiB", "--layout", "packed", "-
         pytest.param("job", SPILLED, marks=slow),
     ],
 )
-def test_word_count(
+def test_word_count_equals_a_sequential_program(
     s3mr: Run,
     job_file: Write,
     books: Path,
@@ -105,7 +105,7 @@ def test_word_count(
     assert_output(tmp_path / "out", expected_counts(lines_of), parts=int(options[1]))
 
 
-def test_inverted_index(
+def test_an_inverted_index_equals_a_sequential_program(
     s3mr: Run, job_file: Write, books: Path, tmp_path: Path, lines_of: list[tuple[str, str]]
 ) -> None:
     job_file(INDEX)
@@ -126,7 +126,7 @@ def room(tmp_path: Path) -> Path:
     return folder
 
 
-def test_map_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
+def test_map_tasks_run_concurrently(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
     job_file(
         MEETING
         + """
@@ -142,7 +142,7 @@ def test_map_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, roo
     assert len(done.stdout.splitlines()) == len(list(books.iterdir()))
 
 
-def test_reduce_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
+def test_reduce_tasks_run_concurrently(s3mr: Run, job_file: Write, books: Path, room: Path) -> None:
     job_file(
         MEETING
         + """
@@ -160,9 +160,7 @@ def test_reduce_tasks_run_side_by_side(s3mr: Run, job_file: Write, books: Path, 
     assert done.stdout.decode().splitlines() == [f"{key}\t{count}" for key in range(8)]
 
 
-def test_each_task_runs_exactly_once_when_nothing_fails(
-    s3mr: Run, job_file: Write, books: Path, tmp_path: Path
-) -> None:
+def test_each_task_runs_exactly_once_if_nothing_fails(s3mr: Run, job_file: Write, books: Path, tmp_path: Path) -> None:
     job_file(
         """
     def log(line):
@@ -188,7 +186,7 @@ def test_each_task_runs_exactly_once_when_nothing_fails(
     assert sorted(log.read_text().splitlines()) == sorted(expected)
 
 
-def test_nothing_is_to_be_seen_before_the_last_task_has_finished(
+def test_the_output_is_invisible_until_the_last_task_has_finished(
     s3mr: Run, job_file: Write, books: Path, tmp_path: Path
 ) -> None:
     job_file(
@@ -200,7 +198,7 @@ def test_nothing_is_to_be_seen_before_the_last_task_has_finished(
         if key == 3:
             seen = [name for name in Path(".").iterdir() if name.name == "out"]
             Path("seen").write_text(repr(seen))
-            time.sleep(1)  # long enough for the others to finish; were they committed, it would show below
+            time.sleep(1)  # long enough for the others to finish; if they were committed, the next line would see it
             seen += [name for name in Path(".").iterdir() if name.name == "out"]
             Path("seen").write_text(repr(seen))
         yield key, sum(values)
@@ -215,7 +213,7 @@ def test_nothing_is_to_be_seen_before_the_last_task_has_finished(
     assert len(parts_of(tmp_path / "out")) == 4
 
 
-def test_crashes_and_stalls(
+def test_crashes_and_stalls_do_not_change_the_output(
     s3mr: Run, job_file: Write, books: Path, tmp_path: Path, lines_of: list[tuple[str, str]]
 ) -> None:
     job_file(WORD_COUNT)

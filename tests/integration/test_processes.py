@@ -1,4 +1,4 @@
-"""Deaths: of workers, of the command, of its services. Nothing is lost, and no process and no file is left behind."""
+"""If workers, the command or its services die, no data is lost and no process or file is left behind."""
 
 import contextlib
 import json
@@ -15,10 +15,10 @@ from tests.services import services
 from tests.warm_commands import S3MR, WarmCommand, WarmCommands
 
 Write = Callable[..., Path]
-GONE_S_MAX = 8.0  # promised are 2 s after the command's death; a loaded machine may not let them run so soon
+GONE_S_MAX = 8.0  # the promise is 2 s after the command dies; a loaded machine may need longer
 PATIENCE_S = 60.0
 
-# Every execution of map says which process it is, and then waits until the file `go` exists.
+# Every execution of map writes its process ids to `pids`, then waits until the file `go` exists.
 WAITING = """
     import os, time
     from pathlib import Path
@@ -39,24 +39,24 @@ BUSY = """
     def busy(source, line):
         with open("pids", "a") as file:
             file.write(f"{os.getpid()} {os.getppid()}\\n")
-        re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter's lock for longer than anybody waits
+        re.match("(a+)+$", "a" * 60 + "b")  # holds the GIL longer than any test waits
 
     job = Job(map=busy)
 """
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
-    """Wait for ``condition``; fail if it does not come true in time."""
+    """Wait until ``condition`` is true; fail if that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"still not true after {seconds} s: {what}"
         time.sleep(0.01)
 
 
 def processes_of(folder: Path) -> list[int]:
-    """All processes that were started with their temporary files below ``folder/tmp``, or that work below ``folder``.
+    """The ids of all processes whose TMPDIR is ``folder/tmp`` or whose working directory is below ``folder``.
 
-    A fork of a warm process shows the variables with which that was started, but it works where its command does.
+    A fork of a warm process shows the environment of the warm process, but has the working directory of its command.
     """
     mark, found = f"TMPDIR={folder / 'tmp'}".encode(), []
     for path in Path("/proc").iterdir():
@@ -74,7 +74,7 @@ def state_of(pid: int) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path, warm_commands: WarmCommands) -> Iterator[Callable[..., WarmCommand]]:
-    """Start ``s3mr run job.py`` in ``tmp_path/here``, with its temporary files in ``tmp_path/tmp``."""
+    """Start ``s3mr run job.py`` in ``tmp_path/here`` with its temporary files in ``tmp_path/tmp``."""
     if not Path("/proc/self/cwd").exists():
         pytest.skip("looks for processes in /proc; run on Linux")
     here, temporary = tmp_path / "here", tmp_path / "tmp"
@@ -115,7 +115,7 @@ def pids(tmp_path: Path) -> list[int]:
 
 
 def assert_nothing_left(tmp_path: Path) -> None:
-    """No process, no temporary file, no output."""
+    """Check that no process, temporary file or output is left."""
     until(lambda: not processes_of(tmp_path), "all processes are gone", GONE_S_MAX)
     until(lambda: not list((tmp_path / "tmp").iterdir()), "no temporary file is left", GONE_S_MAX)
     left = {path.name for path in (tmp_path / "here").iterdir()} - {"__pycache__"}
@@ -123,7 +123,7 @@ def assert_nothing_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [WAITING, BUSY], ids=["waiting", "busy in C"])
-def test_kill_9_of_the_command_takes_everything_with_it(
+def test_kill_9_of_the_command_ends_and_removes_everything(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, code: str
 ) -> None:
     job_file(code)
@@ -149,34 +149,34 @@ def test_kill_9_while_everything_starts_leaves_nothing(
     assert_nothing_left(tmp_path)
 
 
-def test_services_whose_command_died_before_it_heard_of_them_still_remove_what_it_left(tmp_path: Path) -> None:
+def test_services_remove_the_files_of_a_command_that_died_while_they_started(tmp_path: Path) -> None:
     left = tmp_path / "left"
     left.mkdir()
-    nobody_reads, written = os.pipe()
-    os.close(nobody_reads)
-    with services(stdout=written, stderr=subprocess.PIPE) as running:
-        os.close(written)
-        _, said = running.process.communicate(json.dumps({"remove": str(left)}).encode() + b"\n", timeout=PATIENCE_S)
-    assert (running.process.returncode, said) == (0, b"")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with services(stdout=writer, stderr=subprocess.PIPE) as running:
+        os.close(writer)
+        _, stderr = running.process.communicate(json.dumps({"remove": str(left)}).encode() + b"\n", timeout=PATIENCE_S)
+    assert (running.process.returncode, stderr) == (0, b"")
     assert not left.exists()
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_ends_everything_with_status_130(
-    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, asked: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything_with_status_130(
+    job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path, number: signal.Signals
 ) -> None:
     job_file(WAITING)
     command = run("--workers", "2")
     until(lambda: len(pids(tmp_path)) == 2, "two maps run")
-    command.send_signal(asked)
-    _, said = command.communicate(timeout=PATIENCE_S)
+    command.send_signal(number)
+    _, stderr = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 130
-    assert b"interrupted" in said
-    assert b"Traceback" not in said
+    assert b"interrupted" in stderr
+    assert b"Traceback" not in stderr
     assert_nothing_left(tmp_path)
 
 
-def test_killed_workers_are_replaced_and_the_output_is_right(
+def test_killed_workers_are_replaced_and_the_output_is_correct(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
@@ -186,14 +186,14 @@ def test_killed_workers_are_replaced_and_the_output_is_right(
         os.kill(pid, signal.SIGKILL)
     until(lambda: len(pids(tmp_path)) == 4, "both run again")
     (tmp_path / "here/go").touch()
-    printed, said = command.communicate(timeout=PATIENCE_S)
-    assert command.returncode == 0, said.decode()
+    printed, stderr = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, stderr.decode()
     assert json.loads(printed)["retried"] == 2
     lines = [line for part in (tmp_path / "here/out").glob("part-*") for line in part.read_text().splitlines()]
     assert sorted(lines) == ["one\t1", "two\t1"]
 
 
-def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
+def test_a_stopped_worker_is_killed_at_the_task_timeout(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
@@ -201,12 +201,12 @@ def test_a_worker_that_is_stopped_is_ended_by_the_task_timeout(
     until(lambda: len(pids(tmp_path)) == 2, "two maps run")
     os.kill(pids(tmp_path)[0], signal.SIGSTOP)
     (tmp_path / "here/go").touch()
-    _, said = command.communicate(timeout=PATIENCE_S)
-    assert command.returncode == 0, said.decode()
-    assert b"1 retried" in said
+    _, stderr = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, stderr.decode()
+    assert b"1 retried" in stderr
 
 
-def test_the_death_of_the_services_is_said_and_leaves_nothing(
+def test_the_death_of_the_services_is_reported_and_leaves_nothing(
     job_file: Write, run: Callable[..., WarmCommand], tmp_path: Path
 ) -> None:
     job_file(WAITING)
@@ -216,9 +216,9 @@ def test_the_death_of_the_services_is_said_and_leaves_nothing(
     (server,) = (pid for pid in others if Path(f"/proc/{pid}/comm").read_text() != "s3mr-forkserver\n")
     os.kill(server, signal.SIGKILL)
     (tmp_path / "here/go").touch()
-    _, said = command.communicate(timeout=PATIENCE_S)
+    _, stderr = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 1
-    assert b"server has died" in said
+    assert b"server has died" in stderr
     (tmp_path / "here/go").unlink()
     assert_nothing_left(tmp_path)
 
@@ -240,8 +240,8 @@ def test_children_of_user_code_end_with_the_command(
     """
     )
     command = run("--workers", "1")
-    _, said = command.communicate(timeout=PATIENCE_S)
-    assert command.returncode == 0, said.decode()
+    _, stderr = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, stderr.decode()
     until(lambda: not processes_of(tmp_path), "all processes are gone", GONE_S_MAX)
 
 

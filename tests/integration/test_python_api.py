@@ -1,4 +1,4 @@
-"""`Job.run` in a program, a test or a notebook."""
+"""`Job.run`, called from a program, a test or a notebook."""
 
 import gc
 import subprocess
@@ -37,7 +37,7 @@ def test_run_returns_the_result_and_writes_the_output(text: Path, tmp_path: Path
     assert (result.counters.records_in, result.counters.records_out) == (1, 2)
 
 
-def test_without_an_output_the_lines_live_as_long_as_the_result(text: Path) -> None:
+def test_without_an_output_the_lines_are_deleted_with_the_result(text: Path) -> None:
     result = COUNT.run(text)
     folder = Path(result.output)
     assert list(result.lines()) == ["a\t1", "b\t2"]
@@ -53,7 +53,7 @@ def test_a_failure_is_raised_with_the_users_traceback(text: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_what_can_never_work_is_refused(text: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_raise_a_request_error(text: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no such file"):
         COUNT.run(tmp_path / "missing")
     with pytest.raises(RequestError, match="--split-size"):
@@ -63,7 +63,7 @@ def test_what_can_never_work_is_refused(text: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"map": lambda line: [line]}, "map is called with"),
         ({"map": words, "reduce": lambda key: key}, "reduce is called with"),
@@ -75,8 +75,8 @@ def test_what_can_never_work_is_refused(text: Path, tmp_path: Path) -> None:
         ({"map": None}, "must be a function"),
     ],
 )
-def test_a_job_that_makes_no_sense_is_refused_where_it_is_written(options: dict[str, object], said: str) -> None:
-    with pytest.raises(RequestError, match=said):
+def test_an_invalid_job_is_refused_when_it_is_constructed(options: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         Job(**options)  # type: ignore[arg-type]
 
 
@@ -103,13 +103,13 @@ def test_a_script_runs_its_own_job(text: Path) -> None:
     assert done.stdout == "a\t1\nb\t2\n", done.stderr
 
 
-def test_a_script_without_a_guard_is_told_to_add_one(text: Path) -> None:
+def test_a_script_without_a_main_guard_fails_with_advice(text: Path) -> None:
     (text.parent / "script.py").write_text(SCRIPT.format(guard="if True:"))
     done = python("script.py", folder=text.parent)
     assert '__name__ == "__main__"' in done.stderr
     assert done.stdout == ""
 
 
-def test_a_job_that_lies_in_no_file_is_refused_with_advice(text: Path) -> None:
+def test_a_job_that_is_not_defined_in_a_file_is_refused_with_advice(text: Path) -> None:
     done = python("-c", SCRIPT.format(guard="if True:"), folder=text.parent)
     assert "%%writefile" in done.stderr

@@ -1,4 +1,4 @@
-"""User code that changes its process for everybody: parts keep their mode, and no record is lost without a word."""
+"""User code that changes its whole process: file modes stay correct, and no record is lost silently."""
 
 import stat
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def test_a_function_that_replaces_a_builtin_fails_its_job_by_name(
     assert not (tmp_path / "out").exists()
 
 
-def test_print_may_be_replaced(
+def test_user_code_may_replace_print(
     s3mr: Callable[..., Finished], job_file: Callable[..., Path], text: Path, tmp_path: Path
 ) -> None:
     job = job_file(AT_IMPORT.format("builtins.print = lambda *a: None; builtins.tell = print"))
@@ -83,7 +83,7 @@ def test_print_may_be_replaced(
 
 @pytest.mark.parametrize("where", [AT_IMPORT, IN_MAP], ids=["at-import", "in-map"])
 @pytest.mark.parametrize("reduce", [True, False], ids=["reduce", "map-only"])
-def test_a_mask_of_user_code_changes_no_mode_of_what_is_committed(
+def test_a_umask_set_by_user_code_does_not_change_the_modes_of_the_output(
     s3mr: Callable[..., Finished],
     job_file: Callable[..., Path],
     text: Path,

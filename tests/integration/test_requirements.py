@@ -1,4 +1,4 @@
-"""Wheels for a stack's platform: pip runs here, on wheels that the tests make; no index is asked."""
+"""Wheels for a stack's platform: pip runs on wheels that the tests build, without a package index."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 @pytest.fixture(autouse=True)
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index of nothing but the wheels in a folder, and a pip without configuration of its own."""
+    """A folder of wheels as the only package source, and a pip without the user's configuration."""
     for name, value in {"CONFIG_FILE": "/dev/null", "NO_INDEX": "1", "FIND_LINKS": str(tmp_path / "wheels")}.items():
         monkeypatch.setenv(f"PIP_{name}", value)
     (tmp_path / "wheels").mkdir()
@@ -41,13 +41,15 @@ def wheel(
     needs: str = "",
     files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Make a wheel that holds the module ``name``; ``needs`` is a requirement, ``files`` are further ones."""
+    """Build a wheel of the module ``name``; ``needs`` is a requirement, ``files`` are additional files."""
     info = f"{name}-{version}.dist-info"
-    said = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else "")
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (
+        f"Requires-Dist: {needs}\n" if needs else ""
+    )
     files = {
         **(files or {}),
         f"{name}/__init__.py": f"VERSION = {version!r}\nTAG = {tag!r}\n".encode(),
-        f"{info}/METADATA": said.encode(),
+        f"{info}/METADATA": metadata.encode(),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n".encode(),
     }
@@ -66,7 +68,7 @@ def resolved(folder: Path, *lines: str, platform: Platform = ARM) -> dict[str, s
     return {name: path.read_text() for name, path in files.items()}
 
 
-def test_the_wheel_for_the_stacks_platform_is_taken_not_the_one_for_this_machine(wheels: Path, tmp_path: Path) -> None:
+def test_the_wheel_for_the_stacks_platform_is_chosen_not_the_one_for_this_machine(wheels: Path, tmp_path: Path) -> None:
     for machine in ("x86_64", "aarch64"):
         for python in ("cp311", "cp312"):
             wheel(wheels, "lib", f"{python}-{python}-manylinux_2_17_{machine}.manylinux2014_{machine}")
@@ -78,7 +80,7 @@ def test_the_wheel_for_the_stacks_platform_is_taken_not_the_one_for_this_machine
         assert tag in resolved(tmp_path, "lib", platform=platform)["_requirements/lib/__init__.py"]
 
 
-def test_a_wheel_that_needs_a_newer_system_than_the_runtimes_is_not_taken(wheels: Path, tmp_path: Path) -> None:
+def test_a_wheel_that_needs_a_newer_glibc_than_the_runtime_is_not_chosen(wheels: Path, tmp_path: Path) -> None:
     for version, glibc in (("1.0", 17), ("2.0", 28), ("3.0", 35)):
         for python in ("cp311", "cp312"):
             wheel(wheels, "lib", f"{python}-{python}-manylinux_2_{glibc}_aarch64", version=version)
@@ -87,13 +89,13 @@ def test_a_wheel_that_needs_a_newer_system_than_the_runtimes_is_not_taken(wheels
     assert "VERSION = '2.0'" in newer["_requirements/lib/__init__.py"]
 
 
-def test_stable_and_pure_wheels_serve_and_dependencies_come_along(wheels: Path, tmp_path: Path) -> None:
+def test_stable_abi_and_pure_wheels_are_accepted_and_bring_their_dependencies(wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, "stable", "cp38-abi3-manylinux2014_aarch64", needs="pure>=1")
     wheel(wheels, "pure")
     assert {"_requirements/stable/__init__.py", "_requirements/pure/__init__.py"} <= set(resolved(tmp_path, "stable"))
 
 
-def test_markers_are_answered_for_the_stack_and_not_for_this_machine(wheels: Path, tmp_path: Path) -> None:
+def test_markers_are_evaluated_for_the_stack_and_not_for_this_machine(wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, "lib", needs='old; python_version < "3.11"')
     for name in ("old", "arm", "intel", "windows"):
         wheel(wheels, name)
@@ -111,7 +113,7 @@ def test_markers_are_answered_for_the_stack_and_not_for_this_machine(wheels: Pat
     assert list(tops.values()) == [{"lib", "old", "arm"}, {"lib", "intel"}]
 
 
-def test_the_same_wheels_give_the_same_bundle_and_nothing_of_this_machine(wheels: Path, tmp_path: Path) -> None:
+def test_the_same_wheels_give_the_same_bundle_on_every_machine(wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, "lib", needs="other")
     wheel(wheels, "other")
     (tmp_path / "requirements.txt").write_text("lib\n")
@@ -123,7 +125,7 @@ def test_the_same_wheels_give_the_same_bundle_and_nothing_of_this_machine(wheels
     }
 
 
-def test_what_the_users_pip_is_told_elsewhere_does_not_get_in_the_way(
+def test_the_users_own_pip_settings_do_not_interfere(
     wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("USER", "REQUIRE_VIRTUALENV"):
@@ -136,7 +138,7 @@ def test_what_the_users_pip_is_told_elsewhere_does_not_get_in_the_way(
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_file_that_asks_for_nothing_adds_nothing(tmp_path: Path) -> None:
+def test_an_empty_requirements_file_adds_nothing(tmp_path: Path) -> None:
     assert resolved(tmp_path, "# nothing") == {}
 
 
@@ -150,7 +152,7 @@ def test_a_file_that_asks_for_nothing_adds_nothing(tmp_path: Path) -> None:
         (["not a requirement"], r"Invalid requirement: 'not a requirement'"),
     ],
 )
-def test_why_pip_failed_is_said_shortly(wheels: Path, tmp_path: Path, lines: list[str], why: str) -> None:
+def test_the_error_briefly_explains_why_pip_failed(wheels: Path, tmp_path: Path, lines: list[str], why: str) -> None:
     for version in ("1.0", "2.0"):
         wheel(wheels, "lib", version=version)
     wheel(wheels, "needy", needs="lib>=2")
@@ -162,7 +164,7 @@ def test_why_pip_failed_is_said_shortly(wheels: Path, tmp_path: Path, lines: lis
     assert "Traceback" not in str(refused.value)
 
 
-def test_an_index_that_cannot_be_reached_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_package_index_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "0")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")
@@ -170,15 +172,15 @@ def test_an_index_that_cannot_be_reached_is_said_to_be(tmp_path: Path, monkeypat
         resolved(tmp_path, "anything")
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_requirements_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"there is no such file"):
         resolve(tmp_path / "missing.txt", ARM, tmp_path / "installed")
 
 
-def test_an_editable_requirement_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_an_editable_requirement_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "installed/lib-1.dist-info").mkdir(parents=True)
-    said = tmp_path / "installed/lib-1.dist-info/direct_url.json"
-    said.write_text('{"url": "file:///home/me/lib", "dir_info": {"editable": true}}')
+    direct_url = tmp_path / "installed/lib-1.dist-info/direct_url.json"
+    direct_url.write_text('{"url": "file:///home/me/lib", "dir_info": {"editable": true}}')
     with pytest.raises(RequestError, match="lib is editable"):
         resolved_in(tmp_path)
 
@@ -189,7 +191,7 @@ def resolved_in(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("runtime", "architecture"), [("nodejs22.x", "arm64"), ("python3.11", "riscv")])
-def test_a_platform_that_is_not_known_is_refused(runtime: str, architecture: str) -> None:
+def test_an_unknown_platform_is_refused(runtime: str, architecture: str) -> None:
     with pytest.raises(RequestError, match="does not support the Lambda runtime"):
         Platform(runtime, architecture)
 
@@ -239,7 +241,9 @@ def test_a_bundle_for_a_stack_holds_code_includes_and_requirements(wheels: Path,
     assert {"job.py", "data.json", "_requirements/lib/__init__.py"} <= names
 
 
-def test_a_worker_imports_what_the_requirements_brought(wheels: Path, tmp_path: Path, code: Code) -> None:
+def test_a_worker_imports_the_packages_that_the_requirements_installed(
+    wheels: Path, tmp_path: Path, code: Code
+) -> None:
     wheel(wheels, "brought", needs="along")
     wheel(wheels, "along", version="7")
     (tmp_path / "requirements.txt").write_text("brought")
@@ -257,12 +261,12 @@ def test_a_worker_imports_what_the_requirements_brought(wheels: Path, tmp_path: 
     assert done.stdout.split() == ["7", "7"]
 
 
-def test_a_bundle_without_requirements_asks_no_pip(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_without_requirements_does_not_run_pip(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert pack(code, stack())
 
 
-def test_a_pure_bundle_goes_to_a_stack_of_any_python(code: Code) -> None:
+def test_a_pure_python_bundle_is_the_same_for_every_runtime(code: Code) -> None:
     assert pack(code, stack("python3.9")) == pack(code, stack("python3.14", "x86_64"))
 
 
@@ -270,9 +274,7 @@ def elf(machine: int) -> bytes:
     return b"\x7fELF" + bytes(14) + machine.to_bytes(2, "little")
 
 
-def test_compiled_wheels_are_refused_where_this_python_is_not_the_stacks(
-    wheels: Path, tmp_path: Path, code: Code
-) -> None:
+def test_compiled_wheels_are_refused_if_this_python_is_not_the_stacks(wheels: Path, tmp_path: Path, code: Code) -> None:
     other = sys.version_info[1] + 1
     name = f"lib/x.cpython-3{other}-aarch64-linux-gnu.so"
     wheel(wheels, "lib", f"cp3{other}-cp3{other}-manylinux2014_aarch64", files={name: elf(183)})
@@ -283,7 +285,7 @@ def test_compiled_wheels_are_refused_where_this_python_is_not_the_stacks(
         pack(code, stack(f"python3.{other}"), requirements=tmp_path / "requirements.txt")
 
 
-def test_a_module_compiled_for_another_platform_is_refused_by_its_name(code: Code) -> None:
+def test_a_module_compiled_for_another_platform_is_refused_by_name(code: Code) -> None:
     own = code.root / "fast.cpython-311-darwin.so"
     own.write_bytes(b"\xcf\xfa\xed\xfe")
     with pytest.raises(RequestError, match=r"the stack's platform, .* on Linux arm64: fast.cpython-311-darwin.so"):

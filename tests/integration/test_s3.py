@@ -1,4 +1,4 @@
-"""The user's own S3 as input and output: another service than the embedded cloud, with the user's configuration."""
+"""The user's own S3, not the embedded cloud, as input and output, with the user's AWS configuration."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_a_prefix_of_more_than_1000_objects_is_read_and_the_output_committed_to_
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str
 ) -> None:
     job_file(COUNT)
-    inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # the server's: a thousand requests would take seconds
+    inside = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # the server's own storage: a thousand requests would take seconds
     for number in range(1003):
         inside.put_object(bucket, f"in/{number:04d} é%.txt", b"a b\n")
     aws.put_object(Bucket=bucket, Key="in/_hidden", Body=b"hidden\n")
@@ -104,7 +104,7 @@ def test_an_upload_that_the_job_did_not_open_is_never_touched(
     assert {one["UploadId"] for one in left} == theirs
 
 
-def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_publishes(
+def test_the_first_of_two_independent_commands_to_commit_publishes(
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     job_file(
@@ -135,16 +135,16 @@ def test_of_two_commands_that_know_nothing_of_each_other_the_first_to_commit_pub
         assert aws.list_multipart_uploads(Bucket=bucket)["Uploads"] == mine
         published = aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]
         (tmp_path / "go").touch()
-        _, said = slow.communicate(timeout=60)
+        _, stderr = slow.communicate(timeout=60)
     assert slow.returncode == 1
-    assert b"in the way" in said
+    assert b"in the way" in stderr
     assert aws.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"] == published
     assert [one["Key"] for one in published] == ["out/_SUCCESS", *(f"out/part-0000{number}" for number in range(3))]
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
 
 
 @pytest.mark.parametrize("standing", [b'{"job_id": "20260101-000000-00000000"}', b"\x1b[2J"])
-def test_while_another_job_commits_nothing_is_completed(
+def test_a_job_publishes_nothing_while_another_job_commits(
     s3mr: Run, job_file: Write, aws: S3Client, bucket: str, standing: bytes
 ) -> None:
     job_file(
@@ -190,14 +190,14 @@ def test_an_interrupt_aborts_the_open_uploads(
         until((tmp_path / "reached").exists, "reduce runs")
         assert "Uploads" in aws.list_multipart_uploads(Bucket=bucket)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert (running.returncode, said) == (130, b"\ninterrupted: nothing was written\n")
+        _, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr) == (130, b"\ninterrupted: nothing was written\n")
     assert "Uploads" not in aws.list_multipart_uploads(Bucket=bucket)
     assert "Contents" not in aws.list_objects_v2(Bucket=bucket, Prefix="out")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("s3://no-such-bucket-anywhere/in",), "no-such-bucket-anywhere"),
         (("s3://{bucket}/nothing",), "nothing"),
@@ -205,19 +205,19 @@ def test_an_interrupt_aborts_the_open_uploads(
         (("s3://{bucket}/in", "--output", "s3://no-such-bucket-anywhere/x"), "no-such-bucket-anywhere"),
     ],
 )
-def test_what_is_wrong_in_s3_is_said_before_anything_runs(
-    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, arguments: tuple[str, ...], said: str
+def test_invalid_s3_locations_are_refused_before_anything_runs(
+    s3mr: Run, job_file: Write, aws: S3Client, bucket: str, arguments: tuple[str, ...], message: str
 ) -> None:
     job_file(COUNT)
     aws.put_object(Bucket=bucket, Key="in", Body=b"a\n")
     aws.put_object(Bucket=bucket, Key="full/x", Body=b"a\n")
     done = s3mr("run", "job.py:job", *(argument.format(bucket=bucket) for argument in arguments))
     assert done.returncode == 2, done.stderr.decode()
-    assert said in done.stderr.decode()
+    assert message in done.stderr.decode()
     assert b"Traceback" not in done.stderr
 
 
-def test_local_files_need_no_aws_configuration_at_all(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_local_files_need_no_aws_configuration(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file(COUNT)
     (tmp_path / "in.txt").write_text("a\n")
     nobody = {"AWS_PROFILE": "nobody", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}

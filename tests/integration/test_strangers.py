@@ -1,4 +1,4 @@
-"""Other people on the machine, and web pages that its user looks at: the embedded cloud does nothing for them."""
+"""The embedded cloud refuses other users of the machine and web pages that its user visits."""
 
 import json
 import os
@@ -31,7 +31,7 @@ FORM = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="key"\r\n\r\nplan/job-1/bundle.zip\r\n'
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nforged\r\n--{BOUNDARY}--\r\n'
 )
-# What Chromium sends for each, but for headers that say nothing; the older one leaves out Sec-Fetch-.
+# The requests that Chromium sends, without irrelevant headers; older versions leave out Sec-Fetch-*.
 SENT_BY_BROWSERS = {
     "an image": ("GET", f"/{BUCKET}/plan/job-1/bundle.zip", {"Sec-Fetch-Dest": "image"}, ""),
     "an image, years ago": ("GET", f"/{BUCKET}/plan/job-1/bundle.zip", {"Referer": "http://evil.example/"}, ""),
@@ -64,7 +64,7 @@ SENT_BY_BROWSERS = {
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[EmbeddedCloud]:
-    """A cloud with a bundle and a job, as they stand while a job runs."""
+    """A cloud with a bundle and a job, as while a job runs."""
     with EmbeddedCloud() as started:
         started.create_stack()
         started.stack.objects.put("plan/job-1/bundle.zip", b"code")
@@ -94,46 +94,46 @@ def head(cloud: EmbeddedCloud, method: str, path: str, headers: dict[str, str]) 
 
 
 def all_of(connection: socket.socket) -> bytes:
-    """What comes until the server ends the connection."""
+    """Everything the server sends until it closes the connection."""
     connection.settimeout(ANSWER_S_MAX)
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "body"), SENT_BY_BROWSERS.values(), ids=SENT_BY_BROWSERS)
-def test_what_a_page_can_make_a_browser_send_is_refused_and_changes_nothing(
+def test_every_request_that_a_web_page_can_cause_is_refused_and_changes_nothing(
     cloud: EmbeddedCloud, method: str, path: str, headers: dict[str, str], body: str
 ) -> None:
     before = state(cloud)
     with socket.create_connection(address(cloud)) as connection:
         connection.sendall(head(cloud, method, path, {**headers, "Content-Length": str(len(body))}) + body.encode())
-        said = all_of(connection)
-    assert said.startswith(b"HTTP/1.1 403 ")
-    assert b"access-control-" not in said.lower()
+        response = all_of(connection)
+    assert response.startswith(b"HTTP/1.1 403 ")
+    assert b"access-control-" not in response.lower()
     assert state(cloud) == before
 
 
-def test_a_request_within_the_body_of_a_refused_one_is_not_read_as_one(cloud: EmbeddedCloud) -> None:
+def test_a_request_smuggled_in_the_body_of_a_refused_request_is_not_answered(cloud: EmbeddedCloud) -> None:
     within = head(cloud, "POST", "/moto-api/reset", {"Content-Length": "0"})
     with socket.create_connection(address(cloud)) as connection:
         connection.sendall(head(cloud, "POST", f"/{BUCKET}", {"Content-Length": str(len(within))}) + within)
         assert all_of(connection).count(b"HTTP/1.1 ") == 1
 
 
-def test_a_name_that_leads_to_this_host_is_not_its_address(cloud: EmbeddedCloud) -> None:
+def test_a_host_name_that_resolves_to_this_machine_is_refused(cloud: EmbeddedCloud) -> None:
     rebound = f"GET /{BUCKET} HTTP/1.1\r\nHost: rebound.example:{address(cloud)[1]}\r\n\r\n".encode()
     with socket.create_connection(address(cloud)) as connection:
         connection.sendall(rebound)
         assert all_of(connection).startswith(b"HTTP/1.1 403 ")
 
 
-def test_strangers_that_hold_connections_and_send_nothing_hold_nobody_up(cloud: EmbeddedCloud) -> None:
+def test_idle_connections_of_strangers_do_not_delay_a_job(cloud: EmbeddedCloud) -> None:
     with ExitStack() as held:
         silent = [held.enter_context(socket.create_connection(address(cloud))) for _ in range(STRANGERS_MAX // 2)]
         for connection in silent[::2]:
             connection.sendall(b"PUT / HTTP/1.1\r\nContent-Length: 5")
         silent += [held.enter_context(socket.create_connection(address(cloud))) for _ in range(STRANGERS_MAX // 2 + 50)]
         assert state(cloud)
-        assert all_of(silent[0]) == b""  # the oldest had to go
+        assert all_of(silent[0]) == b""  # the server closed the oldest connection
     assert state(cloud)
 
 
@@ -146,7 +146,7 @@ def test_strangers_that_hold_connections_and_send_nothing_hold_nobody_up(cloud: 
         b"GET /",
     ],
 )
-def test_of_what_a_stranger_sends_little_is_read(cloud: EmbeddedCloud, start: bytes) -> None:
+def test_the_server_reads_little_of_what_a_stranger_sends(cloud: EmbeddedCloud, start: bytes) -> None:
     with socket.create_connection(address(cloud), timeout=ANSWER_S_MAX) as connection:
         connection.sendall(start)
         with pytest.raises(ConnectionError):
@@ -159,7 +159,7 @@ def send_without_end(connection: socket.socket) -> None:
         connection.sendall(b"x" * STRANGERS_BYTES_MAX)
 
 
-def test_nobody_else_can_listen_where_a_dead_server_did_and_its_command_hears_of_the_death() -> None:
+def test_the_port_of_a_dead_server_stays_taken_and_the_command_reports_the_death() -> None:
     with EmbeddedCloud() as cloud:
         cloud.create_stack()
         host, port = address(cloud)
@@ -189,7 +189,7 @@ def server_of(cloud: EmbeddedCloud) -> int:
 def readable(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended
         return b""
 
 
@@ -214,7 +214,7 @@ WAITING = """
 
     job = Job(map=waiting)
 """
-# Tries what another user of the machine can, and says what has come of it. First it loads what it needs, as ourselves.
+# Tries everything another user of the machine can do, and reports the result. It loads its imports as the current user.
 ATTACK = """
 import http.client, json, os, sys
 from pathlib import Path
@@ -283,22 +283,22 @@ print(json.dumps({"won": won, "refused": refused, "uid": os.getuid()}))
 
 
 def port_of(command: WarmCommand) -> int:
-    """The port at which a command has its services listen."""
+    """The port on which the services of a command listen."""
     sockets = {str(one.readlink()) for one in Path(f"/proc/{command.pid}/fd").iterdir()}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return next(int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets)
 
 
-def test_another_user_of_the_machine_reads_and_changes_nothing_of_a_job_that_runs(
+def test_another_user_of_the_machine_can_neither_read_nor_change_a_running_job(
     job_file: Callable[..., Path], tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     if not Path("/proc/net/tcp").exists():
         pytest.skip("looks for ports in /proc; run on Linux")
     own = os.getuid()
-    other = pwd.getpwnam("nobody").pw_uid if own == 0 else own  # root may act as another user; else as ourselves
+    other = pwd.getpwnam("nobody").pw_uid if own == 0 else own  # only root can act as another user
     job_file(WAITING)
     (tmp_path / "in.txt").write_text("a line\n")
-    with tempfile.TemporaryDirectory(prefix="anybody-") as temporary:  # not below `tmp_path`, which is private
+    with tempfile.TemporaryDirectory(prefix="anybody-") as temporary:  # not in `tmp_path`, which is private
         Path(temporary).chmod(0o1777)
         (script := Path(temporary, "attack.py")).write_text(ATTACK)
         with warm_commands.start(
@@ -310,10 +310,10 @@ def test_another_user_of_the_machine_reads_and_changes_nothing_of_a_job_that_run
             attack = [sys.executable, str(script), str(other), str(own), str(port_of(command)), temporary]
             done = subprocess.run(attack, capture_output=True, timeout=RUN_S_MAX, check=False)
             (tmp_path / "go").touch()
-            _, said = command.communicate(timeout=RUN_S_MAX)
-    assert (command.returncode, done.stderr) == (0, b""), said
+            _, stderr = command.communicate(timeout=RUN_S_MAX)
+    assert (command.returncode, done.stderr) == (0, b""), stderr
     found = json.loads(done.stdout)
     assert (found["won"], found["uid"]) == ([], other)
     assert found["refused"] >= 12
-    assert (tmp_path / "runs").read_text() == "False", "what user code prints or starts would have the key"
+    assert (tmp_path / "runs").read_text() == "False", "user code can read the key and could leak it"
     assert (tmp_path / "out/part-00000").read_text() == "a line\t1\n"

@@ -1,4 +1,4 @@
-"""``s3mr verify`` over folders and prefixes, as a person types it: what it says, and how it exits."""
+"""``s3mr verify`` on folders and prefixes: its messages and exit statuses."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from mypy_boto3_s3 import S3Client
 from tests.integration.conftest import Finished
 from tests.integration.test_s3 import COUNT, bucket
 
-__all__ = ["bucket"]  # fixtures: an S3 of the user's own
+__all__ = ["bucket"]  # a fixture: a bucket in the user's own S3
 
 Run = Callable[..., Finished]
 Write = Callable[..., Path]
@@ -23,7 +23,7 @@ def s3mr(s3mr_at_services: Run) -> Run:
 
 @pytest.fixture
 def out(s3mr: Run, job_file: Write, tmp_path: Path) -> Path:
-    """An output in two parts."""
+    """A committed output of two parts."""
     job_file(COUNT)
     (tmp_path / "in.txt").write_text("to be or not to be\n")
     done = s3mr("run", "job.py:job", "in.txt", "--output", "out", "--reducers", "2", "--quiet")
@@ -31,15 +31,15 @@ def out(s3mr: Run, job_file: Write, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_a_folder_that_was_committed_is_proven(s3mr: Run, out: Path) -> None:
+def test_a_committed_folder_is_verified(s3mr: Run, out: Path) -> None:
     job_id = json.loads((out / "_SUCCESS").read_bytes())["job_id"]
     size_bytes = sum(path.stat().st_size for path in out.glob("part-*"))
     done = s3mr("verify", "out/")
-    said = f"verified: 2 parts, 4 records, {size_bytes} bytes, as job {job_id} committed them\n"
-    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, said, b"")
+    expected = f"verified: 2 parts, 4 records, {size_bytes} bytes, as job {job_id} committed them\n"
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, expected, b"")
 
 
-def test_every_difference_is_named_with_both_sides_and_the_exit_status_is_1(s3mr: Run, out: Path) -> None:
+def test_every_difference_is_listed_with_both_values_and_the_exit_status_is_1(s3mr: Run, out: Path) -> None:
     whole = (out / "part-00000").read_bytes()
     (out / "part-00000").write_bytes(whole.swapcase())
     (out / "part-00001").unlink()
@@ -53,15 +53,15 @@ def test_every_difference_is_named_with_both_sides_and_the_exit_status_is_1(s3mr
         ["part-00002", "existence"],
     ]
     assert " ".join(lines[-1]) == "not verified: 3 differences"
-    told = json.loads(s3mr("verify", "out", "--json").stdout)
-    assert (told["output"], told["proven"], told["differences_count"]) == ("out", False, 3)
-    crc32c = told["differences"][0]
+    result = json.loads(s3mr("verify", "out", "--json").stdout)
+    assert (result["output"], result["proven"], result["differences_count"]) == ("out", False, 3)
+    crc32c = result["differences"][0]
     assert (crc32c["name"], crc32c["what"]) == ("part-00000", "crc32c")
     assert crc32c["expected"] in (out / "_SUCCESS").read_text()
     assert crc32c["found"] != crc32c["expected"]
 
 
-def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tmp_path: Path) -> None:
+def test_an_output_that_was_not_committed_is_refused_with_exit_status_2(s3mr: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for what in ("empty", "nowhere"):
         done = s3mr("verify", what)
@@ -74,13 +74,13 @@ def test_what_is_no_committed_output_is_refused_with_exit_status_2(s3mr: Run, tm
 
 
 @pytest.mark.usefixtures("out")
-def test_a_prefix_is_proven_where_the_users_configuration_says_and_where_an_option_does(
+def test_a_prefix_is_verified_at_the_configured_endpoint_and_at_endpoint_url(
     s3mr_alone: Run, aws: S3Client, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"s3://{bucket}/results/out"
     assert s3mr_alone("run", "job.py:job", "in.txt", "--output", uri, "--reducers", "2", "--quiet").returncode == 0
     assert s3mr_alone("verify", uri).stdout.startswith(b"verified: 2 parts, 4 records, ")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # no service listens there
     assert s3mr_alone("verify", f"{uri}/", "--endpoint-url", endpoint).returncode == 0
     body = aws.get_object(Bucket=bucket, Key="results/out/part-00001")["Body"].read()
     aws.put_object(Bucket=bucket, Key="results/out/part-00001", Body=body[:-1])

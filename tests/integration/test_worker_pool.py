@@ -47,7 +47,7 @@ def pool_of(
 
 
 def request(task: int) -> TaskRequest:
-    """A request that comes back as a failure: its job has no code."""
+    """A request whose report is a failure, because its job has no code."""
     return Cloud([[]] * 9, Functions(map=lambda _source, _record: ())).request(Phase.MAP, task)
 
 
@@ -61,7 +61,7 @@ def test_one_worker_serves_a_job_that_never_has_two_attempts_at_once(cloud: Embe
     assert born.qsize() == 1
 
 
-def test_as_many_workers_as_attempts_are_expected_are_started_before_any_comes(cloud: EmbeddedCloud) -> None:
+def test_a_pool_starts_a_worker_for_each_expected_attempt_in_advance(cloud: EmbeddedCloud) -> None:
     born, reports = queue.Queue[int](), queue.Queue[Report]()
     with pool_of(4, cloud, born, reports) as pool:
         pool.expect(3)
@@ -69,7 +69,7 @@ def test_as_many_workers_as_attempts_are_expected_are_started_before_any_comes(c
     assert (len(pids), born.qsize()) == (3, 0)
 
 
-def test_attempts_that_wait_start_another_worker(cloud: EmbeddedCloud) -> None:
+def test_waiting_attempts_start_another_worker(cloud: EmbeddedCloud) -> None:
     born, reports = queue.Queue[int](), queue.Queue[Report]()
     with pool_of(2, cloud, born, reports) as pool:
         slow = born.get(timeout=PATIENCE_S)
@@ -90,7 +90,7 @@ def test_attempts_that_wait_start_another_worker(cloud: EmbeddedCloud) -> None:
         (ValueError("something else"), "something else"),
     ],
 )
-def test_a_worker_that_cannot_be_started_ends_the_wait_with_what_to_do(
+def test_a_worker_that_cannot_be_started_ends_the_wait_with_advice(
     cloud: EmbeddedCloud, error: Exception, advice: str
 ) -> None:
     def full(_environment: Mapping[str, str], _stderr: int | None) -> Worker:

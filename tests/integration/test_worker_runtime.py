@@ -1,7 +1,7 @@
-"""What user code can do to its function's runtime: the real runtime client, `WorkerHost`, and AWS's published states.
+"""User code attacks its function's runtime: the real runtime client, `WorkerHost` and AWS's published states.
 
-Job A attacks; then job B, another bundle, is invoked in the same environment. Whatever A does, only the function's own
-process hears of B, and answers for it.
+Job A attacks. Then job B, from another bundle, is invoked in the same environment. Only the function's own process may
+receive job B's request and answer it.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from s3mr.local.cloud import EmbeddedCloud
 from s3mr.model.job import SCHEMA_VERSION
 from s3mr.model.report import Report
 from tests.integration.runtime_states import ROOT, RuntimeServer, RuntimeStates
-from tests.integration.test_function_host import Requests, said
+from tests.integration.test_function_host import Requests, printing
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Lambda is Linux; CI is, too")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux, like Lambda")
 
 HANDLER = """
 import os
@@ -29,7 +29,7 @@ host = WorkerHost(os.environ, lambda line: print(line, flush=True))
 def handler(event, context):
     return host.handle(event)
 """
-# What an attacker brings: whom to speak to, and how. Each attack begins a line of its own in a map function.
+# The attacker's tools. Each attack is a block of statements in a map function.
 TOOLS = """
 import ctypes, http.client, os, signal, socket, struct, subprocess, sys, threading, time
 from s3mr import Job
@@ -77,7 +77,7 @@ job = Job(map=map, reduce=map)
 
 
 class Runtime:
-    """An environment: AWS's runtime client with a handler, and the server that gives it invocations."""
+    """An environment: AWS's runtime client with a handler, and the server that sends it invocations."""
 
     def __init__(self, requests: Requests, folder: Path) -> None:
         self.requests, self.folder = requests, folder
@@ -98,7 +98,7 @@ class Runtime:
         self.states.over()
 
     def attack(self, attack: str, timeout_s: float = 30.0) -> str:
-        """Have job A do this for its first record; return how its invocation was answered."""
+        """Run the attack in job A for its first record; return the verb of its response."""
         code = TOOLS.format(
             address=self.server.address, witness=str(self.witness), root=ROOT, attack=indent(dedent(attack), " " * 8)
         )
@@ -107,8 +107,8 @@ class Runtime:
         return self.states.invoke(self.requests.request(code, timeout_s).model_dump(mode="json"))[0]
 
     def next_job(self) -> None:
-        """Job B comes, in the same environment: it is answered by the function's own process, with its true report."""
-        request = self.requests.request(said("'the next job'"), 30.0)
+        """Run job B in the same environment, and check that the function's own process returns its true report."""
+        request = self.requests.request(printing("'the next job'"), 30.0)
         verb, body = self.states.invoke(request.model_dump(mode="json"))
         assert verb == "response", body
         report = Report.model_validate_json(body)
@@ -129,7 +129,7 @@ class Runtime:
 
 @pytest.fixture(scope="module")
 def runtime(cloud: EmbeddedCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """One environment for all attacks: each must leave it as good as new."""
+    """One environment for all attacks; each must leave it unharmed."""
     folder = tmp_path_factory.mktemp("runtime")
     started = Runtime(Requests(cloud, folder), folder)
     yield started
@@ -159,7 +159,7 @@ WAYS_TO_SPEAK = {
         except OSError:
             pass
     """,
-    "an address that changes meanwhile": """
+    "an address that changes during the call": """
         port = int(ADDRESS.rpartition(":")[2])
         good = struct.pack("=HHI", 2, socket.htons(9), 0x0100007F) + bytes(8)
         evil = struct.pack("=HHI", 2, socket.htons(port), 0x0100007F) + bytes(8)
@@ -190,7 +190,7 @@ WAYS_TO_SPEAK = {
 
 
 @pytest.mark.parametrize("attack", WAYS_TO_SPEAK.values(), ids=[name.replace(" ", "-") for name in WAYS_TO_SPEAK])
-def test_user_code_speaks_with_the_runtime_in_no_way(runtime: Runtime, attack: str) -> None:
+def test_user_code_cannot_talk_to_the_runtime_api(runtime: Runtime, attack: str) -> None:
     assert runtime.attack(attack) == "response"
     runtime.next_job()
     assert runtime.witnessed() == []
@@ -232,7 +232,7 @@ WAYS_TO_REACH_THE_HOST = {
 @pytest.mark.parametrize(
     "attack", WAYS_TO_REACH_THE_HOST.values(), ids=[one.replace(" ", "-") for one in WAYS_TO_REACH_THE_HOST]
 )
-def test_user_code_reaches_its_host_in_no_way(runtime: Runtime, attack: str) -> None:
+def test_user_code_cannot_reach_its_host_process(runtime: Runtime, attack: str) -> None:
     checked = f"""
     def check(result):
         if result < 0:
@@ -283,7 +283,7 @@ WAYS_TO_STAY = {
 
 
 @pytest.mark.parametrize("attack", WAYS_TO_STAY.values(), ids=[name.replace(" ", "-") for name in WAYS_TO_STAY])
-def test_nothing_of_an_invocation_is_there_when_its_response_is(runtime: Runtime, attack: str) -> None:
+def test_no_process_of_an_invocation_is_left_when_its_response_is_sent(runtime: Runtime, attack: str) -> None:
     assert runtime.attack(attack) == "response"
     below = [pid for pid in _below(runtime.process.pid) if _state(pid) != "Z"]
     names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in below]
@@ -291,7 +291,7 @@ def test_nothing_of_an_invocation_is_there_when_its_response_is(runtime: Runtime
     runtime.next_job()
 
 
-def test_what_is_sent_on_the_pipe_of_reports_speaks_for_its_own_attempt_alone(runtime: Runtime) -> None:
+def test_a_forged_report_affects_only_its_own_attempt(runtime: Runtime) -> None:
     attack = """
     for number in range(3, 64):
         try:
@@ -306,7 +306,7 @@ def test_what_is_sent_on_the_pipe_of_reports_speaks_for_its_own_attempt_alone(ru
     runtime.next_job()
 
 
-def test_user_code_may_still_connect_signal_its_own_and_start_processes(runtime: Runtime) -> None:
+def test_user_code_may_open_connections_start_processes_and_signal_its_own(runtime: Runtime) -> None:
     attack = """
     import asyncio, concurrent.futures, multiprocessing
     with socket.create_server(("127.0.0.1", 0)) as server:

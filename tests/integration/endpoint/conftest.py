@@ -1,4 +1,4 @@
-"""A place for jobs at an endpoint: services that live on, and a job that says what it does and does as it is told."""
+"""Fixtures for jobs at an endpoint: services that persist, and a job that logs its steps and obeys control files."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from tests.integration.test_processes import GONE_S_MAX, processes_of, until
 from tests.services import services
 from tests.warm_commands import WarmCommand, WarmCommands
 
-# Says what it does in `log`; waits where the file `hold` names it, raises where the file `broken` does.
+# Writes each step to `log`; waits while the file `hold` names the step, raises if the file `broken` names it.
 JOB = """
     import os, re, time
     from pathlib import Path
@@ -35,7 +35,7 @@ JOB = """
         if what in named("broken"):
             raise ValueError(f"{what} is broken")
         if f"busy {what}" in named("hold"):
-            re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter's lock for longer than anybody waits
+            re.match("(a+)+$", "a" * 60 + "b")  # holds the GIL longer than any test waits
         while what in named("hold"):
             time.sleep(0.01)
 
@@ -60,7 +60,7 @@ EXPECTED = sorted([f"{name}\t1" for name in "abcdef"] + [f"both\t{len(INPUTS)}"]
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Callable[[], str]]:
-    """Start services that live until the module's tests are over, and return where."""
+    """Return a function that starts services for the rest of the module and returns their URL."""
     with ExitStack() as started:
         yield lambda: started.enter_context(services()).url
 
@@ -72,7 +72,7 @@ def url(serving: Callable[[], str]) -> str:
 
 @dataclass
 class Place:
-    """A folder to work in, another for temporary files, and services with a bucket and a table of this test's own."""
+    """A working folder, a temporary folder, and services with a bucket and a table for this test only."""
 
     here: Path
     tmp: Path
@@ -101,10 +101,10 @@ class Place:
         )
 
     def run(self, *options: str, job: str = "job") -> list[str]:
-        """The arguments of a run over the inputs, one map task an input."""
+        """The arguments of a run over the inputs, one map task per input."""
         return ["run", f"job.py:{job}", "in", "--split-size", "1", "--workers", "2", "--reducers", "3", *options]
 
-    def name(self, file: str, *lines: str) -> None:
+    def write_lines(self, file: str, *lines: str) -> None:
         (self.here / file).write_text("".join(f"{line}\n" for line in lines))
 
     def log(self) -> list[str]:
@@ -122,11 +122,13 @@ class Place:
         return len(list(self.stack.store.all_manifests(self.newest(), phase)))
 
     def killed(self, *, phase: Phase, held: str, options: tuple[str, ...] = ("--output", "out")) -> str:
-        """Run the job, and kill the command when all tasks of ``phase`` are done but the one that is held."""
-        self.name("hold", held)
+        """Run the job, and kill the command when only the held task of ``phase`` is left; return the job's id."""
+        self.write_lines("hold", held)
         command = self.start(*self.run(*options))
         done = 5 if phase is Phase.MAP else 2
-        until(lambda: held in self.log() and self.winners(phase) == done, f"{held} is held, and all else is done")
+        until(
+            lambda: held in self.log() and self.winners(phase) == done, f"{held} is held, and all other tasks are done"
+        )
         command.kill()
         command.communicate()
         (self.here / "hold").unlink()
@@ -136,7 +138,7 @@ class Place:
         until(lambda: not processes_of(self.tmp.parent), "all processes are gone", GONE_S_MAX)
 
     def assert_nothing_left(self) -> None:
-        """No process, no temporary file, nothing of a job in the bucket, no staging folder."""
+        """Check that no process, temporary file, staging folder or object of the job is left."""
         self.assert_no_process()
         until(lambda: not list(self.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
         assert not [path.name for path in self.here.iterdir() if path.name.startswith(".")]
@@ -162,7 +164,7 @@ def place(
         (here / "in" / name).write_text(text)
     own = f"own-{abs(hash(request.node.name)) % 10**8}"
     for name, value in {
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # where nobody listens: the option counts
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # no service listens there: --endpoint-url takes precedence
         "AWS_ACCESS_KEY_ID": "users",
         "AWS_SECRET_ACCESS_KEY": "own",
         "AWS_REGION": "us-east-1",
@@ -184,7 +186,7 @@ def s3(place: Place) -> S3Client:
 
 @pytest.fixture
 def bucket(s3: S3Client, request: pytest.FixtureRequest) -> str:
-    """A bucket of the user's, with the inputs."""
+    """The user's bucket, which contains the inputs."""
     name = f"users-{abs(hash(request.node.name)) % 10**8}"
     s3.create_bucket(Bucket=name)
     for key, text in INPUTS.items():

@@ -1,4 +1,4 @@
-"""moto's services, and every request that reaches them, as S3 and DynamoDB would bill it."""
+"""moto's services, with every request counted as S3 and DynamoDB would bill it."""
 
 import io
 import json
@@ -21,20 +21,20 @@ DEPLOYING = ("CreateTable", "DescribeTable")
 
 @dataclass
 class Bill:
-    """What was asked of the services. The bucket and the table are a deployment's: to make them is not counted."""
+    """The requests to the services. Creating the bucket and the table is not counted: a deployment does that."""
 
     put_class: int = 0  # S3: PUT, POST, COPY and LIST; DeleteObjects is a POST, too
-    deleted: int = 0  # these, of `put_class`: s3mr itself counts them as free, as AWS does
-    get_class: int = 0  # S3: all others but DELETE, which is free
-    listed: list[str] = field(default_factory=list)  # what each LIST was for
-    stored_bytes: int = 0  # in intermediate objects …
-    fetched_bytes: int = 0  # … and read of them again
+    deleted: int = 0  # the requests in `put_class` that s3mr does not count, because AWS does not bill them
+    get_class: int = 0  # S3: all other requests except DELETE, which is free
+    listed: list[str] = field(default_factory=list)  # the purpose of each LIST
+    stored_bytes: int = 0  # written to intermediate objects
+    fetched_bytes: int = 0  # read from intermediate objects
     dynamodb: Counter[str] = field(default_factory=Counter)
-    ticks: int = 0  # each begins with a look at the job and what is live of it
+    ticks: int = 0  # each begins with a query of the job and its live items
 
 
 class Counting:
-    """An application that keeps the ``bill`` of ``apps``, one a service."""
+    """An application that forwards to ``apps``, one per service, and keeps their ``bill``."""
 
     def __init__(self, apps: Mapping[str, WsgiApp]) -> None:
         self._apps = apps
@@ -84,7 +84,7 @@ class Counting:
 
 @contextmanager
 def counting_services() -> Iterator[tuple[str, Counting]]:
-    """Serve in this process for a while; give the address, and who counts."""
+    """Serve in this process; yield the address and the counter."""
     counting = Counting(services())
     with serving(counting) as url:
         yield url, counting

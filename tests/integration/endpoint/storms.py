@@ -1,4 +1,4 @@
-"""A proxy before services at an endpoint, which answers in their place that they are busy, when it is told to."""
+"""A proxy in front of the services at an endpoint that can answer requests with 503 itself."""
 
 import contextlib
 import http.client
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """``busy`` says of each request whether it is to find the service busy; ``refused`` counts those."""
+    """``busy`` decides for each request whether to answer 503; ``refused`` counts those answers."""
 
     def __init__(self, target: str) -> None:
         self.target = urlsplit(target).netloc
@@ -36,13 +36,13 @@ class Proxy:
                 connection = http.client.HTTPConnection(proxy.target)
                 connection.request(self.command, self.path, body, dict(self.headers.items()))
                 answer = connection.getresponse()
-                said = answer.read()
+                content = answer.read()
                 kept = [one for one in answer.getheaders() if one[0].lower() not in ("connection", "transfer-encoding")]
                 if self.command != "HEAD":
                     kept = [one for one in kept if one[0].lower() != "content-length"] + [
-                        ("Content-Length", str(len(said)))
+                        ("Content-Length", str(len(content)))
                     ]
-                self._send(answer.status, kept, said)
+                self._send(answer.status, kept, content)
                 connection.close()
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815 - http.server's names
@@ -62,7 +62,7 @@ class Proxy:
 
 @contextmanager
 def proxy_of(url: str) -> Iterator[Proxy]:
-    """Serve in front of the services at ``url``."""
+    """Serve a proxy in front of the services at ``url``."""
     proxy = Proxy(url)
     with ThreadingHTTPServer(("127.0.0.1", 0), proxy.handler()) as server:
         proxy.url = f"http://127.0.0.1:{server.server_port}"

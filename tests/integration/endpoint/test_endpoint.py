@@ -1,4 +1,4 @@
-"""``--endpoint-url``: services that live on, and workers here."""
+"""``--endpoint-url``: services that persist, with workers on this machine."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from tests.integration.test_processes import GONE_S_MAX, until
 from tests.services import services
 
 
-def test_a_job_runs_here_and_its_bucket_and_table_are_at_the_endpoint(place: Place, s3: S3Client) -> None:
+def test_a_job_runs_on_this_machine_with_its_bucket_and_table_at_the_endpoint(place: Place, s3: S3Client) -> None:
     done = place.s3mr(*place.run("--output", "out", "--json"))
     assert done.returncode == 0, done.stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
@@ -40,7 +40,7 @@ def test_without_an_output_the_result_is_printed(place: Place) -> None:
     place.assert_nothing_left()
 
 
-def test_inputs_and_outputs_in_s3_are_at_the_endpoint(place: Place, s3: S3Client, bucket: str) -> None:
+def test_inputs_and_outputs_in_s3_use_the_endpoint(place: Place, s3: S3Client, bucket: str) -> None:
     arguments = ["run", "job.py:job", f"s3://{bucket}/in", "--output", f"s3://{bucket}/out"]
     done = place.s3mr(*arguments)
     assert done.returncode == 0, done.stderr.decode()
@@ -59,11 +59,11 @@ def test_intermediates_are_kept_in_a_folder_and_in_the_bucket(place: Place) -> N
 
 
 @pytest.mark.parametrize("hold", ["map c.txt", "busy map c.txt"], ids=["waiting", "busy in C"])
-def test_kill_9_leaves_no_process_and_no_temporary_file_but_the_output_on_its_way(place: Place, hold: str) -> None:
-    place.name("hold", hold)
+def test_kill_9_leaves_only_the_unfinished_output(place: Place, hold: str) -> None:
+    place.write_lines("hold", hold)
     command = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log(), "a map runs")
-    until(lambda: place.newest().phase is Phase.MAP, "the job stands")
+    until(lambda: place.newest().phase is Phase.MAP, "the job is stored")
     command.kill()
     command.wait()
     place.assert_no_process()
@@ -75,7 +75,7 @@ def test_kill_9_leaves_no_process_and_no_temporary_file_but_the_output_on_its_wa
     assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
 
 
-def test_an_endpoint_where_nobody_listens_is_said_before_anything_runs(place: Place) -> None:
+def test_an_unreachable_endpoint_is_reported_before_anything_runs(place: Place) -> None:
     place.url = "http://127.0.0.1:9"
     refused = place.s3mr(*place.run("--output", "out"))
     assert refused.returncode == 2
@@ -85,26 +85,26 @@ def test_an_endpoint_where_nobody_listens_is_said_before_anything_runs(place: Pl
     assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
 
 
-def test_services_that_end_while_a_job_runs_are_told_with_the_way_to_go_on(place: Place) -> None:
-    place.name("hold", "map c.txt")
+def test_if_the_services_die_during_a_job_the_error_says_how_to_resume(place: Place) -> None:
+    place.write_lines("hold", "map c.txt")
     with services() as running:
         place.url = running.url
         command = place.start(*place.run("--output", "out"))
         until(lambda: "map c.txt" in place.log(), "a map runs")
         running.process.kill()
     (place.here / "hold").unlink()
-    _, said = command.communicate(timeout=RUN_S_MAX)
+    _, stderr = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
-    assert b"the job kept its progress; continue with: s3mr resume" in said
+    assert b"the job kept its progress; continue with: s3mr resume" in stderr
     assert len(list(place.here.glob(".out.s3mr-*"))) == 1
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["by its command", "by a resume"])
-def test_a_job_that_its_services_have_lost_leaves_nothing_and_is_not_to_be_resumed(
+def test_a_job_that_the_services_lost_leaves_nothing_and_cannot_be_resumed(
     place: Place, endpoint: str, *, again: bool
 ) -> None:
     place.url = endpoint
-    place.name("hold", "map c.txt")
+    place.write_lines("hold", "map c.txt")
     command = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log(), "a map runs")
     job_id = place.newest().spec.job_id
@@ -119,18 +119,18 @@ def test_a_job_that_its_services_have_lost_leaves_nothing_and_is_not_to_be_resum
         connection.request("POST", "/moto-api/reset")
         assert connection.getresponse().status == 200
     (place.here / "hold").unlink()
-    _, said = command.communicate(timeout=RUN_S_MAX)
+    _, stderr = command.communicate(timeout=RUN_S_MAX)
     assert command.returncode == 1
-    assert b"have lost job" in said
-    assert b"run it again" in said
-    assert b"s3mr resume" not in said
+    assert b"have lost job" in stderr
+    assert b"run it again" in stderr
+    assert b"s3mr resume" not in stderr
     assert not list(place.here.glob(".out.s3mr-*"))
     assert not (place.here / "out").exists()
     refused = place.s3mr("resume", job_id)
     assert (refused.returncode, f".OUTPUT.s3mr-{job_id}".encode() in refused.stderr) == (2, True)
 
 
-def test_the_bucket_and_the_table_are_created_once_also_by_many_at_once(place: Place, s3: S3Client) -> None:
+def test_concurrent_commands_create_the_bucket_and_the_table_once(place: Place, s3: S3Client) -> None:
     with ThreadPoolExecutor(4) as pool:
         for created in [pool.submit(create, place.url) for _ in range(8)]:
             created.result()
@@ -143,7 +143,7 @@ def create(url: str) -> None:
         cloud.create_stack()
 
 
-def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(place: Place) -> None:
+def test_ctrl_c_before_the_job_is_stored_leaves_nothing_in_the_bucket(place: Place) -> None:
     with open_cloud(place.url) as cloud:
         cloud.create_stack()
         pool = cloud.start_workers(1, cloud.stack.recorder().record)
@@ -158,7 +158,7 @@ def test_ctrl_c_before_the_job_is_written_down_leaves_nothing_in_the_bucket(plac
         assert not list(cloud.stack.objects.list(""))
 
 
-def test_bucket_and_table_are_called_s3mr_unless_they_are_named() -> None:
+def test_bucket_and_table_are_named_s3mr_by_default() -> None:
     settings = Settings.at_endpoint("http://host:1", {})
     assert (settings.bucket, settings.table, settings.endpoint_url) == ("s3mr", "s3mr", "http://host:1")
     assert Settings.from_environment(settings.to_environment()) == settings
@@ -167,7 +167,7 @@ def test_bucket_and_table_are_called_s3mr_unless_they_are_named() -> None:
             Settings.at_endpoint(wrong, {})
 
 
-def test_a_bucket_is_created_in_the_region_of_the_configuration(
+def test_a_bucket_is_created_in_the_configured_region(
     place: Place, s3: S3Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
@@ -189,7 +189,7 @@ def test_a_table_that_is_not_s3mrs_is_refused(place: Place) -> None:
     assert b"is not one of s3mr's" in refused.stderr
 
 
-def test_dynamodb_may_be_somewhere_else_than_s3(
+def test_dynamodb_may_have_another_endpoint_than_s3(
     place: Place, serving: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = serving()

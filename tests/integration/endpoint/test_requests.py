@@ -1,4 +1,4 @@
-"""How many requests a job costs, counted where they arrive. Inputs, output and all between lie in S3."""
+"""The number of requests of a job, counted by the services. Input, intermediates and output are in S3."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.slow import slow
 
 WORKERS = 2
 OUTSIDE_TICKS = 4  # submit writes the job, its entry in the list of jobs and the claim; record reads the job once
-LOOKS = 1  # at the bucket, and at the table, whether they are there
+LOOKS = 1  # requests that check whether the bucket, and the table, exist
 JOB = """
     from s3mr import Job
 
@@ -47,7 +47,7 @@ def url(counted: tuple[str, Counting]) -> str:
 
 @pytest.fixture
 def users(place: Place, request: pytest.FixtureRequest) -> str:
-    """A bucket of the user's; s3mr's own bucket and table are there, as of an earlier job."""
+    """The user's bucket; s3mr's own bucket and table exist already, as after an earlier job."""
     (place.here / "job.py").write_text(dedent(JOB))
     name = f"users-{abs(hash(request.node.name)) % 10**8}"
     s3: S3Client = boto3.client("s3", endpoint_url=place.url, region_name="us-east-1")
@@ -58,7 +58,7 @@ def users(place: Place, request: pytest.FixtureRequest) -> str:
 
 
 def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: int) -> tuple[Bill, dict[str, Any]]:
-    """Run a job of that shape; return what it cost, and what it says of itself."""
+    """Run a job with ``maps`` inputs and ``reducers``; return the counted requests and the job's own result."""
     s3: S3Client = boto3.client("s3", endpoint_url=place.url, region_name="us-east-1")
     for number in range(maps):
         s3.put_object(Bucket=users, Key=f"in/{number:05}", Body=b"to be or not to be %d\n" % number)
@@ -69,19 +69,19 @@ def run(place: Place, counting: Counting, users: str, *, maps: int, reducers: in
         *("--split-size", "1", "--layout", "packed", "--workers", str(WORKERS), "--json", *shape),
     )
     assert done.returncode == 0, done.stderr.decode()
-    counting.bill = Bill()  # of what the test itself asks for
+    counting.bill = Bill()  # do not count the test's own requests
     result = json.loads(done.stdout)
-    said = result["requests"]
-    assert said["s3_put_class"] == bill.put_class - bill.deleted
-    assert said["s3_get_class"] == bill.get_class + LOOKS
-    assert said["dynamodb"] == bill.dynamodb.total() + LOOKS
+    reported = result["requests"]
+    assert reported["s3_put_class"] == bill.put_class - bill.deleted
+    assert reported["s3_get_class"] == bill.get_class + LOOKS
+    assert reported["dynamodb"] == bill.dynamodb.total() + LOOKS
     return bill, result
 
 
 @pytest.mark.parametrize(
     ("maps", "reducers"), [(1, 1), (3, 4), (40, 8), pytest.param(60, 8, marks=slow), pytest.param(300, 3, marks=slow)]
 )
-def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
+def test_the_requests_of_a_job_are_bounded_by_its_map_tasks_and_reducers(
     place: Place, counted: tuple[str, Counting], users: str, maps: int, reducers: int
 ) -> None:
     bill, result = run(place, counted[1], users, maps=maps, reducers=reducers)
@@ -97,7 +97,7 @@ def test_a_job_of_m_maps_and_r_reducers_costs_no_more_requests_than_that(
 
 
 @pytest.mark.parametrize("maps", [1, 20, pytest.param(100, marks=slow)])
-def test_a_job_without_reduce_costs_no_more_requests_than_that(
+def test_the_requests_of_a_map_only_job_are_bounded_by_its_map_tasks(
     place: Place, counted: tuple[str, Counting], users: str, maps: int
 ) -> None:
     bill, _ = run(place, counted[1], users, maps=maps, reducers=0)
@@ -107,6 +107,6 @@ def test_a_job_without_reduce_costs_no_more_requests_than_that(
 
 
 def check_table(bill: Bill, *, tasks: int) -> None:
-    """Tasks and ticks bound the requests to the table. A report causes at most one tick."""
+    """Check that tasks and ticks bound the requests to the table. A report causes at most one tick."""
     assert bill.dynamodb.total() <= 2.2 * tasks + 4 * bill.ticks + OUTSIDE_TICKS
     assert bill.ticks <= 12 + tasks  # far fewer on an idle machine, where many reports come between two ticks

@@ -1,4 +1,4 @@
-"""``s3mr resume --endpoint-url``: what a command has left, another one brings to its end."""
+"""``s3mr resume --endpoint-url``: another command finishes a job whose command ended."""
 
 import signal
 from collections import Counter
@@ -29,7 +29,7 @@ from tests.slow import slow
         pytest.param(Phase.MAP, "map c.txt", "standard output", marks=slow),
     ],
 )
-def test_what_kill_9_has_stopped_is_taken_up_and_only_the_rest_runs(
+def test_a_job_stopped_by_kill_9_resumes_and_runs_only_unfinished_tasks(
     place: Place, s3: S3Client, bucket: str, phase: Phase, held: str, output: str
 ) -> None:
     there = f"s3://{bucket}/out"
@@ -52,7 +52,7 @@ def test_what_kill_9_has_stopped_is_taken_up_and_only_the_rest_runs(
 
 
 def with_(held: str) -> set[str]:
-    """What a reduce task does again when its worker died in it: the words that it had been through before."""
+    """The steps that a reduce task repeats if its worker died in it: the words that it had already reduced."""
     return {f"reduce {word}" for word in "abcdef"} if held.startswith("reduce") else set()
 
 
@@ -81,7 +81,7 @@ def test_a_command_killed_at_any_request_leaves_nothing_or_a_job_that_can_be_res
     until(lambda: not list(place.tmp.iterdir()), "no temporary file is left", GONE_S_MAX)
     try:
         existing = place.stack.store.newest(1)
-    except RequestError:  # there is no table yet
+    except RequestError:  # the table does not exist yet
         existing = []
     if not existing:
         assert not [path for path in place.here.iterdir() if path.name.startswith(".")]
@@ -95,7 +95,7 @@ def test_a_command_killed_at_any_request_leaves_nothing_or_a_job_that_can_be_res
 
 def test_a_resume_that_is_killed_is_resumed(place: Place) -> None:
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
-    place.name("hold", "reduce both")
+    place.write_lines("hold", "reduce both")
     command = place.start("resume", job_id, "--workers", "2")
     until(lambda: "reduce both" in place.log(), "a reduce runs")
     command.kill()
@@ -108,42 +108,42 @@ def test_a_resume_that_is_killed_is_resumed(place: Place) -> None:
     place.assert_nothing_left()
 
 
-def test_two_commands_that_take_up_the_same_job_at_once_bring_it_to_one_end(place: Place) -> None:
+def test_two_commands_that_resume_the_same_job_at_once_finish_it_once(place: Place) -> None:
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
     both = [place.start("resume", job_id, "--workers", "2") for _ in range(2)]
     for command in both:
-        _, said = command.communicate(timeout=RUN_S_MAX)
-        assert command.returncode == 0 or b"there is nothing to resume" in said, said.decode()
+        _, stderr = command.communicate(timeout=RUN_S_MAX)
+        assert command.returncode == 0 or b"there is nothing to resume" in stderr, stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
     assert place.newest().spec.job_id == job_id
     place.assert_nothing_left()
 
 
-def test_a_command_that_goes_on_beside_one_that_takes_its_job_up_does_no_harm(place: Place) -> None:
-    place.name("hold", "map c.txt")
+def test_a_command_that_keeps_running_while_another_resumes_its_job_does_no_harm(place: Place) -> None:
+    place.write_lines("hold", "map c.txt")
     first = place.start(*place.run("--output", "out"))
     until(lambda: "map c.txt" in place.log() and place.winners(Phase.MAP) == 5, "one map is held")
     second = place.start("resume", place.newest().spec.job_id, "--workers", "2")
-    until(lambda: place.log().count("map c.txt") == 2, "both run it")
+    until(lambda: place.log().count("map c.txt") == 2, "both commands run it")
     (place.here / "hold").unlink()
     for command in (first, second):
-        _, said = command.communicate(timeout=RUN_S_MAX)
-        assert command.returncode == 0, said.decode()
+        _, stderr = command.communicate(timeout=RUN_S_MAX)
+        assert command.returncode == 0, stderr.decode()
     assert lines_of(place.here / "out") == EXPECTED
     place.assert_nothing_left()
 
 
-def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
+def test_ctrl_c_cancels_a_job_and_a_resume_does_not_repeat_finished_tasks(
     place: Place, s3: S3Client, bucket: str
 ) -> None:
-    place.name("hold", "reduce both")
+    place.write_lines("hold", "reduce both")
     command = place.start(*place.run("--output", f"s3://{bucket}/out"))
     until(lambda: "reduce both" in place.log(), "a reduce runs")
     command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=RUN_S_MAX)
+    _, stderr = command.communicate(timeout=RUN_S_MAX)
     cancelled = place.newest()
     assert (command.returncode, cancelled.phase, cancelled.released) == (130, Phase.CANCELLED, True)
-    assert f"nothing was written\ncontinue with: s3mr resume {cancelled.spec.job_id}" in said.decode()
+    assert f"nothing was written\ncontinue with: s3mr resume {cancelled.spec.job_id}" in stderr.decode()
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     (place.here / "hold").unlink()
     done = place.s3mr("resume", cancelled.spec.job_id)
@@ -155,8 +155,8 @@ def test_ctrl_c_cancels_and_releases_and_what_was_done_is_not_done_again(
 
 
 @pytest.mark.parametrize("output", ["the same", "another", "standard output"])
-def test_what_has_failed_is_resumed_in_a_new_job_and_only_what_is_missing_is_mapped(place: Place, output: str) -> None:
-    place.name("broken", "map c.txt")
+def test_a_failed_job_is_resumed_as_a_new_job_that_maps_only_what_is_missing(place: Place, output: str) -> None:
+    place.write_lines("broken", "map c.txt")
     options = () if output == "standard output" else ("--output", "out")
     done = place.s3mr(*place.run("--quiet", *options))
     old = place.newest()
@@ -183,8 +183,8 @@ def test_what_has_failed_is_resumed_in_a_new_job_and_only_what_is_missing_is_map
     place.assert_nothing_left()
 
 
-def test_a_job_without_reduce_is_resumed_from_its_beginning(place: Place) -> None:
-    place.name("broken", "map c.txt")
+def test_a_map_only_job_is_resumed_from_the_beginning(place: Place) -> None:
+    place.write_lines("broken", "map c.txt")
     arguments = ["run", "job.py:only_map", "in", "--split-size", "1", "--output", "out"]
     assert place.s3mr(*arguments).returncode == 1
     (place.here / "broken").unlink()
@@ -197,7 +197,7 @@ def test_a_job_without_reduce_is_resumed_from_its_beginning(place: Place) -> Non
 @pytest.mark.parametrize("ended", [False, True], ids=["not ended", "failed"])
 def test_an_input_that_has_changed_or_vanished_is_refused_by_name(place: Place, *, ended: bool) -> None:
     if ended:
-        place.name("broken", "map c.txt")
+        place.write_lines("broken", "map c.txt")
         place.s3mr(*place.run("--output", "out"))
         job_id = place.newest().spec.job_id
     else:
@@ -218,10 +218,10 @@ def test_a_job_that_cannot_be_resumed_is_refused(place: Place) -> None:
     assert refused.returncode == 2
     assert b"there is no job nobody in this table: check --endpoint-url" in refused.stderr
     assert place.s3mr(*place.run("--output", "out")).returncode == 0
-    for job_id, said in (("nobody", b"there is no job"), (place.newest().spec.job_id, b"nothing to resume")):
+    for job_id, message in (("nobody", b"there is no job"), (place.newest().spec.job_id, b"nothing to resume")):
         refused = place.s3mr("resume", job_id)
         assert refused.returncode == 2
-        assert said in refused.stderr
+        assert message in refused.stderr
     job_id = place.killed(phase=Phase.MAP, held="map c.txt", options=("--output", "out-2"))
     refused = place.s3mr("resume", job_id, "--output", "other")
     assert refused.returncode == 2
@@ -231,7 +231,7 @@ def test_a_job_that_cannot_be_resumed_is_refused(place: Place) -> None:
     assert f"job {job_id} writes to".encode() in refused.stderr
 
 
-def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_the_next(place: Place) -> None:
+def test_a_resume_removes_the_files_of_a_command_that_died_after_its_job_ended(place: Place) -> None:
     assert place.s3mr(*place.run("--output", "out", "--quiet")).returncode == 0
     job_id = place.newest().spec.job_id
     place.stack.objects.put(f"{object_names.job_prefix(job_id)}map/late", b"of a doubled execution")
@@ -240,7 +240,7 @@ def test_what_a_command_has_left_that_died_when_its_job_was_over_is_removed_by_t
     place.assert_nothing_left()
 
 
-def test_a_job_that_was_killed_while_it_ended_is_released_and_then_resumed(place: Place) -> None:
+def test_a_job_killed_while_it_was_being_cancelled_is_released_and_resumed(place: Place) -> None:
     job_id = place.killed(phase=Phase.MAP, held="map c.txt")
     place.stack.store.request_cancel(job_id, at=0.0)
     done = place.s3mr("resume", job_id)

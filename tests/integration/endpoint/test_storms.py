@@ -1,4 +1,4 @@
-"""Storms at an endpoint: services that answer for a while that they are busy."""
+"""Storms at an endpoint: services that answer 503 for a while."""
 
 from collections import Counter
 
@@ -7,11 +7,11 @@ import pytest
 from tests.integration.endpoint.conftest import EXPECTED, Place, lines_of
 from tests.integration.endpoint.storms import proxy_of
 
-TRIES = 6  # that find a service busy: botocore gives up after five
+TRIES = 6  # answered with 503: botocore gives up after five
 
 
 @pytest.mark.parametrize("stormy", ["HEAD", "PutItem", "Query"])
-def test_a_storm_is_outlived_wherever_it_begins_and_is_said_once(place: Place, endpoint: str, stormy: str) -> None:
+def test_a_job_survives_a_storm_of_503_answers_and_reports_it_once(place: Place, endpoint: str, stormy: str) -> None:
     seen: Counter[bool] = Counter()
 
     def busy(operation: str) -> bool:
@@ -25,7 +25,7 @@ def test_a_storm_is_outlived_wherever_it_begins_and_is_said_once(place: Place, e
         place.url = proxy.url
         done = place.s3mr(*place.run("--output", "out"))
         place.assert_nothing_left()
-    said = done.stderr.decode()
-    assert (done.returncode, proxy.refused) == (0, TRIES), said
-    assert said.count("a service is busy (503)") == 1
+    stderr = done.stderr.decode()
+    assert (done.returncode, proxy.refused) == (0, TRIES), stderr
+    assert stderr.count("a service is busy (503)") == 1
     assert lines_of(place.here / "out") == EXPECTED

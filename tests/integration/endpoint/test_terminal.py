@@ -1,4 +1,4 @@
-"""What other people's jobs are called, and how they fail, steers nobody's terminal."""
+"""Names and failures of other people's jobs cannot send control sequences to the terminal."""
 
 from tests.integration.endpoint.conftest import Place
 
@@ -13,7 +13,7 @@ job = Job(map=fail)
 """
 
 
-def test_names_and_failures_of_other_peoples_jobs_are_shown_written_out(place: Place) -> None:
+def test_control_characters_in_other_peoples_jobs_are_escaped(place: Place) -> None:
     (place.here / "job.py").write_text(JOB)
     (place.here / "in.txt").write_bytes(b"\x1b[2J\n")
     failed = place.s3mr("run", "job.py", "in.txt", "--output", "out\x1b[31m\nx")

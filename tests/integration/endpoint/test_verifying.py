@@ -1,4 +1,4 @@
-"""``s3mr verify ID --endpoint-url URL``: jobs at an endpoint, whose outputs are folders or prefixes there."""
+"""``s3mr verify ID --endpoint-url URL``: jobs whose outputs are local folders or prefixes at the endpoint."""
 
 import json
 
@@ -7,7 +7,7 @@ from mypy_boto3_s3 import S3Client
 from tests.integration.endpoint.conftest import Place
 
 
-def test_a_job_at_an_endpoint_is_verified_by_its_id_wherever_its_output_is(
+def test_a_job_at_an_endpoint_is_verified_by_its_id_in_a_folder_and_in_s3(
     place: Place, s3: S3Client, bucket: str
 ) -> None:
     assert place.s3mr(*place.run("--output", "out", "--quiet")).returncode == 0
@@ -23,7 +23,7 @@ def test_a_job_at_an_endpoint_is_verified_by_its_id_wherever_its_output_is(
     assert place.s3mr("verify", in_folder).returncode == 0
 
 
-def test_a_job_that_has_printed_its_output_has_none_to_verify(place: Place) -> None:
+def test_a_job_that_printed_its_output_has_nothing_to_verify(place: Place) -> None:
     assert place.s3mr(*place.run("--quiet")).returncode == 0
     done = place.s3mr("verify", place.newest().spec.job_id)
     assert (done.returncode, b"it printed its output" in done.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""A bucket of the user's own, which keeps what anybody has put there."""
+"""A bucket in the user's own S3, to which anyone may have written."""
 
 import pytest
 from mypy_boto3_s3 import S3Client
@@ -6,6 +6,6 @@ from mypy_boto3_s3 import S3Client
 
 @pytest.fixture
 def bucket(aws: S3Client) -> str:
-    """A new bucket, in the user's configuration as AWS's tools read it."""
+    """A new bucket, reached with the user's AWS configuration."""
     aws.create_bucket(Bucket="hostile")
     return "hostile"

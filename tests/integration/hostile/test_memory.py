@@ -1,6 +1,6 @@
-"""Inputs that are meant to fill the memory: a right answer or a clear error, and workers that keep to their bound.
+"""Inputs designed to exhaust memory give a correct result or a clear error, and workers stay within their bound.
 
-A worker takes at most --memory, 100 MB for Python and what s3mr is made of, and three times its largest record.
+A worker uses at most --memory, plus 100 MB for Python and s3mr, plus three times its largest record.
 """
 
 import gzip
@@ -16,7 +16,7 @@ from tests.integration.conftest import RUN_S_MAX
 from tests.slow import SLOW, slow
 from tests.warm_commands import S3MR
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks of memory are read from /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peak memory from /proc")
 
 Write = Callable[..., Path]
 
@@ -47,14 +47,14 @@ JOBS = """
             yield f"key {number:09}", number
 
     measured = Job(map=length, reduce=total)
-    carried = Job(map=itself, reduce=lengths)
+    passed_on = Job(map=itself, reduce=lengths)
     large = Job(map=values, reduce=lengths)
     distinct = Job(map=numbered, reduce=total)
 """
 
 
 def run(folder: Path, *arguments: str, memory: str) -> tuple[int, str, str, int]:
-    """Run the command; return its status, what it said on both streams, and the peak of its workers' memory."""
+    """Run the command; return its status, stdout, stderr and the peak memory of its workers."""
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
         started = [str(S3MR), "run", *arguments, "--quiet", "--workers", "1", "--memory", memory]
         command = subprocess.Popen(started, cwd=folder, stdout=out, stderr=err)
@@ -73,11 +73,11 @@ def workers_below(pid: int) -> Iterator[int]:
                 is_worker = Path(f"/proc/{child}/comm").read_text() == "s3mr-worker\n"
                 yield from (child,) if is_worker else workers_below(child)
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
 
 
 def peak_of(pid: int) -> int:
-    """The most memory that a process has ever had; the system remembers it."""
+    """The peak memory of a process, as the kernel records it; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -92,10 +92,10 @@ def bomb(path: Path, unit: bytes, times: int) -> str:
     return path.name
 
 
-def test_a_line_of_a_hundred_megabytes_is_carried_by_default(tmp_path: Path, job_file: Write) -> None:
+def test_a_line_of_a_hundred_megabytes_is_processed_with_default_memory(tmp_path: Path, job_file: Write) -> None:
     job_file(JOBS)
     (tmp_path / "line.txt").write_bytes(b"x" * 100_000_000 + b"\n")
-    status, out, err, peak_bytes = run(tmp_path, "job.py:carried", "line.txt", memory="512MiB")
+    status, out, err, peak_bytes = run(tmp_path, "job.py:passed_on", "line.txt", memory="512MiB")
     assert (status, out) == (0, "line\t100000000\n"), err
     assert 100_000_000 < peak_bytes < limits.MEMORY_BYTES + OWN_BYTES + 3 * 100_000_000
 
@@ -105,14 +105,14 @@ def test_a_line_of_a_hundred_megabytes_is_refused_by_workers_with_little_memory(
 ) -> None:
     job_file(JOBS)
     (tmp_path / "line.txt").write_bytes(b"short\n" + b"x" * 100_000_000)
-    status, out, err, peak_bytes = run(tmp_path, "job.py:carried", "line.txt", memory="16MiB")
+    status, out, err, peak_bytes = run(tmp_path, "job.py:passed_on", "line.txt", memory="16MiB")
     assert (status, out) == (1, "")
     assert "attempt 1: a record of more than 4MiB in line.txt, at about byte " in err
     assert err.endswith("raise --memory (a record may take a quarter of it)\n")
     assert 0 < peak_bytes < 16 * limits.MIB + OWN_BYTES
 
 
-def test_a_gzip_that_grows_into_one_record_is_refused_within_the_memory(tmp_path: Path, job_file: Write) -> None:
+def test_a_gzip_that_grows_into_one_record_is_refused_within_the_memory_bound(tmp_path: Path, job_file: Write) -> None:
     job_file(JOBS)
     name = bomb(tmp_path / "bomb.gz", bytes(10**6), 10_000 if SLOW else 60)
     status, out, err, peak_bytes = run(tmp_path, "job.py:measured", name, memory="16MiB")
@@ -121,7 +121,7 @@ def test_a_gzip_that_grows_into_one_record_is_refused_within_the_memory(tmp_path
     assert 0 < peak_bytes < 16 * limits.MIB + OWN_BYTES
 
 
-def test_values_of_ten_megabytes_cross_the_shuffle_within_the_memory(tmp_path: Path, job_file: Write) -> None:
+def test_values_of_ten_megabytes_cross_the_shuffle_within_the_memory_bound(tmp_path: Path, job_file: Write) -> None:
     job_file(JOBS)
     (tmp_path / "one.txt").write_text("x\n")
     status, out, err, peak_bytes = run(tmp_path, "job.py:large", "one.txt", memory="48MiB")
@@ -130,7 +130,7 @@ def test_values_of_ten_megabytes_cross_the_shuffle_within_the_memory(tmp_path: P
     assert 0 < peak_bytes < 48 * limits.MIB + OWN_BYTES + 3 * 10_000_000
 
 
-def test_distinct_keys_cross_the_shuffle_within_the_memory(tmp_path: Path, job_file: Write) -> None:
+def test_distinct_keys_cross_the_shuffle_within_the_memory_bound(tmp_path: Path, job_file: Write) -> None:
     count = 1_000_000 if SLOW else 100_000
     job_file(JOBS)
     ranges = (f"{start} {start + count // 4}\n" for start in range(0, count, count // 4))
@@ -142,7 +142,7 @@ def test_distinct_keys_cross_the_shuffle_within_the_memory(tmp_path: Path, job_f
 
 
 @slow
-def test_a_gzip_that_grows_into_ten_gigabytes_of_lines_is_read_within_the_memory(
+def test_a_gzip_that_grows_into_ten_gigabytes_of_lines_is_read_within_the_memory_bound(
     tmp_path: Path, job_file: Write
 ) -> None:
     job_file(JOBS)

@@ -1,4 +1,4 @@
-"""Names that somebody else has chosen: of files, objects and outputs. Each is read as it is, or refused."""
+"""Hostile names of files, objects and outputs: each is read unchanged, or refused."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def s3mr(s3mr_at_services: Run) -> Run:
 
 
 def shown(text: str) -> str:
-    """As a line of output has it."""
+    """Escape ``text`` as in a line of output."""
     for character, letter in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(character, letter)
     return text
@@ -70,7 +70,9 @@ def test_files_of_any_name_are_read_under_that_name(s3mr: Run, job_file: Write, 
 
 
 @pytest.mark.parametrize("output", ["jobs/../out", "new\nline \x1b[31mé", "o" * 150])
-def test_an_output_of_any_name_is_where_that_name_says(s3mr: Run, job_file: Write, tmp_path: Path, output: str) -> None:
+def test_an_output_of_any_name_is_written_under_that_name(
+    s3mr: Run, job_file: Write, tmp_path: Path, output: str
+) -> None:
     job_file(NAMES)
     (tmp_path / "a.txt").write_text("x\n")
     (tmp_path / "jobs").mkdir()
@@ -79,7 +81,7 @@ def test_an_output_of_any_name_is_where_that_name_says(s3mr: Run, job_file: Writ
     assert (tmp_path / output / "part-00000").read_text() == "a.txt\tx\n"
 
 
-def test_an_output_beside_one_with_a_longer_name_touches_nothing_of_it(
+def test_an_output_does_not_touch_outputs_with_a_longer_name(
     s3mr_alone: Run, job_file: Write, aws: S3Client, bucket: str, tmp_path: Path
 ) -> None:
     job_file(NAMES)
@@ -110,30 +112,30 @@ def test_an_output_beside_one_with_a_longer_name_touches_nothing_of_it(
         (["job.py", "a.txt", "--output", "o" * 300], "name too long"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words_that_leave_the_terminal_alone(
+def test_invalid_names_are_refused_and_their_control_characters_escaped(
     s3mr: Run, job_file: Write, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     job_file(NAMES)
     (tmp_path / "a.txt").write_text("x\n")
     done = s3mr("run", *arguments, "--quiet")
-    said = done.stderr.decode()
+    stderr = done.stderr.decode()
     assert (done.returncode, done.stdout) == (2, b"")
-    assert words in said
-    assert "Traceback" not in said
-    assert not set(map(chr, range(32))) - {"\n", "\t"} & set(said)
+    assert words in stderr
+    assert "Traceback" not in stderr
+    assert not set(map(chr, range(32))) - {"\n", "\t"} & set(stderr)
 
 
-def test_a_source_that_would_steer_the_terminal_is_shown_as_text(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
+def test_control_characters_in_a_source_name_are_escaped(s3mr: Run, job_file: Write, tmp_path: Path) -> None:
     job_file("def broken(source, line):\n    raise ValueError(source)\n\njob = Job(map=broken)")
     (tmp_path / "\x1b[2Jred").write_text("x\n")
     done = s3mr("run", "job.py", "\x1b[2Jred".replace("[", "?"), "--quiet")
-    said = done.stderr.decode()
+    stderr = done.stderr.decode()
     assert done.returncode == 1
-    assert "source: \\x1b[2Jred" in said
-    assert "\x1b" not in said
+    assert "source: \\x1b[2Jred" in stderr
+    assert "\x1b" not in stderr
 
 
-def test_an_input_that_changes_or_vanishes_after_planning_fails_the_job_and_says_so(
+def test_an_input_that_changes_or_vanishes_after_planning_fails_the_job_by_name(
     s3mr_alone: Run, job_file: Write, aws: S3Client, bucket: str
 ) -> None:
     job_file(

@@ -1,4 +1,4 @@
-"""A stack in moto whose functions the test plays, and the commands for it, as a person types them."""
+"""A stack in moto whose functions the test drives, and the commands that a user runs on it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ OUT = "s3://{bucket}/output/{name}"
 def stack(
     endpoint: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_file: Write
 ) -> MotoStack:
-    """A stack of the test's own, with inputs a, b and c, and the user's configuration set to reach it."""
+    """A stack for this test only, with inputs a, b and c; the user's AWS configuration points to it."""
     for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE", "S3MR_STACK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": endpoint}.items():
@@ -53,7 +53,7 @@ def stack(
 
 @pytest.fixture
 def no_credentials(endpoint: str) -> Callable[[], AbstractContextManager[None]]:
-    """Within this, moto knows nobody's credentials."""
+    """Return a context manager; within it, moto rejects all credentials."""
 
     def let(calls: str) -> None:
         connection = HTTPConnection(endpoint.removeprefix("http://"))
@@ -74,18 +74,18 @@ def no_credentials(endpoint: str) -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture
 def typed(s3mr: Run, stack: MotoStack) -> Run:
-    """Type a command for the stack."""
+    """Run a command on the stack."""
     return lambda *arguments: s3mr(*arguments, "--stack", stack.name)
 
 
-def asked(stack: MotoStack, job: str = "count", name: str = "out") -> list[str]:
-    """What is asked of a job: three map tasks over the stack's inputs."""
+def job_arguments(stack: MotoStack, job: str = "count", name: str = "out") -> list[str]:
+    """The arguments of a job with three map tasks over the stack's inputs."""
     output = OUT.format(bucket=stack.bucket, name=name)
     return [f"job.py:{job}", f"s3://{stack.bucket}/input/", "--output", output, "--split-size", "8"]
 
 
 def submitted(typed: Run, stack: MotoStack, *more: str, **what: str) -> str:
-    done = typed("submit", *asked(stack, **what), *more)
+    done = typed("submit", *job_arguments(stack, **what), *more)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
 
@@ -105,7 +105,7 @@ def job_ids(stack: MotoStack) -> list[str]:
 
 def start(commands: WarmCommands, stack: MotoStack, folder: Path, *more: str, **what: str) -> WarmCommand:
     """Start ``s3mr run --stack``; return when its job has been submitted."""
-    arguments = ["run", *asked(stack, **what), "--stack", stack.name, *more]
+    arguments = ["run", *job_arguments(stack, **what), "--stack", stack.name, *more]
     running = commands.start(arguments, folder=folder, environment=os.environ)
     until(lambda: bool(job_ids(stack) and stack.executions()), "the job is submitted")
     return running

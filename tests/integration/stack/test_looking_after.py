@@ -1,4 +1,4 @@
-"""Looking after jobs that live on: where they stand, what they have logged, their coordinators, their resumption."""
+"""Managing jobs that run on a stack: status, logs, coordinators, cancelling and resuming."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from tests.integration.test_processes import until
 from tests.warm_commands import WarmCommands
 
 
-def test_a_job_is_followed_from_its_submission_to_nothing(typed: Run, stack: MotoStack) -> None:
+def test_a_job_is_followed_from_submission_to_success(typed: Run, stack: MotoStack) -> None:
     job_id = submitted(typed, stack, "--deadline", "30m", "--workers", "2")
     stack.tick(job_id)
-    told = json.loads(typed("status", job_id, "--json").stdout)
-    assert told["tasks"][0] == {"phase": "map", "tasks": 3, "done": 0}
-    assert told["deadline_at"] - told["created_at"] == 1800
+    status = json.loads(typed("status", job_id, "--json").stdout)
+    assert status["tasks"][0] == {"phase": "map", "tasks": 3, "done": 0}
+    assert status["deadline_at"] - status["created_at"] == 1800
     shown = typed("status", job_id).stdout.decode()
     assert "map          0 of 3 done" in shown
     assert "deadline" in shown
@@ -40,9 +40,7 @@ def test_a_job_is_followed_from_its_submission_to_nothing(typed: Run, stack: Mot
     assert output(stack) == COUNTED
 
 
-def test_a_job_whose_coordinator_has_died_gets_another_from_whoever_looks_after_it(
-    typed: Run, stack: MotoStack
-) -> None:
+def test_cancelling_a_job_restarts_a_coordinator_that_died(typed: Run, stack: MotoStack) -> None:
     job_id = submitted(typed, stack)
     machine = stack.client("stepfunctions")
     machine.stop_execution(executionArn=stack.executions()[0]["executionArn"])
@@ -52,7 +50,7 @@ def test_a_job_whose_coordinator_has_died_gets_another_from_whoever_looks_after_
     assert len(stack.executions()) == 2
 
 
-def test_a_status_says_whether_a_coordinator_runs_and_what_to_do_where_none_does(
+def test_status_shows_whether_a_coordinator_runs_and_how_to_start_one(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     job_id = submitted(typed, stack)
@@ -64,14 +62,14 @@ def test_a_status_says_whether_a_coordinator_runs_and_what_to_do_where_none_does
     assert f"\ncoordinator  not running: start one with {advice}\n" in shown
     assert json.loads(typed("status", job_id, "--json").stdout)["coordinator"] is False
     watching = warm_commands.start(advice.split()[1:], folder=tmp_path, environment=os.environ)
-    until(lambda: len(stack.executions()) == 2, "another one is started")
+    until(lambda: len(stack.executions()) == 2, "another coordinator is started")
     stack.bring_to_its_end(job_id)
-    _, said = watching.communicate(60)
-    assert watching.returncode == 0, said.decode()
+    _, stderr = watching.communicate(60)
+    assert watching.returncode == 0, stderr.decode()
     assert "coordinator" not in typed("status", job_id).stdout.decode()
 
 
-def test_logs_are_those_of_a_job_or_a_task_and_follow_it_to_its_end(
+def test_logs_select_a_job_or_a_task_and_follow_it_to_its_end(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     job_id = submitted(typed, stack)
@@ -102,9 +100,7 @@ def test_logs_are_those_of_a_job_or_a_task_and_follow_it_to_its_end(
     assert (following.returncode, rest.split()[-1], rest.count(b"\n")) == (0, b"second", 1)
 
 
-def test_jobs_at_an_endpoint_are_looked_after_with_the_same_commands(
-    s3mr: Run, stack: MotoStack, endpoint: str
-) -> None:
+def test_jobs_at_an_endpoint_are_managed_with_the_same_commands(s3mr: Run, stack: MotoStack, endpoint: str) -> None:
     place = ("--endpoint-url", endpoint)
     given = ("job.py:count", f"s3://{stack.bucket}/input/", "--output", f"s3://{stack.bucket}/output/here")
     done = s3mr("run", *given, "--split-size", "8", "--workers", "2", *place, AWS_ENDPOINT_URL="")

@@ -1,4 +1,4 @@
-"""``s3mr verify ID``: an output is what the record of its job says."""
+"""``s3mr verify ID``: compare an output with the record of its job."""
 
 import json
 
@@ -12,13 +12,13 @@ def test_a_job_is_verified_by_its_id_once_it_has_succeeded(typed: Run, stack: Mo
     assert (early.returncode, early.stdout) == (2, b"")
     assert early.stderr.decode() == f"s3mr: job {job_id} has no output to verify: its phase is map\n"
     stack.bring_to_its_end(job_id)
-    told = json.loads(typed("verify", job_id, "--json").stdout)
-    assert (told["proven"], told["job_id"], told["records"]) == (True, job_id, 5)
-    assert told["output"] == OUT.format(bucket=stack.bucket, name="out")
+    result = json.loads(typed("verify", job_id, "--json").stdout)
+    assert (result["proven"], result["job_id"], result["records"]) == (True, job_id, 5)
+    assert result["output"] == OUT.format(bucket=stack.bucket, name="out")
     assert typed("verify", "20260102-030405-0a1b2c3d").returncode == 2
 
 
-def test_an_output_that_another_job_has_put_there_differs_though_it_is_whole(typed: Run, stack: MotoStack) -> None:
+def test_a_complete_output_of_another_job_fails_verification(typed: Run, stack: MotoStack) -> None:
     mine, other = submitted(typed, stack), submitted(typed, stack, name="other")
     for job_id in (mine, other):
         stack.bring_to_its_end(job_id)

@@ -1,4 +1,4 @@
-"""Waiting for a job on a stack: to its end, or until the command is told to go, or sees nothing any more."""
+"""Waiting for a job on a stack until it ends, the user presses Ctrl-C, or the credentials expire."""
 
 import json
 import re
@@ -10,42 +10,44 @@ from pathlib import Path
 
 from tests.integration.conftest import Finished
 from tests.integration.moto_stack import MotoStack
-from tests.integration.stack.conftest import COUNTED, Run, asked, job_ids, output, start, submitted
+from tests.integration.stack.conftest import COUNTED, Run, job_arguments, job_ids, output, start, submitted
 from tests.warm_commands import WarmCommands
 
 
-def test_run_waits_prints_nothing_but_what_it_came_to_and_reads_the_stack_from_no_variable(
+def test_run_on_a_stack_waits_for_the_job_and_prints_only_its_result(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     running = start(warm_commands, stack, tmp_path, "--json", "--keep-intermediate", "kept")
     (job_id,) = job_ids(stack)
     stack.bring_to_its_end(job_id)
-    printed, said = running.communicate(timeout=60)
-    assert running.returncode == 0, said.decode()
+    printed, stderr = running.communicate(timeout=60)
+    assert running.returncode == 0, stderr.decode()
     assert json.loads(printed)["output"] == f"s3://{stack.bucket}/output/out"
-    assert said.decode().startswith(f"job      {job_id} (--stack {stack.name})\n")
-    assert "duplicates ignored" in said.decode()
-    assert re.search(r"^requests S3 \d+ writes and lists, \d+ reads \(by workers only\)$", said.decode(), re.MULTILINE)
+    assert stderr.decode().startswith(f"job      {job_id} (--stack {stack.name})\n")
+    assert "duplicates ignored" in stderr.decode()
+    assert re.search(
+        r"^requests S3 \d+ writes and lists, \d+ reads \(by workers only\)$", stderr.decode(), re.MULTILINE
+    )
     assert output(stack) == COUNTED
     assert (tmp_path / "kept/plan" / job_id / "bundle.zip").is_file()
     assert list((tmp_path / "kept/jobs" / job_id / "map").iterdir())
-    again = typed("run", *asked(stack))
+    again = typed("run", *job_arguments(stack))
     assert again.returncode == 2
     assert b"not empty" in again.stderr
 
 
-def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
+def test_ctrl_c_detaches_and_the_job_keeps_running_until_it_is_cancelled(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     running = start(warm_commands, stack, tmp_path)
     (job_id,) = job_ids(stack)
     stack.tick(job_id)
     running.send_signal(signal.SIGINT)
-    printed, said = running.communicate(timeout=60)
+    printed, stderr = running.communicate(timeout=60)
     assert (running.returncode, printed) == (130, b"")
-    assert f"job {job_id} keeps running" in said.decode()
-    assert f"  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
-    assert b"Traceback" not in said
+    assert f"job {job_id} keeps running" in stderr.decode()
+    assert f"  s3mr watch {job_id} --stack {stack.name}\n" in stderr.decode()
+    assert b"Traceback" not in stderr
     assert not json.loads(typed("status", job_id, "--json").stdout)["cancel_requested"]
     asking = typed("cancel", job_id)
     assert (asking.returncode, asking.stdout) == (0, b"")
@@ -57,15 +59,15 @@ def test_ctrl_c_detaches_and_the_job_goes_on_until_it_is_cancelled(
     assert output(stack) == []
 
 
-def test_a_user_exception_ends_the_command_with_their_traceback_and_none_of_ours(
+def test_a_user_exception_ends_the_command_with_the_users_traceback_only(
     typed: Run, stack: MotoStack, tmp_path: Path, warm_commands: WarmCommands
 ) -> None:
     running = start(warm_commands, stack, tmp_path, job="fails")
     (job_id,) = job_ids(stack)
     stack.bring_to_its_end(job_id)
-    printed, said = running.communicate(timeout=60)
+    printed, stderr = running.communicate(timeout=60)
     assert (running.returncode, printed) == (1, b"")
-    text = said.decode()
+    text = stderr.decode()
     assert "ValueError: as planned" in text
     assert "source: s3://" in text
     assert 'job.py", line' in text
@@ -74,12 +76,12 @@ def test_a_user_exception_ends_the_command_with_their_traceback_and_none_of_ours
     shown = typed("status", job_id).stdout.decode()
     assert "phase     failed" in shown
     assert "ValueError: as planned" in shown
-    told = json.loads(typed("history", job_id, "map/0", "--json").stdout)["executions"]
-    assert [(one["attempt"], one["verdict"]) for one in told] == [(1, "failed"), (2, "failed")]
-    assert "ValueError" in told[0]["failure"]["traceback"]
+    executions = json.loads(typed("history", job_id, "map/0", "--json").stdout)["executions"]
+    assert [(one["attempt"], one["verdict"]) for one in executions] == [(1, "failed"), (2, "failed")]
+    assert "ValueError" in executions[0]["failure"]["traceback"]
 
 
-def test_a_reader_of_json_gets_it_while_two_threads_watch(typed: Run, stack: MotoStack) -> None:
+def test_two_threads_that_watch_the_same_job_each_get_its_json(typed: Run, stack: MotoStack) -> None:
     job_id = submitted(typed, stack)
     found: list[Finished] = []
     watching = [threading.Thread(target=lambda: found.append(typed("watch", job_id, "--json"))) for _ in range(2)]
@@ -91,7 +93,7 @@ def test_a_reader_of_json_gets_it_while_two_threads_watch(typed: Run, stack: Mot
     assert [json.loads(done.stdout)["job_id"] for done in found] == [job_id, job_id]
 
 
-def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_goes_on(
+def test_expired_credentials_detach_with_status_75_and_the_job_keeps_running(
     typed: Run,
     stack: MotoStack,
     tmp_path: Path,
@@ -101,19 +103,19 @@ def test_credentials_that_expire_detach_with_a_status_of_their_own_and_the_job_g
     running = start(warm_commands, stack, tmp_path)
     (job_id,) = job_ids(stack)
     with no_credentials():
-        printed, said = running.communicate(timeout=60)
+        printed, stderr = running.communicate(timeout=60)
         assert (running.returncode, printed) == (75, b"")
-        assert b"check the credentials in use" in said
-        assert f"\njob {job_id} keeps running" in said.decode()
-        assert f"\n  s3mr watch {job_id} --stack {stack.name}\n" in said.decode()
-        assert b"the job failed" not in said
+        assert b"check the credentials in use" in stderr
+        assert f"\njob {job_id} keeps running" in stderr.decode()
+        assert f"\n  s3mr watch {job_id} --stack {stack.name}\n" in stderr.decode()
+        assert b"the job failed" not in stderr
         assert typed("watch", job_id).returncode == 2
     stack.bring_to_its_end(job_id)
     assert typed("watch", job_id).returncode == 0
     assert output(stack) == COUNTED
 
 
-def test_what_was_submitted_to_be_kept_is_copied_by_whoever_watches(
+def test_watch_copies_the_intermediates_of_a_job_submitted_to_keep_them(
     typed: Run, stack: MotoStack, tmp_path: Path
 ) -> None:
     kept = submitted(typed, stack, "--keep-intermediate")
