@@ -120,6 +120,8 @@ class WarmCommand:
     ) -> None:
         self.stdout.close()
         self.stderr.close()
+        if error is not None:
+            self.kill()
         self.wait()
 
     def poll(self) -> int | None:
@@ -162,7 +164,7 @@ class WarmCommand:
             out, err = (one.result() for one in read)
         if out is None or err is None:
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
-        self.wait()
+        self.wait(None if until is None else max(0.0, until - time.monotonic()))
         return out, err
 
 
