@@ -2,7 +2,7 @@
 
 The stages of a track run one after another. A track ends when a stage fails. The deployed tests run in their own
 process, because they share one cloud, and moto keeps its state in the process. The other tests run at the same time.
-Long files come first and short ones last, so that both processes end together (`tests/conftest.py`).
+Long files come first and short ones last, so that all processes end together (`tests/conftest.py`).
 
 ``python .ci/gate.py tests`` runs only the tests.
 """
@@ -31,7 +31,7 @@ CHECKS: Final[Track] = {
 }
 DEPLOYED: Final[Track] = {"deployed-tests": (*PYTEST, "tests/deployed")}
 OTHERS: Final[Track] = {
-    "other-tests": (*PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder",
+    "other-tests": (*PYTEST, "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder",
                       "--ignore", "tests/deployed", "--ignore", "tests/emulator"),
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run short files last, so that two processes that share the files end at about the same time."""
+    """Run short files last, so that the processes that share the files end at about the same time."""
     items.sort(key=lambda item: _place(item.path))
 
 

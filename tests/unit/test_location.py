@@ -212,9 +212,9 @@ def test_a_job_inside_the_environments_folder_keeps_its_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    folder = write(tmp_path, job="import helper\njob = helper\n", helper="")
-    import_from(folder, "job")
-    assert set(Code(folder, "job.py", "job").files()) == {"job.py", "helper.py"}
+    folder = write(tmp_path, inside="import beside\njob = beside\n", beside="")
+    import_from(folder, "inside")
+    assert set(Code(folder, "inside.py", "job").files()) == {"inside.py", "beside.py"}
 
 
 def test_a_module_in_a_package_is_imported_by_its_dotted_name(tmp_path: Path) -> None:
