@@ -44,7 +44,7 @@ class AnyInputs:
         return self._of(source).stream(source, etag=etag, start=start, stop=stop)
 
     def _expand(self, argument: str) -> Iterator[Candidate]:
-        if is_foreign(argument) and not os.path.lexists(argument):
+        if is_foreign(argument) and not os.path.lexists(argument.partition("/")[0]):  # no folder has such a name
             raise RequestError(f"not an input: {argument}; name a file, a folder, a glob or s3://bucket/prefix/")
         return self._of(argument).expand(argument)
 

@@ -72,6 +72,7 @@ def test_a_uri_of_another_kind_is_refused_and_says_what_to_name(uri: str) -> Non
         inputs.find([uri])
     put(uri)
     assert [each.source for each in inputs.find([uri]).objects] == [uri]
+    assert [each.source for each in inputs.find([f"{uri[:-1]}*"]).objects] == [uri]
 
 
 def test_links_are_followed_and_loops_end() -> None:

@@ -87,7 +87,7 @@ def check_once(world: "World", request: TaskRequest) -> None:
 
 
 def unfinished(world: "World") -> str:
-    """Describe what is not finished, or return an empty string."""
+    """Return what is unfinished, or an empty string."""
     jobs = world.facts.jobs
     for job_id, job in jobs.items():
         if job_id in world.facts.erased:
