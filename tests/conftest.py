@@ -27,7 +27,7 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # logging a request costs as much as the request
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request hides what failed
     # A slow example on a busy machine is not an error: each test sets its own time limits.
     hypothesis.settings.register_profile("s3mr", max_examples=examples(EXAMPLES), deadline=None)
     hypothesis.settings.load_profile("s3mr")

@@ -4,6 +4,6 @@ from moto import backends
 
 
 def list_modules_once() -> None:
-    """Remember the answer: listing the folder takes as long as a small request."""
+    """Remember the answer: a sampled profile showed the listing among the highest costs of a request."""
     modules = tuple(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: modules
